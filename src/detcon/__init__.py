@@ -1,0 +1,48 @@
+"""Object-level self-supervised pretraining by contrastive detection (DetCon, ICCV 2021).
+
+The public names are resolved when first used, so that a worker which only makes masks never
+imports torch.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "contrastive_detection": "ops.contrast",
+    "region_regression": "ops.contrast",
+    "pool_regions": "ops.regions",
+    "sample_regions": "ops.labels",
+    "shrink_labels": "ops.labels",
+    "Masks": "masks",
+    "MaskGenerator": "masks",
+    "WholeImage": "masks",
+    "Grid": "masks",
+    "Felzenszwalb": "masks",
+    "FromAnnotations": "masks",
+    "MaskStore": "masks.store",
+    "make_masks": "masks.fill",
+    "Batch": "data.batch",
+    "Method": "methods",
+    "detcon_s": "methods",
+    "detcon_b": "methods",
+    "simclr": "methods",
+    "byol": "methods",
+    "supervised": "methods",
+    "pretrain": "pretraining",
+    "transfer": "downstream.transfer",
+    "load_backbone": "models.backbone_file",
+}
+
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'detcon' has no attribute '{name}'")
+    return getattr(import_module(f"detcon.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
