@@ -1,0 +1,9 @@
+"""Where masks come from, and where they are kept; numpy only, so that workers stay light."""
+
+from detcon.masks.annotations import FromAnnotations
+from detcon.masks.felzenszwalb import Felzenszwalb
+from detcon.masks.grid import Grid
+from detcon.masks.masks import MaskGenerator, Masks
+from detcon.masks.whole_image import WholeImage
+
+__all__ = ["Felzenszwalb", "FromAnnotations", "Grid", "MaskGenerator", "Masks", "WholeImage"]

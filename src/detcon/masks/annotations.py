@@ -1,0 +1,85 @@
+"""Human annotations as masks: label or instance maps in PNG files."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+from PIL import Image, UnidentifiedImageError
+
+from detcon.masks.masks import Masks
+
+_ONE_CHANNEL = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
+
+
+class AnnotationError(ValueError):
+    """An annotation that is missing or can't be the annotation of its photo."""
+
+
+@dataclass(frozen=True)
+class FromAnnotations:
+    """Reads the masks of `photos/a/b.jpg` from `folder/a/b.png`: the pixel's value is its id.
+
+    Maps may have 8 or 16 bits, or a palette, whose indices are the ids (as in Pascal VOC).
+    Ids keep their values. In a label map all objects of a class are one mask; give instance maps
+    to tell them apart.
+
+    Args:
+        folder: Where the PNG files lie, in the same subfolders and under the same stems as the
+            photos in theirs.
+        ignore: A value that belongs to no mask; None if there is none.
+        background: Whether value 0 is a mask as well, and not just where no object is.
+    """
+
+    folder: str
+    ignore: int | None = 255
+    background: bool = False
+    kind: Literal["annotations"] = "annotations"
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __call__(self, image: UInt8[np.ndarray, "y x 3"], key: str = "") -> Masks:
+        """Looks the photo's masks up.
+
+        Raises:
+            AnnotationError: No annotation of that name, one of another size than the photo, one
+                with several channels, or a file that is no PNG.
+        """
+        path = Path(self.folder, PurePosixPath(key).with_suffix(".png"))
+        ids = read_ids(path, photo=key)
+        if ids.shape != image.shape[:2]:
+            raise AnnotationError(
+                f"the annotation {path} has {ids.shape[0]} x {ids.shape[1]} pixels, but its photo "
+                f"{key} has {image.shape[0]} x {image.shape[1]}; they must match"
+            )
+        none = np.zeros(ids.shape, bool) if self.background else ids == 0
+        if self.ignore is not None:
+            none |= ids == self.ignore
+        return Masks.from_labels(np.where(none, -1, ids))
+
+
+def read_ids(path: Path, photo: str = "") -> Integer[np.ndarray, "y x"]:
+    """Reads a PNG of ids as it is: no palette applied, no rotation, no scaling.
+
+    Args:
+        path: The file.
+        photo: The photo it belongs to, for messages.
+
+    Raises:
+        AnnotationError: If there is no such file, or it is no PNG of one channel.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in _ONE_CHANNEL:
+                raise AnnotationError(
+                    f"the annotation {path} is a picture of mode {picture.mode}, not of one "
+                    f"channel; save ids as an 8-bit, 16-bit or palette PNG"
+                )
+            return np.array(picture).astype(np.int32)
+    except FileNotFoundError as error:
+        raise AnnotationError(
+            f"there is no annotation {path} for the photo {photo}; annotations are PNG files "
+            f"with the photos' own names, in the same subfolders"
+        ) from error
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise AnnotationError(f"cannot read the annotation {path}: {error}") from error

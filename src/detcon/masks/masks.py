@@ -1,0 +1,144 @@
+"""The masks of one photo: what every generator returns and every store keeps.
+
+Axes: y x pixels of the map, k masks, p patterns.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer, UInt8
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Regions of one photo, disjoint or overlapping, at any resolution.
+
+    Disjoint masks are one map of ids. Overlapping masks are a map of *patterns*, the sets of
+    masks that pixels belong to: sixteen masks make some seventeen patterns a photo, so a map
+    and a small table hold what would be a stack of full-size pictures.
+
+    Attributes:
+        size: Height and width of the upright photo, in pixels; the map may be smaller.
+        patterns: Disjoint: each pixel's mask id, -1 = none; ids need not be contiguous.
+            Overlapping: each pixel's row of `membership`.
+        membership: Which masks a pixel of pattern p belongs to; None where masks are disjoint.
+        scores: One number a mask, in order of ids, where masks are ranked.
+    """
+
+    size: tuple[int, int]
+    patterns: Integer[np.ndarray, "y x"]
+    membership: Bool[np.ndarray, "p k"] | None = None
+    scores: Float[np.ndarray, " k"] | None = None
+
+    def __post_init__(self) -> None:
+        if min(self.size) < 1 or min(self.patterns.shape) < 1:
+            raise ValueError(
+                f"a photo and its map have at least one pixel, got a photo of "
+                f"{_by(self.size)} and a map of {_by(self.patterns.shape)}"
+            )
+        if self.membership is not None:
+            low, high = int(self.patterns.min()), int(self.patterns.max())
+            if low < 0 or high >= len(self.membership):
+                raise ValueError(
+                    f"the map names patterns {low}..{high}, but the membership table has rows "
+                    f"0..{len(self.membership) - 1}"
+                )
+        if self.scores is not None and len(self.scores) != self.num_masks:
+            raise ValueError(f"got {len(self.scores)} scores for {self.num_masks} masks")
+
+    @classmethod
+    def from_labels(
+        cls, labels: Integer[np.ndarray, "y x"], size: tuple[int, int] | None = None
+    ) -> "Masks":
+        """Disjoint masks from a map of ids; every negative id becomes -1, none.
+
+        Args:
+            labels: The map.
+            size: The photo's height and width, where the map has another resolution.
+        """
+        ids = np.maximum(labels, -1) if labels.dtype.kind == "i" else labels
+        return cls(size or _shape(labels), _narrow(ids))
+
+    @classmethod
+    def from_stack(
+        cls,
+        stack: Bool[np.ndarray, "k y x"],
+        scores: Float[np.ndarray, " k"] | None = None,
+        size: tuple[int, int] | None = None,
+    ) -> "Masks":
+        """Masks that may overlap, and may be empty, from one binary picture each."""
+        k, y, x = stack.shape
+        codes = np.ascontiguousarray(np.packbits(stack.reshape(k, -1), axis=0).T)  # [y*x bytes]
+        if k == 0:
+            return cls(size or (y, x), np.zeros((y, x), np.int16), np.zeros((1, 0), bool), scores)
+        keys = codes.view(np.dtype((np.void, codes.shape[1]))).ravel()
+        _, first, pattern = np.unique(keys, return_index=True, return_inverse=True)
+        membership = np.unpackbits(codes[first], axis=1, count=k).astype(bool)  # [p k]
+        return cls(size or (y, x), _narrow(pattern.reshape(y, x)), membership, scores)
+
+    @property
+    def num_masks(self) -> int:
+        """How many masks there are, the empty ones of an overlapping set included."""
+        return len(self.ids) if self.membership is None else self.membership.shape[1]
+
+    @property
+    def ids(self) -> Integer[np.ndarray, " k"]:
+        """The masks' numbers, ascending."""
+        if self.membership is not None:
+            return np.arange(self.membership.shape[1])
+        found = np.unique(self.patterns)
+        return found[found >= 0]
+
+    @property
+    def labels(self) -> Integer[np.ndarray, "y x"]:
+        """The map of ids, at the map's own resolution; -1 where a pixel belongs to no mask.
+
+        Raises:
+            ValueError: Where masks may overlap, since a pixel then has no one id.
+        """
+        if self.membership is not None:
+            raise ValueError(
+                "these masks may overlap, so a pixel has no single label; use stack() instead"
+            )
+        return self.patterns
+
+    def stack(self) -> Bool[np.ndarray, "k y x"]:
+        """One binary picture a mask, in order of ids, at the map's own resolution."""
+        if self.membership is None:
+            return self.patterns == self.ids[:, None, None]
+        return self.membership.T[:, self.patterns]
+
+    def at_size(self, size: tuple[int, int] | None = None) -> "Masks":
+        """The same masks with a map of `size`, by default the photo's: nearest, half-pixel."""
+        height, width = size or self.size
+        y, x = self.patterns.shape
+        rows = (2 * np.arange(height) + 1) * y // (2 * height)
+        columns = (2 * np.arange(width) + 1) * x // (2 * width)
+        return Masks(self.size, self.patterns[rows[:, None], columns], self.membership, self.scores)
+
+
+@runtime_checkable
+class MaskGenerator(Protocol):
+    """Anything that finds the masks of an RGB photo.
+
+    A generator is a frozen, picklable dataclass: its fields are its whole configuration, so two
+    equal generators give equal masks, and a store can record which one filled it. `key` is the
+    photo's name in its collection; only sources that look masks up read it.
+    """
+
+    def __call__(self, image: UInt8[np.ndarray, "y x 3"], key: str = "") -> Masks: ...
+
+
+def _narrow(ids: np.ndarray) -> np.ndarray:
+    """The same numbers in the narrowest of int16, int32 and int64 that holds them and -1."""
+    narrowest = np.min_scalar_type(-1 - int(ids.max(initial=0)))
+    return ids.astype(np.promote_types(narrowest, np.int16))
+
+
+def _shape(array: np.ndarray) -> tuple[int, int]:
+    return array.shape[0], array.shape[1]
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))

@@ -1,0 +1,232 @@
+"""Photos: listing a collection, and decoding one photo, in one place and in one way.
+
+Masks are made from these pixels and training cuts from these pixels, so both must agree on which
+way is up and how large a photo is: whatever reads photos reads them here. No torch.
+"""
+
+import csv
+import difflib
+import os
+import re
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+_JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+
+# OpenCV would complain beside us, without naming the file.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class PhotosError(ValueError):
+    """A collection of photos that can't be opened."""
+
+
+class UnreadablePhoto(ValueError):
+    """A photo that can't be decoded; the message names it."""
+
+
+def decode(data: bytes, name: str) -> UInt8[np.ndarray, "y x 3"]:
+    """Decodes the bytes of a photo to upright 8-bit RGB.
+
+    Grey is repeated into three channels, 16 bits keep their upper 8, alpha is dropped, CMYK is
+    converted, and the EXIF orientation is applied, so that sizes are those a viewer shows.
+
+    A file that ends early is an error here, although decoders may fill the rest with grey: masks
+    of a grey half would be noise.
+
+    Args:
+        data: The whole file.
+        name: How messages call the photo.
+
+    Raises:
+        UnreadablePhoto: An empty file, one that is no photo, or one that is cut off or damaged.
+    """
+    if not data:
+        raise UnreadablePhoto(f"cannot read {name}: the file is empty; copy it again or remove it")
+    if _ends_early(data):
+        raise UnreadablePhoto(
+            f"cannot read {name}: the file ends before the picture does; copy it again or remove it"
+        )
+    try:
+        photo = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+    except (cv2.error, MemoryError):
+        photo = None
+    if photo is None:
+        what = "is damaged" if data.startswith((_JPEG, _PNG)) else "holds no photo"
+        raise UnreadablePhoto(
+            f"cannot read {name}: the file {what} (it begins with {data[:8]!r}); "
+            f"copy it again or remove it"
+        )
+    return photo
+
+
+def shrink(photo: UInt8[np.ndarray, "y x 3"], max_side: int | None) -> UInt8[np.ndarray, "h w 3"]:
+    """Brings the longest side down to `max_side` by area averaging; never enlarges."""
+    height, width = photo.shape[:2]
+    if max_side is None or max(height, width) <= max_side:
+        return photo
+    factor = max_side / max(height, width)
+    size = (max(1, round(width * factor)), max(1, round(height * factor)))
+    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+
+
+@dataclass(frozen=True, eq=False)
+class Photos:
+    """A collection of photos, by key; holds names only, so it is cheap to hand to workers.
+
+    Attributes:
+        source: What the user called the collection: a folder or a manifest.
+        root: The folder that keys are relative to.
+        keys: The sorted names of the photos: posix paths relative to `root`, with extension.
+    """
+
+    source: str
+    root: str
+    keys: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys)
+
+    def path(self, key: str) -> Path:
+        """Where the photo lies."""
+        return Path(self.root, key)
+
+    def read(self, key: str) -> UInt8[np.ndarray, "y x 3"]:
+        """Decodes one photo to upright RGB.
+
+        Raises:
+            UnreadablePhoto: If the file is gone, may not be read, or can't be decoded.
+        """
+        path = self.path(key)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError as error:
+            hint = nearest_key(key, self.keys)
+            raise UnreadablePhoto(f"there is no photo {path}{hint}") from error
+        except OSError as error:
+            raise UnreadablePhoto(f"cannot read {path}: {error.strerror}") from error
+        return decode(data, str(path))
+
+    def part(self, start: int, stop: int) -> "Photos":
+        """The photos from number `start` up to, without, number `stop`, under the same keys."""
+        return Photos(self.source, self.root, self.keys[start:stop])
+
+
+def open_photos(source: str | Path) -> Photos:
+    """Lists the photos of a folder, of all its subfolders, or of a manifest.
+
+    Hidden files and folders are passed over; links to folders are followed, each folder once.
+    A manifest is a `.txt` with one path a line or a `.csv` with a column `path`; its paths are
+    relative to the manifest's own folder.
+
+    Raises:
+        PhotosError: No such folder or manifest, nothing in it, or a kind that isn't understood.
+    """
+    path = Path(source)
+    if path.is_dir():
+        keys = sorted(_walk(path))
+        if not keys:
+            raise PhotosError(
+                f"there are no photos in the folder {path}: looked in it and in all its "
+                f"subfolders for {', '.join(EXTENSIONS)}"
+            )
+        return Photos(str(source), str(path), keys)
+    if not path.exists():
+        raise PhotosError(f"there is no folder or manifest {path}; check the path")
+    if path.suffix.lower() not in (".txt", ".csv"):
+        raise PhotosError(
+            f"cannot list photos from {path}: give a folder, a .txt with one path a line, "
+            f"or a .csv with a column 'path'"
+        )
+    return Photos(str(source), str(path.parent), _read_manifest(path))
+
+
+def nearest_key(key: str, keys: Sequence[str]) -> str:
+    """`"; did you mean 'a/b.jpg'?"`, or nothing where no key of the sorted `keys` is like it."""
+    if len(keys) > 20_000:  # comparing with all of a million would take minutes
+        middle = bisect_left(keys, key)
+        keys = keys[max(0, middle - 10_000) : middle + 10_000]
+    close = difflib.get_close_matches(key, keys, n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _ends_early(data: bytes) -> bool:
+    if data.startswith(_PNG):
+        return _PNG_END not in data
+    return data.startswith(_JPEG) and not _reaches_end_of_jpeg(data)
+
+
+def _reaches_end_of_jpeg(data: bytes) -> bool:
+    """Walks the markers from the first, past thumbnails, to the end of the main picture.
+
+    Searching for the last end marker would be fooled by a thumbnail before the picture and by
+    the film that phones append behind it.
+    """
+    position, in_scan = 2, False
+    while found := _MARKER.search(data, position):
+        marker, position = data[found.end() - 1], found.end()
+        if marker == _END_OF_IMAGE:
+            return in_scan
+        in_scan |= marker == _START_OF_SCAN
+        position += int.from_bytes(data[position : position + 2])  # skip the segment's payload
+    return False
+
+
+def _walk(root: Path) -> Iterator[str]:
+    seen = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        for name in files:
+            if not name.startswith(".") and name.lower().endswith(EXTENSIONS):
+                yield str(relative / name)
+
+
+def _read_manifest(path: Path) -> list[str]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise PhotosError(f"cannot read the manifest {path}: it is not UTF-8 text") from error
+    lines = _csv_paths(path, text) if path.suffix.lower() == ".csv" else text.splitlines()
+    folder = path.parent.absolute()
+    keys = sorted(_key(line.strip(), folder) for line in lines if line.strip())
+    if not keys:
+        raise PhotosError(f"the manifest {path} lists no photos; write one path a line")
+    for one, next_one in pairwise(keys):
+        if one == next_one:
+            raise PhotosError(f"the manifest {path} lists {one} twice; remove one of the lines")
+    return keys
+
+
+def _csv_paths(path: Path, text: str) -> list[str]:
+    rows = csv.DictReader(text.splitlines())
+    columns = rows.fieldnames or []
+    if "path" not in columns:
+        raise PhotosError(
+            f"the manifest {path} has no column 'path'; its columns are {', '.join(columns)}"
+        )
+    return [row["path"] or "" for row in rows]
+
+
+def _key(line: str, folder: Path) -> str:
+    path = Path(os.path.normpath(line))
+    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
