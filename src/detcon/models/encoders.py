@@ -1,0 +1,91 @@
+"""Encoders: photos to a grid of features.
+
+Our own ResNet by depth, and any other network by its timm name.
+"""
+
+from typing import Any
+
+import timm
+import torch
+from jaxtyping import Float
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from detcon.config import Recipe
+from detcon.models.initialise import initialise
+from detcon.models.resnet import BASIC, BOTTLENECK, ResNet
+
+RESNETS = {f"resnet{depth}": depth for depth in (*BASIC, *BOTTLENECK)}
+
+
+class EncoderRecipe(Recipe):
+    """Which network turns a photo into a grid of features."""
+
+    name: str = Field(
+        default="resnet50", description="resnet18|34|50|101|152|200, or any timm model"
+    )
+    width: float = Field(
+        default=1.0, gt=0, description="multiplies the number of channels (ResNet only)"
+    )
+    stride: int = Field(
+        default=32, description="pixels to a cell of the grid: 32, 16 or 8 (ResNet only)"
+    )
+    same_padding: bool = Field(
+        default=False, description="TensorFlow's padding, for imported weights"
+    )
+    in_channels: int = Field(default=3, ge=1, description="channels of the photos")
+
+    @model_validator(mode="after")
+    def _is_known(self) -> "EncoderRecipe":
+        if self.stride not in (8, 16, 32):
+            raise ValueError(f"an encoder's stride can be 8, 16 or 32, not {self.stride}")
+        if self.name not in RESNETS:
+            if not timm.is_model(self.name):
+                near = timm.list_models(f"*{self.name[:6]}*")[:4] or list(RESNETS)
+                raise ValueError(f"there is no encoder '{self.name}'; near: {', '.join(near)}")
+            if (self.width, self.stride, self.same_padding) != (1.0, 32, False):
+                raise ValueError(f"width, stride and same_padding don't apply to '{self.name}'")
+        return self
+
+
+def build_encoder(recipe: EncoderRecipe) -> nn.Module:
+    """Makes the network with fresh weights; it has an attribute `num_channels`."""
+    if recipe.name not in RESNETS:
+        return TimmEncoder(recipe.name, recipe.in_channels)
+    encoder = ResNet(
+        RESNETS[recipe.name],
+        width=recipe.width,
+        stride=recipe.stride,
+        same_padding=recipe.same_padding,
+        in_channels=recipe.in_channels,
+    )
+    encoder.apply(initialise)
+    return encoder
+
+
+def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the features of a photo of this size, without computing them."""
+    y, x = (size, size) if isinstance(size, int) else size
+    state = {**dict(encoder.named_parameters()), **dict(encoder.named_buffers())}
+    on_meta = {name: tensor.to("meta") for name, tensor in state.items()}
+    channels = next(p.shape[1] for p in encoder.parameters() if p.ndim == 4)
+    photo = torch.empty(2, channels, y, x, device="meta", dtype=next(encoder.parameters()).dtype)
+    features = torch.func.functional_call(encoder, on_meta, (photo,))
+    return features.shape[2], features.shape[3]
+
+
+class TimmEncoder(nn.Module):
+    """Any timm model that gives feature maps; the last of them is ours."""
+
+    def __init__(self, name: str, in_channels: int) -> None:
+        super().__init__()
+        self.body = timm.create_model(
+            name, features_only=True, out_indices=(-1,), in_chans=in_channels
+        )
+        info: Any = self.body.feature_info
+        self.num_channels: int = info.channels()[-1]
+
+    def forward(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
+        (features,) = self.body(photos)
+        is_last = features.shape[1] != self.num_channels  # Swin gives channels last
+        return features.movedim(-1, 1) if is_last else features

@@ -1,0 +1,117 @@
+"""ResNet v1, down to its last grid: torchvision's names and numbers, and more depths."""
+
+import math
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
+
+
+class Conv(nn.Conv2d):
+    """A convolution without bias, padded evenly, or as TensorFlow's SAME: the odd pixel behind."""
+
+    def __init__(
+        self, c: int, d: int, size: int, *, stride: int = 1, dilation: int = 1, same: bool = False
+    ) -> None:
+        self.uneven = same and stride > 1 and size > 1
+        padding = 0 if self.uneven else dilation * (size - 1) // 2
+        super().__init__(c, d, size, stride, padding, dilation, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.uneven:
+            input = pad_same(input, self.kernel_size[0], self.stride[0])
+        return super().forward(input)
+
+
+def pad_same(x: Tensor, size: int, stride: int, value: float = 0.0) -> Tensor:
+    """Pads as TensorFlow's SAME does for a window of `size` that moves by `stride`."""
+    before_after = []
+    for length in (x.shape[3], x.shape[2]):
+        total = max((math.ceil(length / stride) - 1) * stride + size - length, 0)
+        before_after += [total // 2, total - total // 2]
+    return pad(x, before_after, value=value)
+
+
+class Block(nn.Module):
+    """A residual block: two 3x3 convolutions, or 1x1, 3x3 (strided) and 1x1."""
+
+    def __init__(
+        self, c: int, inner: int, *, bottleneck: bool, stride: int, dilation: int, same: bool
+    ) -> None:
+        super().__init__()
+        strided = {"stride": stride, "dilation": dilation, "same": same}
+        out = inner * 4 if bottleneck else inner
+        if bottleneck:
+            self.conv1, self.bn1 = Conv(c, inner, 1), nn.BatchNorm2d(inner)
+            self.conv2, self.bn2 = Conv(inner, inner, 3, **strided), nn.BatchNorm2d(inner)
+            self.conv3, self.bn3 = Conv(inner, out, 1), nn.BatchNorm2d(out)
+        else:
+            self.conv1, self.bn1 = Conv(c, inner, 3, **strided), nn.BatchNorm2d(inner)
+            self.conv2, self.bn2 = Conv(inner, out, 3, dilation=dilation), nn.BatchNorm2d(out)
+        self.bottleneck = bottleneck
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = None
+        if stride > 1 or c != out:
+            self.downsample = nn.Sequential(Conv(c, out, 1, stride=stride), nn.BatchNorm2d(out))
+
+    @property
+    def last_norm(self) -> nn.BatchNorm2d:
+        return self.bn3 if self.bottleneck else self.bn2
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        if self.bottleneck:
+            y = self.bn3(self.conv3(self.relu(y)))
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet(nn.Module):
+    """ResNet v1 with the stride on the 3x3 convolution (He et al., 2016), down to its last grid.
+
+    Keys, shapes and features are torchvision's for depths 18 to 152; 200 and any width besides
+    (ResNet-200 2x: 250 M parameters, BYOL table 9). A stride of 16 or 8 turns the last strides
+    into dilation, as torchvision's `replace_stride_with_dilation`.
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        *,
+        width: float = 1.0,
+        stride: int = 32,
+        same_padding: bool = False,
+        in_channels: int = 3,
+    ) -> None:
+        super().__init__()
+        stem = round(64 * width)
+        self.conv1 = Conv(in_channels, stem, 7, stride=2, same=same_padding)
+        self.bn1 = nn.BatchNorm2d(stem)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, padding=0 if same_padding else 1)
+        self.same_padding = same_padding
+        bottleneck = depth in BOTTLENECK
+        blocks = (BOTTLENECK if bottleneck else BASIC)[depth]
+        make = partial(Block, bottleneck=bottleneck, same=same_padding)
+        c, reached, dilation = stem, 4, 1
+        stages = []
+        for number, num_blocks in enumerate(blocks):
+            inner = round(64 * 2**number * width)
+            step = 1 if number == 0 or reached >= stride else 2
+            later = dilation * 2 if number > 0 and step == 1 else dilation
+            stage = [make(c, inner, stride=step, dilation=dilation)]
+            c, reached, dilation = inner * (4 if bottleneck else 1), reached * step, later
+            stage += [make(c, inner, stride=1, dilation=dilation) for _ in range(num_blocks - 1)]
+            stages.append(nn.Sequential(*stage))
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
+        self.num_channels = c
+
+    def forward(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
+        x = self.relu(self.bn1(self.conv1(photos)))
+        x = self.maxpool(pad_same(x, 3, 2, -torch.inf) if self.same_padding else x)
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))

@@ -1,0 +1,95 @@
+"""Tests for the encoders: equal to torchvision's, and to TensorFlow's padding."""
+
+import pytest
+import torch
+import torchvision
+
+from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
+from detcon.models.resnet import ResNet, pad_same
+
+DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101, "resnet152": 152}
+
+
+def torchvision_features(network, x):
+    return torch.nn.Sequential(*list(network.children())[:-2])(x)
+
+
+@pytest.mark.parametrize("name", DEPTHS)
+def test_same_names_and_shapes_as_torchvision(name):
+    with torch.device("meta"):
+        theirs = torchvision.models.get_model(name).state_dict()
+        ours = ResNet(DEPTHS[name]).state_dict()
+    expected = {n: t.shape for n, t in theirs.items() if not n.startswith("fc.")}
+    assert {n: t.shape for n, t in ours.items()} == expected
+
+
+@pytest.mark.parametrize(
+    "name, stride, dilate",
+    [("resnet18", 32, None), ("resnet50", 32, None), ("resnet50", 16, [False, False, True])],
+)
+def test_same_features_as_torchvision(name, stride, dilate):
+    theirs = torchvision.models.get_model(name, replace_stride_with_dilation=dilate).eval()
+    ours = build_encoder(EncoderRecipe(name=name, stride=stride)).eval()
+    state = {n: t for n, t in theirs.state_dict().items() if not n.startswith("fc.")}
+    ours.load_state_dict(state)
+    x = torch.randn(1, 3, 64, 96)
+    torch.testing.assert_close(ours(x), torchvision_features(theirs, x), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("width, millions", [(1, 63), (2, 250)])
+def test_resnet200_has_the_published_size(width, millions):
+    """BYOL (arXiv:2006.07733), table 9."""
+    with torch.device("meta"):
+        network = ResNet(200, width=width)
+    assert round(sum(p.numel() for p in network.parameters()) / 1e6) == millions
+
+
+@pytest.mark.parametrize(
+    "recipe, size, grid",
+    [
+        (EncoderRecipe(name="resnet50"), 224, (7, 7)),
+        (EncoderRecipe(name="resnet18", width=0.5, stride=16), 80, (5, 5)),
+        (EncoderRecipe(name="resnet18", width=0.25, stride=8), (64, 96), (8, 12)),
+        (EncoderRecipe(name="resnet50", same_padding=True), 224, (7, 7)),
+        (EncoderRecipe(name="convnext_atto"), 64, (2, 2)),
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
+def test_the_grid_is_known_without_running(recipe, size, grid):
+    encoder = build_encoder(recipe)
+    assert feature_grid(encoder, size) == grid
+    photo = torch.randn(2, 3, *((size, size) if isinstance(size, int) else size))
+    assert encoder(photo).shape == (2, encoder.num_channels, *grid)
+
+
+def test_same_padding_is_even_at_513_and_uneven_at_224():
+    """At 32 k + 1 pixels TensorFlow's SAME is the even padding; at 32 k it is shifted."""
+    even = build_encoder(EncoderRecipe(name="resnet18", width=0.125)).eval()
+    uneven = build_encoder(EncoderRecipe(name="resnet18", width=0.125, same_padding=True)).eval()
+    uneven.load_state_dict(even.state_dict())
+    for size, equal in ((65, True), (64, False)):
+        x = torch.randn(1, 3, size, size)
+        assert torch.allclose(even(x), uneven(x), atol=1e-5) == equal
+
+
+def test_same_padding_puts_the_odd_pixel_behind():
+    padded = pad_same(torch.ones(1, 1, 224, 225), 7, 2)
+    assert padded.shape[2:] == (224 + 2 + 3, 225 + 3 + 3)
+    assert padded[0, 0, 1, 100] == 0 and padded[0, 0, 2, 100] == 1
+
+
+def test_a_fresh_block_is_the_identity():
+    encoder = build_encoder(EncoderRecipe(name="resnet50", width=0.25))
+    last = [m for n, m in encoder.named_modules() if n.endswith("bn3")]
+    assert len(last) == 16 and all(m.weight.abs().max() == 0 for m in last)
+    std = encoder.layer1[0].conv1.weight.std().item()
+    assert std == pytest.approx(0.88 / (16**0.5), rel=0.1), "truncated normal, 1/sqrt(fan in)"
+
+
+def test_says_what_it_does_not_know():
+    with pytest.raises(ValueError, match="no encoder 'resnet51'; near: "):
+        EncoderRecipe(name="resnet51")
+    with pytest.raises(ValueError, match="stride can be 8, 16 or 32, not 7"):
+        EncoderRecipe(stride=7)
+    with pytest.raises(ValueError, match="don't apply to 'convnext_atto'"):
+        EncoderRecipe(name="convnext_atto", width=2)
