@@ -36,7 +36,7 @@ def test_same_features_as_torchvision(name, stride, dilate):
     torch.testing.assert_close(ours(x), torchvision_features(theirs, x), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("width, millions", [(1, 63), (2, 250)])
+@pytest.mark.parametrize("width, millions", [(1.0, 63), (2.0, 250)])
 def test_resnet200_has_the_published_size(width, millions):
     """BYOL (arXiv:2006.07733), table 9."""
     with torch.device("meta"):

@@ -21,18 +21,10 @@ RESNETS = {f"resnet{depth}": depth for depth in (*BASIC, *BOTTLENECK)}
 class EncoderRecipe(Recipe):
     """Which network turns a photo into a grid of features."""
 
-    name: str = Field(
-        default="resnet50", description="resnet18|34|50|101|152|200, or any timm model"
-    )
-    width: float = Field(
-        default=1.0, gt=0, description="multiplies the number of channels (ResNet only)"
-    )
-    stride: int = Field(
-        default=32, description="pixels to a cell of the grid: 32, 16 or 8 (ResNet only)"
-    )
-    same_padding: bool = Field(
-        default=False, description="TensorFlow's padding, for imported weights"
-    )
+    name: str = Field(default="resnet50", description="resnet18 to resnet200, or a timm model")
+    width: float = Field(default=1.0, gt=0, description="multiplies the channels of a ResNet")
+    stride: int = Field(default=32, description="pixels to a cell of the grid: 32, 16, 8")
+    same_padding: bool = Field(default=False, description="TensorFlow's padding of strides")
     in_channels: int = Field(default=3, ge=1, description="channels of the photos")
 
     @model_validator(mode="after")
