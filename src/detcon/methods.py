@@ -188,7 +188,8 @@ class Method(nn.Module):
     @torch.no_grad()
     def _coloured(self, images: Tensor, colour: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
-            return apply_colour(images, colour, self.normalisation.mean, self.normalisation.std)
+            mean, std = self.normalisation.mean, self.normalisation.std
+            return apply_colour(images, colour, mean=mean, std=std)
 
 
 def detcon_s(
@@ -329,6 +330,11 @@ def rank() -> int:
     return torch.distributed.get_rank() if _is_joint() else 0
 
 
+def world_size() -> int:
+    """How many processes train together; 1 when alone."""
+    return torch.distributed.get_world_size() if _is_joint() else 1
+
+
 def gather_photos(targets: Float[Tensor, "b r d"]) -> Float[Tensor, "n r d"]:
     """The targets of all ranks, in order of rank; gradients find their way back to each rank."""
     return _Gather.apply(targets) if _is_joint() else targets
@@ -350,7 +356,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        gradient = gradient.contiguous()
+        gradient = gradient.clone(memory_format=torch.contiguous_format)
         torch.distributed.all_reduce(gradient)
         start = torch.distributed.get_rank() * ctx.photos
         return gradient[start : start + ctx.photos]

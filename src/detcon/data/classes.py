@@ -1,0 +1,67 @@
+"""The class of each photo, for supervised pretraining: from folders, or from a CSV."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+
+class ClassesError(ValueError):
+    """Photos whose classes can't be told."""
+
+
+def read_classes(source: str, keys: Sequence[str]) -> tuple[list[int], list[str]]:
+    """Finds every photo's class.
+
+    Args:
+        source: "folders", where a photo's class is the folder it lies in (as in ImageNet), or a
+            CSV with the columns `path` (as in the list of photos) and `class`.
+        keys: The photos.
+
+    Returns:
+        A class number for each photo, in order, and the names of the classes by number, sorted.
+
+    Raises:
+        ClassesError: If a photo has no class, there are fewer than two classes, or the source is
+            neither.
+    """
+    by_key = _of_folders(keys) if source == "folders" else _of_csv(Path(source))
+    without = [key for key in keys if not by_key.get(key)]
+    if without:
+        where = "lies in no folder" if source == "folders" else f"isn't in {source}"
+        raise ClassesError(
+            f"{len(without)} of {len(keys)} photos have no class: {without[0]} {where}; sort the "
+            f"photos into a folder for each class, or give classes=FILE.csv with path and class"
+        )
+    names = sorted({by_key[key] for key in keys})
+    if len(names) < 2:
+        raise ClassesError(
+            f"supervised pretraining needs two classes or more, but all photos are '{names[0]}'"
+        )
+    number = {name: i for i, name in enumerate(names)}
+    return [number[by_key[key]] for key in keys], names
+
+
+def _of_folders(keys: Sequence[str]) -> dict[str, str]:
+    parents = {key: PurePosixPath(key).parent for key in keys}
+    return {key: "" if str(parent) == "." else str(parent) for key, parent in parents.items()}
+
+
+def _of_csv(path: Path) -> dict[str, str]:
+    if path.suffix.lower() != ".csv":
+        raise ClassesError(
+            f"cannot read classes from '{path}'; give classes=folders, or a CSV with the columns "
+            f"path and class"
+        )
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file)
+            columns = rows.fieldnames or []
+            if not {"path", "class"} <= set(columns):
+                raise ClassesError(
+                    f"{path} must have the columns path and class; it has {', '.join(columns)}"
+                )
+            return {row["path"]: (row["class"] or "").strip() for row in rows}
+    except FileNotFoundError as error:
+        raise ClassesError(f"there is no file {path} to read classes from") from error
+    except UnicodeDecodeError as error:
+        raise ClassesError(f"{path} is not UTF-8 text, so no classes can be read") from error
