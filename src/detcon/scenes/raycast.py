@@ -1,0 +1,157 @@
+"""Built-in pictures: solids in a room, with exact masks, classes and depth.
+
+`render_scene(seed, index, size)` depends on nothing but its arguments. Two by two rays go through
+each pixel; colours are averaged, labels are those of the majority.
+
+Axes: y x pixels (or rays), n points.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, UInt8, UInt16
+
+from detcon.scenes.shading import lit, openness, shade, to_lamp
+from detcon.scenes.solids import Solid
+from detcon.scenes.stage import KINDS, Stage, draw_stage
+from detcon.scenes.surfaces import FIRST_SOLID, FLOOR, WALL, Hits, finish
+
+CLASSES: tuple[str, ...] = ("floor", "wall", *KINDS)
+MIN_SIZE = 32
+
+_SAMPLES = 2  # rays a pixel, down and across
+_WELL_SEEN = 0.012  # share of the picture; two solids at least are that large,
+_TOO_LARGE = 0.33  # and none is larger than this
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture and all that is known about it.
+
+    Attributes:
+        rgb: The picture.
+        instances: Which solid is seen, counted from 1 without gaps; 0 for floor and walls.
+        labels: Positions in `CLASSES`.
+        depth: Distance along the camera's axis, in metres.
+    """
+
+    rgb: UInt8[np.ndarray, "y x 3"]
+    instances: UInt16[np.ndarray, "y x"]
+    labels: UInt8[np.ndarray, "y x"]
+    depth: Float32[np.ndarray, "y x"]
+
+
+def render_scene(seed: int, index: int, size: int) -> Scene:
+    """Draws and renders one picture.
+
+    Args:
+        seed: Of the whole collection.
+        index: Which picture of it.
+        size: Height and width in pixels, at least 32.
+
+    Raises:
+        ValueError: If the size is too small to recognise anything.
+    """
+    if size < MIN_SIZE:
+        raise ValueError(
+            f"cannot render scenes of {size} x {size} pixels; choose a size of at least {MIN_SIZE}"
+        )
+    attempt = 0
+    while True:
+        rng = np.random.default_rng(np.random.SeedSequence([seed, index, attempt]))
+        stage = draw_stage(rng)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            hits = _cast(stage, size * _SAMPLES)
+            if _shows_enough(hits.surface):
+                return _develop(stage, hits)
+        attempt += 1
+
+
+def _shows_enough(surface: UInt8[np.ndarray, "y x"]) -> bool:
+    areas = np.bincount(surface.ravel(), minlength=FIRST_SOLID + 1)[FIRST_SOLID:]
+    well_seen = int((areas >= _WELL_SEEN * surface.size).sum())
+    return well_seen >= 2 and int(areas.max()) <= _TOO_LARGE * surface.size
+
+
+def _cast(stage: Stage, size: int) -> Hits:
+    """The first surface on each ray."""
+    rays = stage.camera.rays(size)
+    depth, surface, wall_axis = _cast_room(stage, rays)
+    for number, solid in enumerate(stage.solids, start=FIRST_SOLID):
+        window = stage.camera.window(solid.corners, size)
+        if window is None:
+            continue
+        inside = (slice(None), *window)
+        within = rays[inside].reshape(3, -1)
+        found = solid.meet(stage.camera.position[:, None], within).reshape(rays[inside].shape[1:])
+        nearer = found < depth[window]
+        depth[window][nearer] = found[nearer]
+        surface[window][nearer] = number
+    return Hits(rays, depth, surface, wall_axis)
+
+
+def _cast_room(
+    stage: Stage, rays: Float32[np.ndarray, "3 y x"]
+) -> tuple[Float32[np.ndarray, "y x"], UInt8[np.ndarray, "y x"], UInt8[np.ndarray, "y x"]]:
+    """Depth, floor or wall, and the axis that the wall stands across; seen from inside."""
+    position = stage.camera.position
+    to_x, to_y = (
+        (np.where(rays[i] > 0, np.float32(stage.room[i]), 0) - position[i]) / rays[i]
+        for i in range(2)
+    )
+    to_floor = np.where(rays[2] < 0, -position[2] / rays[2], np.float32(np.inf))
+    to_wall = np.minimum(to_x, to_y)
+    depth = np.minimum(to_wall, to_floor).astype(np.float32)
+    return depth, (to_wall < to_floor).astype(np.uint8), (to_y < to_x).astype(np.uint8)
+
+
+def _develop(stage: Stage, hits: Hits) -> Scene:
+    """From what the rays met to the picture."""
+    size = hits.depth.shape[0] // _SAMPLES
+    points = stage.camera.position[:, None, None] + hits.rays * hits.depth
+    ways = to_lamp(stage.light, points).reshape(3, -1)
+    points, rays = points.reshape(3, -1), hits.rays.reshape(3, -1)
+    looks = finish(stage, hits, points)
+    owner = np.maximum(hits.surface.ravel(), 1) - np.uint8(1)
+    seen = lit(points, looks.normals, ways, owner, stage.solids, stage.light)
+    free = openness(points, looks.normals, owner, stage.solids)
+    radiance = shade(looks, rays, ways, seen, free, stage.light)
+    surface, depth = _majority(hits)
+    return Scene(_expose(radiance, size), *_name(surface, stage.solids), depth)
+
+
+def _majority(
+    hits: Hits,
+) -> tuple[UInt8[np.ndarray, "y x"], Float32[np.ndarray, "y x"]]:
+    """The surface that most rays of a pixel met, and the depth of one of those rays."""
+    steps = [(slice(i, None, _SAMPLES), slice(j, None, _SAMPLES)) for i in (0, 1) for j in (0, 1)]
+    surfaces = np.stack([hits.surface[step] for step in steps])
+    depths = np.stack([hits.depth[step] for step in steps])
+    votes = np.stack([(surfaces == one).sum(0) for one in surfaces])
+    winner = votes.argmax(0)[None]
+    surface = np.take_along_axis(surfaces, winner, 0)[0]
+    return surface, np.take_along_axis(depths, winner, 0)[0]
+
+
+def _name(
+    surface: UInt8[np.ndarray, "y x"], solids: tuple[Solid, ...]
+) -> tuple[UInt16[np.ndarray, "y x"], UInt8[np.ndarray, "y x"]]:
+    """Instance ids without gaps, and class ids."""
+    classes = np.array([FLOOR, WALL, *(CLASSES.index(s.kind) for s in solids)], np.uint8)
+    present = np.bincount(surface.ravel(), minlength=len(classes)) > 0
+    present[:FIRST_SOLID] = False
+    ids = np.where(present, np.cumsum(present), 0).astype(np.uint16)
+    return ids[surface], classes[surface]
+
+
+def _expose(radiance: Float32[np.ndarray, "3 n"], size: int) -> UInt8[np.ndarray, "y x 3"]:
+    """Averages the rays of a pixel, sets the exposure, and goes to sRGB's curve."""
+    cells = radiance.reshape(3, size, _SAMPLES, size, _SAMPLES)
+    linear = (cells[:, :, 0, :, 0] + cells[:, :, 0, :, 1]) + (
+        cells[:, :, 1, :, 0] + cells[:, :, 1, :, 1]
+    )
+    white = np.percentile(linear.max(0), 98)
+    linear = linear / np.float32(max(float(white), 1e-3)) * np.float32(0.95)
+    tone = linear * (1 + linear * 0.12) / (1 + 0.12 * linear * linear)
+    picture = np.clip(tone, 0, 1) ** np.float32(1 / 2.2) * 255
+    return np.ascontiguousarray(np.round(picture).astype(np.uint8).transpose(1, 2, 0))

@@ -1,0 +1,127 @@
+"""How bright a point is: a lamp with soft shadows, and light from everywhere with dark corners.
+
+Axes: n points, y x the rows and columns of rays.
+"""
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from detcon.scenes.solids import Solid
+from detcon.scenes.stage import Light
+from detcon.scenes.surfaces import Finish
+
+Vectors = Float32[np.ndarray, "3 n"]
+
+_OFF_SURFACE = 4e-3  # metres from which a shadow ray starts, beyond all rounding
+
+
+def to_lamp(light: Light, points: Float32[np.ndarray, "3 y x"]) -> Float32[np.ndarray, "3 y x"]:
+    """From each point to the lamp; each ray sees another part of it, so that shadows are soft.
+
+    The four rays of a pixel see four quarters of the lamp, at four distances from its middle, and
+    neighbouring pixels see them turned.
+    """
+    ways = light.position[:, None, None] - points
+    for number in range(16):
+        ray, pixel = divmod(number, 4)
+        radius = light.radius * np.sqrt(((ray + pixel) % 4 + 0.5) / 4)
+        angle = np.pi / 2 * (ray + pixel / 4)
+        here = (
+            slice(2 * (pixel // 2) + ray // 2, None, 4),
+            slice(2 * (pixel % 2) + ray % 2, None, 4),
+        )
+        ways[0][here] += np.float32(radius * np.cos(angle))
+        ways[1][here] += np.float32(radius * np.sin(angle))
+    return ways
+
+
+def lit(
+    points: Vectors,
+    normals: Vectors,
+    ways: Vectors,
+    owner: UInt8[np.ndarray, " n"],
+    solids: tuple[Solid, ...],
+    light: Light,
+) -> Float32[np.ndarray, " n"]:
+    """1 where the lamp is seen, 0 in shadow.
+
+    A solid is only asked about the points in the cone that its bounding sphere hides.
+
+    Args:
+        points: Where.
+        normals: The surface's there.
+        ways: From the points to the lamp.
+        owner: On which solid a point lies, counted from 1; 0 for none.
+        solids: What may stand between.
+        light: The lamp.
+    """
+    seen = np.ones(points.shape[1], np.float32)
+    starts = points + np.float32(_OFF_SURFACE) * normals
+    beams = starts - light.position[:, None]
+    length = np.sqrt(beams[0] ** 2 + beams[1] ** 2 + beams[2] ** 2)
+    for number, solid in enumerate(solids, start=1):
+        axis = solid.centre - light.position
+        away = float(np.linalg.norm(axis))
+        spread = np.arcsin(min(1.0, solid.radius / away)) + np.arctan(light.radius / away)
+        along = beams[0] * axis[0] + beams[1] * axis[1] + beams[2] * axis[2]
+        hidden = (along > length * np.float32(away * np.cos(min(spread, 1.5)))) & (
+            length > away - solid.radius - light.radius
+        )
+        if solid.shape.convex:
+            hidden &= owner != number
+        which = np.flatnonzero(hidden)
+        if len(which):
+            steps = solid.meet(starts[:, which], ways[:, which])
+            seen[which[steps < 1]] = 0
+    return seen
+
+
+def openness(
+    points: Vectors, normals: Vectors, owner: UInt8[np.ndarray, " n"], solids: tuple[Solid, ...]
+) -> Float32[np.ndarray, " n"]:
+    """How much of what a point sees is free of solids: they darken the floor around them.
+
+    Each solid counts as a sphere; the share of a sphere in the light that falls on a plane is
+    cos(angle) (radius / distance)².
+    """
+    free = np.ones(points.shape[1], np.float32)
+    for number, solid in enumerate(solids, start=1):
+        radius = np.float32(0.75 * solid.radius)
+        x, y, z = (points[i] - solid.centre[i] for i in range(3))
+        squared = x * x + y * y + z * z
+        near = np.flatnonzero((squared < 12 * radius**2) & (owner != number))
+        x, y, z, squared = x[near], y[near], z[near], np.maximum(squared[near], radius**2)
+        facing = -(normals[0, near] * x + normals[1, near] * y + normals[2, near] * z)
+        share = np.maximum(facing, 0) * radius**2 / (squared * np.sqrt(squared))
+        free[near] *= 1 - np.float32(0.85) * np.minimum(share - 0.02, 1).clip(0)
+    return free
+
+
+def shade(
+    looks: Finish,
+    rays: Vectors,
+    ways: Vectors,
+    seen: Float32[np.ndarray, " n"],
+    free: Float32[np.ndarray, " n"],
+    light: Light,
+) -> Vectors:
+    """Lambert's law, with Blinn's highlight, for a lamp whose light falls off with distance."""
+    colours, normals, gloss = looks.colours, looks.normals, looks.gloss
+    squared = ways[0] ** 2 + ways[1] ** 2 + ways[2] ** 2
+    ways = ways / np.sqrt(squared)
+    facing = normals[0] * ways[0] + normals[1] * ways[1] + normals[2] * ways[2]
+    strength = seen * np.float32(5) / (np.float32(1) + squared)
+    direct = np.maximum(facing, 0) * strength
+    sky = free * (np.float32(0.75) + np.float32(0.25) * normals[2])
+    shine = np.zeros_like(direct)
+    which = np.flatnonzero((gloss > 0) & (direct > 0))
+    half = ways[:, which] - rays[:, which] / np.sqrt((rays[:, which] ** 2).sum(0))
+    angle = (half * normals[:, which]).sum(0) / np.sqrt((half**2).sum(0))
+    shine[which] = (gloss[which] * strength[which]) * np.maximum(angle, 0) ** 40
+    return np.stack(
+        [
+            colours[i] * (direct * np.float32(light.colour[i]) + sky * np.float32(light.ambient[i]))
+            + shine * np.float32(light.colour[i])
+            for i in range(3)
+        ]
+    )
