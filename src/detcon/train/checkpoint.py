@@ -1,0 +1,163 @@
+"""Checkpoints: one complete file, replaced in one move, read without running foreign code."""
+
+import os
+import pickle
+import random
+import zipfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detcon import __version__
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be written, read or used here."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that the next step depends on.
+
+    Attributes:
+        step: Steps made.
+        module: The module's state, with all buffers (and so the target network).
+        optimizer: The optimiser's state.
+        rng: The random states of each rank, by `rng_state`.
+        fingerprint: Of the recipe, "" for none.
+        extra: Numbers of the log: what was summed up since its last line.
+        version: Of detcon.
+    """
+
+    step: int
+    module: dict[str, Any]
+    optimizer: dict[str, Any]
+    rng: list[dict[str, Any]]
+    fingerprint: str = ""
+    extra: dict[str, float] = field(default_factory=dict)
+    version: str = __version__
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes beside, syncs, renames: at any moment `path` is the old file or the new one, whole.
+
+    Raises:
+        CheckpointError: If the disk is full or not writable; the old file is untouched.
+    """
+    parts = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
+    beside = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            torch.save(parts, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        sync_folder(path.parent)
+    except (OSError, RuntimeError) as error:
+        beside.unlink(missing_ok=True)
+        kept = "; the one before it is whole" if path.exists() else ""
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise CheckpointError(
+            f"cannot write checkpoint {path}: {reason}{kept}; make room and give the command again"
+        ) from error
+
+
+def load_checkpoint(path: Path, *, fingerprint: str = "") -> Checkpoint:
+    """Reads a checkpoint to the CPU, as plain tensors and numbers only.
+
+    Args:
+        path: The file.
+        fingerprint: Of the recipe at hand.
+
+    Raises:
+        CheckpointError: If the file is damaged, holds more than plain data, or belongs to
+            another recipe.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
+            broken = archive.testzip()
+        if broken is not None:
+            raise CheckpointError(_damaged(path, f"wrong checksum in {broken}"))
+        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except FileNotFoundError:
+        raise CheckpointError(f"there is no checkpoint {path}") from None
+    except CheckpointError:
+        raise
+    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, LookupError, TypeError) as error:
+        raise CheckpointError(_damaged(path, str(error).partition("\n")[0])) from error
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} holds more than tensors and numbers, and may run foreign code when read; "
+            f"use a checkpoint that detcon wrote"
+        ) from error
+    if checkpoint.fingerprint != fingerprint:
+        raise CheckpointError(
+            f"checkpoint {path} belongs to another recipe (fingerprint "
+            f"{checkpoint.fingerprint or 'none'}, asked for {fingerprint or 'none'}); "
+            f"give another out=, or go on with the recipe it was made with"
+        )
+    return checkpoint
+
+
+def _damaged(path: Path, reason: str) -> str:
+    return (
+        f"checkpoint {path} is damaged ({reason}); remove it to start this run from the beginning"
+    )
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes a rename in the folder survive a power cut, where the system lets one."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class _Rng:
+    python: tuple[Any, ...]
+    numpy: tuple[Any, ...]
+    torch: Tensor
+    device: Tensor | None
+
+
+def rng_state(device: torch.device) -> dict[str, Any]:
+    """The states of Python's, numpy's and torch's global generators, as plain data."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    on_device = None
+    if device.type != "cpu":
+        on_device = torch.get_device_module(device).get_rng_state()
+    state = _Rng(
+        python=random.getstate(),
+        numpy=(name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
+        torch=torch.get_rng_state(),
+        device=on_device,
+    )
+    return asdict(state)
+
+
+def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
+    """Puts all generators back to where `rng_state` found them."""
+    rng = _Rng(**state)
+    version, inner, gauss = rng.python
+    random.setstate((version, tuple(inner), gauss))
+    name, keys, *rest = rng.numpy
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
+    torch.set_rng_state(rng.torch)
+    if rng.device is not None and device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(rng.device)
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether no number is NaN or infinite; asks the device once."""
+    checks = [torch.isfinite(t).all() for t in tensors if t.is_floating_point()]
+    return not checks or bool(torch.stack(checks).all())

@@ -1,0 +1,134 @@
+"""Where a run runs: ranks, devices, versions. The package starts no ranks of its own."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from lightning.fabric import Fabric
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.strategies.ddp import DDPStrategy
+from torch import Tensor
+
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that torchrun or Slurm started; alone, rank 0 of 1.
+
+    Attributes:
+        rank: Of this process, over all machines.
+        world: Processes over all machines.
+        per_machine: Processes on this machine.
+    """
+
+    rank: int = 0
+    world: int = 1
+    per_machine: int = 1
+
+
+def ranks() -> Ranks:
+    """Reads the environment of torchrun or Slurm."""
+    env = os.environ
+    if "LOCAL_WORLD_SIZE" in env and "RANK" in env:
+        return Ranks(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["LOCAL_WORLD_SIZE"]))
+    if SLURMEnvironment.detect():
+        world = int(env["SLURM_NTASKS"])
+        return Ranks(int(env["SLURM_PROCID"]), world, world // int(env["SLURM_NNODES"]))
+    return Ranks()
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the one that writes."""
+    return ranks().rank == 0
+
+
+def open_fabric(precision: str, accelerator: str = "auto") -> Fabric:
+    """One device for each rank that the environment started, and one if it started none."""
+    place = ranks()
+    strategy = DDPStrategy(broadcast_buffers=False) if place.world > 1 else "auto"
+    fabric = Fabric(
+        accelerator=accelerator,
+        strategy=strategy,
+        devices=place.per_machine,
+        num_nodes=place.world // place.per_machine,
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+def agree(fabric: Fabric, *flags: bool | Tensor) -> list[bool]:
+    """Each flag, raised on any rank; all ranks must ask at the same time."""
+    if fabric.world_size == 1:
+        return [bool(flag) for flag in flags]
+    votes = torch.tensor([float(flag) for flag in flags], device=fabric.device)
+    joined = cast(Tensor, fabric.all_reduce(votes, reduce_op="max"))
+    return [vote > 0 for vote in joined.tolist()]
+
+
+def mean_over_ranks(fabric: Fabric, value: Float[Tensor, ""]) -> float:
+    """All ranks must ask at the same time; waits for the device."""
+    return float(cast(Tensor, fabric.all_reduce(value)))
+
+
+def gather_objects(fabric: Fabric, value: Any) -> list[Any]:
+    """One value of each rank, at every rank."""
+    if fabric.world_size == 1:
+        return [value]
+    values: list[Any] = [None] * fabric.world_size
+    dist.all_gather_object(values, value)
+    return values
+
+
+def describe_environment(command: str = "") -> dict[str, Any]:
+    """Versions, device, machine, git commit and command, for `environment.json`."""
+    return {
+        "command": command or shlex.join(sys.argv),
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("detcon", *PACKAGES)},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "threads": torch.get_num_threads(),
+        "ranks": ranks().world,
+        "system": platform.platform(),
+        "git": _commit(Path(__file__).parents[3]),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _commit(checkout: Path) -> str | None:
+    """The commit of the package's own checkout, with `-dirty` where files were changed."""
+    if not (checkout / ".git").exists():
+        return None
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

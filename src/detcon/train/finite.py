@@ -1,0 +1,55 @@
+"""A loss that is no number: said with its step and photos, and undone where that costs little."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from detcon.train.checkpoint import rng_state, set_rng_state
+
+NONFINITE = Path("checkpoints") / "nonfinite.ckpt"
+SHOWN = 8
+
+
+class NonFiniteLoss(ValueError):
+    """A loss, or the weights after a step, are NaN or infinite."""
+
+    @classmethod
+    def at(cls, step: int, photos: Sequence[str], kept: Path) -> "NonFiniteLoss":
+        """The sentence for step `step` (from 1) on `photos`; the state before it is in `kept`."""
+        some = ", ".join(photos[:SHOWN])
+        more = f" and {len(photos) - SHOWN} more" if len(photos) > SHOWN else ""
+        seen = f", on {some}{more}" if photos else ""
+        return cls(
+            f"the loss of step {step} is not finite{seen}; the state before it is in {kept}: lower "
+            f"optimizer.lr, lengthen the warm-up, try loop.precision=32, or look at these photos"
+        )
+
+
+class Before:
+    """What a forward pass changes: buffers (statistics of norms) and random states.
+
+    Copied before each step on a CPU, where it costs little, so that a step whose loss is no number
+    leaves no trace.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device) -> None:
+        self._module, self._device = module, device
+        self._buffers = [buffer.clone() for buffer in module.buffers()]
+        self._rng = rng_state(device)
+
+    def restore(self) -> None:
+        """Undoes the forward pass."""
+        for buffer, value in zip(self._module.buffers(), self._buffers, strict=True):
+            buffer.copy_(value)
+        set_rng_state(self._rng, self._device)
+
+
+def first_nonfinite(
+    before: Float[Tensor, ""], loss: Float[Tensor, ""], step: int
+) -> Float[Tensor, ""]:
+    """The first step whose loss was no number, or -1, kept on the device without waiting for it."""
+    is_first = ~torch.isfinite(loss.detach()) & (before < 0)
+    return torch.where(is_first, float(step), before)

@@ -1,0 +1,61 @@
+"""The figures of a run: `metrics.jsonl` and the same in TensorBoard's event files."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, TextIO
+
+from detcon.train.run import write_whole
+
+FILE = "metrics.jsonl"
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log, without one that a crash cut off."""
+    path = folder / FILE
+    lines = path.read_text().splitlines() if path.is_file() else []
+    figures = []
+    for line in lines:
+        try:
+            figures.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return figures
+
+
+class MetricsLog:
+    """Appends lines; on resume, first drops those after the checkpoint's step.
+
+    Args:
+        folder: The run folder.
+        step: Steps made so far.
+        write: False on all ranks but the first: then nothing is written.
+    """
+
+    def __init__(self, folder: Path, *, step: int, write: bool = True) -> None:
+        self._file: TextIO | None = None
+        self._events: Any = None
+        if not write:
+            return
+        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
+
+        kept = [json.dumps(line) + "\n" for line in read_metrics(folder) if line["step"] <= step]
+        write_whole(folder / FILE, "".join(kept))
+        self._file = (folder / FILE).open("a")
+        self._events = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        """One line; a figure that is not finite is left out, since JSON has no name for it."""
+        if self._file is None:
+            return
+        figures = {name: value for name, value in figures.items() if math.isfinite(value)}
+        self._file.write(json.dumps({"step": step, **figures}) + "\n")
+        self._file.flush()
+        for name, value in figures.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Writes what TensorBoard still holds back."""
+        if self._file is not None:
+            self._file.close()
+            self._events.close()

@@ -1,0 +1,147 @@
+"""Is it learning, or collapsing? Is the device working, or waiting?
+
+Axes: v views, b images, r regions, d embedding, m rows (regions of all images), p views x regions.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+from torch.nn.functional import normalize
+
+MAX_ROWS = 1024
+
+
+@runtime_checkable
+class RegionEmbeddings(Protocol):
+    """What a method shows of a batch: detached, on any device."""
+
+    @property
+    def query(self) -> Float[Tensor, "v b r d"]: ...
+    @property
+    def target(self) -> Float[Tensor, "v b r d"]: ...
+    @property
+    def ids(self) -> Integer[Tensor, "v b r"]: ...
+
+
+@torch.no_grad()
+def collapse_figures(embeddings: RegionEmbeddings, *, max_rows: int = MAX_ROWS) -> dict[str, float]:
+    """The figures that show a collapse before a loss curve does.
+
+    Looks at the first photos of the batch only, so that at most `max_rows` regions of a view are
+    compared with each other, in float32, and waits for the device once.
+
+    Args:
+        embeddings: Of this rank's share of a step.
+        max_rows: Bounds the memory: one matrix of `max_rows` x `max_rows`.
+
+    Returns:
+        `embedding_std`: see `embedding_std`; `effective_rank`: see `effective_rank`, both of the
+        queries. With two views also, between a region's query and the targets of the other view:
+        `positive_similarity` and `negative_similarity`, mean cosines with the same mask of the same
+        photo and with everything else; `without_positive`, the share of regions whose mask the
+        other view doesn't show; `accuracy`, the share of the others whose nearest target is the
+        right mask of the right photo. A figure that is not defined is left out.
+    """
+    r = embeddings.ids.shape[2]
+    photos, regions = max(1, max_rows // r), min(r, max_rows)
+    query = normalize(embeddings.query[:, :photos, :regions].float(), dim=-1)
+    target = normalize(embeddings.target[:, :photos, :regions].float(), dim=-1)
+    ids = embeddings.ids[:, :photos, :regions]
+    rows = query.flatten(0, 2)
+    figures = {"embedding_std": embedding_std(rows), "effective_rank": effective_rank(rows)}
+    if len(ids) == 2:
+        sides = [_compare(query[i], target[1 - i], ids[i], ids[1 - i]) for i in (0, 1)]
+        counts = torch.stack(sides).sum(0)
+        names = ("positive_similarity", "negative_similarity", "without_positive", "accuracy")
+        figures |= dict(zip(names, counts[0::2] / counts[1::2], strict=True))
+    values = torch.stack(list(figures.values())).tolist()  # the only wait for the device
+    return {name: v for name, v in zip(figures, values, strict=True) if math.isfinite(v)}
+
+
+def embedding_std(rows: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
+    """The mean over dimensions of the standard deviation of unit vectors, times sqrt(d).
+
+    1 where they are spread evenly over the sphere, 0 where all are the same (Chen & He, 2021,
+    "Exploring simple siamese representation learning", Fig. 2).
+    """
+    return rows.std(0, correction=0).mean() * math.sqrt(rows.shape[1])
+
+
+def effective_rank(rows: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
+    """How many directions the rows vary in: between 1 and min(m, d).
+
+    The exponential of the entropy of the normalised singular values of the covariance matrix (Roy
+    & Vetterli, 2007, "The effective rank"). Rows that don't vary at all count as 1.
+    """
+    centred = torch.nan_to_num(rows - rows.mean(0))
+    m, d = centred.shape
+    gram = centred.T @ centred if d <= m else centred @ centred.T  # the same singular values
+    values = torch.linalg.eigvalsh(gram / m).clamp(min=0)
+    share = values / values.sum().clamp(min=1e-20)
+    entropy = -torch.xlogy(share, share).sum()
+    return torch.where(values.sum() > 1e-8, entropy.exp(), 1.0)  # below is rounding, not rank
+
+
+def _compare(
+    query: Float[Tensor, "b r d"],
+    target: Float[Tensor, "b r d"],
+    query_ids: Integer[Tensor, "b r"],
+    target_ids: Integer[Tensor, "b r"],
+) -> Float[Tensor, " 8"]:
+    """Sums and counts of the four figures between views, in the order of their names."""
+    b, r, _ = query.shape
+    similarity = query.flatten(0, 1) @ target.flatten(0, 1).T
+    photo = torch.arange(b, device=query.device).repeat_interleave(r)
+    left, right = query_ids.flatten(), target_ids.flatten()
+    positive = (photo[:, None] == photo) & (left[:, None] == right) & (left >= 0)[:, None]
+    paired = positive.any(1)
+    nearest = positive.gather(1, similarity.argmax(1, keepdim=True))[:, 0]
+    sums = (
+        (similarity * positive).sum(),
+        positive.sum(),
+        (similarity * ~positive).sum(),
+        (~positive).sum(),
+        (~paired).sum(),
+        torch.full((), b * r, device=query.device),
+        (nearest & paired).sum(),
+        paired.sum(),
+    )
+    return torch.stack([value.float() for value in sums])
+
+
+class Throughput:
+    """Photos a second, and the share of time spent waiting for data, since last read."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+        self._waited = 0.0
+        self._images = 0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Around everything that only fetches data."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._waited += time.perf_counter() - begin
+
+    def count(self, images: int) -> None:
+        """After a step on so many photos."""
+        self._images += images
+
+    def read(self) -> dict[str, float]:
+        """The figures since the last call, which starts a new stretch."""
+        seconds = max(time.perf_counter() - self._begin, 1e-9)
+        rates = {
+            "images_per_second": self._images / seconds,
+            "data_wait": min(1.0, self._waited / seconds),
+        }
+        self.__init__()
+        return rates

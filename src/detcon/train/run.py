@@ -1,0 +1,160 @@
+"""The run folder: what a run was told, on what it ran, and every figure it logged.
+
+runs/NAME/recipe.yaml · environment.json · metrics.jsonl · events.* · checkpoints/last.ckpt
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from detcon.config import Recipe, to_yaml
+from detcon.train.checkpoint import sync_folder
+from detcon.train.environment import describe_environment, is_first_rank
+
+# Settings that change how a run is watched or how fast it goes, but not what comes out.
+FREE = ("out", "workers", "log_every", "checkpoint_every", "checkpoint_minutes")
+LAST = Path("checkpoints") / "last.ckpt"
+
+
+class RunError(ValueError):
+    """A folder that this run cannot be written to."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """An open run folder.
+
+    Attributes:
+        folder: Where it is.
+        finished: The recipe was already carried out here, to the end; there is nothing to do.
+        resumes: A checkpoint is there, to go on from.
+    """
+
+    folder: Path
+    finished: bool = False
+    resumes: bool = False
+
+    @property
+    def message(self) -> str:
+        """What the user should know of the folder's state; "" for a new one."""
+        if self.finished:
+            return f"{self.folder} holds this run, finished; give another out= to make it again"
+        return f"going on with the run in {self.folder}" if self.resumes else ""
+
+    def finish(self) -> None:
+        """Records that everything was written. Called last."""
+        if is_first_rank():
+            path = self.folder / "environment.json"
+            environment = _read_json(path) | {"finished": _now()}
+            write_whole(path, json.dumps(environment, indent=1))
+
+
+def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
+    """Makes a run folder, or checks that the one there holds a run of the same recipe.
+
+    Only the first rank writes; the others trust it.
+
+    Args:
+        folder: May exist, if it is empty or holds this run.
+        recipe: The complete recipe; saved as `recipe.yaml`.
+        command: What was typed, for `environment.json`; taken from the process if empty.
+
+    Raises:
+        RunError: If the folder is a file, holds something else, or a run of another recipe: then
+            the sentence names the settings that differ. `FREE` settings may differ.
+    """
+    folder = Path(folder)
+    if not is_first_rank():
+        return Run(folder, resumes=(folder / LAST).is_file())
+    _check(folder, recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "recipe.yaml", to_yaml(recipe))
+    before = _read_json(folder / "environment.json")
+    environment = describe_environment(command) | {
+        "fingerprint": recorded_fingerprint(folder),
+        "started": before.get("started") or _now(),
+        "opened": _now(),
+        "finished": before.get("finished"),
+    }
+    write_whole(folder / "environment.json", json.dumps(environment, indent=1))
+    resumes = (folder / LAST).is_file()
+    return Run(folder, finished=bool(environment["finished"]), resumes=resumes)
+
+
+def recorded_fingerprint(folder: Path) -> str:
+    """Twelve digits of `recipe.yaml` without the free settings; "" where there is none."""
+    path = folder / "recipe.yaml"
+    if not path.is_file():
+        return ""
+    settings = _settings(yaml.safe_load(path.read_text()))
+    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replaces a small file in one move."""
+    beside = path.with_name(path.name + ".part")
+    with beside.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def _check(folder: Path, recipe: Recipe) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"cannot write a run to {folder}: it is a file; give another out=")
+    if not folder.is_dir() or all(path.suffix == ".part" for path in folder.iterdir()):
+        return
+    if not (folder / "recipe.yaml").is_file():
+        raise RunError(
+            f"{folder} exists and holds no run (no recipe.yaml); give another out=, "
+            f"or an empty folder"
+        )
+    try:
+        there = _settings(yaml.safe_load((folder / "recipe.yaml").read_text()))
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
+        raise RunError(
+            f"cannot read {folder / 'recipe.yaml'}; give another out=, or remove the folder"
+        ) from error
+    now = _settings(recipe.model_dump(mode="json"))
+    differences = [
+        f"{name} is {there.get(name, 'not set')} there and {now.get(name, 'not set')} now"
+        for name in {**there, **now}
+        if there.get(name) != now.get(name)
+    ]
+    if differences:
+        raise RunError(
+            f"{folder} holds a run of another recipe: {', '.join(differences)}; "
+            f"give another out=, the old settings, or remove the folder"
+        )
+
+
+def _settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted name, without the free ones."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _settings(value, f"{prefix}{name}.")
+        elif name not in FREE:
+            flat[prefix + name] = value
+    return flat
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,171 @@
+"""A training in memory: what a checkpoint holds, put in place, saved and resumed."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from detcon.train.checkpoint import (
+    Checkpoint,
+    CheckpointError,
+    all_finite,
+    load_checkpoint,
+    rng_state,
+    save_checkpoint,
+    set_rng_state,
+)
+from detcon.train.environment import gather_objects, mean_over_ranks, open_fabric
+from detcon.train.finite import NonFiniteLoss, first_nonfinite
+from detcon.train.optim import AdamW, Lars, Sgd, build_optimizer
+from detcon.train.recipe import LoopRecipe
+from detcon.train.run import LAST, recorded_fingerprint
+
+
+@dataclass
+class Training:
+    """Everything that a step changes.
+
+    Attributes:
+        fabric: The device, the ranks and the precision.
+        module: What is trained, and what is saved.
+        forward: The module, wrapped for several ranks.
+        optimizer: Over the module's parameters.
+        folder: The run folder.
+        step: Steps made.
+        seconds: Time spent before this process began.
+        losses: The sum of the losses since the last log, on the device.
+        num_losses: How many those are.
+        first_bad: The first step whose loss was no number, or -1, on the device.
+    """
+
+    fabric: Fabric
+    module: nn.Module
+    forward: nn.Module
+    optimizer: torch.optim.Optimizer
+    folder: Path
+    step: int
+    seconds: float
+    losses: Tensor
+    num_losses: int
+    first_bad: Tensor
+    _rng: dict[str, Any] | None = None
+    _begin: float = field(default_factory=time.monotonic)
+    _saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run was first started, without the times it did not run."""
+        return self.seconds + time.monotonic() - self._begin
+
+    def add_loss(self, loss: Tensor) -> None:
+        """Notes the loss of the step at hand; does not wait for the device."""
+        self.first_bad = first_nonfinite(self.first_bad, loss, self.step)
+        self.losses += loss.detach()
+        self.num_losses += 1
+
+    def mean_loss(self) -> float:
+        """Over the steps since the last call and all ranks; waits for the device."""
+        mean = mean_over_ranks(self.fabric, self.losses / self.num_losses)
+        self.losses.zero_()
+        self.num_losses = 0
+        return mean
+
+    def is_due(self, every: int | None, minutes: float | None) -> tuple[bool, bool]:
+        """Whether a checkpoint is due by the number of steps, and by this rank's clock."""
+        by_steps = every is not None and self.step % every == 0
+        return by_steps, minutes is not None and time.monotonic() - self._saved > 60 * minutes
+
+    def replay_rng(self) -> None:
+        """Puts the generators where the checkpoint found them.
+
+        Called after the first batch has come, since opening a data loader draws a number.
+        """
+        if self._rng is not None:
+            set_rng_state(self._rng, self.fabric.device)
+            self._rng = None
+
+    def save(self, name: Path = LAST) -> None:
+        """Writes a checkpoint; all ranks must call this, the first one writes.
+
+        Raises:
+            NonFiniteLoss: If the weights are no numbers: a good checkpoint is never replaced by
+                them.
+            CheckpointError: If the disk refuses.
+        """
+        self.replay_rng()
+        states = gather_objects(self.fabric, rng_state(self.fabric.device))
+        if not all_finite(self.module.parameters()):
+            raise NonFiniteLoss(
+                f"after step {self.step} the weights are not finite, though no loss before showed "
+                f"it; {self.folder / name} was left as it was; lower optimizer.lr, or lengthen "
+                f"the warm-up"
+            )
+        if self.fabric.global_rank == 0:
+            extra = {
+                "seconds": self.elapsed,
+                "losses": float(self.losses),
+                "num_losses": self.num_losses,
+            }
+            module, optimizer = self.module.state_dict(), self.optimizer.state_dict()
+            fingerprint = recorded_fingerprint(self.folder)
+            checkpoint = Checkpoint(self.step, module, optimizer, states, fingerprint, extra)
+            save_checkpoint(self.folder / name, checkpoint)
+        self.fabric.barrier()
+        self._saved = time.monotonic()
+
+    def resume(self) -> None:
+        """Goes back to `last.ckpt`, where there is one.
+
+        Raises:
+            CheckpointError: If it is damaged, of another recipe, or of another network.
+        """
+        path = self.folder / LAST
+        if not path.is_file():
+            return
+        found = load_checkpoint(path, fingerprint=recorded_fingerprint(self.folder))
+        try:
+            self.module.load_state_dict(found.module)
+            self.optimizer.load_state_dict(found.optimizer)
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"checkpoint {path} does not fit this network or optimiser "
+                f"({str(error).splitlines()[0]}); give another out="
+            ) from error
+        self.step, self.seconds = found.step, found.extra["seconds"]
+        self.losses.fill_(found.extra["losses"])
+        self.num_losses = int(found.extra["num_losses"])
+        rank = self.fabric.global_rank
+        self._rng = found.rng[rank] if rank < len(found.rng) else None  # more ranks than before
+
+
+def start(
+    module: nn.Module,
+    folder: Path,
+    optimizer: Lars | Sgd | AdamW,
+    loop: LoopRecipe,
+    batch_size: int,
+) -> Training:
+    """Puts the module on its device, in its memory format, and makes its optimiser.
+
+    The module is not wrapped in Fabric's own, which cannot take frozen dataclasses as batches.
+    """
+    fabric = open_fabric(loop.precision, loop.accelerator)
+    if loop.channels_last:
+        module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    fabric.to_device(module)
+    return Training(
+        fabric,
+        module,
+        fabric.strategy.setup_module(module),
+        build_optimizer(optimizer, module, batch_size),
+        folder,
+        step=0,
+        seconds=0.0,
+        losses=torch.zeros((), device=fabric.device),
+        num_losses=0,
+        first_bad=torch.full((), -1.0, device=fabric.device),
+    )

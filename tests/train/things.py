@@ -1,0 +1,57 @@
+"""A module and batches small enough to train in a test."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from detcon.train.loop import LoopRecipe, fit
+from detcon.train.optim import Cosine, Sgd
+
+LOOP = LoopRecipe(precision="32", accelerator="cpu", log_every=3, checkpoint_every=5)
+
+
+@dataclass(frozen=True)
+class Points:
+    x: torch.Tensor
+    names: tuple[str, ...] = ("a.jpg", "b.jpg")
+
+    def to(self, device):
+        return Points(self.x.to(device), self.names)
+
+
+class Net(nn.Module):
+    """Dropout and batch norm: the weights depend on random states and buffers."""
+
+    def __init__(self):
+        super().__init__()
+        rng = torch.random.get_rng_state()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(
+            nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 2)
+        )
+        torch.random.set_rng_state(rng)
+
+    def forward(self, batch):
+        out = self.layers(batch.x)
+        return out.square().mean() - out[:, 0].mean(), out.detach()
+
+
+def points(first, steps=10, bad=None):
+    """The batch of a step depends on the step alone."""
+    for step in range(first, steps):
+        x = torch.randn(6, 4, generator=torch.Generator().manual_seed(step))
+        yield Points(x * torch.nan if step == bad else x)
+
+
+def train(folder, module=None, open_batches=points, steps=10, **options):
+    module = Net() if module is None else module
+    options = {
+        "optimizer": Sgd(lr=0.1),
+        "schedule": Cosine(warmup=0.2),
+        "loop": LOOP,
+        "batch_size": 6,
+        "names": lambda batch: list(batch.names),
+    } | options
+    fit(module, open_batches, folder=folder, steps=steps, **options)
+    return module
