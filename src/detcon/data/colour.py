@@ -1,0 +1,251 @@
+"""Changes of colour: drawn in the worker, applied in batches on the training device.
+
+A view's changes are one vector of NUM_PARAMETERS numbers, which stays on the CPU:
+
+    0..3    brightness (added), contrast (factor), saturation (factor), hue (turns, added)
+    4..7    which of the four comes first, second, third, fourth; -1 where none does
+    8       1 if grey
+    9       the blur's standard deviation in pixels; 0 if there is none
+    10      1 if solarized
+
+The operations are those of dm_pix, which the official code uses, and of TensorFlow: brightness is
+added, and contrast is about the mean of each channel. torchvision's differ in both.
+
+Axes: b images, p parameters, y x pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from detcon.config import Recipe
+
+NUM_PARAMETERS = 11
+_ORDER, _GREY, _SIGMA, _SOLARIZE = slice(4, 8), 8, 9, 10
+_CACHED_PIXELS = 2**14  # a CPU works through photos in chunks of so many pixels, inside its cache
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, le=1)]
+
+
+class ColourRecipe(Recipe):
+    """How strongly, and how often, the colours of one view are changed."""
+
+    brightness: Strength = Field(default=0.4, description="greatest brightness added or taken")
+    contrast: Strength = Field(default=0.4, description="greatest relative change of contrast")
+    saturation: Strength = Field(default=0.2, description="greatest relative change of saturation")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.1, description="greatest turn of the hue, in whole turns"
+    )
+    jitter: Probability = Field(default=0.8, description="probability of these four, together")
+    grey: Probability = Field(default=0.2, description="probability of grey")
+    blur: Probability = Field(default=1.0, description="probability of a Gaussian blur")
+    blur_sigma: tuple[float, float] = Field(
+        default=(0.1, 2.0),
+        description="least and greatest standard deviation in pixels",
+    )
+    solarize: Probability = Field(default=0.0, description="probability of inverting bright values")
+
+    @field_validator("blur_sigma")
+    @classmethod
+    def _range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("give the least, above 0, and then the greatest value")
+        return value
+
+
+DETCON_B_COLOUR = (ColourRecipe(), ColourRecipe(blur=0.1, solarize=0.2))
+"""View 1 and view 2 of DetCon-B, as of BYOL: `augment_config` in the official code."""
+
+_DETCON_S = ColourRecipe(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
+DETCON_S_COLOUR = (_DETCON_S, _DETCON_S.model_copy(update={"blur": 0.0}))
+"""View 1 and view 2 of DetCon-S, which was not released; as lightly gives them."""
+
+_UNCHANGED = ColourRecipe(jitter=0.0, grey=0.0, blur=0.0)
+COLOUR_PRESETS = {
+    "detcon_b": DETCON_B_COLOUR,
+    "detcon_s": DETCON_S_COLOUR,
+    "none": (_UNCHANGED, _UNCHANGED),
+}
+
+
+def draw_colour(rng: np.random.Generator, recipe: ColourRecipe) -> Float32[np.ndarray, " p"]:
+    """Draws what is done to the colours of one view.
+
+    Args:
+        rng: Where the draws come from. Always the same number of them, whatever they decide.
+        recipe: Strengths and probabilities.
+
+    Returns:
+        The parameters, in the layout at the top of this file.
+    """
+    strengths = np.array([recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue])
+    jitter, grey, blur, solarize = rng.random(4) < (
+        recipe.jitter,
+        recipe.grey,
+        recipe.blur,
+        recipe.solarize,
+    )
+    amounts = np.array([0, 1, 1, 0]) + rng.uniform(-strengths, strengths)
+    order = rng.permutation(4)
+    order = np.where(jitter & (strengths[order] > 0), order, -1)
+    sigma = rng.uniform(*recipe.blur_sigma) * blur
+    return np.array([*amounts, *order, grey, sigma, solarize], dtype=np.float32)
+
+
+@torch.no_grad()
+def apply_colour(
+    images: UInt8[Tensor, "b 3 y x"],
+    colour: Float[Tensor, "b p"],
+    *,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Float32[Tensor, "b 3 y x"]:
+    """Changes the colours of a batch of views and normalises them. Draws nothing.
+
+    In order: the four of `colour` in each photo's own order, grey, blur, solarize, clip to 0..1,
+    normalise (`postprocess` in the official code's `augmentations.py`).
+
+    Args:
+        images: RGB views, on the training device.
+        colour: Their parameters, on the CPU: which photos an operation touches is decided there,
+            so that nothing ever waits for the device.
+        mean: Subtracted from each channel, in 0..1.
+        std: What each channel is divided by.
+
+    Returns:
+        Normalised views, on the same device.
+    """
+    out = torch.empty(images.shape, dtype=torch.float32, device=images.device)
+    pixels = images.shape[-2] * images.shape[-1]
+    on_cpu = images.device.type == "cpu"
+    chunk = max(1, _CACHED_PIXELS // pixels) if on_cpu else max(1, len(images))
+    with torch.autocast(images.device.type, enabled=False):
+        for some, pixels, parameters in zip(
+            out.split(chunk), images.split(chunk), colour.split(chunk), strict=True
+        ):
+            torch.div(pixels, 255, out=some)
+            _change(some, parameters)
+            _normalise(some, mean, std)
+    return out
+
+
+def _change(x: Float32[Tensor, "b 3 y x"], colour: Float[Tensor, "b p"]) -> None:
+    """All changes but the normalisation, in place."""
+    order = colour[:, _ORDER].tolist()
+    for place in range(4):
+        for which, operation in enumerate((_brighten, _contrast, _saturate, _turn_hue)):
+            rows = [i for i, wanted in enumerate(order) if wanted[place] == which]
+            _at(x, rows, operation, colour[:, which])
+    _at(x, _rows(colour[:, _GREY]), _grey, colour[:, _GREY])
+    _at(x, _rows(colour[:, _SIGMA]), _blur, colour[:, _SIGMA])
+    _at(x, _rows(colour[:, _SOLARIZE]), _solarize, colour[:, _SOLARIZE])
+
+
+def _rows(chosen: Float[Tensor, " b"]) -> list[int]:
+    return [i for i, value in enumerate(chosen.tolist()) if value]
+
+
+def _at(
+    x: Float32[Tensor, "b 3 y x"],
+    rows: list[int],
+    operation: Callable[[Tensor, Tensor], None],
+    amount: Float[Tensor, " b"],
+) -> None:
+    """Applies an operation, which works in place, to some photos of a batch."""
+    if not rows:
+        return
+    if len(rows) == len(x):
+        operation(x, amount[:, None, None, None].to(x.device, non_blocking=True))
+        return
+    index = torch.tensor(rows)
+    amount = amount[index, None, None, None].to(x.device, non_blocking=True)
+    index = index.to(x.device, non_blocking=True)
+    some = x[index]
+    operation(some, amount)
+    x[index] = some
+
+
+def _brighten(x: Tensor, delta: Tensor) -> None:
+    x.add_(delta).clamp_(0, 1)
+
+
+def _contrast(x: Tensor, factor: Tensor) -> None:
+    mean = x.mean((2, 3), keepdim=True)
+    x.mul_(factor).add_(mean * (1 - factor)).clamp_(0, 1)
+
+
+def _saturate(x: Tensor, factor: Tensor) -> None:
+    """The same as scaling and clipping the saturation in HSV, where value and hue stay.
+
+    With v the largest channel, saturation is s = (v - smallest) / v. Scaling it by k moves every
+    channel to v - (v - rgb) * k, and clipping it at 1 means k <= 1 / s.
+    """
+    red, green, blue = x.split(1, dim=1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
+    factor = torch.minimum(value / chroma.clamp_(min=1e-12), factor)
+    x.sub_(value).mul_(factor).add_(value)
+
+
+def _turn_hue(x: Tensor, turns: Tensor) -> None:
+    """Turns the hue in HSV, where value and chroma stay.
+
+    The hue counts sixths of a turn from red. Each channel is a trapezoid of it, centred at 0, 2
+    and 4 sixths, between the smallest and the largest channel. Selections are written as
+    blends by 0 or 1: `torch.where` costs ten times as much on a CPU.
+    """
+    red, green, blue = x.split(1, dim=1)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    low = torch.minimum(torch.minimum(red, green), blue)
+    chroma = value - low
+    below = (value - x).div_(chroma.clamp(min=1e-12))  # how far each channel is below the largest
+    r, g, b = below.split(1, dim=1)
+    not_red, not_green = (r * 1e30).clamp_(max=1), (g * 1e30).clamp_(max=1)
+    from_green = torch.lerp((r - b).add_(2), (g - r).add_(4), not_green)
+    hue = torch.lerp(b - g, from_green, not_red).add_(6 * turns)
+    hue.sub_((hue / 6).floor_(), alpha=6)
+    torch.sub(hue, 3, out=red).abs_().sub_(1)
+    torch.sub(hue, 2, out=green).abs_().neg_().add_(2)
+    torch.sub(hue, 4, out=blue).abs_().neg_().add_(2)
+    x.clamp_(0, 1).mul_(chroma).add_(low)
+
+
+def _grey(x: Tensor, _: Tensor) -> None:
+    red, green, blue = x.split(1, dim=1)
+    x.copy_(red * 0.2989 + green * 0.5870 + blue * 0.1140)
+
+
+def _blur(x: Tensor, sigma: Tensor) -> None:
+    """A Gaussian of radius int(side / 20), zeros outside, as two products with banded matrices."""
+    _, _, height, width = x.shape
+    radius = int(height / 10 / 2)
+    across = _band(width, radius, sigma[:, :, 0])
+    down = across if height == width else _band(height, radius, sigma[:, :, 0])
+    x.copy_(down[:, None] @ (x.flatten(1, 2) @ across).unflatten(1, (3, height)))
+
+
+def _band(size: int, radius: int, sigma: Float32[Tensor, "b 1 1"]) -> Float32[Tensor, "b n n"]:
+    """Row i holds the Gaussian's weights around i; what falls outside is lost."""
+    taps = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
+    weights = torch.exp(-0.5 * (taps / sigma[:, 0]) ** 2)
+    weights /= weights.sum(-1, keepdim=True)
+    reach = size - 1 - radius
+    padded = torch.nn.functional.pad(weights, (reach, reach))  # [b 2*size-1], centred
+    return padded.unfold(1, size, 1).flip(1)
+
+
+def _solarize(x: Tensor, _: Tensor) -> None:
+    """Inverts what is above a half: in 0..1, the smaller of x and 1 - x."""
+    torch.minimum(x, 1 - x, out=x)
+
+
+def _normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> None:
+    x.clamp_(0, 1)
+    for channel, middle, spread in zip(x.unbind(1), mean, std, strict=True):
+        channel.sub_(middle).div_(spread)

@@ -1,0 +1,243 @@
+"""From a photo's number to its views: decoding, cutting, sampling, drawing. Runs in workers.
+
+Axes: v views, r regions, h w feature grid, y x pixels, p parameters of colour.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+from rich.progress import track
+
+from detcon.data.colour import draw_colour
+from detcon.data.cut import Cut
+from detcon.data.views import ViewsRecipe, draw_cut
+from detcon.masks.masks import Masks
+from detcon.ops.labels import check_cells
+from detcon.photos import Photos, shrink
+
+MEMORY_LIMIT = 2**30  # bytes of decoded photos and masks that a dataset keeps
+
+
+class MasksDoNotFit(ValueError):
+    """A store of masks that doesn't belong to the photos."""
+
+
+class MissingClass(ValueError):
+    """A photo without a class, in supervised pretraining."""
+
+
+@runtime_checkable
+class MasksByKey(Protocol):
+    """Where masks come from: `MaskStore` is one, and anything else that maps keys to masks."""
+
+    @property
+    def unreadable(self) -> Mapping[str, str]:
+        """Photos that have no masks because they can't be decoded, and why."""
+        ...
+
+    def __getitem__(self, key: str, /) -> Masks: ...
+
+    def __contains__(self, key: str, /) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """All views of one photo; see `Batch` for the meanings."""
+
+    images: UInt8[np.ndarray, "v 3 y x"]
+    ids: Int64[np.ndarray, "v r"]
+    weights: Float32[np.ndarray, "v r h w"]
+    colour: Float32[np.ndarray, "v p"]
+    index: int
+    label: int | None = None
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A photo as the views need it: shrunk, checked, with its masks."""
+
+    photo: UInt8[np.ndarray, "y x 3"]
+    masks: Masks | None
+
+    @property
+    def nbytes(self) -> int:
+        return self.photo.nbytes + (self.masks.patterns.nbytes if self.masks else 0)
+
+
+class PhotoViews:
+    """The views of a collection of photos: `dataset[epoch, index]` is a `Sample`.
+
+    Every draw comes from (seed, epoch, index, view), so a sample doesn't depend on who asks for
+    it, nor on what was asked before. Cut and colour are drawn before the regions: two methods
+    with the same seed see the same pixels.
+
+    Photos that the store lists as unreadable are left out, and `left_out` names them.
+
+    Attributes:
+        keys: The names of the photos, by number.
+        left_out: The names of photos that are in the collection, but can't be read.
+    """
+
+    def __init__(
+        self,
+        photos: Photos,
+        store: MasksByKey | None,
+        views: ViewsRecipe,
+        *,
+        grid: tuple[int, int],
+        seed: int,
+        num_views: int = 2,
+        num_regions: int = 16,
+        classes: Mapping[str, int] | None = None,
+        max_side: int | None = None,
+        cache: bool = True,
+    ) -> None:
+        """Checks that photos, masks and classes belong together; reads no photo yet.
+
+        Args:
+            photos: The collection.
+            store: The masks of its photos; None for one mask, the whole image (id 0, weights 1).
+            views: How views are drawn.
+            grid: Rows and columns of the encoder's output for a view.
+            seed: Of all draws; not negative.
+            num_views: 1 or 2.
+            num_regions: How many masks are sampled in each view.
+            classes: The class of each photo by key, for supervised pretraining.
+            max_side: Photos are shrunk to this before anything is cut out of them.
+            cache: Whether `keep_in_memory` may keep anything.
+
+        Raises:
+            MasksDoNotFit: If photos have no masks in the store.
+            MissingClass: If photos have no class.
+            ValueError: If a view doesn't divide evenly into the grid's cells.
+        """
+        unreadable = store.unreadable if store is not None else {}
+        self.photos, self.store, self.views = photos, store, views
+        self.grid, self.seed, self.num_regions = grid, seed, num_regions
+        self.num_views, self.classes, self.max_side = num_views, classes, max_side
+        self.left_out = [key for key in photos.keys if key in unreadable]
+        self.keys: Sequence[str] = photos.keys
+        if self.left_out:
+            self.keys = [key for key in photos.keys if key not in unreadable]
+        if store is not None:
+            check_cells((views.size, views.size), grid)
+            _check_all_in(store, self.keys, photos.source)
+        if classes is not None:
+            _check_classes(classes, self.keys)
+        self._cache = cache
+        self._held: list[_Held] | None = None
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, place: tuple[int, int]) -> Sample:
+        """The views of photo number `index` in an epoch, from `(epoch, index)`.
+
+        Raises:
+            UnreadablePhoto: If the photo can't be decoded.
+            MasksDoNotFit: If its masks were made on a photo of another size.
+        """
+        epoch, index = place
+        held = self._held[index] if self._held is not None else self._load(index)
+        views = [self._view(held, epoch, index, view) for view in range(self.num_views)]
+        images, ids, weights, colour = (np.stack(parts) for parts in zip(*views, strict=True))
+        label = None if self.classes is None else self.classes[self.keys[index]]
+        return Sample(images, ids, weights, colour, index, label)
+
+    def __getstate__(self) -> dict[str, object]:
+        """A pickled copy decodes anew: photos in memory are for processes that share it."""
+        return {**self.__dict__, "_held": None}
+
+    def draws(self, epoch: int, index: int, view: int) -> np.random.Generator:
+        """The source of all randomness of one view."""
+        return np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index, view]))
+
+    def keep_in_memory(self, limit: int = MEMORY_LIMIT) -> bool:
+        """Decodes all photos and keeps them, if they fit in `limit` bytes with their masks.
+
+        Called before worker processes fork, which then share them. A few photos tell whether
+        trying is worth while.
+
+        Returns:
+            Whether everything is in memory.
+
+        Raises:
+            UnreadablePhoto: If a photo can't be decoded.
+            MasksDoNotFit: If a photo's masks were made on a photo of another size.
+        """
+        if self._held is not None or not self._cache:
+            return self._held is not None
+        trial = range(0, len(self), max(1, len(self) // 16))
+        if sum(self._load(index).nbytes for index in trial) / len(trial) * len(self) > limit:
+            return False
+        held, total = [], 0
+        quiet = not sys.stderr.isatty()
+        for index in track(range(len(self)), "reading photos", transient=True, disable=quiet):
+            held.append(self._load(index))
+            total += held[-1].nbytes
+            if total > limit:
+                return False
+        self._held = held
+        return True
+
+    def _load(self, index: int) -> _Held:
+        key = self.keys[index]
+        photo = self.photos.read(key)
+        masks = None if self.store is None else self.store[key]
+        if masks is not None and tuple(masks.size) != photo.shape[:2]:
+            (y, x), (height, width) = masks.size, photo.shape[:2]
+            raise MasksDoNotFit(
+                f"the masks of {key} were made on a photo of {y} x {x} pixels, but in "
+                f"{self.photos.source} it has {height} x {width}; make the masks of these photos "
+                f"again, into a new folder"
+            )
+        return _Held(shrink(photo, self.max_side), masks)
+
+    def _view(self, held: _Held, epoch: int, index: int, view: int) -> tuple[np.ndarray, ...]:
+        rng = self.draws(epoch, index, view)
+        size = (held.photo.shape[0], held.photo.shape[1])
+        cut = draw_cut(rng, size, self.views)
+        colour = draw_colour(rng, self.views.colour[view])
+        image = cut.image(held.photo, self.views.size, self.views.resize)
+        ids, weights = self._regions(cut, held.masks, size, rng)
+        return np.stack(cv2.split(image)), ids, weights, colour
+
+    def _regions(
+        self, cut: Cut, masks: Masks | None, size: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
+        if masks is None:
+            whole = np.ones((self.num_regions, *self.grid), np.float32)
+            return np.zeros(self.num_regions, np.int64), whole
+        return cut.weights(
+            masks,
+            size,
+            self.views.size,
+            self.grid,
+            rng=rng,
+            num_regions=self.num_regions,
+            pooling=self.views.pooling,
+            min_cells=self.views.min_cells,
+        )
+
+
+def _check_all_in(store: MasksByKey, keys: Sequence[str], source: str) -> None:
+    missing = [key for key in keys if key not in store]
+    if missing:
+        raise MasksDoNotFit(
+            f"{len(missing)} of the {len(keys)} photos in {source} have no masks, {missing[0]} "
+            f"first among them; give the command 'detcon masks' again for these photos"
+        )
+
+
+def _check_classes(classes: Mapping[str, int], keys: Sequence[str]) -> None:
+    missing = [key for key in keys if key not in classes]
+    if missing:
+        raise MissingClass(
+            f"{len(missing)} of the {len(keys)} photos have no class, {missing[0]} first among "
+            f"them; put each photo into a folder of its class, or name it in the table of classes"
+        )

@@ -1,0 +1,173 @@
+"""From a dataset to batches: the order of the photos, worker processes, one rank's share."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Integer
+from torch.utils.data import DataLoader, Dataset
+
+from detcon.data.batch import Batch
+from detcon.data.dataset import PhotoViews, Sample
+
+
+class BatchTooLarge(ValueError):
+    """A batch that the photos, or the ranks, can't fill."""
+
+
+def steps_per_epoch(num_photos: int, batch_size: int) -> int:
+    """How many whole batches the photos give; those of the last, incomplete one are left out.
+
+    Raises:
+        BatchTooLarge: If there is not even one.
+    """
+    if num_photos < batch_size:
+        raise BatchTooLarge(
+            f"cannot make a batch of {batch_size} from {num_photos} photos; "
+            f"choose batch_size={num_photos} or less"
+        )
+    return num_photos // batch_size
+
+
+def batches(
+    dataset: PhotoViews,
+    *,
+    batch_size: int,
+    seed: int,
+    num_steps: int,
+    first_step: int = 0,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> Iterator[Batch]:
+    """Yields this rank's share of the batches of a run.
+
+    An epoch is a permutation of all photos, drawn from (seed, epoch), without its last
+    incomplete batch. Each rank takes a contiguous slice of each batch. What comes out depends
+    neither on the number of workers nor on where a run was interrupted.
+
+    Args:
+        dataset: The photos' views.
+        batch_size: Of all ranks together.
+        seed: Of the order.
+        num_steps: The length of the whole run in steps.
+        first_step: Where to begin: the number of steps already made.
+        workers: Processes that make batches; 0 makes them here.
+        rank: Which share.
+        world: How many shares.
+
+    Yields:
+        The batches of steps first_step, ..., num_steps - 1.
+
+    Raises:
+        BatchTooLarge: If there are fewer photos than one batch has, or it can't be shared evenly.
+        UnreadablePhoto: If a photo can't be decoded.
+        MasksDoNotFit: If a photo's masks were made on a photo of another size.
+    """
+    steps_per_epoch(len(dataset), batch_size)
+    if batch_size % world:
+        raise BatchTooLarge(
+            f"cannot share a batch of {batch_size} evenly among {world} ranks; "
+            f"choose a multiple of {world}"
+        )
+    dataset.keep_in_memory()
+    order = _Order(len(dataset), batch_size, seed, range(first_step, num_steps), rank, world)
+    loader = DataLoader(
+        _WholeBatches(dataset),
+        batch_size=None,
+        sampler=order,
+        num_workers=workers,
+        collate_fn=_as_is,
+        worker_init_fn=_one_thread,
+        pin_memory=torch.cuda.is_available(),
+        # its own: the default would draw from torch's global state, which a resumed run restores
+        generator=torch.Generator(),
+        # forked workers share the photos in memory
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+    )
+    for batch in loader:
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
+
+
+def collate(samples: list[Sample]) -> Batch:
+    """Joins the samples of a batch; views come first."""
+
+    def joined(name: str) -> torch.Tensor:
+        return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples], axis=1))
+
+    labels = [sample.label for sample in samples if sample.label is not None]
+    return Batch(
+        images=joined("images"),
+        ids=joined("ids"),
+        weights=joined("weights"),
+        colour=joined("colour"),
+        index=torch.tensor([sample.index for sample in samples]),
+        classes=torch.tensor(labels) if labels else None,
+    )
+
+
+@dataclass(frozen=True)
+class _Order:
+    """Which photos, of which epoch, make up each step's batch of one rank."""
+
+    num_photos: int
+    batch_size: int
+    seed: int
+    steps: range
+    rank: int
+    world: int
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        per_epoch = steps_per_epoch(self.num_photos, self.batch_size)
+        share = self.batch_size // self.world
+        epoch, photos = -1, np.empty(0, int)
+        for step in self.steps:
+            if step // per_epoch != epoch:
+                epoch = step // per_epoch
+                photos = _permutation(self.num_photos, self.seed, epoch)
+            start = step % per_epoch * self.batch_size + self.rank * share
+            yield [(epoch, int(index)) for index in photos[start : start + share]]
+
+
+def _permutation(num_photos: int, seed: int, epoch: int) -> Integer[np.ndarray, " n"]:
+    # The key keeps it apart from the draws of photo 0, view 0: numpy fills up short seeds with
+    # zeros, so that [seed, epoch] alone would be the same as [seed, epoch, 0, 0].
+    source = np.random.SeedSequence([seed, epoch], spawn_key=(0,))
+    return np.random.default_rng(source).permutation(num_photos)
+
+
+@dataclass(frozen=True)
+class _WholeBatches(Dataset):
+    """Makes a whole batch in the worker, so that one message a step crosses the processes.
+
+    What a user can mend comes back as a value: raised in a worker, it would reach the user
+    wrapped in that worker's traceback.
+    """
+
+    samples: PhotoViews
+
+    def __getitem__(self, places: list[tuple[int, int]]) -> Batch | Exception:
+        try:
+            return collate([self.samples[place] for place in places])
+        except (ValueError, OSError) as error:
+            return error
+
+
+def _as_is(batch: Any) -> Any:
+    """Instead of torch's collate function, which would look into the batch."""
+    return batch
+
+
+def _one_thread(_: int) -> None:
+    """Workers are as many as there are cores to use; more threads would only get in the way."""
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)

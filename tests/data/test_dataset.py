@@ -1,0 +1,122 @@
+"""Tests for detcon.data.dataset."""
+
+import re
+
+import numpy as np
+import pytest
+
+from detcon.data.colour import DETCON_S_COLOUR
+from detcon.data.dataset import MasksDoNotFit, MissingClass, PhotoViews
+from detcon.data.views import ViewsRecipe
+from detcon.photos import UnreadablePhoto
+
+VIEWS = ViewsRecipe(size=32, colour=DETCON_S_COLOUR)
+
+
+def views(photos, store, **options):
+    options = {"grid": (2, 2), "seed": 3, **options}
+    return PhotoViews(photos, store, VIEWS, **options)
+
+
+def assert_same(one, two):
+    for name in ("images", "ids", "weights", "colour", "index", "label"):
+        assert np.array_equal(getattr(one, name), getattr(two, name)), name
+
+
+def test_a_sample_is_the_views_of_one_photo(photos, store):
+    sample = views(photos, store)[0, 2]
+    assert sample.images.shape == (2, 3, 32, 32)
+    assert sample.ids.shape == (2, 16)
+    assert sample.weights.shape == (2, 16, 2, 2)
+    assert set(sample.ids.ravel()) <= {0, 1, 2, 3}
+    assert sample.index == 2
+
+
+def test_draws_depend_on_seed_epoch_photo_and_view_alone(photos, store):
+    dataset = views(photos, store)
+    first = dataset[5, 1]
+    dataset[0, 0]
+    assert_same(first, dataset[5, 1])
+    assert_same(first, views(photos, store)[5, 1])
+    for other in (dataset[4, 1], dataset[5, 2], views(photos, store, seed=4)[5, 1]):
+        assert not np.array_equal(first.colour, other.colour)
+    assert not np.array_equal(first.images[0], first.images[1])
+
+
+def test_photos_in_memory_give_the_same_samples(photos, store):
+    kept, read = views(photos, store, max_side=36), views(photos, store, max_side=36, cache=False)
+    assert kept.keep_in_memory()
+    assert not read.keep_in_memory()
+    for index in range(4):
+        assert_same(kept[1, index], read[1, index])
+
+
+def test_too_many_photos_are_not_kept(photos, store, quarters):
+    each = 40 * 50 * 3 + quarters().patterns.nbytes
+    assert not views(photos, store).keep_in_memory(limit=4 * each - 1)
+    assert views(photos, store).keep_in_memory(limit=4 * each)
+
+
+def test_the_same_pixels_whatever_the_regions(photos, store):
+    """Methods are compared on equal views, so what they pool must not change what they see."""
+    one, two = views(photos, store)[0, 0], views(photos, None, num_regions=1)[0, 0]
+    assert np.array_equal(one.images, two.images)
+    assert np.array_equal(one.colour, two.colour)
+
+
+def test_without_masks_the_whole_image_is_one_region(photos):
+    sample = views(photos, None, num_regions=1)[0, 0]
+    assert sample.ids.tolist() == [[0], [0]]
+    assert (sample.weights == 1).all()
+
+
+def test_one_view_is_the_first_of_two(photos, store):
+    one, two = views(photos, store, num_views=1)[0, 0], views(photos, store)[0, 0]
+    assert one.images.shape[0] == 1
+    assert np.array_equal(one.images[0], two.images[0])
+
+
+def test_classes_come_along(photos, store):
+    classes = {key: number * 10 for number, key in enumerate(photos.keys)}
+    assert views(photos, store, classes=classes)[0, 3].label == 30
+    assert views(photos, store)[0, 3].label is None
+
+
+def test_photos_the_store_could_not_read_are_left_out(photos, store):
+    del store["1.png"]
+    store.unreadable = {"1.png": "cannot read 1.png"}
+    dataset = views(photos, store)
+    assert dataset.left_out == ["1.png"]
+    assert list(dataset.keys) == ["0.png", "2.png", "3.png"]
+
+
+def test_says_when_masks_are_missing(photos, store):
+    del store["1.png"], store["3.png"]
+    text = r"2 of the 4 photos in .* have no masks, 1\.png first among them; give the command"
+    with pytest.raises(MasksDoNotFit, match=text):
+        views(photos, store)
+
+
+def test_says_when_masks_are_of_another_size(photos, store, quarters):
+    store["2.png"] = quarters((50, 40))
+    text = r"the masks of 2\.png were made on a photo of 50 x 40 pixels, but in .* it has 40 x 50;"
+    with pytest.raises(MasksDoNotFit, match=text):
+        views(photos, store, max_side=20)[0, 2]
+
+
+def test_says_when_a_photo_has_no_class(photos, store):
+    with pytest.raises(MissingClass, match=r"3 of the 4 photos have no class, 1\.png first among"):
+        views(photos, store, classes={"0.png": 0})
+
+
+def test_says_when_views_do_not_divide_into_cells(photos, store):
+    with pytest.raises(ValueError, match="cannot divide 32 x 32 pixels evenly into 5 x 5 cells"):
+        views(photos, store, grid=(5, 5))
+
+
+def test_an_unreadable_photo_keeps_its_sentence(photos, store, tmp_path):
+    (tmp_path / "2.png").write_bytes(b"")
+    with pytest.raises(UnreadablePhoto, match=re.escape(str(tmp_path / "2.png"))):
+        views(photos, store)[0, 2]
+    with pytest.raises(UnreadablePhoto, match="the file is empty"):
+        views(photos, store).keep_in_memory()
