@@ -1,0 +1,249 @@
+"""Drawing on photos: masks, the regions of views, label maps, features. Arrays in, arrays out.
+
+Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which people with any of
+the common colour deficiencies can tell apart. There are seven beside black, so neighbours get
+different ones, and where a colour must be matched between two pictures a number goes with it.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Integer, UInt8
+
+from detcon.masks import Masks
+
+OKABE_ITO = {
+    "blue": "#0072B2",
+    "orange": "#E69F00",
+    "green": "#009E73",
+    "vermillion": "#D55E00",
+    "purple": "#CC79A7",
+    "sky": "#56B4E9",
+    "yellow": "#F0E442",
+}
+NO_MASK = (150, 150, 150)
+
+Colour = tuple[int, int, int]
+
+
+def rgb(colour: str) -> Colour:
+    """`#0072B2` as three numbers from 0 to 255."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return red, green, blue
+
+
+COLOURS = [rgb(colour) for colour in OKABE_ITO.values()]
+
+
+def mask_colours(masks: Masks) -> dict[int, Colour]:
+    """A colour for each mask; masks that touch differ while seven colours suffice for that.
+
+    Greedy colouring, large masks first: each takes the colour that its neighbours leave and that
+    has been used least. Overlapping masks take turns.
+    """
+    ids = masks.ids.tolist()
+    if masks.membership is not None:
+        return {i: COLOURS[i % len(COLOURS)] for i in ids}
+    areas = dict(zip(*np.unique(masks.patterns, return_counts=True)))
+    touching = _touching(masks.patterns)
+    used = [0] * len(COLOURS)
+    chosen: dict[int, int] = {}
+    for i in sorted(ids, key=lambda i: (-areas[i], i)):
+        taken = {chosen[j] for j in touching.get(i, ()) if j in chosen}
+        free = [c for c in range(len(COLOURS)) if c not in taken] or list(range(len(COLOURS)))
+        chosen[i] = min(free, key=lambda c: (used[c], c))
+        used[chosen[i]] += 1
+    return {i: COLOURS[chosen[i]] for i in ids}
+
+
+def _touching(labels: Integer[np.ndarray, "y x"]) -> dict[int, set[int]]:
+    """Which ids lie side by side, one above the other, or corner to corner."""
+    shifts = [
+        (labels[:, :-1], labels[:, 1:]),
+        (labels[:-1], labels[1:]),
+        (labels[:-1, :-1], labels[1:, 1:]),
+        (labels[:-1, 1:], labels[1:, :-1]),
+    ]
+    pairs = np.concatenate([np.stack([a.ravel(), b.ravel()], 1) for a, b in shifts])
+    pairs = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0)
+    touching: dict[int, set[int]] = {}
+    for one, other in pairs.tolist():
+        touching.setdefault(one, set()).add(other)
+        touching.setdefault(other, set()).add(one)
+    return touching
+
+
+def scale_to(picture: UInt8[np.ndarray, "y x 3"], side: int) -> UInt8[np.ndarray, "Y X 3"]:
+    """The picture with its longest side at `side` pixels, so that lines can be drawn finely."""
+    height, width = picture.shape[:2]
+    scale = side / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(np.ascontiguousarray(picture), size, interpolation=how))
+
+
+def paint_masks(
+    photo: UInt8[np.ndarray, "y x 3"], masks: Masks, *, fill: float = 0.45
+) -> UInt8[np.ndarray, "y x 3"]:
+    """A photo with all its masks on it. What belongs to no mask keeps its own colours."""
+    colours = mask_colours(masks)
+    return paint_regions(photo, masks.stack(), [colours[i] for i in masks.ids.tolist()], fill=fill)
+
+
+def paint_regions(
+    picture: UInt8[np.ndarray, "y x 3"],
+    regions: Bool[np.ndarray, "r h w"],
+    colours: Sequence[Colour],
+    *,
+    fill: float = 0.25,
+    line: int = 2,
+) -> UInt8[np.ndarray, "y x 3"]:
+    """Fills regions translucently and draws their outlines, which white ones set off.
+
+    Args:
+        picture: The photo or view; left alone.
+        regions: At any resolution; laid over the whole picture.
+        colours: One a region. The first regions are drawn last, on top.
+        fill: How much of the colour covers the picture, 0 to 1.
+        line: Width of the outlines in pixels of the picture.
+    """
+    size = picture.shape[1::-1]
+    large = [_to_size(region, size) for region in regions]
+    tinted = picture.astype(np.float32)
+    for region, colour in zip(large[::-1], colours[::-1]):
+        tinted[region] += fill * (np.array(colour, np.float32) - tinted[region])
+    painted = np.ascontiguousarray(tinted.round().astype(np.uint8))
+    outlines = [_outline(region) for region in large]
+    for outline in outlines:
+        cv2.drawContours(painted, outline, -1, (255, 255, 255), line + 2, cv2.LINE_AA)
+    for outline, colour in zip(outlines[::-1], colours[::-1]):
+        cv2.drawContours(painted, outline, -1, colour, line, cv2.LINE_AA)
+    return painted
+
+
+def number_regions(
+    picture: UInt8[np.ndarray, "y x 3"],
+    regions: Bool[np.ndarray, "r h w"],
+    names: Sequence[str],
+) -> UInt8[np.ndarray, "y x 3"]:
+    """Writes a name into the middle of each region: at the point farthest from its outline."""
+    size = picture.shape[1::-1]
+    written = picture.copy()
+    for region, name in zip(regions, names):
+        inside = np.pad(_to_size(region, size), 1).astype(np.uint8)
+        if inside.any():
+            depth = np.asarray(cv2.distanceTransform(inside, cv2.DIST_L2, 5))[1:-1, 1:-1]
+            row, column = np.unravel_index(depth.argmax(), depth.shape)
+            _write(written, name, int(column), int(row))
+    return written
+
+
+def frame_cuts(
+    photo: UInt8[np.ndarray, "y x 3"], cuts: Sequence[tuple[float, float, float, float]]
+) -> UInt8[np.ndarray, "y x 3"]:
+    """Draws where views were cut out: numbered frames, the first solid, the others dashed.
+
+    Args:
+        photo: The photo; left alone.
+        cuts: Top, left, bottom and right as shares (0 to 1) of the photo's height and width.
+    """
+    framed = photo.copy()
+    last = np.array(photo.shape[:2]) - 1
+    for number, (top, left, bottom, right) in enumerate(cuts, start=1):
+        (y0, x0), (y1, x1) = ((np.array(p) * last).round().astype(int) for p in (
+            (top, left), (bottom, right)
+        ))  # fmt: skip
+        corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+        for begin, end in zip(corners, [*corners[1:], corners[0]]):
+            _frame_side(framed, np.array(begin), np.array(end), dashed=number > 1)
+        size = max(photo.shape[:2]) / 24
+        _write(framed, f"view {number}", int(x0 + 2.4 * size), int(y0 + (0.4 + number) * size))
+    return framed
+
+
+def _frame_side(
+    picture: UInt8[np.ndarray, "y x 3"],
+    begin: Integer[np.ndarray, " 2"],
+    end: Integer[np.ndarray, " 2"],
+    *,
+    dashed: bool,
+) -> None:
+    length = max(float(np.hypot(*(end - begin))), 1.0)
+    starts = np.arange(0, length, 14) if dashed else [0.0]
+    pieces = [(s, min(s + 8, length) if dashed else length) for s in starts]
+    for colour, width in (((255, 255, 255), 5), ((20, 20, 20), 2)):
+        for ends in pieces:
+            one, other = ((begin + (end - begin) * e / length).round().astype(int) for e in ends)
+            cv2.line(picture, one.tolist(), other.tolist(), colour, width)
+
+
+def colour_labels(
+    labels: Integer[np.ndarray, "y x"], colours: Mapping[int, Colour]
+) -> UInt8[np.ndarray, "y x 3"]:
+    """A label map in colours; ids without one are grey."""
+    picture = np.empty((*labels.shape, 3), np.uint8)
+    picture[:] = NO_MASK
+    for label, colour in colours.items():
+        picture[labels == label] = colour
+    return picture
+
+
+def features_as_rgb(
+    features: Sequence[Float[np.ndarray, "c _ _"]],
+) -> tuple[list[UInt8[np.ndarray, "_ _ 3"]], float]:
+    """The first three principal components of several feature maps as red, green and blue.
+
+    The components are fitted jointly over all cells of all maps, so that a colour means the same
+    in each. Every component is stretched between its 2nd and 98th percentile; its sign, which is
+    arbitrary, is such that its largest weight is positive.
+
+    Returns:
+        One picture a map, one pixel a cell, and the share of the variance (0 to 1) that the three
+        components hold.
+    """
+    cells = np.concatenate([f.reshape(len(f), -1).T for f in features]).astype(np.float64)
+    mean = cells.mean(0)
+    _, strength, directions = np.linalg.svd(cells - mean, full_matrices=False)
+    directions = directions[:3]
+    directions *= np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(1)])[
+        :, None
+    ]
+    values = (cells - mean) @ directions.T
+    low, high = np.percentile(values, [2, 98], axis=0)
+    stretched = np.clip((values - low) / np.maximum(high - low, 1e-12), 0, 1)
+    channels = np.zeros((len(cells), 3))
+    channels[:, : stretched.shape[1]] = stretched
+    total = float((strength**2).sum())
+    share = float((strength[:3] ** 2).sum()) / total if total > 0 else 0.0
+    ends = np.cumsum([f.shape[1] * f.shape[2] for f in features])[:-1]
+    parts = np.split((channels * 255).round().astype(np.uint8), ends)
+    return [p.reshape(*f.shape[1:], 3) for p, f in zip(parts, features)], share
+
+
+def data_uri(picture: UInt8[np.ndarray, "y x 3"], *, photo: bool = True) -> str:
+    """The picture inside its own address: JPEG for photos, PNG for flat colours."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, 88] if photo else [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    _, coded = cv2.imencode(".jpg" if photo else ".png", picture[..., ::-1].copy(), options)
+    text = base64.b64encode(coded.tobytes()).decode()
+    return f"data:image/{'jpeg' if photo else 'png'};base64,{text}"
+
+
+def _to_size(region: Bool[np.ndarray, "h w"], size: Sequence[int]) -> Bool[np.ndarray, "y x"]:
+    mask = region.astype(np.uint8)
+    return np.asarray(cv2.resize(mask, tuple(size), interpolation=cv2.INTER_NEAREST_EXACT)) > 0
+
+
+def _outline(region: Bool[np.ndarray, "y x"]) -> Sequence[np.ndarray]:
+    mode = cv2.RETR_CCOMP
+    return cv2.findContours(region.astype(np.uint8), mode, cv2.CHAIN_APPROX_NONE)[0]
+
+
+def _write(picture: UInt8[np.ndarray, "y x 3"], name: str, column: int, row: int) -> None:
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(picture.shape[:2]) / 700
+    (width, height), _ = cv2.getTextSize(name, font, scale, 1)
+    left = min(max(2, column - width // 2), max(2, picture.shape[1] - width - 2))
+    base = min(max(height + 2, row + height // 2), picture.shape[0] - 3)
+    cv2.putText(picture, name, (left, base), font, scale, (255, 255, 255), 4, cv2.LINE_AA)
+    cv2.putText(picture, name, (left, base), font, scale, (20, 20, 20), 1, cv2.LINE_AA)

@@ -1,0 +1,197 @@
+"""Plots as vector graphics, each inside its own address (`data:image/svg+xml`).
+
+One quantity a figure, small enough to be read on a telephone without zooming; which line is which
+run is said once, in the page's legend. A run keeps its colour, dash and marker in all figures.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from detcon.report.draw import OKABE_ITO
+from detcon.report.runs import RANDOM
+
+Curve = tuple[Sequence[float], Sequence[float]]
+
+_INK, _QUIET, _RULE = "#1f2328", "#57606a", "#d8dee4"
+_HUES = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")]
+_DASHES = ["", "6 2", "2 2", "8 2 2 2", "4 1", "1 2"]
+_MARKERS = ["o", "s", "^", "D", "v", "P"]
+_SETTINGS = {
+    "svg.fonttype": "path",  # a page that is read elsewhere has no say in the fonts there
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "axes.edgecolor": _QUIET,
+    "axes.labelcolor": _INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _RULE,
+    "grid.linewidth": 0.7,
+    "xtick.color": _QUIET,
+    "ytick.color": _QUIET,
+    "text.color": _INK,
+    "lines.linewidth": 1.8,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one run is drawn everywhere."""
+
+    colour: str
+    dash: str
+    marker: str
+
+    @property
+    def line(self) -> str | tuple[float, tuple[float, ...]]:
+        """The dash as matplotlib writes it."""
+        return (0, tuple(float(d) / 1.5 for d in self.dash.split())) if self.dash else "-"
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """One look a run. Random weights are always grey."""
+    chosen = {}
+    trained = [name for name in dict.fromkeys(names) if name != RANDOM]
+    for i, name in enumerate(trained):
+        dash = _DASHES[(i + i // len(_HUES)) % len(_DASHES)]
+        chosen[name] = Look(_HUES[i % len(_HUES)], dash, _MARKERS[i % len(_MARKERS)])
+    return {**chosen, RANDOM: Look("#6e7781", "3 2", "X")}
+
+
+def plot_curves(
+    curves: Mapping[str, Curve],
+    looks: Mapping[str, Look],
+    *,
+    label: str,
+    share: bool = False,
+    below: Mapping[str, Curve] | None = None,
+) -> str:
+    """One quantity of several runs over the steps.
+
+    Args:
+        curves: Steps and values by run.
+        looks: The look of each run.
+        label: The quantity with its unit, written along the upright axis.
+        share: The values are shares: shown in per cent, from 0 to 100.
+        below: A second quantity of the same unit, drawn thin and dotted.
+
+    Returns:
+        The figure's address.
+    """
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _figure(4.3, 2.9)
+        for name, (steps, values) in curves.items():
+            _line(axes, steps, values, looks[name])
+        for name, (steps, values) in (below or {}).items():
+            axes.plot(steps, values, color=looks[name].colour, linestyle=":", linewidth=1.3)
+        axes.set_xlabel("step")
+        axes.set_ylabel(label)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        if share:
+            axes.set_ylim(-0.03, 1.03)
+            axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
+        return _address(figure, f"{label}{sorted(curves)}")
+
+
+def _line(axes: Axes, steps: Sequence[float], values: Sequence[float], look: Look) -> None:
+    """A long curve is drawn faintly, with its moving average over a twentieth of it on top."""
+    if len(values) == 1:
+        axes.plot(steps, values, color=look.colour, marker=look.marker)
+        return
+    width = len(values) // 20
+    if width >= 3:
+        axes.plot(steps, values, color=look.colour, linewidth=0.8, alpha=0.3)
+        values = moving_average(values, width)
+    axes.plot(steps, values, color=look.colour, linestyle=look.line)
+
+
+def moving_average(values: Sequence[float], width: int) -> list[float]:
+    """The mean of each value and up to `width` before and after it."""
+    windows = (values[max(0, i - width) : i + width + 1] for i in range(len(values)))
+    return [math.fsum(window) / len(window) for window in windows]
+
+
+def plot_seeds(
+    values: Mapping[str, Sequence[float]], looks: Mapping[str, Look], *, label: str
+) -> str:
+    """One row a backbone: every seed a point, the mean an upright line with its number.
+
+    Args:
+        values: What the seeds reached, by backbone, best mean on top.
+        looks: The look of each backbone.
+        label: The metric with its unit.
+    """
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _figure(5.6, 1.15 + 0.52 * len(values))
+        for row, (name, seeds) in enumerate(values.items()):
+            look, mean = looks[name], math.fsum(seeds) / len(seeds)
+            axes.plot([mean, mean], [row - 0.3, row + 0.3], color=look.colour, linewidth=2.5)
+            axes.plot(
+                seeds, [row] * len(seeds), look.marker, color=look.colour, alpha=0.75,
+                markersize=7.5, markeredgecolor="white", markeredgewidth=0.8, clip_on=False,
+            )  # fmt: skip
+            axes.annotate(f"{mean:.1f}", (mean, row - 0.32), ha="center", va="bottom", fontsize=9.5)
+        axes.set_yticks(range(len(values)), list(values))
+        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.set_ylim(len(values) - 0.5, -0.75)
+        axes.grid(visible=False, axis="y")
+        axes.margins(x=0.12)
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.set_xlabel(label)
+        return _address(figure, label + str(list(values)))
+
+
+def plot_by_labels(
+    values: Mapping[str, Mapping[int | None, Sequence[float]]],
+    looks: Mapping[str, Look],
+    *,
+    label: str,
+) -> str:
+    """The metric over the number of labelled pictures; seeds as points, means as a line."""
+    amounts = sorted({n for by in values.values() for n in by}, key=lambda n: n or math.inf)
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _figure(5.6, 3.5)
+        for i, (name, by) in enumerate(values.items()):
+            look = looks[name]
+            places = [amounts.index(n) + 0.07 * (i - (len(values) - 1) / 2) for n in by]
+            order = sorted(range(len(places)), key=places.__getitem__)
+            means = [math.fsum(seeds) / len(seeds) for seeds in by.values()]
+            axes.plot(
+                [places[j] for j in order], [means[j] for j in order],
+                color=look.colour, linestyle=look.line,
+            )  # fmt: skip
+            for place, seeds in zip(places, by.values()):
+                axes.plot(
+                    [place] * len(seeds), seeds, look.marker, color=look.colour, alpha=0.75,
+                    markersize=7, markeredgecolor="white", markeredgewidth=0.8,
+                )  # fmt: skip
+        axes.set_xticks(range(len(amounts)), ["all" if n is None else str(n) for n in amounts])
+        axes.margins(x=0.1)
+        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.set_xlabel("labelled pictures")
+        axes.set_ylabel(label)
+        return _address(figure, label + str(list(values)))
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    return figure, figure.add_subplot()
+
+
+def _address(figure: Figure, salt: str) -> str:
+    """The figure as SVG in base64; the same figure gives the same bytes."""
+    written = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": salt}):
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(written.getvalue()).decode()

@@ -1,0 +1,38 @@
+"""Writing a page or a sheet: what we made may be made again, what others made is left alone."""
+
+from pathlib import Path
+
+MARK = "detcon-report"
+"""Stands at the beginning of every page and sheet."""
+
+
+class OutputExists(ValueError):
+    """A file of another origin is where the page should go."""
+
+
+def check_output(path: Path, *, suffixes: tuple[str, ...]) -> None:
+    """Refuses to write over a file that we didn't make, and names of another kind of file.
+
+    Raises:
+        OutputExists: A folder or another file is there.
+        ValueError: The name ends in something else than what is written.
+    """
+    if path.suffix.lower() not in suffixes:
+        kinds = " or ".join(suffixes)
+        raise ValueError(f"cannot write to {path}: give a name that ends in {kinds}")
+    if path.is_dir():
+        raise OutputExists(f"cannot write to {path}: it is a folder; give the name of a file")
+    if path.is_file():
+        with path.open("rb") as file:
+            if MARK.encode() not in file.read(1000):
+                raise OutputExists(
+                    f"{path} exists and wasn't made by detcon; give another out=, or remove it"
+                )
+
+
+def write_output(path: Path, data: bytes) -> None:
+    """Writes beside, then renames, so that nobody opens half a page."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".partial")
+    beside.write_bytes(data)
+    beside.replace(path)

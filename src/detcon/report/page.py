@@ -1,0 +1,211 @@
+"""Run folders to one HTML page that needs nothing else: no server, no network, no other file."""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from pydantic import Field
+
+import detcon
+from detcon.config import Recipe, load_recipe
+from detcon.report.compare import Comparison, compare, label_words, summarise, tell_apart
+from detcon.report.figures import Look, looks
+from detcon.report.gather import gather_runs
+from detcon.report.output import MARK, check_output, write_output
+from detcon.report.panels import feature_panel, mask_panels, view_panels
+from detcon.report.plots import COLLAPSE, LOSS, LegendEntry, plot_quantities
+from detcon.report.predictions import prediction_panels
+from detcon.report.runs import Pretraining, Runs, Transfer
+from detcon.report.tables import make_table, make_tiles
+
+CONTENTS = (
+    ("masks", "Masks"), ("views", "Views"), ("loss", "Loss"), ("collapse", "Collapse"),
+    ("features", "Features"), ("transfer", "Transfer"), ("predictions", "Predictions"),
+    ("recipes", "Recipes"), ("machine", "Machine"), ("commands", "Commands"),
+)  # fmt: skip
+
+
+class ReportRecipe(Recipe):
+    """Run folders become one HTML page."""
+
+    runs: tuple[str, ...] = Field(description="run folders, or folders of them")
+    out: str = Field("report.html", description="the page; an older page of ours is replaced")
+    title: str = Field("Contrastive detection", description="the page's headline")
+    pictures: int = Field(4, ge=1, le=24, description="photos in each section")
+    seed: int = Field(0, ge=0, description="of the views that are drawn")
+
+
+@dataclass(frozen=True)
+class RecipeText:
+    """A complete recipe, to fold out."""
+
+    name: str
+    file: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What some runs ran on: names and values."""
+
+    title: str
+    entries: tuple[tuple[str, str], ...]
+
+
+def make_report(
+    runs: Iterable[str | Path], out: str | Path = "report.html", **overrides: Any
+) -> Path:
+    """Makes the page of some runs.
+
+    Args:
+        runs: Run folders of `pretrain` and `transfer`, or folders that hold such folders.
+        out: The page. A page that was made by us is replaced; any other file is left alone.
+        **overrides: The other fields of `ReportRecipe`: `title`, `pictures`, `seed`.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        RunError: No run in a folder, or a damaged file in a run.
+        OutputExists: `out` is a file of another origin.
+        RecipeError: An unknown or a wrong setting.
+    """
+    values = {"runs": [str(run) for run in runs], "out": str(out), **overrides}
+    recipe = load_recipe(ReportRecipe, None, values)
+    path = Path(recipe.out)
+    check_output(path, suffixes=(".html", ".htm"))
+    found = gather_runs(recipe.runs)
+    write_output(path, render_page(found, recipe).encode())
+    return path
+
+
+def render_page(runs: Runs, recipe: ReportRecipe) -> str:
+    """The page as text."""
+    template = jinja2.Environment(
+        loader=jinja2.PackageLoader("detcon.report", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    ).get_template("page.html.j2")
+    return template.render(
+        mark=f"{MARK} {detcon.__version__}",
+        version=detcon.__version__,
+        date=datetime.now().astimezone().strftime("%-d %B %Y, %H:%M"),
+        title=recipe.title,
+        contents=CONTENTS,
+        **_of_pretraining(runs, recipe),
+        **_of_transfer(runs, recipe),
+        **_of_making(runs, recipe),
+    )
+
+
+def _of_pretraining(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
+    """What the sections from the masks to the features need."""
+    pretrainings, styles = runs.pretrainings, _looks(runs)
+    losses = plot_quantities(pretrainings, styles, LOSS)
+    collapse = plot_quantities(pretrainings, styles, COLLAPSE)
+    missing = "No pretraining run of this page has logged any of these figures."
+    return {
+        "masks": mask_panels(pretrainings, recipe.pictures),
+        "views": view_panels(pretrainings, max(1, recipe.pictures // 2), recipe.seed),
+        "features": feature_panel(pretrainings, recipe.pictures),
+        "run_legend": [
+            LegendEntry(run.name, styles[run.name].colour, styles[run.name].dash)
+            for run in pretrainings
+        ],
+        "losses": losses,
+        "losses_notes": [] if losses else [missing],
+        "collapse": collapse,
+        "collapse_notes": [] if collapse else [missing],
+    }
+
+
+def _of_transfer(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
+    """What the summary and the sections of transfer need."""
+    results, styles = tell_apart(runs.results), _looks(runs)
+    comparisons = compare(results)
+    panels = prediction_panels(results, recipe.pictures)
+    none = ["No transfer run is among the folders of this page."]
+    return {
+        "sentences": summarise(runs.pretrainings, comparisons),
+        "tiles": make_tiles(comparisons[0], styles) if comparisons else [],
+        "tiles_caption": _tiles_caption(comparisons[0]) if comparisons else "",
+        "tables": [make_table(comparison, results, styles) for comparison in comparisons],
+        "tables_notes": [] if comparisons else none,
+        "predictions": panels,
+        "predictions_notes": [] if panels else ["No transfer run has saved predictions."],
+    }
+
+
+def _tiles_caption(comparison: Comparison) -> str:
+    return (
+        f"{comparison.task} with {label_words(comparison.amounts[0])}: mean ± standard deviation "
+        f"over seeds, best first."
+    )
+
+
+def _of_making(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
+    """What the sections of recipes, machine and commands need."""
+    every: list[tuple[str, Pretraining | Transfer]] = [(r.name, r) for r in runs.pretrainings]
+    every += [(_transfer_name(transfer), transfer) for transfer in runs.transfers]
+    recipes = [
+        RecipeText(name, str(run.folder / "recipe.yaml"), run.recipe_text)
+        for name, run in every
+        if run.recipe_text
+    ]
+    machines = _machines([(name, run.environment) for name, run in every])
+    missing = [str(run.folder) for _, run in every if not run.recipe_text]
+    return {
+        "recipes": recipes,
+        "recipes_notes": [f"There is no recipe.yaml in {', '.join(missing)}."] if missing else [],
+        "machines": machines,
+        "machine_notes": [] if machines else ["No run of this page has an environment.json."],
+        "commands": "\n".join(_commands(runs, recipe)),
+    }
+
+
+def _transfer_name(transfer: Transfer) -> str:
+    tasks = dict.fromkeys(r.task for r in transfer.results)
+    backbones = dict.fromkeys(r.backbone for r in transfer.results)
+    return f"{', '.join(tasks)} from {', '.join(backbones)}"
+
+
+def _looks(runs: Runs) -> dict[str, Look]:
+    names = [run.name for run in runs.pretrainings]
+    return looks([*names, *(result.backbone for result in tell_apart(runs.results))])
+
+
+_NOT_THE_MACHINE = ("command", "fingerprint", "started", "opened", "finished")
+
+
+def _machines(environments: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Machine]:
+    """One list for all runs that ran on the same; the runs are named where there are several."""
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for name, environment in environments:
+        entries = tuple(_flat(environment))
+        if entries:
+            groups.setdefault(entries, []).append(name)
+    titled = len(groups) > 1
+    return [Machine("; ".join(n) if titled else "", entries) for entries, n in groups.items()]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, "" if name == "versions" else f"{name} ")
+        elif value is not None and (prefix or name not in _NOT_THE_MACHINE):
+            yield f"{prefix}{name}", str(value)
+
+
+def _commands(runs: Runs, recipe: ReportRecipe) -> Iterable[str]:
+    for verb, every in (("pretrain", runs.pretrainings), ("transfer", runs.transfers)):
+        for run in every:
+            typed = str(run.environment.get("command") or "").strip()
+            if typed:
+                yield f"# typed: {typed}"
+            if run.recipe_text:
+                yield shlex.join(["detcon", verb, str(run.folder / "recipe.yaml"), "out=NEW"])
+    yield shlex.join(["detcon", "report", *recipe.runs, f"out={recipe.out}"])

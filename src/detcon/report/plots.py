@@ -1,0 +1,87 @@
+"""The page's plots of pretraining: which quantities, in which unit, and what to look for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from detcon.report.figures import Look, plot_curves
+from detcon.report.runs import Pretraining
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot with its title and caption; a legend where it has its own."""
+
+    title: str
+    address: str
+    caption: str
+    alt: str
+    legend: tuple["LegendEntry", ...] = ()
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """How a run's line looks."""
+
+    name: str
+    colour: str
+    dash: str
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One logged figure, how its axis is called, and what a reader should know."""
+
+    name: str
+    title: str
+    label: str
+    caption: str
+    share: bool = False
+    below: str = ""
+
+
+LOSS = (
+    Quantity("loss", "Training loss", "loss (nats)", "Methods have losses of different scales: "
+             "compare their courses, not their heights."),
+    Quantity("lr", "Learning rate", "learning rate", "Of the weights that decay, no unit."),
+    Quantity("images_per_second", "Throughput", "photos per second", "Photos of which all views "
+             "went through the network."),
+    Quantity("data_wait", "Waiting for data", "share of time", "Share of the time in which the "
+             "network waited for photos.", share=True),
+)  # fmt: skip
+
+COLLAPSE = (
+    Quantity("embedding_std", "Spread of the embeddings", "std · √d", "Standard deviation of the "
+             "unit vectors, mean over dimensions, times √d: 1 spread evenly, 0 collapsed."),
+    Quantity("effective_rank", "Effective rank", "directions", "How many directions the embeddings "
+             "vary in; 1 is collapsed."),
+    Quantity("positive_similarity", "Similarity", "cosine", "Mean cosine with the same mask in the "
+             "other view (line) and with everything else (dotted).", below="negative_similarity"),
+    Quantity("accuracy", "Nearest is right", "share of regions", "Share of the regions whose "
+             "nearest candidate in the batch is the same mask of the same photo.", share=True),
+    Quantity("without_positive", "Without a positive", "share of regions", "Share of the sampled "
+             "regions whose mask the other view doesn't show.", share=True),
+)  # fmt: skip
+
+
+def plot_quantities(
+    runs: Sequence[Pretraining], looks: Mapping[str, Look], quantities: Sequence[Quantity]
+) -> list[Plot]:
+    """One plot for each quantity that at least one run has logged."""
+    plots = []
+    for quantity in quantities:
+        curves = _curves(runs, quantity.name)
+        if curves:
+            address = plot_curves(
+                curves, looks, label=quantity.label, share=quantity.share,
+                below=_curves(runs, quantity.below),
+            )  # fmt: skip
+            alt = f"{quantity.title} over steps of {', '.join(curves)}"
+            plots.append(Plot(quantity.title, address, quantity.caption, alt))
+    return plots
+
+
+def _curves(
+    runs: Sequence[Pretraining], name: str
+) -> dict[str, tuple[Sequence[int], Sequence[float]]]:
+    curves = {run.name: run.history.curve(name) for run in runs if name}
+    return {name: curve for name, curve in curves.items() if curve[0]}

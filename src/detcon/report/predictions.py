@@ -1,0 +1,88 @@
+"""Predictions of several backbones beside the same photo and truth."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from detcon.report.compare import label_words
+from detcon.report.draw import data_uri
+from detcon.report.panels import ClassColour, Panel, Picture
+from detcon.report.runs import RANDOM, Result
+
+MOST_BACKBONES = 5
+
+
+def prediction_panels(results: Sequence[Result], num: int) -> list[Panel]:
+    """One panel a task: the fewest labels, the first seed of each backbone."""
+    panels = []
+    for task in dict.fromkeys(result.task for result in results):
+        found = [r for r in results if r.task == task and r.predictions]
+        if found:
+            fewest = min(found, key=lambda r: r.labels or 10**12).labels
+            first: dict[str, Result] = {}
+            for result in sorted(found, key=lambda r: r.seed):
+                if result.labels == fewest:
+                    first.setdefault(result.backbone, result)
+            panels.append(_panel(task, list(first.values()), num))
+    return panels
+
+
+def _panel(task: str, results: Sequence[Result], num: int) -> Panel:
+    results = sorted(results, key=lambda r: r.backbone != RANDOM)[:MOST_BACKBONES]
+    strips = [{path.name: path for path in result.predictions} for result in results]
+    names = [name for name in strips[0] if all(name in other for other in strips)][:num]
+    pictures = []
+    try:
+        for name in names:
+            pictures += _row(Path(name).stem, [other[name] for other in strips], results)
+    except ValueError as error:
+        return Panel(title=task, notes=(str(error),))
+    caption = (
+        f"Photos of the validation set, the truth, and what the network predicts after training "
+        f"with {label_words(results[0].labels)} (seed {results[0].seed}) from each backbone."
+    )
+    return Panel(
+        title=task,
+        columns=2 + len(results),
+        pictures=tuple(pictures),
+        caption=caption,
+        classes=_classes(results[0]),
+    )
+
+
+def _row(name: str, paths: Sequence[Path], results: Sequence[Result]) -> list[Picture]:
+    """Photo and truth from the first strip, then each backbone's own prediction."""
+    strips = [read_strip(path) for path in paths]
+    photo, truth, _ = strips[0]
+    row = [
+        Picture(data_uri(photo), name, f"photo {name}"),
+        Picture(data_uri(truth, photo=False), "truth", f"truth of {name}"),
+    ]
+    for (_, _, prediction), result in zip(strips, results):
+        alt = f"prediction of {result.backbone} for {name}"
+        row.append(Picture(data_uri(prediction, photo=False), result.backbone, alt))
+    return row
+
+
+def read_strip(
+    path: Path,
+) -> tuple[UInt8[np.ndarray, "y x 3"], UInt8[np.ndarray, "y x 3"], UInt8[np.ndarray, "y x 3"]]:
+    """Photo, truth and prediction out of the strip that a transfer run saved.
+
+    Raises:
+        ValueError: The file is damaged or no strip.
+    """
+    strip = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if strip is None or strip.shape[1] % 3:
+        raise ValueError(
+            f"{path} is not a strip of photo, truth and prediction; make the transfer run again"
+        )
+    photo, truth, prediction = np.split(np.asarray(strip), 3, axis=1)
+    return photo, truth, prediction
+
+
+def _classes(result: Result) -> tuple[ClassColour, ...]:
+    return ()

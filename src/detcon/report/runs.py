@@ -1,0 +1,82 @@
+"""What a page is about, as records: runs, their histories, their results."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RANDOM = "random weights"
+
+
+@dataclass(frozen=True)
+class History:
+    """What a run logged: `rows` as written, one a log."""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+
+    def curve(self, name: str) -> tuple[list[int], list[float]]:
+        """Steps and values of one quantity, where it was logged and is finite."""
+        pairs = [
+            (int(row["step"]), float(row[name]))
+            for row in self.rows
+            if isinstance(row.get(name), int | float) and math.isfinite(row[name])
+        ]
+        return [step for step, _ in pairs], [value for _, value in pairs]
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """One pretraining run. `name` is for people, and different for each run of a page."""
+
+    folder: Path
+    name: str
+    recipe: Mapping[str, Any]
+    recipe_text: str
+    environment: Mapping[str, Any]
+    history: History
+    backbone: Path | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """One seed of a transfer run (`run` is its folder's name); `value` in the unit of its file."""
+
+    folder: Path
+    run: str
+    task: str
+    metric: str
+    value: float
+    seed: int
+    steps: int | None
+    labels: int | None
+    backbone: str
+    per_class: Mapping[str, float | None]
+    seconds: float | None
+    versions: Mapping[str, Any]
+    predictions: Sequence[Path]
+    history: History
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One transfer run: a recipe and the results of its seeds."""
+
+    folder: Path
+    recipe: Mapping[str, Any]
+    recipe_text: str
+    environment: Mapping[str, Any]
+    results: Sequence[Result]
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Everything that a page is about."""
+
+    pretrainings: Sequence[Pretraining] = ()
+    transfers: Sequence[Transfer] = ()
+
+    @property
+    def results(self) -> list[Result]:
+        """The results of all seeds of all transfer runs."""
+        return [result for transfer in self.transfers for result in transfer.results]
