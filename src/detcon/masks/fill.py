@@ -1,0 +1,195 @@
+"""Filling a mask store: in parallel, across machines, and on from where it stopped."""
+
+import os
+import sys
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from jaxtyping import UInt8
+from pydantic import Field, field_validator, model_validator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from detcon.config import Recipe, load_recipe
+from detcon.masks.annotations import FromAnnotations
+from detcon.masks.entry import pack
+from detcon.masks.felzenszwalb import Felzenszwalb
+from detcon.masks.grid import Grid
+from detcon.masks.header import begin_store, describe, num_shards, shard_path, shard_paths
+from detcon.masks.masks import MaskGenerator, Masks
+from detcon.masks.shard import Row, StoreError, write_shard
+from detcon.masks.store import merge_index
+from detcon.masks.whole_image import WholeImage
+from detcon.masks.workers import in_order
+from detcon.photos import Photos, UnreadablePhoto, open_photos
+
+AnyGenerator = Annotated[
+    WholeImage | Grid | Felzenszwalb | FromAnnotations, Field(discriminator="kind")
+]
+
+_PHOTOS_A_JOB = 8  # enough to make handing over cheap, few enough for all workers to end together
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class MasksRecipe(Recipe):
+    """How to make the masks of a collection of photos."""
+
+    images: str = Field(description="a folder of photos, or a list of them (.txt, .csv)")
+    out: str = Field(description="the folder of the store to make, or to go on with")
+    generator: AnyGenerator = Field(Felzenszwalb(), description="where the masks come from")
+    workers: int = Field(default_factory=_num_cores, ge=1, description="processes at once")
+    shard: str | None = Field(None, description="do only this share of the work, as in 3/64")
+    shard_size: int = Field(256, ge=1, description="photos in a file of the store")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_kind(cls, values: Any) -> Any:
+        """`generator.scale=500` alone speaks of the default generator."""
+        generator = values.get("generator") if isinstance(values, dict) else None
+        if isinstance(generator, dict) and "kind" not in generator:
+            values = {**values, "generator": {"kind": "felzenszwalb", **generator}}
+        return values
+
+    @field_validator("shard")
+    @classmethod
+    def _is_share(cls, shard: str | None) -> str | None:
+        if shard is not None:
+            parse_share(shard)
+        return shard
+
+
+@dataclass(frozen=True)
+class Job:
+    """A few photos of one shard: what a worker is handed at a time."""
+
+    shard: int
+    photos: Photos
+    generator: MaskGenerator
+
+
+def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: Any) -> Path:
+    """Makes the masks of all photos of a collection, once, into a store.
+
+    Given again after an interruption, it goes on where it stopped; the bytes of the store are
+    the same whatever the number of workers, shares or interruptions. Photos that can't be read
+    are skipped, and listed at the end and in the store.
+
+    Args:
+        recipe: A recipe, or the path of one, or None for the defaults.
+        overrides: Values to lay over it, as on the command line: `images`, `out`, `generator`,
+            `workers`, `shard`, `shard_size`.
+
+    Returns:
+        The store's folder, for `MaskStore`.
+
+    Raises:
+        RecipeError: If the recipe is wrong.
+        PhotosError: If there are no photos.
+        StoreError: If `out` holds something else: other masks, other photos, no store.
+        ValueError: What the generator says of a photo it can't do; the sentence names the photo.
+    """
+    if isinstance(recipe, MasksRecipe):
+        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
+    settings = load_recipe(MasksRecipe, recipe, overrides)
+    photos, folder = open_photos(settings.images), Path(settings.out)
+    header = begin_store(folder, describe(settings.generator, photos, settings.shard_size))
+    _fill(folder, header, settings, photos)
+    missing = sum(not path.exists() for path in shard_paths(folder, header))
+    if missing:
+        say = f"this share is done; {missing} of {num_shards(header)} shards are left to others"
+        print(say, file=sys.stderr)
+        return folder
+    _list_unreadable(folder, merge_index(folder, header), len(photos))
+    return folder
+
+
+def make_rows(job: Job) -> list[Row]:
+    """Makes the masks of a few photos.
+
+    Raises:
+        ValueError: If the generator can't do a photo; the sentence names it.
+    """
+    rows = []
+    for key in job.photos:
+        try:
+            photo = job.photos.read(key)
+        except UnreadablePhoto as error:
+            rows.append(Row(key, reason=str(error)))
+        else:
+            rows.append(Row(key, *pack(_generate(job.generator, photo, key))))
+    return rows
+
+
+def parse_share(shard: str) -> tuple[int, int]:
+    """`"3/64"` as (3, 64): the third of sixty-four shares."""
+    share, _, shares = shard.partition("/")
+    if not (share.isdecimal() and shares.isdecimal() and 1 <= int(share) <= int(shares)):
+        raise ValueError("a share of the work is written from 1/64 to 64/64")
+    return int(share), int(shares)
+
+
+def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: Photos) -> None:
+    """Makes the missing shards of this share, in order."""
+    share, shares = parse_share(settings.shard or "1/1")
+    size, fingerprint = header["shard_size"], header["fingerprint"]
+    numbers = range(share - 1, num_shards(header), shares)
+    missing = [number for number in numbers if not shard_path(folder, number).exists()]
+    parts = {number: photos.part(number * size, (number + 1) * size) for number in missing}
+    total = sum(min(size, len(photos) - number * size) for number in numbers)
+    jobs = [
+        Job(number, part.part(start, start + _PHOTOS_A_JOB), settings.generator)
+        for number, part in parts.items()
+        for start in range(0, len(part), _PHOTOS_A_JOB)
+    ]
+    results = in_order(make_rows, jobs, num_workers=max(1, min(settings.workers, len(jobs))))
+    with _progress() as progress, closing(results):
+        done = total - sum(map(len, parts.values()))
+        bar = progress.add_task("masks", total=total, completed=done)
+        rows: list[Row] = []
+        for job, made in zip(jobs, results, strict=True):
+            rows += made
+            progress.advance(bar, len(made))
+            if len(rows) == len(parts[job.shard]):
+                write_shard(shard_path(folder, job.shard), rows, fingerprint)
+                rows = []
+
+
+def _generate(generator: MaskGenerator, photo: UInt8[np.ndarray, "y x 3"], key: str) -> Masks:
+    try:
+        return generator(photo, key)
+    except ValueError as error:
+        if key in str(error):
+            raise
+        raise StoreError(f"cannot make the masks of {key}: {error}") from error
+
+
+def _list_unreadable(folder: Path, unreadable: dict[str, str], num_photos: int) -> None:
+    if len(unreadable) == num_photos:
+        reason = next(iter(unreadable.values()))
+        raise StoreError(f"none of the {num_photos} photos could be read; the first: {reason}")
+    for reason in list(unreadable.values())[:10]:
+        print(reason, file=sys.stderr)
+    if unreadable:
+        print(
+            f"skipped {len(unreadable)} of {num_photos} photos; all are listed in "
+            f"{folder / 'unreadable.json'}",
+            file=sys.stderr,
+        )
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("photos"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, disable=not console.is_terminal)

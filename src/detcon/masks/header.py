@@ -1,0 +1,116 @@
+"""What a mask store says of itself: generator, parameters, photos, format.
+
+The header is written first, and decides whether a later command may go on with the store.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import detcon
+from detcon.masks.shard import StoreError, write_atomically
+from detcon.photos import Photos
+
+FORMAT = 1
+
+
+def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
+    """The header of a store of `generator`'s masks of `photos`.
+
+    Its fingerprint covers what the masks depend on: generator, names of photos, shard size.
+    """
+    keys = hashlib.sha256("\n".join(photos.keys).encode()).hexdigest()
+    masks = {"generator": asdict(generator), "shard_size": shard_size, "keys": keys}
+    canonical = json.dumps(masks, sort_keys=True, separators=(",", ":"))
+    return {
+        "format": FORMAT,
+        "package": detcon.__version__,
+        "fingerprint": hashlib.sha256(canonical.encode()).hexdigest()[:12],
+        "source": photos.source,
+        "num_photos": len(photos),
+        **masks,
+    }
+
+
+def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
+    """Creates a store, or checks that the one that is there is the one that was asked for.
+
+    Returns:
+        The header on the disk, which may name an older package or another path to the photos.
+
+    Raises:
+        StoreError: If `folder` holds other masks, masks of other photos, or something else.
+    """
+    if (folder / "header.json").exists():
+        found = read_header(folder)
+        if difference := _difference(found, header):
+            raise StoreError(
+                f"the mask store {folder} was made with other parameters: {difference}; "
+                f"give another out=, or delete the folder to make it anew"
+            )
+    else:
+        if folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
+            raise StoreError(f"{folder} exists and is no mask store; give another out=")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "header.json", json.dumps(header, indent=1).encode())
+        found = header
+    (folder / "shards").mkdir(exist_ok=True)
+    return found
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """Reads a store's header.
+
+    Raises:
+        StoreError: If `folder` is no store, or was written by a later version.
+    """
+    path = folder / "header.json"
+    try:
+        header = json.loads(path.read_text())
+        version = int(header["format"])
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreError(
+            f"there is no mask store {folder}; make one with: detcon masks images=DIR out={folder}"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is not the header of a mask store; make the store anew"
+        ) from error
+    if version > FORMAT:
+        raise StoreError(
+            f"the mask store {folder} has format {version}, and this detcon reads up to format "
+            f"{FORMAT}; upgrade detcon (the store was made with {header.get('package')})"
+        )
+    return header
+
+
+def num_shards(header: dict[str, Any]) -> int:
+    """How many shards the whole store has."""
+    return -(-header["num_photos"] // header["shard_size"])
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where shard `number` lies."""
+    return folder / "shards" / f"{number:05d}.masks"
+
+
+def shard_paths(folder: Path, header: dict[str, Any]) -> list[Path]:
+    """All shards of the whole store, there or not."""
+    return [shard_path(folder, number) for number in range(num_shards(header))]
+
+
+def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
+    there = {**found["generator"], "shard_size": found["shard_size"]}
+    here = {**asked["generator"], "shard_size": asked["shard_size"]}
+    names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
+    if "kind" in names:
+        names = ["kind"]
+    parts = [f"it has {name}={there.get(name)}, not {name}={here.get(name)}" for name in names]
+    if found["keys"] != asked["keys"]:
+        parts.append(
+            f"its {found['num_photos']} photos are not the {asked['num_photos']} that are now in "
+            f"{asked['source']}"
+        )
+    return ", and ".join(parts)
