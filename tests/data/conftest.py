@@ -8,14 +8,6 @@ from detcon.masks.masks import Masks
 from detcon.photos import open_photos
 
 
-class Store(dict):
-    """What a dataset needs of a store: masks by key."""
-
-    def __init__(self, masks):
-        super().__init__(masks)
-        self.unreadable = {}
-
-
 @pytest.fixture
 def write_photos(tmp_path):
     """Writes photos of noise and opens them."""
@@ -43,7 +35,7 @@ def quarters():
 
 @pytest.fixture
 def make_store(quarters):
-    return lambda photos: Store({key: quarters() for key in photos.keys})
+    return lambda photos: {key: quarters() for key in photos.keys}
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Tests for detcon.data.dataset."""
 
 import re
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -82,10 +83,15 @@ def test_classes_come_along(photos, store):
     assert views(photos, store)[0, 3].label is None
 
 
+class IncompleteStore(dict):
+    """As a `MaskStore` that couldn't decode a photo."""
+
+    unreadable = MappingProxyType({"1.png": "cannot read 1.png: the file is empty"})
+
+
 def test_photos_the_store_could_not_read_are_left_out(photos, store):
     del store["1.png"]
-    store.unreadable = {"1.png": "cannot read 1.png"}
-    dataset = views(photos, store)
+    dataset = views(photos, IncompleteStore(store))
     assert dataset.left_out == ["1.png"]
     assert list(dataset.keys) == ["0.png", "2.png", "3.png"]
 

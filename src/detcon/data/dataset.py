@@ -35,11 +35,6 @@ class MissingClass(ValueError):
 class MasksByKey(Protocol):
     """Where masks come from: `MaskStore` is one, and anything else that maps keys to masks."""
 
-    @property
-    def unreadable(self) -> Mapping[str, str]:
-        """Photos that have no masks because they can't be decoded, and why."""
-        ...
-
     def __getitem__(self, key: str, /) -> Masks: ...
 
     def __contains__(self, key: str, /) -> bool: ...
@@ -116,7 +111,7 @@ class PhotoViews:
             MissingClass: If photos have no class.
             ValueError: If a view doesn't divide evenly into the grid's cells.
         """
-        unreadable = store.unreadable if store is not None else {}
+        unreadable = getattr(store, "unreadable", {})  # a MaskStore knows; a plain dict doesn't
         self.photos, self.store, self.views = photos, store, views
         self.grid, self.seed, self.num_regions = grid, seed, num_regions
         self.num_views, self.classes, self.max_side = num_views, classes, max_side
