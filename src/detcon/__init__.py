@@ -32,6 +32,8 @@ _HOMES = {
     "supervised": "methods",
     "pretrain": "pretraining",
     "transfer": "downstream.transfer",
+    "make_scenes": "scenes.write",
+    "make_report": "report.page",
     "load_backbone": "models.backbone_file",
 }
 

@@ -182,8 +182,9 @@ class Method(nn.Module):
         optimiser's update, as in the official code. Without a target it does nothing.
         """
         if self.target is not None:
-            theirs = list(self.target.parameters())
-            torch._foreach_lerp_(theirs, list(self.online.parameters()), 1 - rate)
+            followed = zip(self.target.parameters(), self.online.parameters(), strict=True)
+            for theirs, mine in followed:
+                theirs.lerp_(mine, 1 - rate)
 
     @torch.no_grad()
     def _coloured(self, images: Tensor, colour: Tensor) -> Tensor:

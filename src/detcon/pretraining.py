@@ -26,7 +26,6 @@ from detcon.train.monitor import collapse_figures
 from detcon.train.optim import Cosine, Lars, OptimizerRecipe, ScheduleRecipe
 from detcon.train.run import Run, open_run
 
-
 Regions = Annotated[int, Field(ge=1, description="masks sampled a view")]
 Temperature = Annotated[float, Field(gt=0, description="divides the cosine similarities")]
 Hidden = Annotated[int, Field(ge=1, description="width between the layers of a head")]
@@ -154,7 +153,7 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
     encoder = build_encoder(settings.encoder)
     method = build_method(settings, encoder, num_classes)
     dataset = open_views(settings, photos, encoder, classes)
-    steps = settings.steps or settings.epochs * steps_per_epoch(len(photos), settings.batch_size)
+    steps = settings.steps or settings.epochs * steps_per_epoch(len(dataset), settings.batch_size)
     fit(
         method,
         functools.partial(_batches, settings, dataset, steps),
@@ -166,7 +165,7 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
         batch_size=settings.batch_size,
         after_step=_follow(settings, method, steps),
         observe=None if settings.method.kind == "supervised" else _observe,
-        names=lambda batch: [photos.keys[i] for i in batch.index.tolist()],
+        names=lambda batch: [dataset.keys[i] for i in batch.index.tolist()],
         title=settings.method.kind,
     )
     if rank() == 0:

@@ -1,0 +1,284 @@
+"""The command line: a verb, an optional recipe, and `name=value` for everything else.
+
+A verb's settings are its recipe's fields, so its help and its checks come from there, and its
+Python function takes the same names.
+"""
+
+import sys
+import types
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import detcon
+from detcon.config import Recipe, RecipeError, load_recipe, parse_overrides, to_yaml
+
+app = typer.Typer(
+    help="Object-level self-supervised pretraining by contrastive detection.\n\n"
+    "Photos become masks, masks a backbone, a backbone a better detector or segmenter.",
+    epilog="Each verb takes an optional recipe and name=value settings: detcon VERB --help. "
+    "An interrupted command, given again, goes on where it stopped.",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+OURS = {"ignore_unknown_options": False, "help_option_names": []}
+out = Console(soft_wrap=True, highlight=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: where its recipe and its function live, and what comes after it.
+
+    Attributes:
+        recipe: "module:Class" of its settings.
+        function: "module:name" of what it calls.
+        example: A command line that works.
+        then: From the settings to the command that a user would want next.
+    """
+
+    recipe: str
+    function: str
+    example: str
+    then: Callable[[Any], str] = lambda settings: ""
+
+
+VERBS = {
+    "scenes": Verb(
+        "scenes.write:ScenesRecipe",
+        "scenes.write:make_scenes",
+        "detcon scenes out=scenes num=2000 size=160 seed=0",
+        lambda s: f"detcon masks images={s.out}/train/images out={s.out}-masks",
+    ),
+    "masks": Verb(
+        "masks.fill:MasksRecipe",
+        "masks.fill:make_masks",
+        "detcon masks recipes/masks/felzenszwalb.yaml images=photos out=masks",
+        lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
+    ),
+    "show": Verb(
+        "report.sheet:ShowRecipe",
+        "report.sheet:show",
+        "detcon show images=photos masks=masks out=sheet.png",
+    ),
+    "pretrain": Verb(
+        "pretraining:PretrainRecipe",
+        "pretraining:pretrain",
+        "detcon pretrain recipes/pretrain/detcon_s_small.yaml images=photos masks=masks out=run",
+        lambda s: (
+            "detcon transfer recipes/transfer/folder_linear.yaml "
+            f"backbone={s.out}/backbone.safetensors data=LABELLED out={s.out}-transfer"
+        ),
+    ),
+    "transfer": Verb(
+        "downstream.transfer:TransferRecipe",
+        "downstream.transfer:transfer",
+        "detcon transfer recipes/transfer/folder_fcn.yaml backbone=run/backbone.safetensors "
+        "data=labelled out=run-transfer labels=100 seeds=3",
+        lambda s: f"detcon report {s.out} out=report.html",
+    ),
+    "demo": Verb(
+        "demo:DemoRecipe",
+        "demo:demo",
+        "detcon demo",
+    ),
+}
+
+
+def main() -> None:
+    """The entry point of the command `detcon`."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        if "--debug" in sys.argv:
+            raise
+        err.print(f"detcon: {escape(_sentence(error))}")
+        sys.exit(2)
+
+
+Words = Annotated[list[str] | None, typer.Argument(help="a recipe, and name=value settings")]
+Help = Annotated[bool, typer.Option("--help", help="show the settings and leave")]
+Debug = Annotated[bool, typer.Option("--debug", help="show the traceback of an error")]
+
+
+@app.command(context_settings=OURS)
+def scenes(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Render built-in scenes, or compose cut-outs on photos, with exact labels."""
+    _carry_out("scenes", words, help)
+
+
+@app.command(context_settings=OURS)
+def masks(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Find the masks of a folder of photos, and store them."""
+    _carry_out("masks", words, help)
+
+
+@app.command(context_settings=OURS)
+def show(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Draw photos, their masks and two views of each on one sheet."""
+    _carry_out("show", words, help)
+
+
+@app.command(context_settings=OURS)
+def pretrain(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Pretrain a backbone on photos and their masks."""
+    _carry_out("pretrain", words, help)
+
+
+@app.command(context_settings=OURS)
+def transfer(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Train and score a task with few labels on a backbone."""
+    _carry_out("transfer", words, help)
+
+
+@app.command(context_settings=OURS)
+def report(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Make one page from run folders: detcon report runs/* out=report.html."""
+    recipe = _load("report.page:ReportRecipe")
+    if help:
+        return _teach("report", recipe, "detcon report runs/* out=report.html")
+    runs = [word for word in words or [] if "=" not in word]
+    settings = parse_overrides(word for word in words or [] if "=" in word)
+    if not runs:
+        raise RecipeError("name the run folders: detcon report runs/* out=report.html")
+    _say_written(_load("report.page:make_report")(runs, **settings), "")
+
+
+@app.command(context_settings=OURS)
+def demo(
+    words: Words = None,
+    quick: Annotated[bool, typer.Option("--quick", help="smaller, in two minutes")] = False,
+    help: Help = False,
+    debug: Debug = False,
+) -> None:
+    """Walk the whole way on built-in scenes, to a page you can open."""
+    _carry_out("demo", [*(words or []), *(["quick=true"] if quick else [])], help)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    out.print(detcon.__version__)
+
+
+def _carry_out(name: str, words: Sequence[str] | None, help: bool) -> None:
+    verb = VERBS[name]
+    model: type[Recipe] = _load(verb.recipe)
+    if help:
+        return _teach(name, model, verb.example)
+    recipes = [word for word in words or [] if "=" not in word]
+    if len(recipes) > 1:
+        raise RecipeError(
+            f"'{recipes[1]}' is a second recipe; give one recipe, and settings as name=value"
+        )
+    overrides = parse_overrides(word for word in words or [] if "=" in word)
+    recipe = recipes[0] if recipes else None
+    settings = load_recipe(model, recipe, overrides)
+    out.print(escape(to_yaml(settings).rstrip()), style="dim")
+    _say_written(_load(verb.function)(recipe, **overrides), verb.then(settings))
+
+
+def _say_written(written: Any, then: str) -> None:
+    places = [str(w) for w in (written if isinstance(written, list) else [written])]
+    for place in places:
+        out.print(f"wrote {escape(place)}")
+    if then:
+        out.print(f"next: {escape(then)}")
+
+
+def _load(address: str) -> Any:
+    module, name = address.split(":")
+    return getattr(import_module(f"detcon.{module}"), name)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        place = f" {error.filename}" if error.filename else ""
+        return f"cannot use{place}: {error.strerror.lower()}; make room or choose another place"
+    return str(error)
+
+
+def _teach(name: str, model: type[Recipe], example: str) -> None:
+    """Prints what a verb does, an example, and every setting with its default."""
+    out.print(f"[bold]detcon {name}[/bold]: {(model.__doc__ or '').strip()}\n")
+    out.print(f"  {escape(example)}\n")
+    table = Table(box=None, pad_edge=False, show_header=True, header_style="bold")
+    for title in ("setting", "default", "what it is"):
+        table.add_column(title, overflow="fold")
+    for setting, default, description in _settings(model):
+        table.add_row(escape(setting), escape(default), escape(description))
+    out.print(table)
+    out.print("\nSettings are name=value, in any order. --debug shows the traceback of an error.")
+
+
+def _settings(model: Any, prefix: str = "") -> list[tuple[str, str, str]]:
+    rows = []
+    for name, field in model.model_fields.items():
+        inner = _records(field.annotation)
+        default = (
+            "" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+        )
+        if not inner:
+            rows.append((prefix + name, default or "required", field.description or ""))
+            continue
+        rows.append((prefix + name, "", field.description or ""))
+        for record in inner:
+            kind = _kind(record)
+            if kind:
+                rows.append((f"{prefix}{name}.kind={kind}", "", _first_line(record)))
+            if issubclass(record, BaseModel):
+                rows += [
+                    row for row in _settings(record, f"{prefix}{name}.") if row[0][-5:] != ".kind"
+                ]
+            else:
+                rows += _fields_of_dataclass(record, f"{prefix}{name}.")
+    return rows
+
+
+def _fields_of_dataclass(record: Any, prefix: str) -> list[tuple[str, str, str]]:
+    fields = record.__dataclass_fields__.values()
+    return [
+        (prefix + f.name, "required" if "MISSING" in repr(f.default) else _shown(f.default), "")
+        for f in fields
+        if f.name not in ("kind",) and not str(f.type).startswith("typing.ClassVar")
+    ]
+
+
+def _records(hint: Any) -> list[Any]:
+    if get_origin(hint) is Annotated:
+        return _records(get_args(hint)[0])
+    if get_origin(hint) in (typing.Union, types.UnionType):
+        return [record for member in get_args(hint) for record in _records(member)]
+    is_record = isinstance(hint, type) and (
+        issubclass(hint, BaseModel) or hasattr(hint, "__dataclass_fields__")
+    )
+    return [hint] if is_record else []
+
+
+def _kind(record: Any) -> str:
+    hint = typing.get_type_hints(record).get("kind")
+    return str(get_args(hint)[0]) if hint is not None else ""
+
+
+def _first_line(record: Any) -> str:
+    return (record.__doc__ or "").strip().splitlines()[0]
+
+
+def _shown(value: Any) -> str:
+    if value is None or value is PydanticUndefined:
+        return "none" if value is None else ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        return "see recipes"
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
