@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Integer, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from detcon.masks.masks import Masks
 
-_ONE_CHANNEL = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
+_ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B")
 
 
 class AnnotationError(ValueError):
@@ -69,17 +69,21 @@ def read_ids(path: Path, photo: str = "") -> Integer[np.ndarray, "y x"]:
         AnnotationError: If there is no such file, or it is no PNG of one channel.
     """
     try:
-        with Image.open(path) as picture:
-            if picture.mode not in _ONE_CHANNEL:
-                raise AnnotationError(
-                    f"the annotation {path} is a picture of mode {picture.mode}, not of one "
-                    f"channel; save ids as an 8-bit, 16-bit or palette PNG"
-                )
-            return np.array(picture).astype(np.int32)
+        with Image.open(path, formats=["PNG"]) as picture:
+            mode, ids = picture.mode, np.array(picture)
     except FileNotFoundError as error:
         raise AnnotationError(
             f"there is no annotation {path} for the photo {photo}; annotations are PNG files "
             f"with the photos' own names, in the same subfolders"
         ) from error
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise AnnotationError(f"cannot read the annotation {path}: {error}") from error
+    except Exception as error:  # Pillow has no one exception for a damaged file
+        raise AnnotationError(
+            f"the annotation {path} is no PNG that can be read; save it again as an 8-bit, "
+            f"16-bit or palette PNG"
+        ) from error
+    if mode not in _ONE_CHANNEL:
+        raise AnnotationError(
+            f"the annotation {path} has the channels {mode}, but ids take one; save it as an "
+            f"8-bit, 16-bit or palette PNG"
+        )
+    return ids.astype(np.int32)

@@ -40,6 +40,8 @@ class Felzenszwalb:
             value = getattr(self, name)
             if value is not None and not value >= least:
                 raise ValueError(f"Felzenszwalb's {name} must be at least {least}, got {value}")
+        for name in ("scale", "sigma"):  # 1000 and 1000.0 are one recipe
+            object.__setattr__(self, name, float(getattr(self, name)))
 
     def __call__(self, image: UInt8[np.ndarray, "y x 3"], key: str = "") -> Masks:
         from skimage.segmentation import felzenszwalb  # slow to import, and not for training

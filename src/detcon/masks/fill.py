@@ -109,8 +109,11 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     return folder
 
 
-def make_rows(job: Job) -> list[Row]:
+def make_rows(job: Job) -> tuple[int, list[Row]]:
     """Makes the masks of a few photos.
+
+    Returns:
+        The number of their shard, and a row for each photo.
 
     Raises:
         ValueError: If the generator can't do a photo; the sentence names it.
@@ -123,7 +126,7 @@ def make_rows(job: Job) -> list[Row]:
             rows.append(Row(key, reason=str(error)))
         else:
             rows.append(Row(key, *pack(_generate(job.generator, photo, key))))
-    return rows
+    return job.shard, rows
 
 
 def parse_share(shard: str) -> tuple[int, int]:
@@ -141,22 +144,23 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
     numbers = range(share - 1, num_shards(header), shares)
     missing = [number for number in numbers if not shard_path(folder, number).exists()]
     parts = {number: photos.part(number * size, (number + 1) * size) for number in missing}
-    total = sum(min(size, len(photos) - number * size) for number in numbers)
-    jobs = [
+    jobs = (
         Job(number, part.part(start, start + _PHOTOS_A_JOB), settings.generator)
         for number, part in parts.items()
         for start in range(0, len(part), _PHOTOS_A_JOB)
-    ]
-    results = in_order(make_rows, jobs, num_workers=max(1, min(settings.workers, len(jobs))))
+    )
+    num_jobs = sum(-(-len(part) // _PHOTOS_A_JOB) for part in parts.values())
+    results = in_order(make_rows, jobs, num_workers=max(1, min(settings.workers, num_jobs)))
+    total = sum(len(photos.part(number * size, (number + 1) * size)) for number in numbers)
     with _progress() as progress, closing(results):
-        done = total - sum(map(len, parts.values()))
-        bar = progress.add_task("masks", total=total, completed=done)
+        bar = progress.add_task("masks", total=total)
+        progress.advance(bar, total - sum(map(len, parts.values())))
         rows: list[Row] = []
-        for job, made in zip(jobs, results, strict=True):
+        for number, made in results:
             rows += made
             progress.advance(bar, len(made))
-            if len(rows) == len(parts[job.shard]):
-                write_shard(shard_path(folder, job.shard), rows, fingerprint)
+            if len(rows) == len(parts[number]):
+                write_shard(shard_path(folder, number), rows, fingerprint)
                 rows = []
 
 

@@ -69,9 +69,9 @@ class Masks:
     ) -> "Masks":
         """Masks that may overlap, and may be empty, from one binary picture each."""
         k, y, x = stack.shape
-        codes = np.ascontiguousarray(np.packbits(stack.reshape(k, -1), axis=0).T)  # [y*x bytes]
         if k == 0:
             return cls(size or (y, x), np.zeros((y, x), np.int16), np.zeros((1, 0), bool), scores)
+        codes = np.ascontiguousarray(np.packbits(stack.reshape(k, -1), axis=0).T)  # [y*x bytes]
         keys = codes.view(np.dtype((np.void, codes.shape[1]))).ravel()
         _, first, pattern = np.unique(keys, return_index=True, return_inverse=True)
         membership = np.unpackbits(codes[first], axis=1, count=k).astype(bool)  # [p k]

@@ -11,6 +11,7 @@ fast as one of ten and is shared by all workers.
 
 import hashlib
 import json
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,9 @@ class MaskStore:
 
     def __len__(self) -> int:
         return self._index.num_rows
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
 
     def __contains__(self, key: str) -> bool:
         return self._find(key) is not None

@@ -1,0 +1,263 @@
+"""Tests for detcon.masks.fill and header: the same store, however it came about."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from detcon.config import RecipeError, load_recipe, shipped_recipes
+from detcon.masks import Felzenszwalb, FromAnnotations, Grid, WholeImage
+from detcon.masks.fill import MasksRecipe, make_masks
+from detcon.masks.shard import StoreError, write_shard
+from detcon.masks.store import MaskStore
+from detcon.masks.workers import WorkerDied, in_order
+from detcon.photos import PhotosError, open_photos
+
+FELZENSZWALB = {"scale": 50, "min_size": 20}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Forty small photos, three of them unreadable."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        coarse = rng.integers(0, 256, (4, 5, 3), dtype=np.uint8)
+        photo = cv2.resize(coarse, (64, 48), interpolation=cv2.INTER_NEAREST)
+        path = folder / f"{'ab'[number % 2]}/{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), photo)
+    (folder / "a/10.png").write_bytes(b"")
+    (folder / "b/notes.jpg").write_text("not a photo")
+    (folder / "b/9.png").write_bytes((folder / "b/9.png").read_bytes()[:-30])
+    return folder
+
+
+def contents(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images, tmp_path_factory):
+    out = tmp_path_factory.mktemp("masks") / "store"
+    assert (
+        make_masks(images=images, out=out, workers=1, shard_size=7, generator=FELZENSZWALB) == out
+    )
+    return out
+
+
+def test_the_store_holds_what_the_generator_makes(images, undisturbed):
+    store, photos = MaskStore(undisturbed), open_photos(images)
+    assert sorted([*store.keys(), *store.unreadable]) == list(photos)
+    generate = Felzenszwalb(scale=50.0, min_size=20)
+    for key in store:
+        expected = generate(photos.read(key))
+        assert expected.num_masks > 1 and np.array_equal(store[key].labels, expected.labels)
+
+
+def test_unreadable_photos_are_skipped_and_listed(images, undisturbed, tmp_path, capsys):
+    store = MaskStore(undisturbed)
+    assert sorted(store.unreadable) == ["a/10.png", "b/9.png", "b/notes.jpg"]
+    assert store.unreadable["a/10.png"].startswith(
+        f"cannot read {images}/a/10.png: the file is emp"
+    )
+    make_masks(images=images, out=tmp_path / "out", generator=WholeImage(), workers=1)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 4 and "b/notes.jpg: the file holds no photo" in told[2]
+    assert told[-1].startswith("skipped 3 of 41 photos; all are listed in")
+    assert told[-1].endswith("out/unreadable.json")
+
+
+def test_workers_change_no_byte(images, undisturbed, tmp_path):
+    make_masks(images=images, out=tmp_path, workers=2, shard_size=7, generator=FELZENSZWALB)
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+def test_shares_change_no_byte_and_the_last_one_finishes(images, undisturbed, tmp_path, capsys):
+    settings = {"images": images, "out": tmp_path, "workers": 1, "shard_size": 7}
+    for share in ("2/3", "1/3"):
+        make_masks(**settings, generator=FELZENSZWALB, shard=share)
+        with pytest.raises(StoreError, match="is not finished"):
+            MaskStore(tmp_path)
+    assert "this share is done; 2 of 6 shards are left to others" in capsys.readouterr().err
+    make_masks(**settings, generator=FELZENSZWALB, shard="3/3")
+    assert contents(tmp_path) == contents(undisturbed)
+
+
+SCRIPT = """
+import sys, time
+from detcon.masks import felzenszwalb
+from detcon.masks.fill import make_masks
+generate = felzenszwalb.Felzenszwalb.__call__
+def slowly(self, image, key=""):
+    time.sleep(0.02)
+    return generate(self, image, key)
+if __name__ in ("__main__", "__mp_main__"):
+    felzenszwalb.Felzenszwalb.__call__ = slowly
+if __name__ == "__main__":
+    images, out, workers = sys.argv[1:]
+    make_masks(images=images, out=out, workers=int(workers), shard_size=7,
+               generator={"scale": 50, "min_size": 20})
+"""
+
+
+@pytest.mark.parametrize("workers, after", [(1, 1), (2, 3)])
+def test_killed_and_given_again_changes_no_byte(images, undisturbed, tmp_path, workers, after):
+    (tmp_path / "fill.py").write_text(SCRIPT)
+    out = tmp_path / "store"
+    command = [sys.executable, tmp_path / "fill.py", images, out, str(workers)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    while len(list(out.glob("shards/0*.masks"))) < after:
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    whole = contents(out)
+    assert (
+        "index.arrow" not in whole and after <= sum(name.endswith(".masks") for name in whole) < 6
+    )
+    (out / "shards" / ".00005.masks.host.1.partial").write_bytes(b"half a shard")
+    make_masks(images=images, out=out, workers=2, shard_size=7, generator=FELZENSZWALB)
+    assert contents(out) == contents(undisturbed)
+
+
+def test_what_is_whole_is_not_made_again(images, undisturbed, tmp_path, monkeypatch):
+    settings = {"images": images, "out": tmp_path, "workers": 1, "shard_size": 7}
+    make_masks(**settings, generator=FELZENSZWALB)
+    (tmp_path / "shards" / "00002.masks").unlink()
+    made = []
+
+    def write_and_tell(path, rows, owner):
+        made.append(path.name)
+        write_shard(path, rows, owner)
+
+    monkeypatch.setattr("detcon.masks.fill.write_shard", write_and_tell)
+    make_masks(**settings, generator=FELZENSZWALB)
+    make_masks(**settings, generator=FELZENSZWALB)
+    assert made == ["00002.masks"] and contents(tmp_path) == contents(undisturbed)
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"generator": {"scale": 60, "min_size": 20}}, "it has scale=50.0, not scale=60.0;"),
+        ({"generator": Grid(3)}, "it has kind=felzenszwalb, not kind=grid;"),
+        ({"shard_size": 8}, "it has shard_size=7, not shard_size=8;"),
+    ],
+)
+def test_says_how_the_store_differs(images, undisturbed, changes, sentence):
+    asked = {"images": images, "out": undisturbed, "shard_size": 7, "generator": FELZENSZWALB}
+    with pytest.raises(StoreError) as error:
+        make_masks(**{**asked, **changes})
+    start = f"the mask store {undisturbed} was made with other parameters: {sentence}"
+    assert str(error.value) == f"{start} give another out=, or delete the folder to make it anew"
+
+
+def test_says_that_the_photos_changed(images, undisturbed, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{images}/a/0.png\n")
+    with pytest.raises(
+        StoreError, match=r"its 41 photos are not the 1 that are now in .*list\.txt;"
+    ):
+        make_masks(
+            images=tmp_path / "list.txt", out=undisturbed, shard_size=7, generator=FELZENSZWALB
+        )
+
+
+def test_says_that_out_is_something_else(images, tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(StoreError, match=r"exists and is no mask store; give another out="):
+        make_masks(images=images, out=tmp_path)
+
+
+def test_says_that_no_photo_could_be_read(tmp_path):
+    (tmp_path / "a.jpg").write_text("")
+    with pytest.raises(
+        StoreError, match=r"none of the 1 photos could be read; the first: cannot re"
+    ):
+        make_masks(images=tmp_path, out=tmp_path / "out")
+
+
+def test_says_that_there_is_no_folder_before_making_one(tmp_path):
+    with pytest.raises(PhotosError, match="there is no folder or manifest"):
+        make_masks(images=tmp_path / "none", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_photo_that_the_generator_refuses_is_named(images, tmp_path, workers):
+    with pytest.raises(StoreError, match=r"the masks of a/0\.png: cannot cut a photo of 48 x 64"):
+        make_masks(images=images, out=tmp_path / "o", generator=Grid(50), workers=workers)
+    nowhere = FromAnnotations(str(tmp_path))
+    with pytest.raises(ValueError, match=r"^there is no annotation .* for the photo a/0\.png"):
+        make_masks(images=images, out=tmp_path / "p", generator=nowhere, workers=workers)
+
+
+@pytest.mark.parametrize(
+    "overrides, sentence",
+    [
+        ({"shard": "0/4"}, "'shard' cannot be '0/4': a share of the work is written from 1/64 to"),
+        ({"shard": "half"}, "'shard' cannot be 'half': a share of the work is written"),
+        ({"workers": 0}, "'workers' cannot be 0"),
+        ({"generator.scale": "big"}, "'generator.scale' cannot be 'big'"),
+        ({"generator": {"kind": "grid", "rowz": 3}}, "there is no setting 'generator.rowz'; did"),
+        ({"generator.kind": "magic"}, "'generator.kind' must be one of"),
+        ({"image": "x"}, "there is no setting 'image'; did you mean 'images'?"),
+    ],
+)
+def test_says_what_is_wrong_with_a_recipe(overrides, sentence):
+    with pytest.raises(RecipeError) as error:
+        load_recipe(MasksRecipe, None, {"images": "x", "out": "y", **overrides})
+    assert str(error.value).startswith(sentence)
+
+
+def test_settings_without_a_kind_are_the_default_generators():
+    recipe = load_recipe(MasksRecipe, None, {"images": "x", "out": "y", "generator.scale": 5})
+    assert recipe.generator == Felzenszwalb(scale=5.0) and recipe.shard_size == 256
+
+
+def test_a_recipe_may_be_given_itself(images, tmp_path):
+    recipe = MasksRecipe(images=str(images), out=str(tmp_path), generator=Grid(3), workers=1)
+    assert MaskStore(make_masks(recipe))["a/0.png"].num_masks == 9
+
+
+@pytest.mark.parametrize("path", sorted((shipped_recipes() / "masks").glob("*.yaml")), ids=str)
+def test_shipped_recipes_are_complete(path):
+    recipe = load_recipe(
+        MasksRecipe,
+        path,
+        {"images": "x", "out": "y", "generator.folder": "z"}
+        if path.stem == "annotations"
+        else {"images": "x", "out": "y"},
+    )
+    assert recipe.generator.kind in path.stem
+    header = path.read_text().split("\n\n")[0]
+    assert header.startswith("# ") and f"recipes/masks/{path.name}" in header
+
+
+def die(job):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_dies_is_an_error_not_a_hang():
+    with pytest.raises(WorkerDied, match="a worker process died, perhaps for want of memory"):
+        list(in_order(die, range(4), num_workers=2))
+
+
+def double(job):
+    return 2 * job
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_the_order_of_jobs(workers):
+    before = dict(os.environ)
+    assert list(in_order(double, range(30), num_workers=workers)) == list(range(0, 60, 2))
+    assert dict(os.environ) == before

@@ -1,0 +1,211 @@
+"""Tests for detcon.photos."""
+
+import io
+import pickle
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from PIL import Image, ImageOps
+
+from detcon.photos import EXTENSIONS, PhotosError, UnreadablePhoto, decode, open_photos, shrink
+
+RNG = np.random.default_rng(0)
+RGB = cv2.resize(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), (64, 48))
+
+
+def encoded(picture, form="JPEG", **options):
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return file.getvalue()
+
+
+def as_pillow_shows(data):
+    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB"))
+
+
+JPEG, PNG = encoded(Image.fromarray(RGB)), encoded(Image.fromarray(RGB), "PNG")
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_photos_are_upright(form, orientation):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    data = encoded(Image.fromarray(RGB), form, exif=exif)
+    photo = decode(data, "a")
+    assert photo.shape == ((48, 64, 3) if orientation < 5 else (64, 48, 3))
+    assert np.abs(photo.astype(int) - as_pillow_shows(data)).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
+def test_every_kind_of_pixel_becomes_rgb(mode):
+    data = encoded(Image.fromarray(RGB).convert(mode), "JPEG" if mode == "CMYK" else "PNG")
+    photo = decode(data, "a")
+    assert photo.dtype == np.uint8 and photo.shape == (48, 64, 3)
+    assert np.abs(photo.astype(int) - as_pillow_shows(data)).max() <= 1
+
+
+@pytest.mark.parametrize("picture", [RGB, RGB[..., 0]], ids=["colour", "grey"])
+def test_sixteen_bits_keep_their_upper_eight(picture):
+    noise = RNG.integers(0, 256, picture.shape, dtype=np.uint16)
+    data = cv2.imencode(".png", picture.astype(np.uint16) * 256 + noise)[1].tobytes()
+    upper = picture[..., ::-1] if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
+    assert np.abs(decode(data, "a").astype(int) - upper).max() <= 1
+
+
+def test_alpha_is_dropped_not_blended():
+    alpha = RNG.integers(0, 256, (48, 64, 1), dtype=np.uint8)
+    data = encoded(Image.fromarray(np.concatenate([RGB, alpha], 2)), "PNG")
+    assert np.array_equal(decode(data, "a"), RGB)
+
+
+def large(**options):
+    noise = np.random.default_rng(1).integers(0, 256, (300, 400, 3), dtype=np.uint8)
+    return encoded(Image.fromarray(noise), **options)
+
+
+@pytest.mark.parametrize("keep", [0.2, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize(
+    "data",
+    [large(), large(progressive=True), large(form="PNG")],
+    ids=["jpeg", "progressive", "png"],
+)
+def test_a_photo_cut_off_is_an_error(data, keep):
+    """Decoders fill the rest with grey, and masks of grey would be noise."""
+    with pytest.raises(UnreadablePhoto, match=r"^cannot read x\.jpg: the file ends before"):
+        decode(data[: int(len(data) * keep)], "x.jpg")
+
+
+def test_a_thumbnail_does_not_hide_that_the_photo_is_cut_off():
+    exif = b"Exif\x00\x00" + JPEG
+    payload = b"\xff\xe1" + (len(exif) + 2).to_bytes(2) + exif
+    data = JPEG[:2] + payload + JPEG[2:]
+    assert decode(data, "a").shape == (48, 64, 3)
+    with pytest.raises(UnreadablePhoto, match="ends before the picture does"):
+        decode(data[:-20], "a")
+
+
+def test_what_phones_append_to_a_photo_is_passed_over():
+    film = b"\xff\xda" + RNG.integers(0, 256, 5000, dtype=np.uint8).tobytes() + b"\xff\xda"
+    assert np.array_equal(decode(JPEG + film, "a"), decode(JPEG, "a"))
+
+
+@pytest.mark.parametrize(
+    "data, sentence",
+    [
+        (b"", "cannot read x.jpg: the file is empty; copy it again or remove it"),
+        (
+            b"hello, world",
+            "cannot read x.jpg: the file holds no photo (it begins with b'hello, w')",
+        ),
+        (PNG[:40] + b"????" + PNG[44:], "cannot read x.jpg: the file is damaged"),
+    ],
+    ids=["empty", "text", "damaged"],
+)
+def test_says_what_is_wrong_with_a_file(data, sentence):
+    with pytest.raises(UnreadablePhoto) as error:
+        decode(data, "x.jpg")
+    assert str(error.value).startswith(sentence)
+
+
+@given(
+    st.sampled_from([JPEG, PNG]),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=8),
+    st.none() | st.integers(0, 10**6),
+)
+@settings(max_examples=300, deadline=None)
+def test_any_bytes_decode_or_are_refused(data, changes, end):
+    mutated = bytearray(data)
+    for place, value in changes:
+        if not 16 <= (position := place % len(mutated)) < 24 or data is JPEG:  # a size of gigabytes
+            mutated[position] = value
+    try:
+        photo = decode(bytes(mutated[: end and end % len(mutated)]), "x")
+    except UnreadablePhoto:
+        return
+    assert photo.ndim == 3 and photo.dtype == np.uint8
+
+
+def test_shrinking_brings_the_longest_side_down_and_never_enlarges():
+    assert shrink(RGB, 32).shape == (24, 32, 3)
+    assert shrink(RGB, 64) is RGB and shrink(RGB, None) is RGB
+    assert shrink(np.zeros((1, 300, 3), np.uint8), 10).shape == (1, 10, 3)
+    halves = RGB.reshape(24, 2, 32, 2, 3).mean((1, 3))
+    assert np.abs(shrink(RGB, 32) - halves).max() <= 0.5, "by area averaging"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for key in ("b.JPG", "a/z.jpeg", "a/y.png", "a.b/c.webp"):
+        (tmp_path / key).parent.mkdir(exist_ok=True)
+        (tmp_path / key).write_bytes(PNG)
+    for other in ("a/notes.txt", ".hidden.jpg", "a/._y.png"):
+        (tmp_path / other).write_text("not a photo")
+    return tmp_path
+
+
+def test_a_folder_lists_its_photos_by_sorted_relative_paths(folder):
+    photos = open_photos(folder)
+    assert list(photos) == ["a.b/c.webp", "a/y.png", "a/z.jpeg", "b.JPG"]
+    assert len(photos) == 4 and photos.source == str(folder)
+    assert np.array_equal(photos.read("a/y.png"), RGB)
+    again = pickle.loads(pickle.dumps(photos))
+    assert list(again.keys) == list(photos.keys) and again.read("b.JPG").shape == (48, 64, 3)
+    assert list(photos.part(1, 3)) == ["a/y.png", "a/z.jpeg"]
+
+
+def test_links_to_folders_are_followed_once(folder):
+    (folder / "a" / "round").symlink_to(folder, target_is_directory=True)
+    assert len(open_photos(folder)) == 4
+
+
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_a_manifest_lists_paths_relative_to_its_own_folder(folder, name):
+    paths = ["b.JPG", "a/../a/y.png", str(folder / "a/z.jpeg"), ""]
+    rows = ["path,label", *(f"{path},3" for path in paths[:3])] if name.endswith("csv") else paths
+    (folder / name).write_text("\n".join(rows))
+    photos = open_photos(folder / name)
+    assert list(photos) == ["a/y.png", "a/z.jpeg", "b.JPG"]
+    assert np.array_equal(photos.read("a/z.jpeg"), RGB)
+
+
+@pytest.mark.parametrize(
+    "name, text, sentence",
+    [
+        ("no/such", None, "there is no folder or manifest {}/no/such; check the path"),
+        ("empty", "", "cannot list photos from {}/empty: give a folder, a .txt with one path"),
+        ("photos.tar", "", "cannot list photos from {}/photos.tar: give a folder"),
+        ("list.txt", "\n", "the manifest {}/list.txt lists no photos; write one path a line"),
+        ("list.txt", "a.jpg\na.jpg", "the manifest {}/list.txt lists a.jpg twice; remove one"),
+        ("list.csv", "file,x\na,b", "the manifest {}/list.csv has no column 'path'; its columns"),
+    ],
+)
+def test_says_what_is_wrong_with_a_source(tmp_path, name, text, sentence):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(PhotosError) as error:
+        open_photos(tmp_path / name)
+    assert str(error.value).startswith(sentence.format(tmp_path))
+
+
+def test_says_what_was_looked_for_in_an_empty_folder(tmp_path):
+    with pytest.raises(PhotosError) as error:
+        open_photos(tmp_path)
+    assert f"there are no photos in the folder {tmp_path}" in str(error.value)
+    assert all(extension in str(error.value) for extension in EXTENSIONS)
+
+
+def test_an_unknown_photo_gets_the_nearest_name(folder):
+    with pytest.raises(UnreadablePhoto, match=r"no photo .*/a/x\.png; did you mean 'a/y\.png'\?"):
+        open_photos(folder).read("a/x.png")
+
+
+@pytest.mark.parametrize("module", ["detcon.photos", "detcon.masks", "detcon.masks.fill"])
+def test_no_torch_is_imported(module):
+    """Torch takes seconds and a gigabyte in each of many workers."""
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
