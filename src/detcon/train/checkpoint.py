@@ -5,15 +5,14 @@ import pickle
 import random
 import zipfile
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from detcon import __version__
 
 
 class CheckpointError(ValueError):
@@ -28,19 +27,22 @@ class Checkpoint:
         step: Steps made.
         module: The module's state, with all buffers (and so the target network).
         optimizer: The optimiser's state.
-        rng: The random states of each rank, by `rng_state`.
+        ranks: For each rank its random states (`rng_state`) and its sum of losses since the last
+            log: {"rng": ..., "losses": ...}.
+        num_losses: How many losses that sum has.
+        seconds: Spent so far.
         fingerprint: Of the recipe, "" for none.
-        extra: Numbers of the log: what was summed up since its last line.
-        version: Of detcon.
+        format: Of this file.
     """
 
     step: int
     module: dict[str, Any]
     optimizer: dict[str, Any]
-    rng: list[dict[str, Any]]
+    ranks: list[dict[str, Any]]
+    num_losses: int = 0
+    seconds: float = 0.0
     fingerprint: str = ""
-    extra: dict[str, float] = field(default_factory=dict)
-    version: str = __version__
+    format: int = 1
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -60,7 +62,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         beside.replace(path)
         sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
         kept = "; the one before it is whole" if path.exists() else ""
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise CheckpointError(
@@ -89,13 +92,13 @@ def load_checkpoint(path: Path, *, fingerprint: str = "") -> Checkpoint:
         raise CheckpointError(f"there is no checkpoint {path}") from None
     except CheckpointError:
         raise
-    except (OSError, EOFError, zipfile.BadZipFile, RuntimeError, LookupError, TypeError) as error:
-        raise CheckpointError(_damaged(path, str(error).partition("\n")[0])) from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} holds more than tensors and numbers, and may run foreign code when read; "
             f"use a checkpoint that detcon wrote"
         ) from error
+    except Exception as error:  # damage shows itself in any way
+        raise CheckpointError(_damaged(path, str(error).partition("\n")[0])) from error
     if checkpoint.fingerprint != fingerprint:
         raise CheckpointError(
             f"checkpoint {path} belongs to another recipe (fingerprint "

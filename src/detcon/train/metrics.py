@@ -13,7 +13,7 @@ FILE = "metrics.jsonl"
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
     """The lines of a run's log, without one that a crash cut off."""
     path = folder / FILE
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
     figures = []
     for line in lines:
         try:
@@ -41,7 +41,7 @@ class MetricsLog:
 
         kept = [json.dumps(line) + "\n" for line in read_metrics(folder) if line["step"] <= step]
         write_whole(folder / FILE, "".join(kept))
-        self._file = (folder / FILE).open("a")
+        self._file = (folder / FILE).open("a", encoding="utf-8")
         self._events = SummaryWriter(str(folder), purge_step=step + 1)
 
     def write(self, step: int, figures: dict[str, float]) -> None:

@@ -74,7 +74,6 @@ def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
     if not is_first_rank():
         return Run(folder, resumes=(folder / LAST).is_file())
     _check(folder, recipe)
-    folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "recipe.yaml", to_yaml(recipe))
     before = _read_json(folder / "environment.json")
     environment = describe_environment(command) | {
@@ -90,18 +89,18 @@ def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
 
 def recorded_fingerprint(folder: Path) -> str:
     """Twelve digits of `recipe.yaml` without the free settings; "" where there is none."""
-    path = folder / "recipe.yaml"
-    if not path.is_file():
+    if not (folder / "recipe.yaml").is_file():
         return ""
-    settings = _settings(yaml.safe_load(path.read_text()))
+    settings = _recorded_settings(folder)
     canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replaces a small file in one move."""
+    """Replaces a small file in one move; makes its folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(path.name + ".part")
-    with beside.open("w") as file:
+    with beside.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -119,12 +118,7 @@ def _check(folder: Path, recipe: Recipe) -> None:
             f"{folder} exists and holds no run (no recipe.yaml); give another out=, "
             f"or an empty folder"
         )
-    try:
-        there = _settings(yaml.safe_load((folder / "recipe.yaml").read_text()))
-    except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
-        raise RunError(
-            f"cannot read {folder / 'recipe.yaml'}; give another out=, or remove the folder"
-        ) from error
+    there = _recorded_settings(folder)
     now = _settings(recipe.model_dump(mode="json"))
     differences = [
         f"{name} is {there.get(name, 'not set')} there and {now.get(name, 'not set')} now"
@@ -136,6 +130,17 @@ def _check(folder: Path, recipe: Recipe) -> None:
             f"{folder} holds a run of another recipe: {', '.join(differences)}; "
             f"give another out=, the old settings, or remove the folder"
         )
+
+
+def _recorded_settings(folder: Path) -> dict[str, Any]:
+    path = folder / "recipe.yaml"
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        values = None
+    if not isinstance(values, dict):
+        raise RunError(f"cannot read {path} as a recipe; give another out=, or remove the folder")
+    return _settings(values)
 
 
 def _settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -151,7 +156,7 @@ def _settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text("utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return {}
 

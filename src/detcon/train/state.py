@@ -97,7 +97,8 @@ class Training:
             CheckpointError: If the disk refuses.
         """
         self.replay_rng()
-        states = gather_objects(self.fabric, rng_state(self.fabric.device))
+        own = {"rng": rng_state(self.fabric.device), "losses": float(self.losses)}
+        ranks = gather_objects(self.fabric, own)
         if not all_finite(self.module.parameters()):
             raise NonFiniteLoss(
                 f"after step {self.step} the weights are not finite, though no loss before showed "
@@ -105,14 +106,15 @@ class Training:
                 f"the warm-up"
             )
         if self.fabric.global_rank == 0:
-            extra = {
-                "seconds": self.elapsed,
-                "losses": float(self.losses),
-                "num_losses": self.num_losses,
-            }
-            module, optimizer = self.module.state_dict(), self.optimizer.state_dict()
-            fingerprint = recorded_fingerprint(self.folder)
-            checkpoint = Checkpoint(self.step, module, optimizer, states, fingerprint, extra)
+            checkpoint = Checkpoint(
+                step=self.step,
+                module=self.module.state_dict(),
+                optimizer=self.optimizer.state_dict(),
+                ranks=ranks,
+                num_losses=self.num_losses,
+                seconds=self.elapsed,
+                fingerprint=recorded_fingerprint(self.folder),
+            )
             save_checkpoint(self.folder / name, checkpoint)
         self.fabric.barrier()
         self._saved = time.monotonic()
@@ -135,11 +137,12 @@ class Training:
                 f"checkpoint {path} does not fit this network or optimiser "
                 f"({str(error).splitlines()[0]}); give another out="
             ) from error
-        self.step, self.seconds = found.step, found.extra["seconds"]
-        self.losses.fill_(found.extra["losses"])
-        self.num_losses = int(found.extra["num_losses"])
+        self.step, self.seconds = found.step, found.seconds
+        self.num_losses = found.num_losses
         rank = self.fabric.global_rank
-        self._rng = found.rng[rank] if rank < len(found.rng) else None  # more ranks than before
+        if rank < len(found.ranks):  # else there are more ranks than before: own random states
+            self._rng = found.ranks[rank]["rng"]
+        self.losses.fill_(found.ranks[rank % len(found.ranks)]["losses"])
 
 
 def start(

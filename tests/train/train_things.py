@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from detcon.train.environment import ranks
 from detcon.train.loop import LoopRecipe, fit
 from detcon.train.optim import Cosine, Sgd
 
@@ -55,3 +56,38 @@ def train(folder, module=None, open_batches=points, steps=10, **options):
     } | options
     fit(module, open_batches, folder=folder, steps=steps, **options)
     return module
+
+
+class TwoRanks(nn.Module):
+    """Nothing in it depends on how a batch is split."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layers = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+
+    def forward(self, batch):
+        out = self.layers(batch.x)
+        return (out - 1).square().mean(), out.detach()
+
+
+class Crash(BaseException):
+    """Like kill -9: nobody catches it, so nothing is saved."""
+
+
+def train_two_ranks(folder, crash=None, bad=None):
+    """Each rank takes its half of the batches."""
+    place = ranks()
+
+    def batches(first):
+        for step, whole in enumerate(points(first), start=first):
+            if step == crash:
+                raise Crash
+            x = whole.x.chunk(place.world)[place.rank]
+            is_bad = step == bad and place.rank == 1
+            yield Points(x * torch.nan if is_bad else x, (f"rank{place.rank}.jpg",))
+
+    try:
+        train(folder, TwoRanks(), batches)
+    except Crash:
+        assert crash is not None

@@ -1,0 +1,65 @@
+"""Two gloo ranks, as torchrun would start them: one rank's results, one rank's files."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from train_things import train_two_ranks
+
+from detcon.train.checkpoint import load_checkpoint
+from detcon.train.metrics import read_metrics
+
+SCRIPT = """
+import pathlib, sys
+from train_things import train_two_ranks
+folder = pathlib.Path(sys.argv[1])
+train_two_ranks(folder / "joint", crash=5)
+train_two_ranks(folder / "joint")
+try:
+    train_two_ranks(folder / "bad", bad=3)
+except ValueError as error:
+    print(error)
+"""
+
+
+def run_ranks(folder, world=2):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    common = {"PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
+    common |= {"TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, str(folder)],
+            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(world)
+    ]
+    results = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * world, results
+    return [out for out, _ in results]
+
+
+def test_two_ranks_equal_one(tmp_path):
+    """Through a crash and a resume; and a bad loss on one rank stops both, with its photos."""
+    said = run_ranks(tmp_path)
+    train_two_ranks(tmp_path / "alone")
+    joint, alone = (
+        load_checkpoint(tmp_path / n / "checkpoints/last.ckpt") for n in ("joint", "alone")
+    )
+    assert (joint.step, len(joint.ranks), len(alone.ranks)) == (10, 2, 1)
+    for name, weight in alone.module.items():
+        torch.testing.assert_close(joint.module[name], weight, atol=1e-6, rtol=0)
+    losses = [[line["loss"] for line in read_metrics(tmp_path / n)] for n in ("joint", "alone")]
+    torch.testing.assert_close(*map(torch.tensor, losses), atol=1e-6, rtol=0)
+    assert len(list((tmp_path / "alone").glob("events*"))) == 1
+    assert all("the loss of step 4 is not finite, on rank1.jpg;" in text for text in said), said
+    assert (tmp_path / "bad/checkpoints/nonfinite.ckpt").is_file()

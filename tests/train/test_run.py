@@ -1,0 +1,125 @@
+"""Tests for detcon.train.run and detcon.train.environment."""
+
+import json
+
+import pytest
+import yaml
+
+from detcon.config import Recipe
+from detcon.train.environment import Ranks, ranks
+from detcon.train.metrics import MetricsLog, read_metrics
+from detcon.train.optim import Cosine, Lars, OptimizerRecipe, ScheduleRecipe, Sgd
+from detcon.train.run import RunError, open_run, recorded_fingerprint
+
+
+class Toy(Recipe):
+    out: str = "runs/a"
+    workers: int = 2
+    steps: int = 10
+    images: str = "photos/été"
+    optimizer: OptimizerRecipe = Lars(lr=0.2)
+    schedule: ScheduleRecipe = Cosine()
+
+
+def test_a_new_run_is_complete(tmp_path):
+    run = open_run(tmp_path / "a" / "b", Toy(), command="detcon pretrain x")
+    assert not run.finished and not run.resumes and run.message == ""
+    recipe = yaml.safe_load((run.folder / "recipe.yaml").read_text("utf-8"))
+    assert Toy.model_validate(recipe) == Toy(), "every default is written out"
+    environment = json.loads((run.folder / "environment.json").read_text())
+    assert environment["command"] == "detcon pretrain x"
+    assert environment["versions"]["torch"] and environment["versions"]["detcon"]
+    assert environment["cpu"] and environment["python"] and environment["started"]
+    assert environment["fingerprint"] == recorded_fingerprint(run.folder) != ""
+    assert sorted(p.name for p in run.folder.iterdir()) == ["environment.json", "recipe.yaml"]
+
+
+def test_free_settings_may_change(tmp_path):
+    open_run(tmp_path, Toy())
+    before = recorded_fingerprint(tmp_path)
+    open_run(tmp_path, Toy(workers=8, out=str(tmp_path)))
+    assert recorded_fingerprint(tmp_path) == before, "so that the checkpoint still fits"
+    assert yaml.safe_load((tmp_path / "recipe.yaml").read_text("utf-8"))["workers"] == 8
+
+
+def test_another_recipe_is_told_by_its_settings(tmp_path):
+    open_run(tmp_path, Toy())
+    before = (tmp_path / "recipe.yaml").read_bytes()
+    with pytest.raises(
+        RunError,
+        match=r"holds a run of another recipe: steps is 10 there and 20 now, optimizer\.lr is 0\.2 "
+        r"there and 0\.3 now; give another out=, the old settings, or remove the folder",
+    ):
+        open_run(tmp_path, Toy(steps=20, optimizer=Lars(lr=0.3)))
+    with pytest.raises(RunError, match=r"optimizer\.nesterov is not set there and False now"):
+        open_run(tmp_path, Toy(optimizer=Sgd(lr=0.2)))
+    assert (tmp_path / "recipe.yaml").read_bytes() == before
+
+
+def test_a_finished_run_says_so(tmp_path):
+    run = open_run(tmp_path, Toy())
+    started = json.loads((tmp_path / "environment.json").read_text())["started"]
+    run.finish()
+    again = open_run(tmp_path, Toy())
+    assert again.finished and "holds this run, finished; give another out=" in again.message
+    assert json.loads((tmp_path / "environment.json").read_text())["started"] == started
+
+
+def test_a_run_with_a_checkpoint_goes_on(tmp_path):
+    open_run(tmp_path, Toy())
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").write_bytes(b"")
+    run = open_run(tmp_path, Toy())
+    assert run.resumes and "going on with the run in" in run.message
+
+
+def test_a_start_that_was_killed_is_no_obstacle(tmp_path):
+    (tmp_path / "recipe.yaml.part").write_text("ste")
+    open_run(tmp_path, Toy())
+
+
+def test_other_folders_are_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(
+        RunError, match=r"exists and holds no run \(no recipe\.yaml\); give another"
+    ):
+        open_run(tmp_path, Toy())
+    with pytest.raises(RunError, match=r"thesis\.tex: it is a file"):
+        open_run(tmp_path / "thesis.tex", Toy())
+
+
+@pytest.mark.parametrize("text", ["a: [", "just words", "- 1"])
+def test_a_recipe_that_cannot_be_read_says_so(tmp_path, text):
+    (tmp_path / "recipe.yaml").write_text(text)
+    with pytest.raises(RunError, match=r"cannot read .*recipe\.yaml"):
+        open_run(tmp_path, Toy())
+
+
+def test_ranks_come_from_the_environment(monkeypatch):
+    assert ranks() == Ranks(0, 1, 1)
+    for name, value in {"RANK": 5, "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 4}.items():
+        monkeypatch.setenv(name, str(value))
+    assert ranks() == Ranks(5, 8, 4)
+
+
+def test_other_ranks_write_nothing(tmp_path, monkeypatch):
+    for name, value in {"RANK": 1, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}.items():
+        monkeypatch.setenv(name, str(value))
+    run = open_run(tmp_path / "x", Toy())
+    run.finish()
+    log = MetricsLog(run.folder, step=0, write=False)
+    log.write(1, {"loss": 1.0})
+    log.close()
+    assert not run.folder.exists()
+
+
+def test_the_log_keeps_only_what_the_checkpoint_knows(tmp_path):
+    log = MetricsLog(tmp_path, step=0)
+    for step in (1, 10, 20, 30):
+        log.write(step, {"loss": step / 3})
+    log.close()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 40, "lo')
+    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 10, 20, 30]
+    MetricsLog(tmp_path, step=20).close()
+    assert read_metrics(tmp_path) == [{"step": s, "loss": s / 3} for s in (1, 10, 20)]
