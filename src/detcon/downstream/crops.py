@@ -1,0 +1,201 @@
+"""Training crops of labelled pictures: random scale, place and flip, the labels with the photo."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Integer, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from detcon.downstream.labelled import VOID, Picture
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Crops and their labels. `index` is the picture's number among the training pictures."""
+
+    images: UInt8[Tensor, "b 3 y x"]
+    labels: UInt8[Tensor, "b y x"]
+    index: Integer[Tensor, " b"]
+
+    def to(self, device: torch.device | str) -> "LabelledBatch":
+        """Moves what the network reads; `index` stays on the host."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+        )
+
+    def pin_memory(self) -> "LabelledBatch":
+        """Called by the data loader when a GPU waits at the other end."""
+        return replace(self, images=self.images.pin_memory(), labels=self.labels.pin_memory())
+
+
+def random_crop(
+    picture: Picture,
+    rng: np.random.Generator,
+    *,
+    size: tuple[int, int],
+    scale: tuple[float, float] = (0.5, 2.0),
+    flip: float = 0.5,
+    fill: tuple[int, int, int] = (124, 116, 104),
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """Scales a picture, cuts a window out of it and flips that (MoCo, appendix A.5).
+
+    Where the scaled picture is smaller than the window it lies somewhere inside; around it is
+    the mean colour, and void.
+
+    Args:
+        picture: What to cut from.
+        rng: Where the draws come from.
+        size: Height and width of the window.
+        scale: The bounds of the factor, drawn uniformly.
+        flip: The probability of a mirror image.
+        fill: The colour around a small picture; normalised, it should be zero.
+    """
+    (y, x), (h, w) = picture.labels.shape, size
+    factor = rng.uniform(*scale)
+    y, x = max(1, round(y * factor)), max(1, round(x * factor))
+    smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+    image = cv2.resize(picture.image, (x, y), interpolation=smooth)
+    labels = cv2.resize(picture.labels, (x, y), interpolation=cv2.INTER_NEAREST_EXACT)
+    top, left = (_place(rng, have, want) for have, want in ((y, h), (x, w)))
+    window = np.empty((h, w, 3), np.uint8)
+    window[:] = fill
+    window_labels = np.full((h, w), VOID, np.uint8)
+    source = slice(max(top, 0), top + h), slice(max(left, 0), left + w)
+    image, labels = image[source], labels[source]
+    target = (
+        slice(max(-top, 0), max(-top, 0) + labels.shape[0]),
+        slice(max(-left, 0), max(-left, 0) + labels.shape[1]),
+    )
+    window[target], window_labels[target] = image, labels
+    if rng.random() < flip:
+        window, window_labels = window[:, ::-1], window_labels[:, ::-1]
+    return np.ascontiguousarray(window), np.ascontiguousarray(window_labels)
+
+
+def _place(rng: np.random.Generator, have: int, want: int) -> int:
+    """Where a window begins along one axis; negative where the picture is smaller."""
+    low, high = sorted((0, have - want))
+    return int(rng.integers(low, high + 1))
+
+
+@dataclass(frozen=True)
+class Crops:
+    """Crops by (epoch, number of the picture): each draw comes from these and the seed."""
+
+    pictures: Sequence[Picture]
+    size: tuple[int, int]
+    seed: int
+    scale: tuple[float, float] = (0.5, 2.0)
+    flip: float = 0.5
+    fill: tuple[int, int, int] = (124, 116, 104)
+
+    def __getitem__(self, where: tuple[int, int]) -> LabelledBatch | Exception:
+        """A batch of one crop; a picture that can't be read is returned as its error.
+
+        An exception that leaves a worker process arrives with a traceback for a message.
+        """
+        epoch, index = where
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index]))
+        try:
+            image, labels = random_crop(
+                self.pictures[index],
+                rng,
+                size=self.size,
+                scale=self.scale,
+                flip=self.flip,
+                fill=self.fill,
+            )
+        except (ValueError, OSError) as error:
+            return error
+        return LabelledBatch(
+            torch.from_numpy(image).permute(2, 0, 1)[None],
+            torch.from_numpy(labels)[None],
+            torch.tensor([index]),
+        )
+
+
+def order(
+    num_pictures: int, *, batch_size: int, seed: int, first_step: int, num_steps: int
+) -> Iterator[list[tuple[int, int]]]:
+    """Which pictures each step sees: permutations one after another, cut into full batches.
+
+    With few labels an epoch is shorter than a batch; so batches run on over its end, and no
+    picture is left out. The position follows from the step alone: nothing to store for resuming.
+    """
+    for step in range(first_step, num_steps):
+        numbers = (
+            divmod(n, num_pictures) for n in range(step * batch_size, (step + 1) * batch_size)
+        )
+        yield [(epoch, _permutation(num_pictures, seed, epoch)[place]) for epoch, place in numbers]
+
+
+@lru_cache(maxsize=4)
+def _permutation(num_pictures: int, seed: int, epoch: int) -> list[int]:
+    rng = np.random.default_rng(np.random.SeedSequence([seed, epoch]))
+    return rng.permutation(num_pictures).tolist()
+
+
+def batches(
+    crops: Crops,
+    *,
+    batch_size: int,
+    first_step: int,
+    num_steps: int,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+    pin_memory: bool = False,
+) -> Iterator[LabelledBatch]:
+    """This rank's share of the batches of steps `first_step` to `num_steps`.
+
+    Raises:
+        ValueError: The batch can't be divided among the ranks; or a picture can't be read.
+    """
+    if batch_size % world:
+        raise ValueError(
+            f"cannot divide batch_size={batch_size} among {world} processes; choose a multiple"
+        )
+    share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
+    steps = order(
+        len(crops.pictures),
+        batch_size=batch_size,
+        seed=crops.seed,
+        first_step=first_step,
+        num_steps=num_steps,
+    )
+    loader = DataLoader(
+        crops,  # pyright: ignore[reportArgumentType]  # anything with __getitem__ will do
+        batch_sampler=(step[share] for step in steps),  # pyright: ignore[reportArgumentType]
+        num_workers=workers,
+        worker_init_fn=_one_thread,
+        collate_fn=_collate,
+        pin_memory=pin_memory,
+    )
+    for batch in loader:
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
+
+
+def _one_thread(_: int) -> None:
+    cv2.setNumThreads(1)
+
+
+def _collate(parts: list[LabelledBatch | Exception]) -> LabelledBatch | Exception:
+    crops: list[LabelledBatch] = []
+    for part in parts:
+        if isinstance(part, Exception):
+            return part
+        crops.append(part)
+    return LabelledBatch(
+        torch.cat([crop.images for crop in crops]),
+        torch.cat([crop.labels for crop in crops]),
+        torch.cat([crop.index for crop in crops]),
+    )

@@ -1,0 +1,234 @@
+"""Tests for detcon.downstream.transfer: whole runs on tiny data."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from detcon.config import RecipeError, load_recipe, shipped_recipes
+from detcon.downstream import transfer as module
+from detcon.downstream.labelled import LabelError
+from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.result import ResultError, read_result, write_result
+from detcon.downstream.strips import palette
+from detcon.downstream.transfer import transfer
+from detcon.models.backbone_file import (
+    BackboneError,
+    Normalisation,
+    load_backbone,
+    save_backbone,
+)
+from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.train.run import RunError
+
+SMALL = {
+    "backbone": "random",
+    "encoder": {"name": "resnet18", "width": 0.25},
+    "stride": 8,
+    "crop": 32,
+    "scale": [0.8, 1.25],
+    "batch_size": 8,
+    "head_channels": 16,
+    "dilation": 1,
+    "optimizer": {"kind": "adamw", "lr": 5e-3},
+    "loop": {"precision": "32", "accelerator": "cpu"},
+}
+
+
+def run(squares, out, **options):
+    return transfer(**(SMALL | {"data": str(squares), "out": str(out)} | options))
+
+
+def weights(folder):
+    return load_file(Path(folder) / "backbone.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_fine_tuning_beats_chance_and_leaves_everything_behind(squares, tmp_path, capsys):
+    (result,) = run(squares, tmp_path / "run", steps=40)
+    assert result.value > 60  # all ground: about 20
+    assert set(result.per_class) == {"ground", "red", "blue"}
+    assert (result.task, result.metric, result.unit) == ("segmentation", "mIoU", "%")
+    assert (result.steps, result.labels, result.backbone) == (40, None, "random")
+    assert result.versions["torch"] and result.seconds > 0 and len(result.recipe) == 12
+    folder = tmp_path / "run" / "seed0"
+    assert read_result(folder) == result
+    assert "mIoU" in capsys.readouterr().out
+    loaded = load_backbone(folder / "backbone.safetensors")
+    assert loaded.recipe == EncoderRecipe(name="resnet18", width=0.25, stride=8)
+    strips = sorted((folder / "predictions").iterdir())
+    assert [path.name for path in strips] == ["00.png", "01.png", "02.png", "03.png"]
+    strip = cv2.imread(str(strips[0]), cv2.IMREAD_COLOR_RGB)
+    photo, truth, prediction = np.split(strip, 3, axis=1)
+    val = squares / "val"
+    assert np.array_equal(photo, cv2.imread(str(val / "images/00.png"), cv2.IMREAD_COLOR_RGB))
+    labels = cv2.imread(str(val / "labels/00.png"), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(truth, palette()[labels])
+    assert (prediction == truth)[2:].all(-1).mean() > 0.6
+
+
+def test_the_probe_beats_chance_and_leaves_the_encoder_alone(squares, tmp_path):
+    encoder = build_encoder(EncoderRecipe(name="resnet18", width=0.25))
+    recipe = EncoderRecipe(name="resnet18", width=0.25)
+    save_backbone(tmp_path / "b.safetensors", encoder, recipe, normalisation=Normalisation())
+    (result,) = run(
+        squares,
+        tmp_path / "run",
+        task="linear_segmentation",
+        backbone=str(tmp_path / "b.safetensors"),
+        encoder=None,
+    )
+    assert result.value > 40 and result.task == "linear_segmentation"
+    assert result.backbone_sha256 and len(result.backbone_sha256) == 64
+    assert same(weights(tmp_path / "run/seed0"), load_file(tmp_path / "b.safetensors"))
+
+
+def test_fine_tuning_starts_from_the_backbone(squares, tmp_path):
+    """With a rate of next to nothing the encoder that comes out is the one that went in."""
+    recipe = EncoderRecipe(name="resnet18", width=0.25)
+    encoder = build_encoder(recipe)
+    save_backbone(tmp_path / "b.safetensors", encoder, recipe, normalisation=Normalisation())
+    optimizer = {"kind": "sgd", "lr": 1e-12, "weight_decay": 0}
+    options = {"backbone": str(tmp_path / "b.safetensors"), "encoder": None}
+    run(squares, tmp_path / "run", steps=2, optimizer=optimizer, **options)
+    before, after = load_file(tmp_path / "b.safetensors"), weights(tmp_path / "run/seed0")
+    for name, tensor in before.items():
+        if "running" not in name and "tracked" not in name:
+            torch.testing.assert_close(after[name], tensor)
+
+
+def test_seeds_differ_and_finished_ones_are_not_run_again(squares, tmp_path, monkeypatch):
+    first = run(squares, tmp_path / "run", steps=3, seeds=2, labels=4)
+    assert [result.seed for result in first] == [0, 1]
+    assert not same(weights(tmp_path / "run/seed0"), weights(tmp_path / "run/seed1"))
+    monkeypatch.setattr(module, "fit", None)  # would be called
+    assert run(squares, tmp_path / "run", steps=3, seeds=2, labels=4) == first
+    assert run(squares, tmp_path / "run", steps=3, seed=1, labels=4) == first[1:]
+
+
+def test_resuming_gives_the_same_weights(squares, tmp_path, monkeypatch):
+    options = {"steps": 6, "loop": {"precision": "32", "accelerator": "cpu", "checkpoint_every": 1}}
+    run(squares, tmp_path / "whole", **options)
+    fit = module.fit
+
+    def interrupted(model, open_batches, **settings):
+        def few(first_step):
+            for i, batch in enumerate(open_batches(first_step)):
+                if i == 3:
+                    raise KeyboardInterrupt
+                yield batch
+
+        fit(model, few, **settings)
+
+    monkeypatch.setattr(module, "fit", interrupted)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        run(squares, tmp_path / "parts", **options)
+    monkeypatch.setattr(module, "fit", fit)
+    (result,) = run(squares, tmp_path / "parts", **options)
+    assert same(weights(tmp_path / "whole/seed0"), weights(tmp_path / "parts/seed0"))
+    assert result.value == read_result(tmp_path / "whole/seed0").value
+
+
+def test_another_recipe_in_the_same_folder(squares, tmp_path):
+    run(squares, tmp_path / "run", steps=2)
+    with pytest.raises(RunError, match=r"steps is 2 there and 3 now; give another out="):
+        run(squares, tmp_path / "run", steps=3)
+
+
+def test_another_backbone_of_the_same_name(squares, tmp_path):
+    path, recipe = tmp_path / "b.safetensors", EncoderRecipe(name="resnet18", width=0.25)
+    options = {"task": "linear_segmentation", "backbone": str(path), "encoder": None}
+    save_backbone(path, build_encoder(recipe), recipe, normalisation=Normalisation())
+    run(squares, tmp_path / "run", **options)
+    save_backbone(path, build_encoder(recipe), recipe, normalisation=Normalisation())
+    with pytest.raises(RunError, match="backbone_sha256 is "):
+        run(squares, tmp_path / "run", **options)
+    with pytest.raises(BackboneError, match=r"b\.safetensors has the SHA-256 .*, not the 12ab"):
+        run(squares, tmp_path / "other", backbone_sha256="12ab", **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"labels": 13}, LabelError, "labels=13, but there are only 12 training photos"),
+        ({"encoder": None}, BackboneError, "'random' doesn't say its architecture"),
+        ({"backbone": "none.safetensors"}, BackboneError, "there is no backbone none.safetensors"),
+        ({"data": "nowhere"}, LabelError, r"there is no folder nowhere.train.images"),
+        ({"task": "segment"}, RecipeError, "'task' cannot be 'segment'"),
+        ({"head_chanels": 4}, RecipeError, "did you mean 'head_channels'"),
+        ({"crop": 4}, RecipeError, "crop"),
+    ],
+)
+def test_mistakes_get_their_sentence_and_leave_no_folder(
+    squares, tmp_path, options, error, message
+):
+    with pytest.raises(error, match=message):
+        run(squares, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_training_picture_is_found_before_anything_is_written(squares, tmp_path):
+    data = Path(shutil.copytree(squares, tmp_path / "data"))
+    (data / "train/images/07.png").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"07\.png: the file is empty"):
+        run(data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_result_files(squares, tmp_path):
+    (result,) = run(squares, tmp_path / "run", task="linear_segmentation")
+    write_result(tmp_path, replace(result, per_class={"ground": None}))
+    assert read_result(tmp_path).per_class == {"ground": None}
+    values = json.loads((tmp_path / "result.json").read_text())
+    (tmp_path / "result.json").write_text(json.dumps(values | {"added_later": 1}))
+    assert read_result(tmp_path).value == result.value
+    (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(ResultError, match=r"result\.json is missing or no result of a transfer"):
+        read_result(tmp_path)
+
+
+def test_colours_of_classes_differ():
+    colours = palette()
+    assert len(np.unique(colours[:60], axis=0)) == 60 and not colours[255].any()
+
+
+RECIPES = sorted((shipped_recipes() / "transfer").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_shipped_recipes_are_understood_and_say_what_they_cost(path):
+    settings = load_recipe(TransferRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
+    assert ("linear" in path.stem) == (settings.task == "linear_segmentation")
+    header = path.read_text().split("\n\n")[0]
+    for word in ("detcon transfer", "Cost:", "Expect:"):
+        assert word in header
+
+
+def test_the_voc_recipe_is_the_protocol():
+    """MoCo A.5 and BYOL D.4."""
+    path = shipped_recipes() / "transfer" / "voc_fcn.yaml"
+    settings = load_recipe(TransferRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
+    assert (settings.crop, settings.scale, settings.flip) == (513, (0.5, 2.0), 0.5)
+    assert (settings.batch_size, settings.steps, settings.stride) == (16, 30_000, 16)
+    assert (settings.head_channels, settings.dilation, settings.num_classes) == (256, 6, 21)
+    assert settings.optimizer.model_dump(include={"kind", "lr", "momentum", "weight_decay"}) == {
+        "kind": "sgd",
+        "lr": 0.003,
+        "momentum": 0.9,
+        "weight_decay": 1e-4,
+    }
+    assert settings.schedule.model_dump(include={"kind", "milestones", "gamma", "warmup"}) == {
+        "kind": "step",
+        "milestones": (0.7, 0.9),
+        "gamma": 0.1,
+        "warmup": 0.0,
+    }
