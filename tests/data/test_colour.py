@@ -138,6 +138,12 @@ def test_no_change_is_normalisation():
     torch.testing.assert_close(out, (image / 255 - mean) / std)
 
 
+def test_no_value_is_ever_asked_of_the_device():
+    """A meta tensor has none, so any `.item()`, and whatever else would wait, raises."""
+    parameters = torch.from_numpy(draws(STRONG, 16))
+    module._change(torch.empty(16, 3, 32, 32, device="meta"), parameters)
+
+
 def test_stays_exact_under_autocast():
     rng = np.random.default_rng(0)
     images = torch.from_numpy(photos(rng, 3, 32).transpose(0, 3, 1, 2).copy())

@@ -1,5 +1,6 @@
 """Tests for detcon.data.dataset."""
 
+import pickle
 import re
 from types import MappingProxyType
 
@@ -9,7 +10,10 @@ import pytest
 from detcon.data.colour import DETCON_S_COLOUR
 from detcon.data.dataset import MasksDoNotFit, MissingClass, PhotoViews
 from detcon.data.views import ViewsRecipe
-from detcon.photos import UnreadablePhoto
+from detcon.masks.fill import make_masks
+from detcon.masks.grid import Grid
+from detcon.masks.store import MaskStore
+from detcon.photos import UnreadablePhoto, open_photos
 
 VIEWS = ViewsRecipe(size=32, colour=DETCON_S_COLOUR)
 
@@ -94,6 +98,18 @@ def test_photos_the_store_could_not_read_are_left_out(photos, store):
     dataset = views(photos, IncompleteStore(store))
     assert dataset.left_out == ["1.png"]
     assert list(dataset.keys) == ["0.png", "2.png", "3.png"]
+
+
+def test_a_store_on_disk_gives_the_masks_it_was_filled_with(photos, tmp_path):
+    (tmp_path / "4.png").write_bytes(b"")
+    folder = tmp_path / "masks"
+    make_masks(images=str(tmp_path), out=str(folder), generator={"kind": "grid"}, workers=1)
+    everything = open_photos(tmp_path)
+    stored = views(everything, MaskStore(folder))
+    made = {key: Grid()(photos.read(key)) for key in photos.keys}
+    assert stored.left_out == ["4.png"]
+    assert_same(stored[0, 3], views(photos, made)[0, 3])
+    assert_same(stored[0, 3], pickle.loads(pickle.dumps(stored))[0, 3])
 
 
 def test_says_when_masks_are_missing(photos, store):

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from pydantic import Field, field_validator
 from torch import Tensor
+from torch.nn.functional import pad, threshold
 
 from detcon.config import Recipe
 
@@ -235,8 +236,9 @@ def _band(size: int, radius: int, sigma: Float32[Tensor, "b 1 1"]) -> Float32[Te
     taps = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
     weights = torch.exp(-0.5 * (taps / sigma[:, 0]) ** 2)
     weights /= weights.sum(-1, keepdim=True)
+    weights = threshold(weights, 1e-12, 0.0)  # denormal numbers would slow the products down
     reach = size - 1 - radius
-    padded = torch.nn.functional.pad(weights, (reach, reach))  # [b 2*size-1], centred
+    padded = pad(weights, (reach, reach))  # [b 2*size-1], centred
     return padded.unfold(1, size, 1).flip(1)
 
 
