@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from detcon.report.runs import RANDOM, Pretraining, Result
 
 LOWER_IS_BETTER = frozenset({"rmse", "mae", "abs_rel", "absrel", "log10", "loss"})
-PER_CENT = frozenset({"miou", "iou", "accuracy", "ap", "map", "box_ap", "mask_ap", "top1", "top5"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,7 @@ class Comparison:
 
     task: str
     metric: str
+    unit: str
     cells: tuple[Cell, ...]
 
     @property
@@ -46,13 +46,13 @@ class Comparison:
         return sorted({cell.labels for cell in self.cells}, key=lambda n: n or math.inf)
 
     @property
-    def unit(self) -> str:
+    def suffix(self) -> str:
         """What to write behind a number."""
-        return " %" if self.metric.lower() in PER_CENT else ""
+        return f" {self.unit}" if self.unit else ""
 
     def written(self, value: float) -> str:
         """A number with as many digits as mean something."""
-        return f"{value:.1f}" if self.unit else f"{value:.3f}"
+        return f"{value:.1f}" if self.unit == "%" else f"{value:.3f}"
 
     @property
     def lower_is_better(self) -> bool:
@@ -80,13 +80,13 @@ def compare(results: Iterable[Result]) -> list[Comparison]:
 
     Runs of one backbone that differ in more should have been told apart.
     """
-    groups: dict[tuple[str, str], dict[tuple[str, int | None], list[Result]]] = {}
+    groups: dict[tuple[str, str, str], dict[tuple[str, int | None], list[Result]]] = {}
     for result in results:
-        cells = groups.setdefault((result.task, result.metric), {})
+        cells = groups.setdefault((result.task, result.metric, result.unit), {})
         cells.setdefault((result.backbone, result.labels), []).append(result)
     return [
-        Comparison(task, metric, tuple(_cell(*key, found) for key, found in cells.items()))
-        for (task, metric), cells in groups.items()
+        Comparison(*group, tuple(_cell(*key, found) for key, found in cells.items()))
+        for group, cells in groups.items()
     ]
 
 
@@ -142,17 +142,19 @@ def _length(run: Pretraining) -> str:
 def describe(comparison: Comparison, labels: int | None) -> str:
     """Who is best, by how much, and in how many seeds."""
     best, *others = comparison.ranked(labels)
-    unit, written = comparison.unit, comparison.written
+    unit, written = comparison.suffix, comparison.written
     what = f"{comparison.task} with {label_words(labels)}"
     reached = f"{written(best.mean)}{unit} {comparison.metric}{_over(best)}"
     if not others:
         return f"In {what}, {best.backbone} reaches {reached}; there is nothing to compare it with."
     rival = next((cell for cell in others if cell.backbone == RANDOM), others[0])
-    points = written(abs(best.mean - rival.mean)) + (" points" if unit else "")
+    points = written(abs(best.mean - rival.mean)) + (" points" if comparison.unit == "%" else unit)
     side = "below" if comparison.lower_is_better else "above"
     won = f"{points} {side} {rival.backbone} ({written(rival.mean)}{unit}{_over(rival)})"
     ahead = _ahead(comparison, best, rival)
-    return f"In {what}, {best.backbone} is best: {reached}, {won}{ahead}."
+    rest = [f"{c.backbone} {written(c.mean)}{unit}" for c in others if c is not rival]
+    also = f" The others: {_listed(rest)}." if rest else ""
+    return f"In {what}, {best.backbone} is best: {reached}, {won}{ahead}.{also}"
 
 
 def _ahead(comparison: Comparison, best: Cell, rival: Cell) -> str:

@@ -158,8 +158,9 @@ def frame_cuts(
         corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
         for begin, end in zip(corners, [*corners[1:], corners[0]]):
             _frame_side(framed, np.array(begin), np.array(end), dashed=number > 1)
-        size = max(photo.shape[:2]) / 24
-        _write(framed, f"view {number}", int(x0 + 2.4 * size), int(y0 + (0.4 + number) * size))
+        size = max(photo.shape[:2]) // 24
+        corner = (x1 - 2 * size, y1 - size) if number > 1 else (x0 + 2 * size, y0 + size)
+        _write(framed, f"view {number}", *map(int, corner))
     return framed
 
 
@@ -241,9 +242,12 @@ def _outline(region: Bool[np.ndarray, "y x"]) -> Sequence[np.ndarray]:
 
 
 def _write(picture: UInt8[np.ndarray, "y x 3"], name: str, column: int, row: int) -> None:
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(picture.shape[:2]) / 700
+    """Dark on a white plate, centred at a point and moved inside the picture."""
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(picture.shape[:2]) / 760
     (width, height), _ = cv2.getTextSize(name, font, scale, 1)
-    left = min(max(2, column - width // 2), max(2, picture.shape[1] - width - 2))
-    base = min(max(height + 2, row + height // 2), picture.shape[0] - 3)
-    cv2.putText(picture, name, (left, base), font, scale, (255, 255, 255), 4, cv2.LINE_AA)
+    left = min(max(5, column - width // 2), max(5, picture.shape[1] - width - 5))
+    base = min(max(height + 5, row + height // 2), picture.shape[0] - 5)
+    corners = (left - 4, base - height - 4), (left + width + 3, base + 4)
+    cv2.rectangle(picture, *corners, (255, 255, 255), cv2.FILLED)
+    cv2.rectangle(picture, *corners, (90, 90, 90), 1)
     cv2.putText(picture, name, (left, base), font, scale, (20, 20, 20), 1, cv2.LINE_AA)

@@ -1,6 +1,7 @@
-"""What backbones make of photos: feature maps, for pictures of their principal components."""
+"""What backbones make of photos: the principal components of their features, as colours."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,9 +10,79 @@ from jaxtyping import Float, UInt8
 
 from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.models.encoders import EncoderRecipe
+from detcon.photos import open_photos
+from detcon.report.draw import data_uri, features_as_rgb, scale_to
+from detcon.report.panels import SIDE, Panel, Picture, panel_or_note, some_keys
+from detcon.report.runs import RANDOM, Pretraining
 
-SIDE = 384
+NETWORK_SIDE = 384
 """Photos are brought to this longest side first: small ones would have a handful of cells."""
+
+MOST_BACKBONES = 5
+
+
+def feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
+    """The photos beside the features of each backbone, random weights last."""
+    runs = [run for run in runs if run.backbone is not None]
+    if not runs:
+        return Panel(notes=("No run of this page has a backbone file.",))
+    return panel_or_note(_feature_panel, runs, num, what="features")
+
+
+def _feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
+    photos = open_photos(runs[0].recipe["images"])
+    keys = some_keys(photos.keys, num)
+    pictures = [photos.read(key) for key in keys]
+    backbones = [(run.name, load_backbone(str(run.backbone))) for run in runs[:MOST_BACKBONES]]
+    backbones.append((RANDOM, random_backbone(backbones[0][1].recipe)))
+    columns, shares = [_photo_column(keys, pictures)], []
+    for name, backbone in backbones:
+        column, share = _feature_column(name, backbone, keys, pictures)
+        columns.append(column)
+        shares.append(f"{name} {100 * share:.0f}\u00a0%")
+    left_out = [run.name for run in runs[MOST_BACKBONES:]]
+    caption = (
+        f"The first three principal components of the last feature map as red, green and blue, "
+        f"one square a cell; fitted for each backbone over its {len(keys)} pictures together: in "
+        f"one backbone's pictures equal colours are similar features. Colours of different "
+        f"backbones can't be compared. Share of the variance that the three hold: "
+        f"{', '.join(shares)}."
+    )
+    return Panel(
+        columns=len(columns),
+        pictures=tuple(picture for row in zip(*columns) for picture in row),
+        caption=caption,
+        notes=(f"Left out, for want of room: {', '.join(left_out)}.",) if left_out else (),
+    )
+
+
+def _photo_column(
+    keys: Sequence[str], photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+) -> list[Picture]:
+    names = [Path(key).name for key in keys]
+    return [Picture(data_uri(scale_to(p, SIDE)), n, f"photo {n}") for n, p in zip(names, photos)]
+
+
+def _feature_column(
+    name: str,
+    backbone: Backbone,
+    keys: Sequence[str],
+    photos: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+) -> tuple[list[Picture], float]:
+    maps, share = features_as_rgb(extract_features(backbone, photos))
+    column = []
+    for colours, photo, key in zip(maps, photos, keys):
+        address = data_uri(_squares(colours, photo), photo=False)
+        column.append(Picture(address, name, f"features of {key}, {name}"))
+    return column, share
+
+
+def _squares(
+    colours: UInt8[np.ndarray, "h w 3"], photo: UInt8[np.ndarray, "y x 3"]
+) -> UInt8[np.ndarray, "_ _ 3"]:
+    """Feature cells enlarged to the proportions of the photo."""
+    height, width = scale_to(photo, SIDE).shape[:2]
+    return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
 
 
 def random_backbone(recipe: EncoderRecipe, seed: int = 0) -> Backbone:
@@ -24,7 +95,7 @@ def random_backbone(recipe: EncoderRecipe, seed: int = 0) -> Backbone:
 @torch.inference_mode()
 def extract_features(
     backbone: Backbone, photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]
-) -> list[Float[np.ndarray, "c _ _"]]:
+) -> list[Float[np.ndarray, "_ _ _"]]:
     """The backbone's last feature map of each photo, in evaluation mode, on the CPU."""
     encoder = backbone.encoder.eval()
     mean, std = (
@@ -39,8 +110,8 @@ def extract_features(
 
 
 def _to_cells(photo: UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "h w 3"]:
-    """The photo with its longest side near SIDE and both sides multiples of 32."""
-    scale = SIDE / max(photo.shape[:2])
+    """The photo with its longest side near NETWORK_SIDE and both sides multiples of 32."""
+    scale = NETWORK_SIDE / max(photo.shape[:2])
     height, width = (max(32, 32 * round(scale * side / 32)) for side in photo.shape[:2])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(photo, (width, height), interpolation=how))

@@ -9,6 +9,7 @@ import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -18,16 +19,17 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from detcon.report.draw import OKABE_ITO
 from detcon.report.runs import RANDOM
 
-Curve = tuple[Sequence[float], Sequence[float]]
+Curve = tuple[Sequence[int], Sequence[float]]
 
 _INK, _QUIET, _RULE = "#1f2328", "#57606a", "#d8dee4"
 _HUES = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")]
 _DASHES = ["", "6 2", "2 2", "8 2 2 2", "4 1", "1 2"]
+_STEPS = [1, 2, 2.5, 5, 10]
 _MARKERS = ["o", "s", "^", "D", "v", "P"]
-_SETTINGS = {
+_SETTINGS: Any = {  # matplotlib's type for the keys has no public name
     "svg.fonttype": "path",  # a page that is read elsewhere has no say in the fonts there
     "font.family": "DejaVu Sans",
-    "font.size": 10.5,
+    "font.size": 11.5,
     "axes.edgecolor": _QUIET,
     "axes.labelcolor": _INK,
     "axes.linewidth": 0.8,
@@ -55,7 +57,7 @@ class Look:
     @property
     def line(self) -> str | tuple[float, tuple[float, ...]]:
         """The dash as matplotlib writes it."""
-        return (0, tuple(float(d) / 1.5 for d in self.dash.split())) if self.dash else "-"
+        return (0.0, tuple(float(d) / 1.5 for d in self.dash.split())) if self.dash else "-"
 
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
@@ -96,15 +98,15 @@ def plot_curves(
             axes.plot(steps, values, color=looks[name].colour, linestyle=":", linewidth=1.3)
         axes.set_xlabel("step")
         axes.set_ylabel(label)
-        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=_STEPS))
+        axes.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
         if share:
             axes.set_ylim(-0.03, 1.03)
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))
         return _address(figure, f"{label}{sorted(curves)}")
 
 
-def _line(axes: Axes, steps: Sequence[float], values: Sequence[float], look: Look) -> None:
+def _line(axes: Axes, steps: Sequence[int], values: Sequence[float], look: Look) -> None:
     """A long curve is drawn faintly, with its moving average over a twentieth of it on top."""
     if len(values) == 1:
         axes.plot(steps, values, color=look.colour, marker=look.marker)
@@ -147,7 +149,7 @@ def plot_seeds(
         axes.set_ylim(len(values) - 0.5, -0.75)
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.12)
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
         axes.set_xlabel(label)
         return _address(figure, label + str(list(values)))
 
@@ -178,7 +180,7 @@ def plot_by_labels(
                 )  # fmt: skip
         axes.set_xticks(range(len(amounts)), ["all" if n is None else str(n) for n in amounts])
         axes.margins(x=0.1)
-        axes.yaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
         axes.set_xlabel("labelled pictures")
         axes.set_ylabel(label)
         return _address(figure, label + str(list(values)))

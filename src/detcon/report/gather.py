@@ -142,11 +142,14 @@ def _read_result(folder: Path, run: Path, pretrainings: Sequence[Pretraining]) -
     for name in ("task", "metric", "value", "seed", "backbone"):
         if name not in values:
             raise RunError(f"{path} has no '{name}'; was it written by detcon transfer?")
+    if not isinstance(values["value"], int | float):
+        raise RunError(f"{path}: 'value' must be a number, not {values['value']!r}")
     return Result(
         folder=folder,
         run=run.resolve().name,
-        task=str(values["task"]),
+        task=str(values["task"]).replace("_", " "),
         metric=str(values["metric"]),
+        unit=str(values.get("unit") or ""),
         value=float(values["value"]),
         seed=int(values["seed"]),
         steps=values.get("steps"),

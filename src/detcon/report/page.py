@@ -13,10 +13,11 @@ from pydantic import Field
 import detcon
 from detcon.config import Recipe, load_recipe
 from detcon.report.compare import Comparison, compare, label_words, summarise, tell_apart
+from detcon.report.data_panels import mask_panels, view_panels
+from detcon.report.features import feature_panel
 from detcon.report.figures import Look, looks
 from detcon.report.gather import gather_runs
 from detcon.report.output import MARK, check_output, write_output
-from detcon.report.panels import feature_panel, mask_panels, view_panels
 from detcon.report.plots import COLLAPSE, LOSS, LegendEntry, plot_quantities
 from detcon.report.predictions import prediction_panels
 from detcon.report.runs import Pretraining, Runs, Transfer
@@ -141,10 +142,8 @@ def _of_transfer(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
 
 
 def _tiles_caption(comparison: Comparison) -> str:
-    return (
-        f"{comparison.task} with {label_words(comparison.amounts[0])}: mean ± standard deviation "
-        f"over seeds, best first."
-    )
+    what = f"{comparison.task.capitalize()} with {label_words(comparison.amounts[0])}"
+    return f"{what}: mean ± standard deviation over seeds, best first."
 
 
 def _of_making(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:

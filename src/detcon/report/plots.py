@@ -42,7 +42,6 @@ class Quantity:
 LOSS = (
     Quantity("loss", "Training loss", "loss (nats)", "Methods have losses of different scales: "
              "compare their courses, not their heights."),
-    Quantity("lr", "Learning rate", "learning rate", "Of the weights that decay, no unit."),
     Quantity("images_per_second", "Throughput", "photos per second", "Photos of which all views "
              "went through the network."),
     Quantity("data_wait", "Waiting for data", "share of time", "Share of the time in which the "

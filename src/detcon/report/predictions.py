@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from detcon.downstream.labelled import VOID
+from detcon.downstream.strips import palette
 from detcon.report.compare import label_words
 from detcon.report.draw import data_uri
 from detcon.report.panels import ClassColour, Panel, Picture
@@ -85,4 +87,7 @@ def read_strip(
 
 
 def _classes(result: Result) -> tuple[ClassColour, ...]:
-    return ()
+    """The classes in order of their ids, in the colours of the strips; void is the last."""
+    colours = ["#%02x%02x%02x" % tuple(colour) for colour in palette().tolist()]  # noqa: UP031
+    named = [ClassColour(name, colours[i]) for i, name in enumerate(result.per_class)]
+    return (*named, ClassColour("void, not counted", colours[VOID])) if named else ()

@@ -46,6 +46,7 @@ class Result:
     run: str
     task: str
     metric: str
+    unit: str
     value: float
     seed: int
     steps: int | None

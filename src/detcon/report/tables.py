@@ -1,7 +1,7 @@
 """The page's tables and plots of transfer."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from detcon.report.compare import Comparison, label_words
@@ -78,7 +78,7 @@ def make_table(
         for name in comparison.backbones()
     )
     better = "lower" if comparison.lower_is_better else "higher"
-    unit = f" in{comparison.unit}" if comparison.unit else ""
+    unit = f" in {comparison.unit}" if comparison.unit else ""
     caption = (
         f"{comparison.metric}{unit}, {better} is better: mean ± standard deviation over seeds, "
         f"below it each seed. Bold: the best mean of a column."
@@ -107,9 +107,7 @@ def _entry(comparison: Comparison, backbone: str, labels: int | None) -> Entry |
 
 
 def _plots(comparison: Comparison, looks: Mapping[str, Look]) -> list[Plot]:
-    label = f"{comparison.metric} ({comparison.unit.strip()})" if comparison.unit else (
-        comparison.metric
-    )  # fmt: skip
+    label = f"{comparison.metric} ({comparison.unit})" if comparison.unit else comparison.metric
     backbones = comparison.backbones()
     if len(comparison.amounts) > 1:
         values = {
@@ -142,15 +140,18 @@ def _by_class(comparison: Comparison, results: Sequence[Result]) -> ClassTable:
     classes = dict.fromkeys(name for result in found for name in result.per_class)
     rows = []
     for name in classes:
-        values = [_class_mean([r for r in found if r.backbone == b], name) for b in names]
+        values = [
+            _class_mean([r for r in found if r.backbone == b], name, comparison.written)
+            for b in names
+        ]
         rows.append(ClassRow(name, tuple(values)))
-    caption = f"{comparison.metric} by class{comparison.unit and f' in{comparison.unit}'}, mean "
+    caption = f"{comparison.metric} by class{comparison.unit and f' in {comparison.unit}'}, mean "
     return ClassTable(tuple(names), tuple(rows), caption + f"over seeds, {label_words(labels)}.")
 
 
-def _class_mean(results: Sequence[Result], name: str) -> str:
+def _class_mean(results: Sequence[Result], name: str, written: Callable[[float], str]) -> str:
     values = [v for r in results if (v := r.per_class.get(name)) is not None]
-    return f"{math.fsum(values) / len(values):.1f}" if values else "–"
+    return written(math.fsum(values) / len(values)) if values else "none"
 
 
 def make_tiles(comparison: Comparison, looks: Mapping[str, Look]) -> list[Tile]:
@@ -159,7 +160,7 @@ def make_tiles(comparison: Comparison, looks: Mapping[str, Look]) -> list[Tile]:
     for cell in comparison.ranked(comparison.amounts[0])[:6]:
         spread = "" if cell.deviation is None else f"± {comparison.written(cell.deviation)}, "
         seeds = f"{len(cell.values)} seed{'s' if len(cell.values) > 1 else ''}"
-        value, unit = comparison.written(cell.mean), f"{comparison.unit} {comparison.metric}"
+        value, unit = comparison.written(cell.mean), f"{comparison.suffix} {comparison.metric}"
         colour = looks[cell.backbone].colour
         tiles.append(Tile(cell.backbone, colour, value, unit, spread + seeds))
     return tiles

@@ -24,16 +24,16 @@ class View:
     """One view.
 
     Attributes:
-        cut: Where it was cut out of the photo.
         picture: What the network sees, but for the normalisation.
         ids: The masks that were sampled, each once, ascending.
         regions: Where they lie in the view, pixel by pixel, before they are shrunk to the grid.
+        place: Top, left, bottom and right of the cut as shares of the photo's height and width.
     """
 
-    cut: Cut
     picture: UInt8[np.ndarray, "s s 3"]
     ids: tuple[int, ...]
     regions: Bool[np.ndarray, "r s s"]
+    place: tuple[float, float, float, float]
 
 
 def draw_views(
@@ -65,8 +65,14 @@ def draw_views(
             )
         pixels = cut.image(photo, recipe.size, recipe.resize)
         picture = _coloured(pixels, torch.from_numpy(draw_colour(rng, colour)))
-        views.append(View(cut, picture, ids, regions))
+        views.append(View(picture, ids, regions, _place(cut, photo.shape[:2])))
     return views[0], views[1]
+
+
+def _place(cut: Cut, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    height, width = size
+    bottom, right = cut.top + cut.height, cut.left + cut.width
+    return cut.top / height, cut.left / width, bottom / height, right / width
 
 
 def _sample(
@@ -121,7 +127,7 @@ def _painted(
     matched = [i in numbers for i in view.ids]
     large = scale_to(view.picture, side)
     alone, both = view.regions[~np.array(matched, bool)], view.regions[np.array(matched, bool)]
-    large = paint_regions(large, alone, [GREY] * len(alone), fill=0, line=1)
+    large = paint_regions(large, alone, [GREY] * len(alone), fill=0.0, line=1)
     ids = [i for i in view.ids if i in numbers]
     large = paint_regions(large, both, [colours[i] for i in ids], fill=0.22)
     return number_regions(large, both, [str(numbers[i]) for i in ids])

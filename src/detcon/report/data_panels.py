@@ -1,0 +1,148 @@
+"""The page's pictures of the data: photos with their masks, two views with their regions."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from detcon.data.views import ViewsRecipe
+from detcon.masks import Masks
+from detcon.masks.store import MaskStore
+from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
+from detcon.photos import Photos, open_photos, shrink
+from detcon.report.draw import data_uri, frame_cuts, paint_masks, scale_to
+from detcon.report.gather import method_of
+from detcon.report.panels import (
+    SIDE,
+    Panel,
+    Picture,
+    counted,
+    describe_generator,
+    panel_or_note,
+    regions_in_words,
+    some_keys,
+)
+from detcon.report.runs import Pretraining
+from detcon.report.views import View, draw_views, paint_views
+
+
+def mask_panels(runs: Sequence[Pretraining], num: int) -> list[Panel]:
+    """A panel for each collection of photos with each store of masks."""
+    with_masks = [run for run in runs if masks_of(run)]
+    distinct = _distinct(with_masks, lambda run: (run.recipe.get("images"), masks_of(run)))
+    panels = [panel_or_note(_mask_panel, run, num, what="photos and masks") for run in distinct]
+    if len(panels) > 1:
+        panels = [replace(p, title=str(masks_of(run))) for p, run in zip(panels, distinct)]
+    return panels or [Panel(notes=("No run of this page was pretrained with stored masks.",))]
+
+
+def _mask_panel(run: Pretraining, num: int) -> Panel:
+    photos, store = _open(run)
+    assert store is not None, "only runs with masks come here"
+    pictures = []
+    for key in _keys(photos, store, num):
+        photo, masks = scale_to(photos.read(key), SIDE), store[key]
+        name, count = Path(key).name, counted(masks.num_masks, "mask")
+        painted = paint_masks(photo, masks)
+        pictures.append(Picture(data_uri(photo), name, f"photo {name}"))
+        pictures.append(Picture(data_uri(painted), count, f"{count} on {name}"))
+    generator = describe_generator(store.header)
+    made_by = f", made by {generator}" if generator else ""
+    caption = (
+        f"Photos of {run.recipe['images']} and their masks, stored in {store.folder}{made_by}. "
+        f"Neighbouring masks have different colours, which mean nothing else; what belongs to no "
+        f"mask keeps its own."
+    )
+    return Panel(columns=4, pictures=tuple(pictures), caption=caption)
+
+
+def view_panels(runs: Sequence[Pretraining], num: int, seed: int) -> list[Panel]:
+    """A panel for each way of cutting views, of runs with masks where there are any."""
+    with_masks = [run for run in runs if masks_of(run)] or list(runs)
+    distinct = _distinct(
+        with_masks, lambda run: (run.recipe.get("images"), masks_of(run), run.recipe.get("views"))
+    )
+    panels = [panel_or_note(_view_panel, run, num, seed, what="views") for run in distinct]
+    if len(panels) > 1:
+        panels = [replace(p, title=run.name) for p, run in zip(panels, distinct)]
+    return panels or [Panel(notes=("There is no pretraining run on this page.",))]
+
+
+def _view_panel(run: Pretraining, num: int, seed: int) -> Panel:
+    photos, store = _open(run)
+    recipe = ViewsRecipe.model_validate(run.recipe.get("views") or {})
+    encoder = build_encoder(EncoderRecipe.model_validate(run.recipe.get("encoder") or {}))
+    grid, num_regions = feature_grid(encoder, recipe.size), _num_regions(run)
+    pictures = []
+    for number, key in enumerate(_keys(photos, store, num)):
+        photo = shrink(photos.read(key), run.recipe.get("max_side"))
+        masks = None if store is None else store[key]
+        rng = np.random.default_rng([seed, number])
+        views = draw_views(photo, masks, recipe, grid=grid, rng=rng, num_regions=num_regions)
+        pictures += _view_row(key, photo, masks, views)
+    caption = (
+        f"Left, the photo with the cuts of its two views; right, the views of {recipe.size} x "
+        f"{recipe.size} pixels as the network sees them, colours changed."
+    )
+    if store is not None:
+        caption += (
+            f" Outlined: the masks among {num_regions} draws in each view. The same number and "
+            f"colour is the same mask, whose two regions should get similar embeddings; grey "
+            f"regions were drawn in this view only. Inside the network a view is {grid[0]} x "
+            f"{grid[1]} cells."
+        )
+    return Panel(columns=3, pictures=tuple(pictures), caption=caption)
+
+
+def _view_row(
+    key: str,
+    photo: UInt8[np.ndarray, "y x 3"],
+    masks: Masks | None,
+    views: tuple[View, View],
+) -> list[Picture]:
+    """The photo with its cuts, and both views."""
+    framed = frame_cuts(scale_to(photo, SIDE), [view.place for view in views])
+    name = Path(key).name
+    row = [Picture(data_uri(framed), name, f"{name} with the cuts of two views")]
+    shared = len(set(views[0].ids) & set(views[1].ids))
+    for number, picture in enumerate(paint_views(views, masks, side=SIDE), start=1):
+        drawn = "whole view" if masks is None else regions_in_words(views[number - 1].ids, shared)
+        label = f"view {number}: {drawn}"
+        row.append(Picture(data_uri(picture), label, f"{label}, of {name}"))
+    return row
+
+
+def masks_of(run: Pretraining) -> str | None:
+    """The mask store of a run, or None where its method looks at whole images."""
+    masks = run.recipe.get("masks")
+    whole = method_of(run.recipe) in ("simclr", "byol", "supervised")
+    return None if whole or masks in (None, "none", "") else str(masks)
+
+
+def _num_regions(run: Pretraining) -> int:
+    method = run.recipe.get("method")
+    return int(method.get("num_regions", 16)) if isinstance(method, Mapping) else 16
+
+
+def _open(run: Pretraining) -> tuple[Photos, MaskStore | None]:
+    store = masks_of(run)
+    return open_photos(run.recipe["images"]), None if store is None else MaskStore(store)
+
+
+def _keys(photos: Photos, store: MaskStore | None, num: int) -> list[str]:
+    """Up to `num` photos that have masks."""
+    keys = [key for key in photos.keys if store is None or key in store]
+    if not keys:
+        raise ValueError(f"none of the {len(photos)} photos of {photos.source} has masks there")
+    return some_keys(keys, num)
+
+
+def _distinct(runs: Sequence[Pretraining], key: Callable[[Pretraining], Any]) -> list[Pretraining]:
+    """The first run of each kind."""
+    first: dict[str, Pretraining] = {}
+    for run in runs:
+        first.setdefault(repr(key(run)), run)
+    return list(first.values())

@@ -1,0 +1,174 @@
+"""A contact sheet of what training will see: photo, masks, and two views, before paying for it."""
+
+import io
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.figure import Figure
+from pydantic import Field, field_validator
+
+from detcon.config import Recipe, load_recipe
+from detcon.data.views import ViewsRecipe
+from detcon.masks import Masks
+from detcon.masks.store import MaskStore
+from detcon.ops.labels import check_cells
+from detcon.photos import Photos, open_photos
+from detcon.report.draw import frame_cuts, paint_masks, scale_to
+from detcon.report.output import MARK, check_output, write_output
+from detcon.report.panels import SIDE, counted, describe_generator, regions_in_words, some_keys
+from detcon.report.views import draw_views, paint_views
+
+_INCHES = 3.1
+
+
+class ShowRecipe(Recipe):
+    """Photos, their masks and two views of each, on one sheet."""
+
+    images: str = Field(description="a folder of photos, or a list of them (.txt, .csv)")
+    masks: tuple[str, ...] = Field(
+        (), description="mask stores, to compare; views are cut with the first"
+    )
+    out: str = Field("sheet.png", description="the sheet; an older sheet of ours is replaced")
+    num: int = Field(6, ge=1, le=100, description="photos, one a row")
+    seed: int = Field(0, ge=0, description="of the choice of photos and of the views")
+    views: ViewsRecipe = Field(ViewsRecipe(), description="how views are cut and coloured")
+    stride: int = Field(32, ge=1, description="pixels to a cell of the encoder's grid")
+    num_regions: int = Field(16, ge=1, description="masks sampled a view")
+
+    @field_validator("masks", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        if value is None:
+            return ()
+        return (value,) if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One photo's pictures, each with what is written below it."""
+
+    pictures: tuple[UInt8[np.ndarray, "_ _ 3"], ...]
+    labels: tuple[str, ...]
+
+
+def show(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
+    """Draws the sheet.
+
+    Args:
+        recipe: A YAML file, or None for the defaults.
+        **overrides: Settings by name: `show(images="photos", masks=["grid", "felzenszwalb"])`.
+
+    Returns:
+        The sheet's path, a PNG.
+
+    Raises:
+        OutputExists: `out` is a file of another origin.
+        ValueError: Photos or masks that can't be opened, stores without masks for the photos,
+            views that don't divide into cells of the encoder's grid.
+    """
+    settings = load_recipe(ShowRecipe, recipe, overrides)
+    path = Path(settings.out)
+    check_output(path, suffixes=(".png",))
+    size = (settings.views.size, settings.views.size)
+    grid = (max(1, size[0] // settings.stride), max(1, size[1] // settings.stride))
+    check_cells(size, grid)
+    photos = open_photos(settings.images)
+    stores = [MaskStore(folder) for folder in settings.masks]
+    rows = [
+        _row(photos.read(key), key, [store[key] for store in stores], settings, grid)
+        for key in _keys(photos, stores, settings)
+    ]
+    write_output(path, _sheet(rows, _titles(stores, settings)))
+    return path
+
+
+def _keys(photos: Photos, stores: Sequence[MaskStore], settings: ShowRecipe) -> list[str]:
+    """Photos that all stores know; another seed shows others."""
+    keys = [key for key in photos.keys if all(key in store for store in stores)]
+    if not keys:
+        store = next(s for s in stores if not any(key in s for key in photos.keys))
+        raise ValueError(
+            f"the mask store {store.folder} knows none of the {len(photos)} photos of "
+            f"{settings.images}; give the folder that its masks were made of"
+        )
+    if settings.seed == 0:
+        return some_keys(keys, settings.num)
+    rng = np.random.default_rng(settings.seed)
+    return sorted(rng.permutation(keys)[: settings.num].tolist())
+
+
+def _row(
+    photo: UInt8[np.ndarray, "y x 3"],
+    key: str,
+    masks: Sequence[Masks],
+    settings: ShowRecipe,
+    grid: tuple[int, int],
+) -> Row:
+    first = masks[0] if masks else None
+    seed = [settings.seed, *key.encode()]
+    views = draw_views(
+        photo, first, settings.views,
+        grid=grid, rng=np.random.default_rng(seed), num_regions=settings.num_regions,
+    )  # fmt: skip
+    large = scale_to(photo, SIDE)
+    shared = len(set(views[0].ids) & set(views[1].ids))
+    height, width = photo.shape[:2]
+    return Row(
+        pictures=(
+            frame_cuts(large, [view.place for view in views]),
+            *(paint_masks(large, m) for m in masks),
+            *paint_views(views, first, side=SIDE),
+        ),
+        labels=(
+            f"{Path(key).name}\n{width} x {height} pixels",
+            *(counted(m.num_masks, "mask") for m in masks),
+            *(regions_in_words(view.ids, shared).replace(", ", ",\n") for view in views),
+        ),
+    )
+
+
+def _titles(stores: Sequence[MaskStore], settings: ShowRecipe) -> list[str]:
+    named = [f"masks: {describe_generator(s.header) or s.folder.name}" for s in stores]
+    size = f"{settings.views.size} x {settings.views.size} pixels"
+    return ["photo and cuts", *named, f"view 1, {size}", f"view 2, {size}"]
+
+
+_CAPTION = (
+    "Neighbouring masks have different colours. In the views, the same number and colour is the "
+    "same mask, sampled in both; grey outlines were sampled in one view only."
+)
+
+
+def _sheet(rows: Sequence[Row], titles: Sequence[str]) -> bytes:
+    """All rows as one PNG, with its origin in its first bytes."""
+    columns = len(titles)
+    with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 10, "text.color": "#1f2328"}):
+        figure = Figure(figsize=(_INCHES * columns, _height(rows)), layout="constrained", dpi=110)
+        grid = figure.subplots(len(rows), columns, squeeze=False)
+        for axes, row in zip(grid, rows):
+            for place, picture, label in zip(axes, row.pictures, row.labels):
+                place.imshow(picture, interpolation="none")
+                place.set_axis_off()
+                place.set_anchor("N")
+                place.text(
+                    0, -0.03, label, transform=place.transAxes, va="top", fontsize=9.5,
+                    color="#57606a",
+                )  # fmt: skip
+        for place, title in zip(grid[0], titles):
+            place.set_title(textwrap.fill(title, 36), loc="left", fontsize=10.5)
+        figure.supxlabel(_CAPTION, fontsize=10, color="#57606a", x=0.01, ha="left", wrap=True)
+        written = io.BytesIO()
+        figure.savefig(written, format="png", metadata={"Software": MARK})
+    return written.getvalue()
+
+
+def _height(rows: Sequence[Row]) -> float:
+    """Inches: each row as high as its highest picture, and room for text."""
+    highest = [max(p.shape[0] / p.shape[1] for p in row.pictures) for row in rows]
+    return sum(_INCHES * h + 0.5 for h in highest) + 1.0

@@ -1,0 +1,178 @@
+"""Tests for detcon.report.gather and detcon.report.compare: what is read, and what it says."""
+
+import json
+import statistics
+
+import pytest
+from hypothesis import given, strategies as st
+from run_folders import write_pretraining, write_transfer
+
+from detcon.report.compare import Cell, Comparison, compare, describe, summarise, tell_apart
+from detcon.report.gather import RunError, gather_runs
+from detcon.report.runs import RANDOM, History
+
+
+def test_finds_the_same_runs_one_by_one_and_in_their_folder(runs):
+    together, apart = gather_runs([runs.folder]), gather_runs(sorted(runs.folder.iterdir()))
+    assert together == apart
+    assert [run.name for run in together.pretrainings] == ["DetCon-S", "SimCLR"]
+    assert len(together.results) == 9
+
+
+def test_a_run_given_twice_counts_once(runs):
+    assert gather_runs([runs.folder, runs.ours]) == gather_runs([runs.folder])
+
+
+def test_results_know_the_run_that_made_their_backbone(runs):
+    names = {result.run: result.backbone for result in gather_runs([runs.folder]).results}
+    assert names == {"seg_ours": "DetCon-S", "seg_theirs": "SimCLR", "seg_random": RANDOM}
+
+
+def test_they_still_know_it_after_the_folders_moved(runs, tmp_path):
+    moved = runs.folder.rename(tmp_path / "elsewhere")
+    names = {result.run: result.backbone for result in gather_runs([moved]).results}
+    assert names["seg_ours"] == "DetCon-S"
+
+
+def test_two_runs_of_one_method_are_told_apart_by_their_folders(runs, collection):
+    write_pretraining(
+        runs.folder / "longer", images=collection.photos, masks=collection.masks, kind="detcon_s"
+    )
+    names = [run.name for run in gather_runs([runs.folder]).pretrainings]
+    assert sorted(names) == ["DetCon-S · longer", "DetCon-S · one", "SimCLR"]
+
+
+def test_a_seed_under_way_is_no_pretraining_run(runs):
+    place = runs.folder / "seg_ours" / "seed3"
+    place.mkdir()
+    (place / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    found = gather_runs([runs.folder])
+    assert len(found.pretrainings) == 2 and len(found.results) == 9
+
+
+def test_a_line_that_was_being_written_is_left_out(runs):
+    path = runs.ours / "metrics.jsonl"
+    before = gather_runs([runs.ours])
+    path.write_text(path.read_text() + '{"step": 810, "lo')
+    assert gather_runs([runs.ours]) == before
+
+
+def test_what_a_resumed_run_logged_last_counts(runs):
+    with (runs.ours / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 10, "loss": 99.0}\n')
+    (run,) = gather_runs([runs.ours]).pretrainings
+    steps, losses = run.history.curve("loss")
+    assert steps == sorted(set(steps)) and losses[0] == 99.0
+
+
+def test_a_curve_leaves_out_what_is_missing_or_not_finite():
+    rows = [{"step": 1, "loss": 2.0}, {"step": 2}, {"step": 3, "loss": float("nan")}]
+    assert History(rows).curve("loss") == ([1], [2.0])
+
+
+def test_names_the_broken_line(runs):
+    path = runs.ours / "metrics.jsonl"
+    lines = path.read_text().splitlines()
+    lines[4] = '{"step": 50, "loss": '
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(RunError, match=r"line 5 of .*one/metrics\.jsonl is not JSON: .* delete"):
+        gather_runs([runs.folder])
+
+
+def test_names_the_line_without_a_step(runs):
+    path = runs.ours / "metrics.jsonl"
+    path.write_text('{"loss": 1.0}\n' + path.read_text())
+    with pytest.raises(RunError, match=r"line 1 of .*metrics\.jsonl has no whole number 'step'"):
+        gather_runs([runs.folder])
+
+
+def test_names_the_broken_result(runs):
+    path = runs.folder / "seg_ours" / "seed1" / "result.json"
+    path.write_text("{")
+    with pytest.raises(RunError, match=r"seed1/result\.json is not JSON: "):
+        gather_runs([runs.folder])
+
+
+def test_names_what_a_result_lacks(runs):
+    path = runs.folder / "seg_ours" / "seed1" / "result.json"
+    values = json.loads(path.read_text())
+    del values["value"]
+    path.write_text(json.dumps(values))
+    with pytest.raises(RunError, match=r"result\.json has no 'value'; was it written by detcon"):
+        gather_runs([runs.folder])
+
+
+def test_names_a_number_that_is_none(runs):
+    path = runs.folder / "seg_ours" / "seed1" / "result.json"
+    path.write_text(path.read_text().replace('"value": 42.5', '"value": "high"'))
+    with pytest.raises(RunError, match=r"result\.json: 'value' must be a number, not 'high'"):
+        gather_runs([runs.folder])
+
+
+def test_says_when_there_is_no_run(tmp_path):
+    with pytest.raises(RunError, match=r"holds no run: no metrics\.jsonl .* and no result\.json"):
+        gather_runs([tmp_path])
+    with pytest.raises(RunError, match=r"there is no run folder .*nowhere; give folders"):
+        gather_runs([tmp_path / "nowhere"])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="file is a file, not a run folder"):
+        gather_runs([tmp_path / "file"])
+    with pytest.raises(RunError, match="needs at least one run folder"):
+        gather_runs([])
+
+
+def test_says_when_a_recipe_is_no_recipe(runs):
+    (runs.ours / "recipe.yaml").write_text("images: [1, 2")
+    with pytest.raises(RunError, match=r"one/recipe\.yaml is not YAML: "):
+        gather_runs([runs.folder])
+
+
+def test_the_sentence_says_who_is_best_by_how_much_and_how_often(runs):
+    found = gather_runs([runs.folder])
+    (comparison,) = compare(found.results)
+    assert describe(comparison, 20) == (
+        "In segmentation with 20 labelled pictures, DetCon-S is best: 41.2 % mIoU on average over "
+        "3 seeds, 11.9 points above random weights (29.3 % on average over 3 seeds), ahead in 3 of "
+        "3 seeds. The others: SimCLR 38.6 %."
+    )
+    assert summarise(found.pretrainings, [comparison])[0] == (
+        "Pretrained without labels: DetCon-S (800 steps in 3 min) and SimCLR (800 steps in 3 min). "
+        "Beside them: random weights. Judged by segmentation (mIoU)."
+    )
+
+
+def test_random_weights_may_be_best():
+    cells = (Cell("BYOL", None, (0,), (10.0,)), Cell(RANDOM, None, (0,), (12.0,)))
+    assert describe(Comparison("segmentation", "mIoU", "%", cells), None) == (
+        "In segmentation with all labelled pictures, random weights is best: 12.0 % mIoU (one "
+        "seed), 2.0 points above BYOL (10.0 % (one seed))."
+    )
+
+
+def test_of_an_error_the_lowest_is_best():
+    cells = (Cell("BYOL", 5, (0, 1), (0.5, 0.7)), Cell(RANDOM, 5, (0, 1), (0.6, 0.9)))
+    sentence = describe(Comparison("depth", "rmse", "m", cells), 5)
+    assert "BYOL is best: 0.600 m rmse" in sentence
+    assert "0.150 m below random weights" in sentence and "ahead in 2 of 2 seeds" in sentence
+
+
+def test_a_single_backbone_is_not_called_best():
+    comparison = Comparison("segmentation", "mIoU", "%", (Cell("BYOL", 1, (0,), (10.0,)),))
+    assert "nothing to compare it with" in describe(comparison, 1)
+    assert "with 1 labelled picture," in describe(comparison, 1)
+
+
+@given(st.lists(st.floats(0, 100), min_size=2, max_size=8))
+def test_means_and_deviations_are_those_of_the_seeds(values):
+    cell = Cell("x", None, tuple(range(len(values))), tuple(values))
+    assert cell.mean == pytest.approx(statistics.fmean(values))
+    assert cell.deviation == pytest.approx(statistics.stdev(values))
+
+
+def test_runs_that_share_seeds_are_not_averaged(runs):
+    write_transfer(runs.folder / "seg_ours_again", values=[10.0, 20.0],
+                   backbone=str(runs.ours / "backbone.safetensors"))  # fmt: skip
+    (comparison,) = compare(tell_apart(gather_runs([runs.folder]).results))
+    assert set(comparison.backbones()) == {
+        "DetCon-S · seg_ours", "DetCon-S · seg_ours_again", "SimCLR", RANDOM,
+    }  # fmt: skip

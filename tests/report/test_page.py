@@ -1,0 +1,205 @@
+"""Tests for detcon.report.page: the page holds everything, and nothing that isn't there."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+from run_folders import write_transfer
+
+from detcon.config import RecipeError
+from detcon.report.output import OutputExists
+from detcon.report.page import CONTENTS, make_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+class Reader(HTMLParser):
+    """Collects the addresses, the sections and the cells of a page."""
+
+    def __init__(self):
+        super().__init__()
+        self.addresses, self.sections, self.text, self.images = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.addresses += [values[name] for name in ("src", "href", "srcset") if name in values]
+        self.images += [values] if tag == "img" else []
+        self.sections += [values["id"]] if tag == "section" else []
+        assert tag not in ("script", "link", "iframe"), f"<{tag}> may load something"
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(path):
+    reader = Reader()
+    reader.feed(path.read_text())
+    return reader
+
+
+def words(path):
+    return " ".join("".join(read(path).text).split())
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, collection):
+    """One page of everything, for the tests that only read."""
+    from run_folders import write_pretraining
+
+    root = tmp_path_factory.mktemp("page")
+    paths = [
+        write_pretraining(root / "runs" / kind, images=collection.photos, kind=kind,
+                          masks=collection.masks if kind == "detcon_s" else None)
+        for kind in ("detcon_s", "simclr")
+    ]  # fmt: skip
+    for labels, lift in ((20, 0.0), (100, 8.0)):
+        for path, values in zip([*paths, "random"], ([40.0, 42.5], [38.2, 39.9], [30.1, 28.4])):
+            folder = root / "runs" / f"t{labels}_{getattr(path, 'parent', root).name}"
+            lifted = [value + lift for value in values]
+            write_transfer(folder, backbone=str(path), values=lifted, labels=labels)
+    return make_report([root / "runs"], out=root / "report.html", title="A <test>", pictures=2)
+
+
+def test_the_page_needs_nothing_else(page):
+    addresses = read(page).addresses
+    assert addresses and all(a.startswith(("data:image/", "#")) for a in addresses)
+    assert not re.search(r"url\(|@import", page.read_text())
+
+
+def test_all_sections_are_there_and_can_be_jumped_to(page):
+    reader = read(page)
+    anchors = [anchor for anchor, _ in CONTENTS]
+    assert reader.sections == ["summary", *anchors]
+    assert [a for a in reader.addresses if a.startswith("#")] == [f"#{a}" for a in anchors]
+
+
+def test_every_figure_is_embedded_whole_and_described(page):
+    images = read(page).images
+    # masks 2 x 2, views 1 x 3, loss 3, collapse 5, features 2 x 4, transfer 1, predictions 2 x 5
+    assert len(images) == 4 + 3 + 3 + 5 + 8 + 1 + 10
+    for image in images:
+        kind, _, coded = image["src"].partition(";base64,")
+        data = base64.b64decode(coded)
+        assert image["alt"]
+        if kind == "data:image/svg+xml":
+            assert data.rstrip().endswith(b"</svg>")
+        else:
+            assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).size > 1000
+
+
+def test_the_table_holds_the_numbers_of_the_result_files(page):
+    text = words(page)
+    for path in (page.parent / "runs").rglob("seed0/result.json"):
+        values = [
+            json.loads((path.parents[1] / seed / "result.json").read_text())["value"]
+            for seed in ("seed0", "seed1")
+        ]
+        deviation = abs(values[0] - values[1]) / 2**0.5
+        assert f"{sum(values) / 2:.1f} ± {deviation:.1f}" in text
+        assert f"{values[0]:.1f} · {values[1]:.1f}" in text
+
+
+def test_the_summary_is_computed(page):
+    assert (
+        "In segmentation with 20 labelled pictures, DetCon-S is best: 41.2 % mIoU on average over "
+        "2 seeds, 12.0 points above random weights (29.2 % on average over 2 seeds), ahead in 2 of "
+        "2 seeds. The others: SimCLR 39.0 %."
+    ) in words(page)
+
+
+def test_recipes_machine_and_commands_are_there(page):
+    text = words(page)
+    recipe = (page.parent / "runs" / "detcon_s" / "recipe.yaml").read_text()
+    assert " ".join(recipe.split()) in text
+    assert "torch 2.9.0" in text.replace("torch2.9.0", "torch 2.9.0") and "cores" in text
+    assert f"detcon pretrain {page.parent}/runs/detcon_s/recipe.yaml out=NEW" in text
+    assert f"detcon report {page.parent}/runs out={page}" in text
+
+
+def test_classes_have_a_legend(page):
+    assert re.search(r'aria-label="classes"><li>.*wall.*floor.*box.*lamp.*void', page.read_text())
+
+
+def test_a_title_is_text_and_not_markup(page):
+    assert "<h1>A &lt;test&gt;</h1>" in page.read_text()
+
+
+def test_the_page_is_made_although_the_data_is_gone(runs, tmp_path):
+    recipe = runs.ours / "recipe.yaml"
+    lines = recipe.read_text().splitlines()
+    moved = [f"images: {tmp_path}/gone" if li.startswith("images:") else li for li in lines]
+    recipe.write_text("\n".join(moved))
+    text = words(make_report([runs.folder], out=tmp_path / "report.html"))
+    for what in ("photos and masks", "views", "features"):
+        assert re.search(rf"The {what} cannot be shown: [^.]*{tmp_path}/gone", text)
+    assert "41.2 ± 1.3" in text
+
+
+def test_a_page_of_pretraining_alone(runs, tmp_path):
+    text = words(make_report([runs.ours], out=tmp_path / "report.html"))
+    assert "No transfer result is among these runs yet." in text
+    assert "No transfer run is among the folders of this page." in text
+
+
+def test_a_page_of_transfer_alone(runs, tmp_path):
+    text = words(make_report([runs.folder / "seg_random"], out=tmp_path / "report.html"))
+    assert "random weights reaches 29.3 % mIoU" in text
+    assert "No pretraining run of this page has logged any of these figures." in text
+    assert "There is no pretraining run on this page." in text
+
+
+def test_an_older_page_is_replaced_and_another_file_is_not(runs, tmp_path):
+    path = make_report([runs.folder / "seg_random"], out=tmp_path / "report.html")
+    make_report([runs.folder / "seg_ours"], out=path)
+    assert "DetCon" in path.read_text() or "one" in words(path)
+    path.write_text("<html>my thesis</html>")
+    with pytest.raises(OutputExists, match=r"report\.html exists and wasn't made by detcon; give"):
+        make_report([runs.folder], out=path)
+    assert path.read_text() == "<html>my thesis</html>"
+
+
+def test_says_what_is_wrong_with_out(runs, tmp_path):
+    with pytest.raises(ValueError, match=r"report\.pdf: give a name that ends in \.html"):
+        make_report([runs.folder], out=tmp_path / "report.pdf")
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(OutputExists, match="it is a folder; give the name of a file"):
+        make_report([runs.folder], out=tmp_path / "folder.html")
+    with pytest.raises(RecipeError, match="there is no setting 'titel'; did you mean 'title'"):
+        make_report([runs.folder], out=tmp_path / "report.html", titel="x")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("width", [1366, 500])
+def test_it_looks_like_a_page_in_a_browser(page, tmp_path, width):
+    """Not blank, and not wider than the window: nothing is cut off."""
+    measured = tmp_path / "measured.html"
+    script = (
+        "<script>addEventListener('load', () => { document.title = "
+        "document.documentElement.scrollWidth + ' of ' + innerWidth })</script></body>"
+    )
+    measured.write_text(page.read_text().replace("</body>", script))
+    shot = tmp_path / "page.png"
+    browse(tmp_path, f"--screenshot={shot}", f"--window-size={width},2000", page.as_uri())
+    picture = cv2.imread(str(shot))
+    assert picture.shape[1] == width and picture.std() > 20 and (picture == 255).mean() > 0.2
+    html = browse(tmp_path, "--dump-dom", f"--window-size={width},2000", measured.as_uri())
+    needed, given = re.search(r"<title>(\d+) of (\d+)</title>", html).groups()
+    assert int(needed) <= int(given) <= width
+
+
+FLAGS = """
+    --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars
+    --disable-background-networking --disable-component-update --disable-sync
+"""
+
+
+def browse(tmp_path, *arguments):
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [CHROMIUM, *FLAGS.split(), profile, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout

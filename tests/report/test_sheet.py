@@ -1,0 +1,68 @@
+"""Tests for detcon.report.sheet."""
+
+import cv2
+import pytest
+from run_folders import scene, write_picture
+
+from detcon.masks import Grid
+from detcon.masks.fill import make_masks
+from detcon.report.output import OutputExists
+from detcon.report.sheet import show
+
+
+def shown(collection, tmp_path, **overrides):
+    settings = {"images": str(collection.photos), "out": str(tmp_path / "sheet.png"), "num": 1}
+    return show(**{**settings, **overrides})
+
+
+def size(path):
+    height, width, _ = cv2.imread(str(path)).shape
+    return height, width
+
+
+def test_a_row_a_photo_and_a_column_a_store(collection, tmp_path):
+    make_masks(images=str(collection.photos), out=str(tmp_path / "grid"), workers=1,
+               generator=Grid())  # fmt: skip
+    alone = size(shown(collection, tmp_path, masks=str(collection.masks)))
+    both = [str(collection.masks), str(tmp_path / "grid")]
+    beside = size(shown(collection, tmp_path, masks=both))
+    more = size(shown(collection, tmp_path, masks=both, num=2))
+    assert beside[1] == pytest.approx(alone[1] * 5 / 4, abs=2)
+    assert more[0] > beside[0] and more[1] == beside[1]
+
+
+def test_the_same_sheet_again_and_another_with_another_seed(collection, tmp_path):
+    masks = str(collection.masks)
+    first = shown(collection, tmp_path, masks=masks).read_bytes()
+    assert shown(collection, tmp_path, masks=masks).read_bytes() == first
+    assert shown(collection, tmp_path, masks=masks, seed=1).read_bytes() != first
+
+
+def test_photos_alone_can_be_shown(collection, tmp_path):
+    assert size(shown(collection, tmp_path, **{"views": {"size": 64}}))[1] > 900
+
+
+def test_leaves_the_pictures_of_others_alone(collection, tmp_path):
+    write_picture(tmp_path / "sheet.png", cv2.imread(str(next(collection.photos.iterdir()))))
+    before = (tmp_path / "sheet.png").read_bytes()
+    with pytest.raises(OutputExists, match=r"sheet\.png exists and wasn't made by detcon"):
+        shown(collection, tmp_path)
+    assert (tmp_path / "sheet.png").read_bytes() == before
+
+
+def test_says_when_the_masks_are_of_other_photos(collection, tmp_path):
+    import numpy as np
+
+    write_picture(tmp_path / "others" / "x.png", scene(np.random.default_rng(0))[0])
+    with pytest.raises(ValueError, match="knows none of the 1 photos of .*others; give the folder"):
+        shown(collection, tmp_path, images=str(tmp_path / "others"), masks=str(collection.masks))
+
+
+def test_says_when_views_do_not_divide_into_cells(collection, tmp_path):
+    with pytest.raises(ValueError, match="cannot divide 100 x 100 pixels evenly into 3 x 3 cells"):
+        shown(collection, tmp_path, views={"size": 100})
+
+
+def test_says_when_there_is_no_store(collection, tmp_path):
+    with pytest.raises(ValueError, match="there is no mask store .*none"):
+        shown(collection, tmp_path, masks=str(tmp_path / "none"))
