@@ -22,7 +22,7 @@ EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 _JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
-_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+_END_OF_IMAGE = 0xD9
 
 # OpenCV would complain beside us, without naming the file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -176,12 +176,11 @@ def _reaches_end_of_jpeg(data: bytes) -> bool:
     Searching for the last end marker would be fooled by a thumbnail before the picture and by
     the film that phones append behind it.
     """
-    position, in_scan = 2, False
+    position = 2
     while found := _MARKER.search(data, position):
         marker, position = data[found.end() - 1], found.end()
         if marker == _END_OF_IMAGE:
-            return in_scan
-        in_scan |= marker == _START_OF_SCAN
+            return True
         position += int.from_bytes(data[position : position + 2])  # skip the segment's payload
     return False
 
