@@ -89,18 +89,19 @@ def write_transfer(
     folder: Path, *, backbone: str, values: list[float], labels: int | None = 20
 ) -> Path:
     folder.mkdir(parents=True)
-    recipe = {"backbone": backbone, "data": "labelled", "labels": labels, "seeds": len(values)}
-    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     rng = np.random.default_rng(1)
     pictures = [scene(rng) for _ in range(2)]
     for seed, value in enumerate(values):
         place = folder / f"seed{seed}"
         place.mkdir()
+        recipe = {"backbone": backbone, "data": "labelled", "labels": labels, "seed": seed}
+        (place / "recipe.yaml").write_text(yaml.safe_dump(recipe))
         result = {
             "task": "segmentation", "metric": "mIoU", "unit": "%", "value": value, "seed": seed,
             "steps": 300, "labels": labels, "backbone": backbone, "recipe": "0123456789ab",
             "versions": {"torch": "2.9.0"}, "seconds": 12.5,
-            "per_class": {"wall": value + 5, "floor": value - 5, "box": value, "lamp": None},
+            "per_class": {"wall": value + 5, "floor": value - 5, "box": value, "cone": value,
+                          "lamp": None},
         }  # fmt: skip
         (place / "result.json").write_text(json.dumps(result))
         (place / "metrics.jsonl").write_text(json.dumps({"step": 300, "loss": 0.5}) + "\n")

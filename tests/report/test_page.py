@@ -119,11 +119,16 @@ def test_recipes_machine_and_commands_are_there(page):
     assert " ".join(recipe.split()) in text
     assert "torch 2.9.0" in text.replace("torch2.9.0", "torch 2.9.0") and "cores" in text
     assert f"detcon pretrain {page.parent}/runs/detcon_s/recipe.yaml out=NEW" in text
+    assert (
+        f"detcon transfer {page.parent}/runs/t20_simclr/seed0/recipe.yaml seeds=2 out=NEW" in text
+    )
     assert f"detcon report {page.parent}/runs out={page}" in text
 
 
 def test_classes_have_a_legend(page):
-    assert re.search(r'aria-label="classes"><li>.*wall.*floor.*box.*lamp.*void', page.read_text())
+    assert re.search(
+        r'aria-label="classes"><li>.*wall.*floor.*box.*cone.*lamp.*void', page.read_text()
+    )
 
 
 def test_a_title_is_text_and_not_markup(page):

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from detcon.report.runs import RANDOM, History, Pretraining, Result, Runs, Transfer
+from detcon.report.runs import RANDOM, History, Pretraining, Result, Runs, SavedRecipe, Transfer
 
 METHOD_NAMES = {
     "detcon_s": "DetCon-S",
@@ -71,7 +71,8 @@ def _find_runs(folder: Path) -> Iterable[tuple[Path, bool]]:
         inner = [p for p in inner if not (p / "result.json").is_file()]
         inner = [p for p in inner if not (p / "metrics.jsonl").is_file()]  # a seed under way
     elif (folder / "metrics.jsonl").is_file():
-        if "images" in _read_recipe(folder)[0]:
+        saved = _read_recipe(folder)
+        if saved is not None and "images" in saved.values:
             yield folder, False
         return
     for below in inner:
@@ -84,13 +85,13 @@ def _is_result(folder: Path) -> bool:
 
 
 def _read_pretraining(folder: Path) -> Pretraining:
-    recipe, text = _read_recipe(folder)
+    saved = _read_recipe(folder)
+    method = METHOD_NAMES.get(method_of(saved.values)) if saved else None
     backbone = folder / "backbone.safetensors"
     return Pretraining(
         folder=folder,
-        name=METHOD_NAMES.get(method_of(recipe), folder.resolve().name),
-        recipe=recipe,
-        recipe_text=text,
+        name=method or folder.resolve().name,
+        saved=saved,
         environment=_read_json(folder / "environment.json"),
         history=_read_history(folder / "metrics.jsonl"),
         backbone=backbone if backbone.is_file() else None,
@@ -120,12 +121,10 @@ def _with_names(runs: Sequence[Pretraining]) -> list[Pretraining]:
 def _read_transfer(folder: Path, pretrainings: Sequence[Pretraining]) -> Transfer:
     places = [folder] if _is_result(folder) else sorted(folder.iterdir(), key=_seed_order)
     places = [p for p in places if (p / "result.json").is_file()]
-    recipe, text = next(filter(lambda r: r[1], map(_read_recipe, [folder, *places])), ({}, ""))
     environments = [_read_json(p / "environment.json") for p in [folder, *places]]
     return Transfer(
         folder=folder,
-        recipe=recipe,
-        recipe_text=text,
+        saved=next(filter(None, map(_read_recipe, [folder, *places])), None),
         environment=next(filter(None, environments), {}),
         results=[_read_result(place, folder, pretrainings) for place in places],
     )
@@ -177,10 +176,10 @@ def backbone_name(source: str, pretrainings: Sequence[Pretraining]) -> str:
     return path.parent.name if path.stem == "backbone" and path.parent.name else path.stem
 
 
-def _read_recipe(folder: Path) -> tuple[Mapping[str, Any], str]:
+def _read_recipe(folder: Path) -> SavedRecipe | None:
     path = folder / "recipe.yaml"
     if not path.is_file():
-        return {}, ""
+        return None
     text = path.read_text()
     try:
         values = yaml.safe_load(text)
@@ -188,7 +187,7 @@ def _read_recipe(folder: Path) -> tuple[Mapping[str, Any], str]:
         raise RunError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
         raise RunError(f"{path} must hold names and values, but holds {type(values).__name__}")
-    return values, text
+    return SavedRecipe(path, text, values)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

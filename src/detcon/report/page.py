@@ -151,12 +151,12 @@ def _of_making(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
     every: list[tuple[str, Pretraining | Transfer]] = [(r.name, r) for r in runs.pretrainings]
     every += [(_transfer_name(transfer), transfer) for transfer in runs.transfers]
     recipes = [
-        RecipeText(name, str(run.folder / "recipe.yaml"), run.recipe_text)
+        RecipeText(name, str(run.saved.file), run.saved.text)
         for name, run in every
-        if run.recipe_text
+        if run.saved is not None
     ]
     machines = _machines([(name, run.environment) for name, run in every])
-    missing = [str(run.folder) for _, run in every if not run.recipe_text]
+    missing = [str(run.folder) for _, run in every if run.saved is None]
     return {
         "recipes": recipes,
         "recipes_notes": [f"There is no recipe.yaml in {', '.join(missing)}."] if missing else [],
@@ -200,11 +200,13 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, st
 
 
 def _commands(runs: Runs, recipe: ReportRecipe) -> Iterable[str]:
+    """What was typed, as a comment, and what does the same from the recipe that was saved."""
     for verb, every in (("pretrain", runs.pretrainings), ("transfer", runs.transfers)):
         for run in every:
             typed = str(run.environment.get("command") or "").strip()
             if typed:
                 yield f"# typed: {typed}"
-            if run.recipe_text:
-                yield shlex.join(["detcon", verb, str(run.folder / "recipe.yaml"), "out=NEW"])
+            if run.saved is not None:
+                more = [f"seeds={len(run.results)}"] if isinstance(run, Transfer) else []
+                yield shlex.join(["detcon", verb, str(run.saved.file), *more, "out=NEW"])
     yield shlex.join(["detcon", "report", *recipe.runs, f"out={recipe.out}"])

@@ -26,16 +26,29 @@ class History:
 
 
 @dataclass(frozen=True)
+class SavedRecipe:
+    """The recipe of a run: its file, the text in it, and what that means."""
+
+    file: Path
+    text: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Pretraining:
     """One pretraining run. `name` is for people, and different for each run of a page."""
 
     folder: Path
     name: str
-    recipe: Mapping[str, Any]
-    recipe_text: str
+    saved: SavedRecipe | None
     environment: Mapping[str, Any]
     history: History
     backbone: Path | None
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The settings; empty where the file is gone."""
+        return self.saved.values if self.saved else {}
 
 
 @dataclass(frozen=True)
@@ -64,8 +77,7 @@ class Transfer:
     """One transfer run: a recipe and the results of its seeds."""
 
     folder: Path
-    recipe: Mapping[str, Any]
-    recipe_text: str
+    saved: SavedRecipe | None
     environment: Mapping[str, Any]
     results: Sequence[Result]
 
