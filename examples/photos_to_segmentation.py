@@ -32,7 +32,7 @@ def main() -> None:
         labels=20,
         size=64,
     )
-    print(f"mean IoU with 20 labels, linear probe on frozen features: {results[0].value:.3f}")
+    print(f"mean IoU with 20 labels, linear probe on frozen features: {results[0].value:.1f} %")
 
 
 if __name__ == "__main__":  # workers are processes, which import this file again

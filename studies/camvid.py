@@ -1,0 +1,167 @@
+"""DetCon-S, DetCon-B, SimCLR, BYOL and random weights on street photographs, at one budget.
+
+    python studies/camvid.py sweep  data=camvid work=runs/camvid     # learning rates, on held-out training photos
+    python studies/camvid.py final  data=camvid work=runs/camvid     # three seeds, on val
+    python studies/camvid.py table
+
+`data` holds train/ and val/, each with images/ and labels/ (CamVid, class 11 is void). Every cell is one JSON in
+studies/results/camvid; a cell that is there is not run again, and an interrupted one goes on from its checkpoint.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+
+from detcon import MaskStore, make_masks, pretrain, transfer
+from detcon.config import parse_overrides
+from detcon.photos import open_photos
+
+RESULTS = Path(__file__).parent / "results" / "camvid"
+METHODS = ("detcon_s", "detcon_b", "simclr", "byol")
+RATES = (5e-4, 1e-3, 2e-3)
+BEST = {"detcon_s": 1e-3, "detcon_b": 1e-3, "simclr": 1e-3, "byol": 1e-3}  # by the sweep
+STEPS = {"sweep": 128, "final": 384}
+LABELS = (20, 100)
+TASKS = {"linear_segmentation": "camvid_linear", "segmentation": "camvid_fcn"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pretraining and one transfer."""
+
+    stage: str
+    method: str
+    lr: float
+    seed: int
+    task: str
+    labels: int
+    masks: str = "felzenszwalb"
+
+    @property
+    def run(self) -> str:
+        """The pretraining that the cell stands on."""
+        return f"{self.stage}-{self.method}-{self.masks}-lr{self.lr:g}-seed{self.seed}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.run}-{self.task}-{self.labels}"
+
+
+def sweep_cells() -> Iterator[Cell]:
+    for method in METHODS:
+        for lr in RATES:
+            yield Cell("sweep", method, lr, 0, "linear_segmentation", 100)
+    yield Cell("sweep", "random", 0, 0, "linear_segmentation", 100)
+
+
+def final_cells() -> Iterator[Cell]:
+    variants = [(method, "felzenszwalb") for method in (*METHODS, "random")]
+    variants.append(("detcon_s", "shuffled"))
+    for task in TASKS:
+        for seed in range(3):
+            for method, masks in variants:
+                for labels in LABELS:
+                    lr = BEST.get(method, 0)
+                    yield Cell("final", method, lr, seed, task, labels, masks)
+
+
+def carry_out(cell: Cell, data: Path, work: Path) -> None:
+    target = RESULTS / f"{cell.name}.json"
+    if target.exists():
+        return
+    backbone = "random" if cell.method == "random" else pretrain_cell(cell, data, work)
+    labelled = data if cell.stage == "final" else held_out(data, work)
+    (result,) = transfer(
+        f"recipes/transfer/{TASKS[cell.task]}.yaml",
+        data=labelled,
+        backbone=backbone,
+        out=work / "transfer" / cell.name,
+        labels=cell.labels,
+        seed=cell.seed,
+        **({"encoder": {"name": "resnet18", "width": 0.5}} if backbone == "random" else {}),
+    )
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    line = {"cell": asdict(cell), "result": asdict(result)}
+    target.write_text(json.dumps(line, indent=1, default=str) + "\n")
+    print(f"{cell.name}: {result.value:.1f} {result.unit}", flush=True)
+
+
+def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
+    images = data / "train" / "images"
+    masks = work / cell.masks
+    if not (masks / "header.json").exists():
+        make_masks("recipes/masks/felzenszwalb.yaml", images=images, out=work / "felzenszwalb")
+        if cell.masks == "shuffled":
+            shuffle_masks(images, work)
+    return pretrain(
+        f"recipes/pretrain/{cell.method}_small.yaml",
+        images=images,
+        masks=masks,
+        out=work / "pretrain" / cell.run,
+        steps=STEPS[cell.stage],
+        seed=cell.seed,
+        **{"optimizer.lr": cell.lr},
+    )
+
+
+def shuffle_masks(images: Path, work: Path) -> None:
+    """A store in which every photo has another photo's masks: the control."""
+    import cv2
+
+    store, keys = MaskStore(work / "felzenszwalb"), open_photos(images).keys
+    order = np.random.default_rng(0).permutation(len(keys))
+    others = {keys[a]: keys[b] for a, b in zip(order, np.roll(order, 1), strict=True)}
+    folder = work / "shuffled-labels"
+    folder.mkdir(exist_ok=True)
+    for key, other in others.items():
+        labels = store[other].labels.astype(np.uint16)
+        cv2.imwrite(str(folder / Path(key).with_suffix(".png").name), labels)
+    generator = {"kind": "annotations", "folder": str(folder), "background": True, "ignore": None}
+    make_masks(images=images, out=work / "shuffled", generator=generator)
+
+
+def held_out(data: Path, work: Path) -> Path:
+    """The training photos in two: every second block of 61 is for judging. No photo of val."""
+    folder = work / "held-out"
+    photos = sorted((data / "train" / "images").iterdir())
+    for i, photo in enumerate(photos):
+        part = "val" if i // 61 % 3 == 2 else "train"
+        label = data / "train" / "labels" / f"{photo.stem}.png"
+        for kind, path in (("images", photo), ("labels", label)):
+            link = folder / part / kind / path.name
+            if not link.exists():
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.symlink_to(path.resolve())
+    return folder
+
+
+def print_table() -> None:
+    cells = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    rows: dict[tuple, list[float]] = {}
+    for line in cells:
+        cell = line["cell"]
+        key = tuple(cell[n] for n in ("stage", "task", "labels", "method", "masks", "lr"))
+        rows.setdefault(key, []).append(line["result"]["value"])
+    print("| stage | task | labels | method | masks | lr | mIoU (%) | seeds |\n|---|---|---|---|---|---|---|---|")
+    for key, values in sorted(rows.items()):
+        spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+        each = ", ".join(f"{v:.1f}" for v in values)
+        print(f"| {' | '.join(map(str, key))} | {mean(values):.1f}{spread} | {each} |")
+
+
+def main() -> None:
+    stage, *words = sys.argv[1:]
+    if stage == "table":
+        return print_table()
+    settings = parse_overrides(words)
+    for cell in sweep_cells() if stage == "sweep" else final_cells():
+        carry_out(cell, Path(settings["data"]), Path(settings["work"]))
+
+
+if __name__ == "__main__":
+    main()
