@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from detcon.scenes.solids import turn
 
@@ -58,7 +58,7 @@ class Camera:
 
 
 def look_at(
-    position: Float32[np.ndarray, " 3"], target: Float32[np.ndarray, " 3"], angle: float
+    position: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"], angle: float
 ) -> Camera:
     """A level camera that looks at a point; `angle` of view in radians."""
     forward = (target - position) / np.linalg.norm(target - position)

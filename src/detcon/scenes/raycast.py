@@ -60,10 +60,9 @@ def render_scene(seed: int, index: int, size: int) -> Scene:
     while True:
         rng = np.random.default_rng(np.random.SeedSequence([seed, index, attempt]))
         stage = draw_stage(rng)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            hits = _cast(stage, size * _SAMPLES)
-            if _shows_enough(hits.surface):
-                return _develop(stage, hits)
+        hits = _cast(stage, size * _SAMPLES)
+        if _shows_enough(hits.surface):
+            return _develop(stage, hits)
         attempt += 1
 
 

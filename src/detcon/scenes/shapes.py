@@ -19,6 +19,10 @@ _MARCH_STEPS = 40  # of sphere tracing; rays that graze the tube need most
 _TOUCH = 1e-3  # metres: as near as this is a hit
 
 
+# A ray along a plane divides by 0, one beside a sphere has no root: inf and NaN say "missed".
+_quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore")
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a kind of solid can do.
@@ -58,6 +62,7 @@ def _entry(enter: np.ndarray, leave: np.ndarray) -> Values:
     return np.where((enter <= leave) & (enter > 0), enter, np.inf).astype(np.float32)
 
 
+@_quiet
 def _meet_box(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     enters, leaves = zip(*(_slab(o[i], d[i], size[i]) for i in range(3)), strict=True)
     return _entry(
@@ -66,6 +71,7 @@ def _meet_box(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     )
 
 
+@_quiet
 def _meet_sphere(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     a = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
     b = o[0] * d[0] + o[1] * d[1] + o[2] * d[2]
@@ -73,6 +79,7 @@ def _meet_sphere(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     return _entry(*_roots(a, b, c))
 
 
+@_quiet
 def _meet_cylinder(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     a = d[0] * d[0] + d[1] * d[1]
     b = o[0] * d[0] + o[1] * d[1]
@@ -81,6 +88,7 @@ def _meet_cylinder(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     return _entry(np.maximum(side[0], slab[0]), np.minimum(side[1], slab[1]))
 
 
+@_quiet
 def _meet_cone(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     """The side is a quadratic whose mirror image above the tip is cut off; the base, a plane."""
     half, slope = size[2], (size[0] / (2 * size[2])) ** 2
@@ -97,6 +105,7 @@ def _meet_cone(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     return nearest.astype(np.float32)
 
 
+@_quiet
 def _meet_torus(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     """Sphere tracing (Hart, 1996): a step as long as the distance never passes the surface."""
     ring, tube = size[0], size[2]
@@ -124,6 +133,7 @@ def _meet_torus(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     return found
 
 
+@_quiet
 def _meet_cylinder_from_inside(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     """Like `_meet_cylinder`, but a ray that begins inside is there at once."""
     a = d[0] * d[0] + d[1] * d[1]

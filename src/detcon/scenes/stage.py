@@ -95,7 +95,7 @@ def _draw_light(rng: np.random.Generator, room: tuple[float, float], camera: Cam
     strength = rng.uniform(0.16, 0.34)
     ambient = (strength * (1 - warm), strength, strength * (1 + warm))
     return Light(
-        place.astype(np.float32), float(rng.uniform(0.05, 0.25)), (1 + warm, 1, 1 - warm), ambient
+        place.astype(np.float32), float(rng.uniform(0.05, 0.25)), (1 + warm, 1.0, 1 - warm), ambient
     )
 
 

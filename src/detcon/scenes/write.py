@@ -1,0 +1,194 @@
+"""Writing folders of scenes: rendered, or composed of cut-outs on backgrounds."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from detcon.config import Recipe, load_recipe
+from detcon.photos import Photos, open_photos
+from detcon.scenes.compose import compose_scene
+from detcon.scenes.cutouts import Cutouts, open_cutouts, split_backgrounds, split_cutouts
+from detcon.scenes.folder import (
+    IGNORE,
+    Picture,
+    begin_folder,
+    find_picture,
+    save_picture,
+    write_json,
+)
+from detcon.scenes.raycast import CLASSES, render_scene
+from detcon.scenes.workers import do_in_workers
+
+_MIN_VAL = 8
+_VAL_SEEDS = 2**63  # added to the seed for val, out of reach of any seed for train
+
+
+def _num_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class ScenesRecipe(Recipe):
+    """How to make a folder of built-in scenes, or of composites."""
+
+    out: str = Field(description="the folder to make, or to go on with")
+    num: int = Field(2000, ge=1, description="pictures to train on; a tenth as many more for val")
+    size: int = Field(160, ge=32, le=4096, description="height and width in pixels")
+    seed: int = Field(0, ge=0, lt=_VAL_SEEDS, description="another seed, other pictures")
+    workers: int = Field(default_factory=_num_cores, ge=1, description="processes at once")
+    format: Literal["folder"] = Field("folder", description="how the folder is laid out")
+    cutouts: str | None = Field(
+        None,
+        description="compose: a folder of PNG cut-outs with alpha; its sub-folders are classes",
+    )
+    backgrounds: str | None = Field(None, description="compose: a folder of photos to paste on")
+    objects: tuple[int, int] = Field((2, 6), description="compose: least and most objects")
+    holdout: Literal["none", "backgrounds", "cutouts", "both"] = Field(
+        "none", description="compose: what a fifth is kept of for val alone"
+    )
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "ScenesRecipe":
+        if (self.cutouts is None) != (self.backgrounds is None):
+            given, missing = "cutouts", "backgrounds"
+            if self.cutouts is None:
+                given, missing = missing, given
+            raise ValueError(
+                f"'{given}' needs '{missing}' too: composites are cut-outs on backgrounds; "
+                f"give {missing}=DIR, or neither for rendered scenes"
+            )
+        if self.holdout != "none" and self.cutouts is None:
+            raise ValueError(
+                f"holdout={self.holdout} is for composites; give cutouts=DIR backgrounds=DIR too"
+            )
+        if not 1 <= self.objects[0] <= self.objects[1]:
+            raise ValueError(
+                f"'objects' must be the least and the most objects, as in [2, 6], "
+                f"got {list(self.objects)}"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What composites of a split are made of."""
+
+    cutouts: Cutouts
+    backgrounds: Photos
+    objects: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One of the two sets to make: everything a worker needs."""
+
+    folder: Path
+    num: int
+    size: int
+    seed: int
+    names: tuple[str, ...]
+    materials: Materials | None
+
+    def draw(self, number: int) -> Picture:
+        """Makes a picture anew."""
+        if self.materials is None:
+            scene = render_scene(self.seed, number, self.size)
+            return Picture(scene.rgb, scene.instances, scene.labels, scene.depth)
+        parts = self.materials
+        composite = compose_scene(
+            parts.cutouts, parts.backgrounds, self.seed, number, self.size, parts.objects
+        )
+        return Picture(composite.rgb, composite.instances, composite.labels, None)
+
+
+def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides: Any) -> Path:
+    """Makes a folder of pictures of which everything is known, for training and for validation.
+
+    Given again after an interruption, it goes on where it stopped; the bytes of the files are the
+    same whatever the number of workers or interruptions.
+
+    Args:
+        recipe: A recipe, or the path of one, or None for the defaults.
+        overrides: Values to lay over it, as on the command line: `out`, `num`, `size`, `seed`,
+            `workers`, `cutouts`, `backgrounds`, `objects`, `holdout`.
+
+    Returns:
+        The folder, with `train` and `val` in it.
+
+    Raises:
+        RecipeError: If the recipe is wrong.
+        ScenesError: If `out` holds something else, or scenes made in another way.
+        CutoutsError: If the cut-outs can't be used.
+        PhotosError: If there are no backgrounds.
+        UnreadablePhoto: If a background can't be decoded.
+    """
+    if isinstance(recipe, ScenesRecipe):
+        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
+    settings = load_recipe(ScenesRecipe, recipe, overrides)
+    splits = _splits(settings)
+    folder = Path(settings.out)
+    values = settings.model_dump(mode="json", exclude={"out", "workers"})
+    begin_folder(folder, values, splits[0].names)
+    for split in splits:
+        _make(split, settings.workers)
+    return folder
+
+
+def make_picture(split: Split, number: int) -> dict[str, Any]:
+    """Makes and writes a picture, unless it is there; returns its record for the index."""
+    found = find_picture(split.folder, number, has_depth=split.materials is None)
+    return found or save_picture(split.folder, number, split.draw(number))
+
+
+def _splits(settings: ScenesRecipe) -> list[Split]:
+    names, materials = _materials(settings)
+    folder, num_val = Path(settings.out), max(_MIN_VAL, settings.num // 10)
+    shape = (
+        ("train", settings.num, settings.seed, materials[0]),
+        ("val", num_val, settings.seed + _VAL_SEEDS, materials[1]),
+    )
+    return [
+        Split(folder / name, num, settings.size, seed, names, parts)
+        for name, num, seed, parts in shape
+    ]
+
+
+def _materials(
+    settings: ScenesRecipe,
+) -> tuple[tuple[str, ...], tuple[Materials | None, Materials | None]]:
+    """The names of the classes, and what the pictures for train and val are composed of."""
+    if settings.cutouts is None or settings.backgrounds is None:
+        return CLASSES, (None, None)
+    cutouts, backgrounds = open_cutouts(settings.cutouts), open_photos(settings.backgrounds)
+    pieces, photos = (cutouts, cutouts), (backgrounds, backgrounds)
+    if settings.holdout in ("cutouts", "both"):
+        pieces = split_cutouts(cutouts)
+    if settings.holdout in ("backgrounds", "both"):
+        photos = split_backgrounds(backgrounds)
+    train, val = (Materials(*parts, settings.objects) for parts in zip(pieces, photos, strict=True))
+    return ("background", *cutouts.names), (train, val)
+
+
+def _make(split: Split, workers: int) -> None:
+    records = do_in_workers(make_picture, split, range(split.num), num_workers=workers)
+    images = list(_with_progress(records, f"scenes for {split.folder.name}", split.num))
+    index = {"classes": list(split.names), "ignore": IGNORE, "images": images}
+    write_json(split.folder / "index.json", index)
+
+
+def _with_progress(records: Iterator[Any], title: str, total: int) -> Iterator[Any]:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("pictures"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield from progress.track(records, total=total, description=title)

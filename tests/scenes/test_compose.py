@@ -1,0 +1,153 @@
+"""Composites: exact masks, boxes and classes; collections and what is held out of them."""
+
+import cv2
+import numpy as np
+import pytest
+
+from detcon.photos import open_photos
+from detcon.scenes.annotate import boxes_of
+from detcon.scenes.compose import compose_scene
+from detcon.scenes.cutouts import (
+    CutoutsError,
+    open_cutouts,
+    split_backgrounds,
+    split_cutouts,
+)
+
+
+@pytest.fixture(scope="module")
+def collections(cutouts_folder, backgrounds_folder):
+    return open_cutouts(cutouts_folder), open_photos(backgrounds_folder)
+
+
+@pytest.fixture(scope="module")
+def many(collections):
+    return [compose_scene(*collections, 0, index, 96) for index in range(60)]
+
+
+def same(one, other):
+    return all(np.array_equal(getattr(one, n), getattr(other, n)) for n in vars(one))
+
+
+def test_a_composite_depends_on_seed_and_index_alone(collections, many):
+    for index in (5, 2, 9):
+        assert same(compose_scene(*collections, 0, index, 96), many[index])
+    assert not same(many[0], many[1])
+    assert not same(compose_scene(*collections, 1, 0, 96), many[0])
+
+
+def test_masks_are_where_the_objects_are(many):
+    """Red cut-outs on blue photos: a pixel is red exactly where a mask is, but for the edges."""
+    for composite in many:
+        red = composite.rgb[..., 0].astype(int) > 0.5 * composite.rgb[..., 2]
+        mask = (composite.instances > 0).astype(np.uint8)
+        around = cv2.dilate(mask, np.ones((5, 5))) - cv2.erode(mask, np.ones((5, 5)))
+        assert np.array_equal(red[around == 0], mask[around == 0] == 1)
+        assert (red == (mask == 1)).mean() > 0.93
+
+
+def test_maps_boxes_and_classes_agree(many):
+    for composite in many:
+        assert 2 <= len(composite.classes) <= 6
+        assert np.array_equal(np.unique(composite.instances)[-1], len(composite.classes))
+        for number, (box, label) in enumerate(
+            zip(composite.boxes, composite.classes, strict=True), start=1
+        ):
+            inside = composite.instances == number
+            assert inside.sum() >= 12, "every object can be seen"
+            assert (composite.labels[inside] == label).all()
+            left, top, right, bottom = box
+            window = np.zeros_like(inside)
+            window[top:bottom, left:right] = True
+            assert not (inside & ~window).any(), "the box holds the mask"
+            assert inside[top].any() and inside[bottom - 1].any(), "and is tight"
+            assert inside[:, left].any() and inside[:, right - 1].any()
+        assert (composite.labels[composite.instances == 0] == 0).all()
+
+
+def test_objects_occlude_each_other_and_both_classes_are_common(many):
+    counts = np.bincount(np.concatenate([composite.classes for composite in many]), minlength=3)
+    assert counts[0] == 0 and counts[1:].min() > 0.35 * counts.sum()
+    crossing = 0
+    for composite in many:
+        boxes = composite.boxes
+        for number, one in enumerate(boxes):
+            for other in boxes[:number]:
+                crossing += (np.minimum(one[2:], other[2:]) > np.maximum(one[:2], other[:2])).all()
+    assert crossing > 30
+
+
+def test_boxes_of_nothing():
+    assert boxes_of(np.zeros((4, 5), np.uint16)).shape == (0, 4)
+
+
+def test_classes_are_folders_sorted_by_name(collections):
+    cutouts, _ = collections
+    assert cutouts.names == ("deep", "long") and len(cutouts) == 5
+    assert [item.label for item in cutouts.items] == [1, 1, 1, 2, 2]
+
+
+def test_number_of_objects_is_obeyed(collections):
+    for index in range(5):
+        assert len(compose_scene(*collections, 0, index, 128, (3, 3)).classes) == 3
+
+
+def test_a_cutout_is_trimmed_and_shrunk_and_16_bits_are_read(tmp_path, write_cutout):
+    write_cutout(tmp_path / "a" / "deep.png", size=(100, 60), dtype=np.uint16)
+    picture = open_cutouts(tmp_path).read("a/deep.png", 46)
+    assert picture.dtype == np.uint8 and picture.shape[0] == 46
+    assert picture[23, picture.shape[1] // 2].tolist() == [220, 40, 40, 255], "RGBA"
+
+
+def test_what_is_held_out_is_never_seen(collections):
+    cutouts, backgrounds = collections
+    kept, held = split_cutouts(cutouts)
+    assert not set(kept.items) & set(held.items)
+    assert sorted(kept.items + held.items, key=cutouts.items.index) == list(cutouts.items)
+    assert set(held.by_label) == {1, 2} == set(kept.by_label), "every class on both sides"
+    photos, other_photos = split_backgrounds(backgrounds)
+    assert not set(photos.keys) & set(other_photos.keys)
+    assert set(photos.keys) | set(other_photos.keys) == set(backgrounds.keys)
+    assert (split_cutouts(cutouts), split_backgrounds(backgrounds)[0].keys) == (
+        (kept, held),
+        photos.keys,
+    )
+
+
+def test_says_what_is_wrong_with_cutouts(tmp_path, write_cutout):
+    with pytest.raises(CutoutsError, match="there is no folder of cut-outs"):
+        open_cutouts(tmp_path / "none")
+    with pytest.raises(CutoutsError, match="there are no cut-outs in .*: looked for PNG files in"):
+        open_cutouts(tmp_path)
+    write_cutout(tmp_path / "a" / "opaque.png", channels=3)
+    with pytest.raises(CutoutsError, match="none of the 1 PNG files in .* has an alpha channel"):
+        open_cutouts(tmp_path)
+    write_cutout(tmp_path / "a" / "fine.png")
+    cutouts = open_cutouts(tmp_path)
+    assert (len(cutouts), cutouts.skipped) == (1, 1)
+    with pytest.raises(CutoutsError, match="cannot hold out cut-outs of .*: no class has more"):
+        split_cutouts(cutouts)
+
+
+def test_says_which_cutout_cannot_be_used(tmp_path, write_cutout):
+    write_cutout(tmp_path / "a" / "clear.png")
+    cv2.imwrite(str(tmp_path / "a" / "clear.png"), np.zeros((9, 9, 4), np.uint8))
+    write_cutout(tmp_path / "a" / "cut.png")
+    data = (tmp_path / "a" / "cut.png").read_bytes()
+    (tmp_path / "a" / "cut.png").write_bytes(data[:40])
+    cutouts = open_cutouts(tmp_path)
+    with pytest.raises(CutoutsError, match=r"cut-out .*clear\.png: all of it is transparent"):
+        cutouts.read("a/clear.png", 64)
+    with pytest.raises(CutoutsError, match=r"cannot read the cut-out .*cut\.png: it is damaged"):
+        cutouts.read("a/cut.png", 64)
+
+
+def test_says_when_one_background_cannot_be_split(collections, tmp_path):
+    cv2.imwrite(str(tmp_path / "one.png"), np.zeros((9, 9, 3), np.uint8))
+    with pytest.raises(CutoutsError, match="cannot hold out backgrounds of .*: it holds only one"):
+        split_backgrounds(open_photos(tmp_path))
+
+
+def test_says_when_the_size_is_too_small(collections):
+    with pytest.raises(ValueError, match="cannot compose pictures of 8 x 8 pixels; choose"):
+        compose_scene(*collections, 0, 0, 8)
