@@ -144,7 +144,7 @@ def test_the_sentence_says_who_is_best_by_how_much_and_how_often(runs):
 def test_random_weights_may_be_best():
     cells = (Cell("BYOL", None, (0,), (10.0,)), Cell(RANDOM, None, (0,), (12.0,)))
     assert describe(Comparison("segmentation", "mIoU", "%", cells), None) == (
-        "In segmentation with all labelled pictures, random weights is best: 12.0 % mIoU (one "
+        "In segmentation with all labelled pictures, random weights are best: 12.0 % mIoU (one "
         "seed), 2.0 points above BYOL (10.0 % (one seed))."
     )
 

@@ -154,7 +154,7 @@ def test_a_page_of_pretraining_alone(runs, tmp_path):
 
 def test_a_page_of_transfer_alone(runs, tmp_path):
     text = words(make_report([runs.folder / "seg_random"], out=tmp_path / "report.html"))
-    assert "random weights reaches 29.3 % mIoU" in text
+    assert "random weights: 29.3 % mIoU" in text
     assert "No pretraining run of this page has logged any of these figures." in text
     assert "There is no pretraining run on this page." in text
 

@@ -146,15 +146,16 @@ def describe(comparison: Comparison, labels: int | None) -> str:
     what = f"{comparison.task} with {label_words(labels)}"
     reached = f"{written(best.mean)}{unit} {comparison.metric}{_over(best)}"
     if not others:
-        return f"In {what}, {best.backbone} reaches {reached}; there is nothing to compare it with."
+        return f"In {what}, {best.backbone}: {reached}; there is nothing to compare it with."
     rival = next((cell for cell in others if cell.backbone == RANDOM), others[0])
     points = written(abs(best.mean - rival.mean)) + (" points" if comparison.unit == "%" else unit)
     side = "below" if comparison.lower_is_better else "above"
     won = f"{points} {side} {rival.backbone} ({written(rival.mean)}{unit}{_over(rival)})"
     ahead = _ahead(comparison, best, rival)
+    verb = "are" if best.backbone == RANDOM else "is"
     rest = [f"{c.backbone} {written(c.mean)}{unit}" for c in others if c is not rival]
     also = f" The others: {_listed(rest)}." if rest else ""
-    return f"In {what}, {best.backbone} is best: {reached}, {won}{ahead}.{also}"
+    return f"In {what}, {best.backbone} {verb} best: {reached}, {won}{ahead}.{also}"
 
 
 def _ahead(comparison: Comparison, best: Cell, rival: Cell) -> str:

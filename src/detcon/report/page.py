@@ -86,6 +86,7 @@ def make_report(
 
 def render_page(runs: Runs, recipe: ReportRecipe) -> str:
     """The page as text."""
+    now = datetime.now().astimezone()
     template = jinja2.Environment(
         loader=jinja2.PackageLoader("detcon.report", ""),
         autoescape=True,
@@ -94,7 +95,7 @@ def render_page(runs: Runs, recipe: ReportRecipe) -> str:
     return template.render(
         mark=f"{MARK} {detcon.__version__}",
         version=detcon.__version__,
-        date=datetime.now().astimezone().strftime("%-d %B %Y, %H:%M"),
+        date=f"{now.day} {now:%B %Y, %H:%M}",
         title=recipe.title,
         contents=CONTENTS,
         **_of_pretraining(runs, recipe),

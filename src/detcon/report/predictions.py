@@ -33,7 +33,9 @@ def prediction_panels(results: Sequence[Result], num: int) -> list[Panel]:
 
 
 def _panel(task: str, results: Sequence[Result], num: int) -> Panel:
-    results = sorted(results, key=lambda r: r.backbone != RANDOM)[:MOST_BACKBONES]
+    random = [result for result in results if result.backbone == RANDOM]
+    trained = [result for result in results if result.backbone != RANDOM]
+    results = trained[: MOST_BACKBONES - len(random)] + random
     strips = [{path.name: path for path in result.predictions} for result in results]
     names = [name for name in strips[0] if all(name in other for other in strips)][:num]
     pictures = []

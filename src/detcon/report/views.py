@@ -129,5 +129,5 @@ def _painted(
     alone, both = view.regions[~np.array(matched, bool)], view.regions[np.array(matched, bool)]
     large = paint_regions(large, alone, [GREY] * len(alone), fill=0.0, line=1)
     ids = [i for i in view.ids if i in numbers]
-    large = paint_regions(large, both, [colours[i] for i in ids], fill=0.22)
+    large = paint_regions(large, both, [colours[i] for i in ids], fill=0.15)
     return number_regions(large, both, [str(numbers[i]) for i in ids])
