@@ -148,13 +148,14 @@ def test_a_signal_while_waiting_for_data_is_obeyed_at_once(tmp_path, whole):
         for step, batch in enumerate(points(first), start=first):
             if step == 4:
                 os.kill(os.getpid(), signal.SIGINT)
-                time.sleep(60)
+                time.sleep(5)
             yield batch
 
     seed()
     with pytest.raises(Stopped) as stopped:
         train(tmp_path, open_batches=waiting)
     assert stopped.value.code == 130
+    assert load_checkpoint(tmp_path / LAST).step == 4, "the fifth batch was not waited for"
     train(tmp_path)
     assert outcome(tmp_path) == whole
 

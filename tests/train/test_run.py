@@ -111,6 +111,10 @@ def test_other_ranks_write_nothing(tmp_path, monkeypatch):
     log.write(1, {"loss": 1.0})
     log.close()
     assert not run.folder.exists()
+    monkeypatch.setenv("RANK", "0")
+    open_run(run.folder, Toy()).finish()
+    monkeypatch.setenv("RANK", "1")
+    assert open_run(run.folder, Toy()).finished, "or it would wait for the first for ever"
 
 
 def test_the_log_keeps_only_what_the_checkpoint_knows(tmp_path):

@@ -72,7 +72,8 @@ def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
     """
     folder = Path(folder)
     if not is_first_rank():
-        return Run(folder, resumes=(folder / LAST).is_file())
+        finished = bool(_read_json(folder / "environment.json").get("finished"))
+        return Run(folder, finished=finished, resumes=(folder / LAST).is_file())
     _check(folder, recipe)
     write_whole(folder / "recipe.yaml", to_yaml(recipe))
     before = _read_json(folder / "environment.json")

@@ -125,6 +125,7 @@ class Training:
         Raises:
             CheckpointError: If it is damaged, of another recipe, or of another network.
         """
+        self.fabric.barrier()  # until the first rank has opened the folder
         path = self.folder / LAST
         if not path.is_file():
             return
