@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-COLOURS = ((90, 90, 90), (200, 60, 60), (60, 60, 200))
+COLOURS = ((90, 90, 90), (230, 40, 40), (40, 40, 230))
 
 
 def write_pair(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -> None:
@@ -19,9 +19,9 @@ def write_pair(folder: Path, name: str, image: np.ndarray, labels: np.ndarray) -
 def draw_squares(rng: np.random.Generator, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
     labels = np.zeros((size, size), np.uint8)
     for value in (1, 2):
-        top, left = rng.integers(0, size - 14, 2)
-        labels[top : top + 14, left : left + 14] = value
-    image = np.array(COLOURS)[labels] + rng.integers(-40, 40, (size, size, 3))
+        top, left = 8 * rng.integers(0, size // 8 - 1, 2)
+        labels[top : top + 16, left : left + 16] = value
+    image = np.array(COLOURS)[labels] + rng.integers(-20, 20, (size, size, 3))
     labels[:2] = 255
     return image.clip(0, 255).astype(np.uint8), labels
 

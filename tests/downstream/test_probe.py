@@ -6,7 +6,8 @@ import torch
 from torch.nn.functional import cross_entropy, interpolate
 
 from detcon.downstream import probe
-from detcon.downstream.labelled import LabelError, Picture, Pictures, open_labelled
+from detcon.downstream.labelled import LabelError, Picture, open_labelled
+from detcon.downstream.pictures import Pictures
 from detcon.downstream.probe import ProbeRecipe, cell_shares, fit_probe, gather_cells
 from detcon.downstream.scoring import score
 

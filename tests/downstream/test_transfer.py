@@ -36,7 +36,7 @@ SMALL = {
     "batch_size": 8,
     "head_channels": 16,
     "dilation": 1,
-    "optimizer": {"kind": "adamw", "lr": 5e-3},
+    "optimizer": {"kind": "adamw", "lr": 1e-2},
     "loop": {"precision": "32", "accelerator": "cpu"},
 }
 
@@ -54,11 +54,11 @@ def same(a, b):
 
 
 def test_fine_tuning_beats_chance_and_leaves_everything_behind(squares, tmp_path, capsys):
-    (result,) = run(squares, tmp_path / "run", steps=40)
-    assert result.value > 60  # all ground: about 20
+    (result,) = run(squares, tmp_path / "run", steps=50)
+    assert result.value > 55  # all ground: about 22
     assert set(result.per_class) == {"ground", "red", "blue"}
     assert (result.task, result.metric, result.unit) == ("segmentation", "mIoU", "%")
-    assert (result.steps, result.labels, result.backbone) == (40, None, "random")
+    assert (result.steps, result.labels, result.backbone) == (50, None, "random")
     assert result.versions["torch"] and result.seconds > 0 and len(result.recipe) == 12
     folder = tmp_path / "run" / "seed0"
     assert read_result(folder) == result
@@ -168,9 +168,7 @@ def test_another_backbone_of_the_same_name(squares, tmp_path):
         ({"crop": 4}, RecipeError, "crop"),
     ],
 )
-def test_mistakes_get_their_sentence_and_leave_no_folder(
-    squares, tmp_path, options, error, message
-):
+def test_mistakes_get_a_sentence_and_leave_no_folder(squares, tmp_path, options, error, message):
     with pytest.raises(error, match=message):
         run(squares, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()

@@ -1,6 +1,7 @@
 """Training crops of labelled pictures: random scale, place and flip, the labels with the photo."""
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from detcon.downstream.labelled import VOID, Picture
+from detcon.downstream.pictures import Pictures
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def _place(rng: np.random.Generator, have: int, want: int) -> int:
 class Crops:
     """Crops by (epoch, number of the picture): each draw comes from these and the seed."""
 
-    pictures: Sequence[Picture]
+    pictures: Pictures
     size: tuple[int, int]
     seed: int
     scale: tuple[float, float] = (0.5, 2.0)
@@ -138,8 +140,9 @@ def order(
 
 @lru_cache(maxsize=4)
 def _permutation(num_pictures: int, seed: int, epoch: int) -> list[int]:
-    rng = np.random.default_rng(np.random.SeedSequence([seed, epoch]))
-    return rng.permutation(num_pictures).tolist()
+    # The key keeps it apart from the draws of picture 0: numpy fills up short seeds with zeros.
+    source = np.random.SeedSequence([seed, epoch], spawn_key=(0,))
+    return np.random.default_rng(source).permutation(num_pictures).tolist()
 
 
 def batches(
@@ -151,7 +154,6 @@ def batches(
     workers: int = 0,
     rank: int = 0,
     world: int = 1,
-    pin_memory: bool = False,
 ) -> Iterator[LabelledBatch]:
     """This rank's share of the batches of steps `first_step` to `num_steps`.
 
@@ -176,7 +178,11 @@ def batches(
         num_workers=workers,
         worker_init_fn=_one_thread,
         collate_fn=_collate,
-        pin_memory=pin_memory,
+        pin_memory=torch.cuda.is_available(),
+        # its own: the default would draw from torch's global state, which a resumed run restores
+        generator=torch.Generator(),
+        # forked workers share the pictures in memory
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
     for batch in loader:
         if isinstance(batch, Exception):
@@ -185,7 +191,9 @@ def batches(
 
 
 def _one_thread(_: int) -> None:
+    """Workers are as many as there are cores to use; more threads would only get in the way."""
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
 
 
 def _collate(parts: list[LabelledBatch | Exception]) -> LabelledBatch | Exception:

@@ -8,10 +8,8 @@ Photos are decoded by `detcon.photos`, as everywhere; labels with the same care,
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import overload
 
 import cv2
 import numpy as np
@@ -22,9 +20,6 @@ from detcon.photos import Photos, open_photos, shrink
 
 VOID = 255
 """The label of a pixel that is neither learnt nor counted, once a label map has been read."""
-
-MEMORY = 2**30
-"""Pictures that need fewer bytes than this are decoded once and kept."""
 
 
 class LabelError(ValueError):
@@ -196,64 +191,3 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], int | None]:
 
 def _size(array: np.ndarray) -> str:
     return f"{array.shape[0]} x {array.shape[1]} pixels"
-
-
-def nested_subset(num_photos: int, labels: int | None, seed: int) -> list[int]:
-    """Which photos keep their labels: the first ones of a permutation, so that more hold fewer.
-
-    Raises:
-        LabelError: More labels are asked for than there are.
-    """
-    if labels is not None and labels > num_photos:
-        raise LabelError(
-            f"labels={labels}, but there are only {num_photos} training photos; ask for fewer, "
-            f"or leave labels out to use all"
-        )
-    order = np.random.default_rng(np.random.SeedSequence([seed, num_photos])).permutation(
-        num_photos
-    )
-    return sorted(order[:labels].tolist())
-
-
-class Pictures(Sequence[Picture]):
-    """Some pictures of a split, decoded once if they are few and small, else each time."""
-
-    def __init__(
-        self,
-        split: Split,
-        indices: Sequence[int],
-        *,
-        memory: int = MEMORY,
-        track: Callable[[Sequence[int]], Iterator[int]] = iter,
-    ) -> None:
-        """Decodes and keeps the pictures, if they need no more than `memory` bytes.
-
-        Args:
-            split: Where they come from.
-            indices: Which ones.
-            memory: How many bytes may be kept.
-            track: Wraps the loop, to show a progress bar.
-        """
-        self.split = split
-        self.indices = list(indices)
-        self.kept: list[Picture] | None = None
-        if self.indices:
-            first = split.read(self.indices[0])
-            if (first.image.nbytes + first.labels.nbytes) * len(self.indices) <= memory:
-                self.kept = [split.read(index) for index in track(self.indices)]
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def key(self, index: int) -> str:
-        """The name of a picture, without reading it."""
-        return self.split.photos.keys[self.indices[index]]
-
-    @overload
-    def __getitem__(self, index: int) -> Picture: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Picture]: ...
-    def __getitem__(self, index: int | slice) -> Picture | Sequence[Picture]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        return self.split.read(self.indices[index]) if self.kept is None else self.kept[index]

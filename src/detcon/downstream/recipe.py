@@ -62,6 +62,4 @@ class TransferRecipe(Recipe):
     )
     schedule: ScheduleRecipe = Field(default=Cosine(warmup=0.1), description="how the rate changes")
     workers: int = Field(default=0, ge=0, description="processes that read and cut pictures")
-    loop: LoopRecipe = Field(
-        default=LoopRecipe(precision="32"), description="precision, logs, checkpoints"
-    )
+    loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+import itertools
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -15,16 +16,11 @@ from torch import nn
 
 from detcon.config import load_recipe
 from detcon.downstream.crops import Crops, LabelledBatch, batches
-from detcon.downstream.labelled import (
-    Labelled,
-    Picture,
-    Pictures,
-    nested_subset,
-    open_labelled,
-)
+from detcon.downstream.labelled import Labelled, open_labelled
+from detcon.downstream.pictures import Pictures, nested_subset, watched
 from detcon.downstream.probe import fit_probe
 from detcon.downstream.recipe import TransferRecipe
-from detcon.downstream.result import Result, read_result, write_result
+from detcon.downstream.result import RESULT, Result, read_result, write_result
 from detcon.downstream.scoring import Score, predict, score
 from detcon.downstream.segmentation import Segmenter, fcn_head
 from detcon.downstream.strips import strip, write_strip
@@ -33,6 +29,9 @@ from detcon.train.environment import describe_environment, is_first_rank, open_f
 from detcon.train.loop import fit
 from detcon.train.metrics import read_metrics
 from detcon.train.run import Run, open_run, recorded_fingerprint
+
+STRIPS = 4
+"""So many validation pictures are drawn with their prediction."""
 
 
 def transfer(recipe: str | Path | None = None, /, **overrides: Any) -> list[Result]:
@@ -108,7 +107,7 @@ def _pin(settings: TransferRecipe) -> TransferRecipe:
 
 def _run_seed(settings: TransferRecipe, folder: Path, source: _Source) -> Result:
     """One seed; everything that can be wrong is found before its folder is made."""
-    if (folder / "result.json").is_file():
+    if (folder / RESULT).is_file():
         open_run(folder, settings)  # complains of another recipe
         return read_result(folder)
     begin = time.monotonic()
@@ -120,10 +119,12 @@ def _run_seed(settings: TransferRecipe, folder: Path, source: _Source) -> Result
     model = Segmenter(backbone.encoder, head, mean=normalisation.mean, std=normalisation.std)
     learn = _fine_tune if settings.task == "segmentation" else _probe
     learn(settings, model, train, folder)
-    reached = score(model.classify, val, source.labelled.names, model.mean.device)
+    reached = score(
+        model.classify, watched(val, "judging"), source.labelled.names, model.mean.device
+    )
     result = _result(settings, reached, folder, before + time.monotonic() - begin)
     if is_first_rank():
-        _write(settings, run, backbone, model, val[:4], result)
+        _write(settings, run, backbone, model, val, result)
     return result
 
 
@@ -185,7 +186,9 @@ def _probe(settings: TransferRecipe, model: Segmenter, train: Pictures, folder: 
     """Replaces the head by the best linear layer; `folder` gets no log, there is no training."""
     model.to(_device(settings.loop.accelerator)).eval()
     num_classes = train.split.num_classes or 0
-    model.head = fit_probe(model.features, train, num_classes, settings.probe, model.mean.device)
+    model.head = fit_probe(
+        model.features, watched(train, "features"), num_classes, settings.probe, model.mean.device
+    )
 
 
 def _device(accelerator: str) -> torch.device:
@@ -216,7 +219,7 @@ def _write(
     run: Run,
     backbone: Backbone,
     model: Segmenter,
-    pictures: Sequence[Picture],
+    val: Pictures,
     result: Result,
 ) -> None:
     """Everything that a finished seed leaves behind; the result last."""
@@ -228,7 +231,7 @@ def _write(
         notes=backbone.notes
         | {"transfer": {"task": settings.task, "data": settings.data, "from": settings.backbone}},
     )
-    for picture in pictures:
+    for picture in itertools.islice(val, STRIPS):
         prediction = predict(model.classify, picture, model.mean.device)
         name = PurePosixPath(picture.key).with_suffix(".png").as_posix().replace("/", "_")
         write_strip(
@@ -241,8 +244,8 @@ def _write(
 def _table(results: Sequence[Result]) -> Table:
     """The seeds one below the other, then their mean and spread."""
     first = results[0]
-    amount = "all labels" if first.labels is None else f"{first.labels} labels"
-    table = Table(title=f"{first.task} · {first.backbone} · {amount}")
+    amount = "all" if first.labels is None else str(first.labels)
+    table = Table(caption=f"{first.task} from {first.backbone}, labels: {amount}")
     for name in ("seed", f"{first.metric} {first.unit}", "seconds"):
         table.add_column(name, justify="right")
     for result in results:

@@ -1,0 +1,87 @@
+"""Which labelled pictures a run learns from, and where they are kept."""
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from detcon.downstream.labelled import LabelError, Picture, Split
+
+MEMORY = 2**30
+"""Pictures that need fewer bytes than this are decoded once and kept."""
+
+
+Item = TypeVar("Item", covariant=True)
+
+
+@runtime_checkable
+class Countable(Protocol[Item]):
+    """Things to go through, whose number is known."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Item]: ...
+
+
+def watched(items: Countable[Item], title: str) -> Iterator[Item]:
+    """Goes through the items, beneath a progress bar if a terminal is there to see it."""
+    console = Console(stderr=True)
+    yield from track(items, title, console=console, transient=True, disable=not console.is_terminal)
+
+
+def nested_subset(num_photos: int, labels: int | None, seed: int) -> list[int]:
+    """Which photos keep their labels: the first ones of a permutation, so that more hold fewer.
+
+    Raises:
+        LabelError: More labels are asked for than there are.
+    """
+    if labels is not None and labels > num_photos:
+        raise LabelError(
+            f"labels={labels}, but there are only {num_photos} training photos; ask for fewer, "
+            f"or leave labels out to use all"
+        )
+    order = np.random.default_rng(np.random.SeedSequence([seed], spawn_key=(1,))).permutation(
+        num_photos
+    )
+    return sorted(order[:labels].tolist())
+
+
+class Pictures:
+    """Some pictures of a split, decoded once if they are few and small, else each time."""
+
+    def __init__(
+        self,
+        split: Split,
+        indices: Sequence[int],
+        *,
+        memory: int = MEMORY,
+    ) -> None:
+        """Decodes and keeps the pictures, if they need no more than `memory` bytes.
+
+        Args:
+            split: Where they come from.
+            indices: Which ones.
+            memory: How many bytes may be kept.
+        """
+        self.split = split
+        self.indices = list(indices)
+        self.kept: list[Picture] | None = None
+        if self.indices:
+            first = split.read(self.indices[0])
+            if (first.image.nbytes + first.labels.nbytes) * len(self.indices) <= memory:
+                self.kept = [split.read(index) for index in watched(self.indices, "reading")]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def key(self, index: int) -> str:
+        """The name of a picture, without reading it."""
+        return self.split.photos.keys[self.indices[index]]
+
+    def __getitem__(self, index: int) -> Picture:
+        return self.split.read(self.indices[index]) if self.kept is None else self.kept[index]
+
+    def __iter__(self) -> Iterator[Picture]:
+        return (self[index] for index in range(len(self)))
