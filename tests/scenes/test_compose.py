@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from detcon.photos import open_photos
+from detcon.scenes import compose
 from detcon.scenes.annotate import boxes_of
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import (
@@ -75,6 +76,17 @@ def test_objects_occlude_each_other_and_both_classes_are_common(many):
             for other in boxes[:number]:
                 crossing += (np.minimum(one[2:], other[2:]) > np.maximum(one[:2], other[:2])).all()
     assert crossing > 30
+
+
+@pytest.mark.parametrize("left, fine", [(41, True), (38, False)])
+def test_an_object_is_never_covered_but_for_a_rest(left, fine):
+    """Of 20 x 7 pixels, 30 % must stay: 42."""
+    instances = np.zeros((20, 20), np.uint16)
+    instances[:7] = 1
+    mask = np.arange(140).reshape(7, 20) >= left + 2
+    rgba = np.zeros((7, 20, 4), np.uint8)
+    piece = compose._Piece(slice(0, 7), slice(0, 20), rgba, mask)
+    assert compose._leaves_all_visible(piece, instances, [0, 140]) == fine
 
 
 def test_boxes_of_nothing():

@@ -5,7 +5,6 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
 
 from detcon.scenes import raycast
 from detcon.scenes.camera import Camera
@@ -13,8 +12,6 @@ from detcon.scenes.raycast import CLASSES, render_scene
 from detcon.scenes.shading import lit
 from detcon.scenes.stage import draw_stage
 from detcon.scenes.textures import PATTERN_NAMES, Texture, paint
-
-indices = st.integers(0, 10_000)
 
 
 def stage_of(seed, index):
@@ -38,8 +35,7 @@ def test_a_picture_depends_on_seed_and_index_alone():
     assert not same(first[0], render_scene(4, 0, 48))
 
 
-@given(index=indices)
-@settings(max_examples=20, deadline=None)
+@pytest.mark.parametrize("index", range(20))
 def test_maps_agree(index):
     scene = render_scene(0, index, 40)
     assert scene.rgb.shape == (40, 40, 3) and scene.depth.shape == (40, 40)
@@ -73,8 +69,7 @@ def test_colour_alone_does_not_tell_solids_from_the_room(many):
         assert max(rates) < 0.3
 
 
-@given(index=indices)
-@settings(max_examples=30, deadline=None)
+@pytest.mark.parametrize("index", range(30))
 def test_solids_stand_on_the_floor_in_the_room_and_apart(index):
     stage = stage_of(1, index)
     for solid in stage.solids:
@@ -92,8 +87,7 @@ def test_solids_stand_on_the_floor_in_the_room_and_apart(index):
             assert np.linalg.norm(centre[:2] - other[:2]) > 0.9 * (radius + other_radius)
 
 
-@given(index=indices)
-@settings(max_examples=10, deadline=None)
+@pytest.mark.parametrize("index", range(10))
 def test_windows_lose_nothing(index):
     """Rays are only cast within the box of a solid in the picture: the same as casting all."""
     stage = stage_of(2, index)
@@ -105,8 +99,7 @@ def test_windows_lose_nothing(index):
     assert np.array_equal(fast.depth, slow.depth)
 
 
-@given(index=indices)
-@settings(max_examples=10, deadline=None)
+@pytest.mark.parametrize("index", range(10))
 def test_shadow_cones_lose_nothing(index):
     """Each solid is only asked about points in its cone: the same as asking about all."""
     stage = stage_of(5, index)

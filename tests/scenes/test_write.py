@@ -75,7 +75,7 @@ def test_goes_on_where_it_stopped(made, tmp_path, monkeypatch):
     (tmp_path / "a" / "train" / "labels" / "000004.png").unlink()
     (tmp_path / "a" / "train" / "depth" / "000007.png").write_bytes(b"")
     cut = tmp_path / "a" / "val" / "images" / "000002.png"
-    cut.write_bytes(cut.read_bytes()[:-20])
+    cut.write_bytes(cut.read_bytes()[:-6])
     rendered = []
 
     def render(seed, number, size):
@@ -97,6 +97,10 @@ def test_composites(cutouts_folder, backgrounds_folder, tmp_path):
     assert json.loads((one / "classes.json").read_text())["names"] == ["background", "deep", "long"]
     assert not (one / "train" / "depth").exists()
     assert len(list((one / "train" / "images").glob("*.jpg"))) == 10
+    before, cut = files_of(one), one / "train" / "images" / "000003.jpg"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    make_scenes(recipe, holdout="both")
+    assert files_of(one) == before, "half a photo was made again"
     labels = np.stack([read(p) for p in sorted((one / "train" / "labels").glob("*.png"))])
     assert labels.shape == (10, 64, 64) and np.unique(labels).tolist() == [0, 1, 2]
 
