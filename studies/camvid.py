@@ -4,6 +4,8 @@
     python studies/camvid.py final  data=camvid work=runs/camvid     # three seeds, on val
     python studies/camvid.py table
 
+With `methods=[detcon_s,simclr]` a process does a part of the cells, so that two can share two cores, one thread each.
+
 `data` holds train/ and val/, each with images/ and labels/ (CamVid, class 11 is void). Every cell is one JSON in
 studies/results/camvid; a cell that is there is not run again, and an interrupted one goes on from its checkpoint.
 """
@@ -105,6 +107,7 @@ def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
         out=work / "pretrain" / cell.run,
         steps=STEPS[cell.stage],
         seed=cell.seed,
+        workers=0,
         **{"optimizer.lr": cell.lr},
     )
 
@@ -159,8 +162,10 @@ def main() -> None:
     if stage == "table":
         return print_table()
     settings = parse_overrides(words)
+    methods = settings.get("methods", [*METHODS, "random"])
     for cell in sweep_cells() if stage == "sweep" else final_cells():
-        carry_out(cell, Path(settings["data"]), Path(settings["work"]))
+        if cell.method in methods:
+            carry_out(cell, Path(settings["data"]), Path(settings["work"]))
 
 
 if __name__ == "__main__":

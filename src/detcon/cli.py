@@ -5,12 +5,11 @@ Python function takes the same names.
 """
 
 import sys
-import types
 import typing
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_args
 
 import typer
 from pydantic import BaseModel
@@ -20,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import detcon
-from detcon.config import Recipe, RecipeError, load_recipe, parse_overrides, to_yaml
+from detcon.config import Recipe, RecipeError, load_recipe, parse_overrides, records_within, to_yaml
 
 app = typer.Typer(
     help="Object-level self-supervised pretraining by contrastive detection.\n\n"
@@ -224,7 +223,7 @@ def _teach(name: str, model: type[Recipe], example: str) -> None:
 def _settings(model: Any, prefix: str = "") -> list[tuple[str, str, str]]:
     rows = []
     for name, field in model.model_fields.items():
-        inner = _records(field.annotation)
+        inner = records_within(field.annotation)
         default = (
             "" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         )
@@ -246,23 +245,11 @@ def _settings(model: Any, prefix: str = "") -> list[tuple[str, str, str]]:
 
 
 def _fields_of_dataclass(record: Any, prefix: str) -> list[tuple[str, str, str]]:
-    fields = record.__dataclass_fields__.values()
     return [
-        (prefix + f.name, "required" if "MISSING" in repr(f.default) else _shown(f.default), "")
-        for f in fields
-        if f.name not in ("kind",) and not str(f.type).startswith("typing.ClassVar")
+        (prefix + f.name, "required" if f.default is MISSING else _shown(f.default), "")
+        for f in fields(record)
+        if f.name != "kind"
     ]
-
-
-def _records(hint: Any) -> list[Any]:
-    if get_origin(hint) is Annotated:
-        return _records(get_args(hint)[0])
-    if get_origin(hint) in (typing.Union, types.UnionType):
-        return [record for member in get_args(hint) for record in _records(member)]
-    is_record = isinstance(hint, type) and (
-        issubclass(hint, BaseModel) or hasattr(hint, "__dataclass_fields__")
-    )
-    return [hint] if is_record else []
 
 
 def _kind(record: Any) -> str:

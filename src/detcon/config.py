@@ -5,6 +5,7 @@ in Python. Both end in one frozen pydantic model, which lives beside the code th
 Everything a user can write wrongly ends here, in one sentence.
 """
 
+import dataclasses
 import difflib
 import hashlib
 import json
@@ -55,7 +56,7 @@ def load_recipe(
     for name, value in (overrides or {}).items():
         _lay_over(values, name.split("."), _plain(value), name)
     try:
-        return model.model_validate(values)
+        return model.model_validate(_over_defaults(model, values))
     except ValidationError as error:
         source = f" in {recipe}" if recipe is not None else ""
         sentences = [_sentence(model, one) for one in error.errors()]
@@ -162,6 +163,28 @@ def _lay_over(values: dict[str, Any], path: list[str], value: Any, name: str) ->
         values[last] = value
 
 
+def _over_defaults(model: type[BaseModel], values: dict[str, Any]) -> dict[str, Any]:
+    """Lets a setting inside a group change that setting of the field's own default.
+
+    Pydantic would start from the defaults of the group's class, and would want to be told the
+    `kind` again: `optimizer.lr=0.3` must mean the default optimiser, with another rate.
+    """
+    whole = dict(values)
+    for name, field in model.model_fields.items():
+        given, default = values.get(name), field.get_default(call_default_factory=True)
+        if not isinstance(given, dict) or not records_within(type(default)):
+            continue
+        record = default.model_dump(mode="json") if isinstance(default, BaseModel) else {}
+        if dataclasses.is_dataclass(default) and not isinstance(default, type):
+            record = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}
+        if given.get("kind", record.get("kind")) == record.get("kind"):
+            inner = (
+                _over_defaults(type(default), given) if isinstance(default, BaseModel) else given
+            )
+            whole[name] = {**record, **inner}
+    return whole
+
+
 def _sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
     """What was asked, what came, what to do, for one complaint of pydantic."""
     place = [str(part) for part in error["loc"]]
@@ -210,7 +233,7 @@ def field_names(model: Any, prefix: str = "") -> list[str]:
     names = []
     for name, hint in _hints(model).items():
         names.append(prefix + name)
-        for inner in _parts(hint):
+        for inner in records_within(hint):
             names += field_names(inner, f"{prefix}{name}.")
     return list(dict.fromkeys(names))
 
@@ -218,7 +241,7 @@ def field_names(model: Any, prefix: str = "") -> list[str]:
 def _models_within(model: Any) -> list[Any]:
     found = [model]
     for hint in _hints(model).values():
-        for inner in _parts(hint):
+        for inner in records_within(hint):
             found += _models_within(inner)
     return found
 
@@ -226,17 +249,18 @@ def _models_within(model: Any) -> list[Any]:
 def _hints(model: Any) -> dict[str, Any]:
     if isinstance(model, type) and issubclass(model, BaseModel):
         return {name: field.annotation for name, field in model.model_fields.items()}
-    return dict(typing.get_type_hints(model))
+    hints = typing.get_type_hints(model)
+    return {field.name: hints[field.name] for field in dataclasses.fields(model)}
 
 
-def _parts(hint: Any) -> list[Any]:
+def records_within(hint: Any) -> list[Any]:
     """The recipes and dataclasses that a field may hold."""
     if get_origin(hint) is Annotated:
-        return _parts(get_args(hint)[0])
+        return records_within(get_args(hint)[0])
     if get_origin(hint) in (typing.Union, types.UnionType):
-        return [part for member in get_args(hint) for part in _parts(member)]
+        return [part for member in get_args(hint) for part in records_within(member)]
     is_record = isinstance(hint, type) and (
-        issubclass(hint, BaseModel) or hasattr(hint, "__dataclass_fields__")
+        issubclass(hint, BaseModel) or dataclasses.is_dataclass(hint)
     )
     return [hint] if is_record else []
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 import torchvision
+from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from detcon.config import Recipe
 from detcon.models.encoders import EncoderRecipe, TimmEncoder, build_encoder
 
 FORMAT = "detcon-backbone-1"
+ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn't fixed
 
 
 class BackboneError(ValueError):
@@ -72,15 +74,15 @@ def save_backbone(
     """
     state = _body(encoder).state_dict()
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    metadata = {
+    about = {
         "format": FORMAT,
-        "encoder": recipe.model_dump_json(),
-        "normalisation": normalisation.model_dump_json(),
-        "notes": json.dumps(dict(notes or {})),
-        "detcon": detcon.__version__,
+        "encoder": recipe.model_dump(mode="json"),
+        "normalisation": normalisation.model_dump(mode="json"),
+        "notes": dict(notes or {}),
+        "version": detcon.__version__,
     }
     beside = Path(path).with_suffix(".partial")
-    save_file(tensors, beside, metadata)
+    save_file(tensors, beside, {ENTRY: json.dumps(about)})
     beside.replace(path)
 
 
@@ -136,11 +138,18 @@ def _from_file(
         tensors = load_file(path)
     except SafetensorError as error:
         raise BackboneError(f"{path} is damaged or no safetensors file ({error})") from error
-    if metadata.get("format") != FORMAT:
+    if ENTRY not in metadata:
         return tensors, _known(encoder, str(path)), Normalisation(), {}
-    recipe = EncoderRecipe.model_validate_json(metadata["encoder"])
-    normalisation = Normalisation.model_validate_json(metadata["normalisation"])
-    return tensors, recipe, normalisation, json.loads(metadata["notes"])
+    try:
+        about = json.loads(metadata[ENTRY])
+        recipe = EncoderRecipe.model_validate(about["encoder"])
+        normalisation = Normalisation.model_validate(about["normalisation"])
+    except (json.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
+        raise BackboneError(
+            f"{path} doesn't describe its architecture as {FORMAT} does; it was damaged, or "
+            f"written by a later version of detcon"
+        ) from error
+    return tensors, recipe, normalisation, about.get("notes", {})
 
 
 def _state_dict(path: Path) -> dict[str, Tensor]:
