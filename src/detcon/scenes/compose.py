@@ -25,7 +25,8 @@ _LONGEST_SIDE = (0.22, 0.75)  # of an object, as a share of the picture's
 _TRIES = 12  # places that are tried for an object
 _REDRAWS = 20  # pictures that are begun until one has enough objects
 _IN_SIGHT, _UNCOVERED = 0.5, 0.3  # shares of an object: within the picture, in the end
-_CACHE_BYTES = 256 << 20  # of decoded pictures that a process keeps
+_BY_AREA = 0.7  # scale below which averaging is worth five times the time
+_MEMORY_BYTES = 256 << 20  # of decoded pictures that a process keeps
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _paste_objects(
         label = labels[int(rng.integers(len(labels)))]
         items = cutouts.by_label[label]
         key = items[int(rng.integers(len(items)))].key
-        picture = _decoded(
+        picture = _memory.get(
             ("cutout", cutouts.root, key, len(canvas)),
             lambda key=key: cutouts.read(key, len(canvas)),
         )
@@ -130,7 +131,7 @@ def _background(
 ) -> UInt8[np.ndarray, "y x 3"]:
     """A square part of a photo, at random."""
     key = backgrounds.keys[int(rng.integers(len(backgrounds)))]
-    photo = _decoded(
+    photo = _memory.get(
         ("background", backgrounds.root, key, size),
         lambda: _shrink_short_side(backgrounds.read(key), 2 * size),
     )
@@ -139,7 +140,7 @@ def _background(
     part = photo[top : top + side, left : left + side]
     if rng.random() < 0.5:
         part = part[:, ::-1]
-    how = cv2.INTER_AREA if side > size else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if size < _BY_AREA * side else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(part), (size, size), interpolation=how)
 
 
@@ -182,7 +183,7 @@ def _scaled(
 ) -> UInt8[np.ndarray, "y x 4"]:
     height, width = picture.shape[:2]
     size = (max(1, round(width * across)), max(1, round(height * down)))
-    how = cv2.INTER_AREA if min(down, across) < 1 else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if min(down, across) < _BY_AREA else cv2.INTER_LINEAR
     return cv2.resize(picture, size, interpolation=how)
 
 
@@ -246,14 +247,21 @@ def _noise(size: int) -> Float32[np.ndarray, "y x 3"]:
     return rng.standard_normal((size + 64, size + 64, 3), np.float32)
 
 
-_kept: dict[tuple, np.ndarray] = {}
+class _Memory:
+    """Decoded pictures: the first to come are kept, until there is no more room."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self.pictures: dict[tuple, np.ndarray] = {}
+        self.room = num_bytes
+
+    def get(self, key: tuple, decode: Callable[[], np.ndarray]) -> np.ndarray:
+        if key in self.pictures:
+            return self.pictures[key]
+        picture = decode()
+        if picture.nbytes <= self.room:
+            self.pictures[key] = picture
+            self.room -= picture.nbytes
+        return picture
 
 
-def _decoded(key: tuple, decode: Callable[[], np.ndarray]) -> np.ndarray:
-    """Decodes, or finds what was decoded before; the first pictures to come are kept."""
-    if key in _kept:
-        return _kept[key]
-    picture = decode()
-    if len(_kept) < _CACHE_BYTES // max(picture.nbytes, 1):
-        _kept[key] = picture
-    return picture
+_memory = _Memory(_MEMORY_BYTES)

@@ -27,7 +27,7 @@ TURNS = ((1, 0, 0, 1), (0, 1, 1, 0), (1, 1, -1, 1), (1, -1, 1, 1))
 # How many details side by side fill a unit.
 _FINENESS = {"noise": 2, "marble": 5, "planks": 3, "bricks": 2}
 
-_NOISE_SIDE, _NOISE_PERIOD = 512, 8
+_NOISE_SIDE, _NOISE_PERIOD = 256, 8
 
 
 @dataclass(frozen=True)
