@@ -19,9 +19,15 @@ from detcon.masks.fill import make_masks
 from detcon.methods import detcon_s
 from detcon.models.backbone_file import load_backbone
 from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.ops.schedules import ema_rate
 from detcon.pretraining import PretrainRecipe, open_views, pretrain
 from detcon.scenes.raycast import render_scene
 from detcon.train.metrics import read_metrics
+
+
+class Interrupted(Exception):
+    """Stands for whatever ends a run."""
+
 
 TINY = {
     "encoder": {"name": "resnet18", "width": 0.125, "stride": 16},
@@ -78,20 +84,16 @@ def test_ten_steps_are_five_and_a_resume_and_five(workers, data, tmp_path, monke
     options = {"method": method, "steps": 10, "workers": workers}
     whole = run(data, tmp_path / "whole", **options)
 
-    class Interrupted(Exception):
-        pass
-
     def stop_at_five(step, *, total, base):
         if step == 5:
             raise Interrupted
         return ema_rate(step, total=total, base=base)
 
-    from detcon.ops.schedules import ema_rate
-
     loop = {**TINY["loop"], "checkpoint_every": 5}
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+    with monkeypatch.context() as patch:
         patch.setattr("detcon.pretraining.ema_rate", stop_at_five)
-        run(data, tmp_path / "cut", **options, loop=loop)
+        with pytest.raises(Interrupted):
+            run(data, tmp_path / "cut", **options, loop=loop)
     assert not (tmp_path / "cut" / "backbone.safetensors").exists()
     cut = run(data, tmp_path / "cut", **options, loop=loop)
     assert whole.read_bytes() == cut.read_bytes()

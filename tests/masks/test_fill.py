@@ -15,8 +15,8 @@ from detcon.masks import Felzenszwalb, FromAnnotations, Grid, WholeImage
 from detcon.masks.fill import MasksRecipe, make_masks
 from detcon.masks.shard import StoreError, write_shard
 from detcon.masks.store import MaskStore
-from detcon.masks.workers import WorkerDied, in_order
 from detcon.photos import PhotosError, open_photos
+from detcon.workers import WorkerDied, in_order
 
 FELZENSZWALB = {"scale": 50, "min_size": 20}
 

@@ -23,8 +23,8 @@ from detcon.masks.masks import MaskGenerator, Masks
 from detcon.masks.shard import Row, StoreError, write_shard
 from detcon.masks.store import merge_index
 from detcon.masks.whole_image import WholeImage
-from detcon.masks.workers import in_order
 from detcon.photos import Photos, UnreadablePhoto, open_photos
+from detcon.workers import in_order
 
 AnyGenerator = Annotated[
     WholeImage | Grid | Felzenszwalb | FromAnnotations, Field(discriminator="kind")

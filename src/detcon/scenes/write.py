@@ -1,7 +1,9 @@
 """Writing folders of scenes: rendered, or composed of cut-outs on backgrounds."""
 
+import itertools
 import os
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,9 +25,10 @@ from detcon.scenes.folder import (
     write_json,
 )
 from detcon.scenes.raycast import CLASSES, render_scene
-from detcon.scenes.workers import do_in_workers
+from detcon.workers import in_order
 
 _MIN_VAL = 8
+_PICTURES_A_JOB = 8
 _VAL_SEEDS = 2**63  # added to the seed for val, out of reach of any seed for train
 
 
@@ -139,8 +142,20 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     return folder
 
 
-def make_picture(split: Split, number: int) -> dict[str, Any]:
-    """Makes and writes a picture, unless it is there; returns its record for the index."""
+@dataclass(frozen=True)
+class Job:
+    """A few pictures of a split, for one worker."""
+
+    split: Split
+    numbers: range
+
+
+def make_pictures(job: Job) -> list[dict[str, Any]]:
+    """Makes and writes pictures, unless they are there; returns their records for the index."""
+    return [_make_picture(job.split, number) for number in job.numbers]
+
+
+def _make_picture(split: Split, number: int) -> dict[str, Any]:
     found = find_picture(split.folder, number, has_depth=split.materials is None)
     return found or save_picture(split.folder, number, split.draw(number))
 
@@ -175,8 +190,11 @@ def _materials(
 
 
 def _make(split: Split, workers: int) -> None:
-    records = do_in_workers(make_picture, split, range(split.num), num_workers=workers)
-    images = list(_with_progress(records, f"scenes for {split.folder.name}", split.num))
+    starts = range(0, split.num, _PICTURES_A_JOB)
+    jobs = [Job(split, range(n, min(n + _PICTURES_A_JOB, split.num))) for n in starts]
+    with closing(in_order(make_pictures, jobs, num_workers=min(workers, len(jobs)))) as made:
+        records = itertools.chain.from_iterable(made)
+        images = list(_with_progress(records, f"scenes for {split.folder.name}", split.num))
     index = {"classes": list(split.names), "ignore": IGNORE, "images": images}
     write_json(split.folder / "index.json", index)
 

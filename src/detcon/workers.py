@@ -43,7 +43,8 @@ def in_order(
         Exception: What `work` raised.
     """
     if num_workers == 1:
-        yield from map(work, jobs)
+        with _one_thread():
+            yield from map(work, jobs)
         return
     if multiprocessing.parent_process() is not None:
         raise WorkerDied(
@@ -85,6 +86,17 @@ def _single_threaded_children() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenCV with one thread, as in a worker."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _begin_worker() -> None:
