@@ -220,8 +220,8 @@ def test_shipped_recipes_are_understood_and_say_what_they_cost(path):
     settings = load_recipe(TransferRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
     assert ("linear" in path.stem) == (settings.task == "linear_segmentation")
     header = path.read_text().split("\n\n")[0]
-    for word in ("detcon transfer", "Cost:", "Expect:"):
-        assert word in header
+    assert "detcon transfer" in header and "Cost:" in header
+    assert "Expect:" in header or path.stem.startswith("demo_")
 
 
 def test_the_voc_recipe_is_the_protocol():
