@@ -25,7 +25,7 @@ from detcon.photos import open_photos
 
 RESULTS = Path(__file__).parent / "results" / "camvid"
 METHODS = ("detcon_s", "detcon_b", "simclr", "byol")
-RATES = (5e-4, 1e-3, 2e-3)
+RATES = (5e-4, 1e-3, 2e-3, 4e-3)
 BEST = {"detcon_s": 1e-3, "detcon_b": 1e-3, "simclr": 1e-3, "byol": 1e-3}  # by the sweep
 STEPS = {"sweep": 128, "final": 384}
 LABELS = (20, 100)

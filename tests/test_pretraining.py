@@ -14,9 +14,8 @@ from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe
 from detcon.data.colour import DETCON_B_COLOUR, DETCON_S_COLOUR
-from detcon.masks import Felzenszwalb, Grid
+from detcon.masks import Grid
 from detcon.masks.fill import make_masks
-from detcon.methods import detcon_s
 from detcon.models.backbone_file import load_backbone
 from detcon.models.encoders import EncoderRecipe, build_encoder
 from detcon.ops.schedules import ema_rate
@@ -208,9 +207,3 @@ def test_classes_are_folders_or_a_table(data, tmp_path):
         run(data, tmp_path / "b", method={"kind": "supervised", "classes": "guess"})
     with pytest.raises(ValueError, match="8 of 8 photos have no class: 01.png lies in no folder"):
         run(data, tmp_path / "c", images=data / "images" / "cat", method={"kind": "supervised"})
-
-
-def test_python_and_recipes_name_the_same_things():
-    assert Felzenszwalb().kind == "felzenszwalb"
-    assert set(PretrainRecipe.model_fields) >= {"images", "masks", "out", "method", "encoder"}
-    assert "hidden" in detcon_s.__kwdefaults__

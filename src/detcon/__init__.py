@@ -37,8 +37,6 @@ _HOMES = {
     "load_backbone": "models.backbone_file",
 }
 
-__all__ = [*_HOMES, "__version__"]
-
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
@@ -47,4 +45,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*_HOMES, "__version__"])

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, model_validator
+from rich.console import Console
 from torch import nn
 
 from detcon.config import Recipe, RecipeError, load_recipe
@@ -153,6 +154,7 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
     encoder = build_encoder(settings.encoder)
     method = build_method(settings, encoder, num_classes)
     dataset = open_views(settings, photos, encoder, classes)
+    _say_left_out(dataset)
     steps = settings.steps or settings.epochs * steps_per_epoch(len(dataset), settings.batch_size)
     fit(
         method,
@@ -165,7 +167,7 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
         batch_size=settings.batch_size,
         after_step=_follow(settings, method, steps),
         observe=None if settings.method.kind == "supervised" else _observe,
-        names=lambda batch: [dataset.keys[i] for i in batch.index.tolist()],
+        names=lambda batch: [str(dataset.keys[i]) for i in batch.index.tolist()],
         title=settings.method.kind,
     )
     if rank() == 0:
@@ -176,6 +178,15 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
             settings.encoder,
             normalisation=settings.normalisation,
             notes=notes | {"images": settings.images, "masks": settings.masks},
+        )
+
+
+def _say_left_out(dataset: PhotoViews) -> None:
+    if dataset.left_out and rank() == 0:
+        Console(stderr=True, highlight=False).print(
+            f"left out {len(dataset.left_out)} photos that couldn't be read when the masks were "
+            f"made, {dataset.left_out[0]} first",
+            markup=False,
         )
 
 

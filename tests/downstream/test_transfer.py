@@ -16,7 +16,6 @@ from detcon.downstream import transfer as module
 from detcon.downstream.labelled import LabelError
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.result import ResultError, read_result, write_result
-from detcon.downstream.strips import palette
 from detcon.downstream.transfer import transfer
 from detcon.models.backbone_file import (
     BackboneError,
@@ -25,6 +24,7 @@ from detcon.models.backbone_file import (
     save_backbone,
 )
 from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.palette import class_colours
 from detcon.train.run import RunError
 
 SMALL = {
@@ -72,7 +72,7 @@ def test_fine_tuning_beats_chance_and_leaves_everything_behind(squares, tmp_path
     val = squares / "val"
     assert np.array_equal(photo, cv2.imread(str(val / "images/00.png"), cv2.IMREAD_COLOR_RGB))
     labels = cv2.imread(str(val / "labels/00.png"), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(truth, palette()[labels])
+    assert np.array_equal(truth, class_colours()[labels])
     assert (prediction == truth)[2:].all(-1).mean() > 0.6
 
 
@@ -208,7 +208,7 @@ def test_result_files(squares, tmp_path):
 
 
 def test_colours_of_classes_differ():
-    colours = palette()
+    colours = class_colours()
     assert len(np.unique(colours[:60], axis=0)) == 60 and not colours[255].any()
 
 

@@ -83,6 +83,7 @@ def test_timm_models_keep_timms_names(tmp_path):
     path = tmp_path / "backbone.safetensors"
     save_backbone(path, encoder, recipe, normalisation=Normalisation())
     assert not any(n.startswith("body.") for n in load_backbone(path).encoder.body.state_dict())
+    assert load_backbone(path, stride=16).recipe == recipe, "a timm model keeps its own stride"
 
 
 def test_says_what_does_not_fit(saved, tmp_path):

@@ -42,10 +42,12 @@ class MasksRecipe(Recipe):
 
     images: str = Field(description="a folder of photos, or a list of them (.txt, .csv)")
     out: str = Field(description="the folder of the store to make, or to go on with")
-    generator: AnyGenerator = Field(Felzenszwalb(), description="where the masks come from")
+    generator: AnyGenerator = Field(default=Felzenszwalb(), description="where the masks come from")
     workers: int = Field(default_factory=_num_cores, ge=1, description="processes at once")
-    shard: str | None = Field(None, description="do only this share of the work, as in 3/64")
-    shard_size: int = Field(256, ge=1, description="photos in a file of the store")
+    shard: str | None = Field(
+        default=None, description="do only this share of the work, as in 3/64"
+    )
+    shard_size: int = Field(default=256, ge=1, description="photos in a file of the store")
 
     @model_validator(mode="before")
     @classmethod

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import detcon
 from detcon.config import Recipe
-from detcon.models.encoders import EncoderRecipe, TimmEncoder, build_encoder
+from detcon.models.encoders import RESNETS, EncoderRecipe, TimmEncoder, build_encoder
 
 FORMAT = "detcon-backbone-1"
 ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn't fixed
@@ -97,7 +97,8 @@ def load_backbone(
             torchvision's own weights, from its cache or its server; "random" for fresh weights
             drawn from torch's generator.
         encoder: The architecture, where the source doesn't carry it.
-        stride: Builds the encoder with this output stride instead; the weights are the same.
+        stride: Builds a ResNet with this output stride instead; the weights are the same. A timm
+            model keeps its own.
 
     Returns:
         The backbone, on the CPU, in training mode.
@@ -115,7 +116,7 @@ def load_backbone(
         tensors, normalisation, notes = _from_torchvision(recipe.name), Normalisation(), {}
     else:
         tensors, recipe, normalisation, notes = _from_file(Path(source), encoder)
-    if stride is not None:
+    if stride is not None and recipe.name in RESNETS:
         recipe = recipe.model_copy(update={"stride": stride})
     network = build_encoder(recipe)
     if tensors is not None:

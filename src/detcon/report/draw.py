@@ -13,26 +13,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 
 from detcon.masks import Masks
+from detcon.palette import OKABE_ITO, rgb
 
-OKABE_ITO = {
-    "blue": "#0072B2",
-    "orange": "#E69F00",
-    "green": "#009E73",
-    "vermillion": "#D55E00",
-    "purple": "#CC79A7",
-    "sky": "#56B4E9",
-    "yellow": "#F0E442",
-}
 NO_MASK = (150, 150, 150)
 
 Colour = tuple[int, int, int]
-
-
-def rgb(colour: str) -> Colour:
-    """`#0072B2` as three numbers from 0 to 255."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return red, green, blue
-
 
 COLOURS = [rgb(colour) for colour in OKABE_ITO.values()]
 

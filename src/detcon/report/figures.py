@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from detcon.report.draw import OKABE_ITO
+from detcon.palette import OKABE_ITO
 from detcon.report.runs import RANDOM
 
 Curve = tuple[Sequence[int], Sequence[float]]

@@ -34,10 +34,12 @@ class ReportRecipe(Recipe):
     """Run folders become one HTML page."""
 
     runs: tuple[str, ...] = Field(description="run folders, or folders of them")
-    out: str = Field("report.html", description="the page; an older page of ours is replaced")
-    title: str = Field("Contrastive detection", description="the page's headline")
-    pictures: int = Field(4, ge=1, le=24, description="photos in each section")
-    seed: int = Field(0, ge=0, description="of the views that are drawn")
+    out: str = Field(
+        default="report.html", description="the page; an older page of ours is replaced"
+    )
+    title: str = Field(default="Contrastive detection", description="the page's headline")
+    pictures: int = Field(default=4, ge=1, le=24, description="photos in each section")
+    seed: int = Field(default=0, ge=0, description="of the views that are drawn")
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.downstream.labelled import VOID
-from detcon.downstream.strips import palette
+from detcon.palette import class_colours
 from detcon.report.compare import label_words
 from detcon.report.draw import data_uri
 from detcon.report.panels import ClassColour, Panel, Picture
@@ -90,6 +90,6 @@ def read_strip(
 
 def _classes(result: Result) -> tuple[ClassColour, ...]:
     """The classes in order of their ids, in the colours of the strips; void is the last."""
-    colours = ["#%02x%02x%02x" % tuple(colour) for colour in palette().tolist()]  # noqa: UP031
+    colours = ["#%02x%02x%02x" % tuple(colour) for colour in class_colours().tolist()]  # noqa: UP031
     named = [ClassColour(name, colours[i]) for i, name in enumerate(result.per_class)]
     return (*named, ClassColour("void, not counted", colours[VOID])) if named else ()

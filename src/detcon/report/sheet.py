@@ -32,14 +32,16 @@ class ShowRecipe(Recipe):
 
     images: str = Field(description="a folder of photos, or a list of them (.txt, .csv)")
     masks: tuple[str, ...] = Field(
-        (), description="mask stores, to compare; views are cut with the first"
+        default=(), description="mask stores, to compare; views are cut with the first"
     )
-    out: str = Field("sheet.png", description="the sheet; an older sheet of ours is replaced")
-    num: int = Field(6, ge=1, le=100, description="photos, one a row")
-    seed: int = Field(0, ge=0, description="of the choice of photos and of the views")
-    views: ViewsRecipe = Field(ViewsRecipe(), description="how views are cut and coloured")
-    stride: int = Field(32, ge=1, description="pixels to a cell of the encoder's grid")
-    num_regions: int = Field(16, ge=1, description="masks sampled a view")
+    out: str = Field(
+        default="sheet.png", description="the sheet; an older sheet of ours is replaced"
+    )
+    num: int = Field(default=6, ge=1, le=100, description="photos, one a row")
+    seed: int = Field(default=0, ge=0, description="of the choice of photos and of the views")
+    views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
+    stride: int = Field(default=32, ge=1, description="pixels to a cell of the encoder's grid")
+    num_regions: int = Field(default=16, ge=1, description="masks sampled a view")
 
     @field_validator("masks", mode="before")
     @classmethod

@@ -40,19 +40,23 @@ class ScenesRecipe(Recipe):
     """How to make a folder of built-in scenes, or of composites."""
 
     out: str = Field(description="the folder to make, or to go on with")
-    num: int = Field(2000, ge=1, description="pictures to train on; a tenth as many more for val")
-    size: int = Field(160, ge=32, le=4096, description="height and width in pixels")
-    seed: int = Field(0, ge=0, lt=_VAL_SEEDS, description="another seed, other pictures")
+    num: int = Field(
+        default=2000, ge=1, description="pictures to train on; a tenth as many more for val"
+    )
+    size: int = Field(default=160, ge=32, le=4096, description="height and width in pixels")
+    seed: int = Field(default=0, ge=0, lt=_VAL_SEEDS, description="another seed, other pictures")
     workers: int = Field(default_factory=_num_cores, ge=1, description="processes at once")
-    format: Literal["folder"] = Field("folder", description="how the folder is laid out")
+    format: Literal["folder"] = Field(default="folder", description="how the folder is laid out")
     cutouts: str | None = Field(
-        None,
+        default=None,
         description="compose: a folder of PNG cut-outs with alpha; its sub-folders are classes",
     )
-    backgrounds: str | None = Field(None, description="compose: a folder of photos to paste on")
-    objects: tuple[int, int] = Field((2, 6), description="compose: least and most objects")
+    backgrounds: str | None = Field(
+        default=None, description="compose: a folder of photos to paste on"
+    )
+    objects: tuple[int, int] = Field(default=(2, 6), description="compose: least and most objects")
     holdout: Literal["none", "backgrounds", "cutouts", "both"] = Field(
-        "none", description="compose: what a fifth is kept of for val alone"
+        default="none", description="compose: what a fifth is kept of for val alone"
     )
 
     @model_validator(mode="after")

@@ -34,10 +34,10 @@ class Lars(Recipe):
 
     kind: Literal["lars"] = "lars"
     lr: Rate = Field(description="peak learning rate, for a batch of 256 where scale_lr is true")
-    weight_decay: float = Field(1.5e-6, ge=0, description="not on biases and norms")
-    momentum: Share = Field(0.9, description="of the heavy ball, no Nesterov")
-    trust: Rate = Field(1e-3, description="LARS trust coefficient")
-    scale_lr: bool = Field(True, description="multiply lr by (global batch) / 256")
+    weight_decay: float = Field(default=1.5e-6, ge=0, description="not on biases and norms")
+    momentum: Share = Field(default=0.9, description="of the heavy ball, no Nesterov")
+    trust: Rate = Field(default=1e-3, description="LARS trust coefficient")
+    scale_lr: bool = Field(default=True, description="multiply lr by (global batch) / 256")
 
 
 class Sgd(Recipe):
@@ -45,11 +45,11 @@ class Sgd(Recipe):
 
     kind: Literal["sgd"] = "sgd"
     lr: Rate = Field(description="peak learning rate")
-    momentum: Share = Field(0.9, description="of the heavy ball")
-    weight_decay: float = Field(1e-4, ge=0, description="L2 penalty")
-    nesterov: bool = Field(False, description="Nesterov's momentum")
-    decay_all: bool = Field(False, description="decay biases and norms too")
-    scale_lr: bool = Field(False, description="multiply lr by (global batch) / 256")
+    momentum: Share = Field(default=0.9, description="of the heavy ball")
+    weight_decay: float = Field(default=1e-4, ge=0, description="L2 penalty")
+    nesterov: bool = Field(default=False, description="Nesterov's momentum")
+    decay_all: bool = Field(default=False, description="decay biases and norms too")
+    scale_lr: bool = Field(default=False, description="multiply lr by (global batch) / 256")
 
 
 class AdamW(Recipe):
@@ -57,10 +57,10 @@ class AdamW(Recipe):
 
     kind: Literal["adamw"] = "adamw"
     lr: Rate = Field(description="peak learning rate")
-    weight_decay: float = Field(0.05, ge=0, description="decoupled")
-    betas: tuple[Share, Share] = Field((0.9, 0.999), description="of the two moments")
-    decay_all: bool = Field(False, description="decay biases and norms too")
-    scale_lr: bool = Field(False, description="multiply lr by (global batch) / 256")
+    weight_decay: float = Field(default=0.05, ge=0, description="decoupled")
+    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="of the two moments")
+    decay_all: bool = Field(default=False, description="decay biases and norms too")
+    scale_lr: bool = Field(default=False, description="multiply lr by (global batch) / 256")
 
 
 OptimizerRecipe = Annotated[Lars | Sgd | AdamW, Field(discriminator="kind")]
@@ -70,18 +70,18 @@ class Cosine(Recipe):
     """Linear warm-up from 0, then half a cosine down to 0, by step."""
 
     kind: Literal["cosine"] = "cosine"
-    warmup: Share = Field(0.01, description=WARMUP)
-    warmup_steps: int | None = Field(None, ge=0, description=WARMUP_STEPS)
+    warmup: Share = Field(default=0.01, description=WARMUP)
+    warmup_steps: int | None = Field(default=None, ge=0, description=WARMUP_STEPS)
 
 
 class StepDecay(Recipe):
     """Linear warm-up from 0, then constant, times gamma at each milestone."""
 
     kind: Literal["step"] = "step"
-    milestones: tuple[Share, ...] = Field((0.7, 0.9), description="as shares of all steps")
-    gamma: Rate = Field(0.1, description="factor at each milestone")
-    warmup: Share = Field(0.0, description=WARMUP)
-    warmup_steps: int | None = Field(None, ge=0, description=WARMUP_STEPS)
+    milestones: tuple[Share, ...] = Field(default=(0.7, 0.9), description="as shares of all steps")
+    gamma: Rate = Field(default=0.1, description="factor at each milestone")
+    warmup: Share = Field(default=0.0, description=WARMUP)
+    warmup_steps: int | None = Field(default=None, ge=0, description=WARMUP_STEPS)
 
 
 ScheduleRecipe = Annotated[Cosine | StepDecay, Field(discriminator="kind")]
