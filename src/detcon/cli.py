@@ -9,6 +9,7 @@ import typing
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, dataclass, fields
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
@@ -90,6 +91,7 @@ VERBS = {
         "demo:DemoRecipe",
         "demo:demo",
         "detcon demo",
+        lambda s: f"open {s.out}/report.html in a browser",
     ),
 }
 
@@ -150,7 +152,8 @@ def report(words: Words = None, help: Help = False, debug: Debug = False) -> Non
     settings = parse_overrides(word for word in words or [] if "=" in word)
     if not runs:
         raise RecipeError("name the run folders: detcon report runs/* out=report.html")
-    _say_written(_load("report.page:make_report")(runs, **settings), "")
+    page = _load("report.page:make_report")(runs, **settings)
+    _say_written(page, f"open {page} in a browser")
 
 
 @app.command(context_settings=OURS)
@@ -184,13 +187,13 @@ def _carry_out(name: str, words: Sequence[str] | None, help: bool) -> None:
     recipe = recipes[0] if recipes else None
     settings = load_recipe(model, recipe, overrides)
     out.print(escape(to_yaml(settings).rstrip()), style="dim")
-    _say_written(_load(verb.function)(recipe, **overrides), verb.then(settings))
+    written = _load(verb.function)(recipe, **overrides)
+    place = written if isinstance(written, Path) else settings.model_dump()["out"]
+    _say_written(place, verb.then(settings))
 
 
-def _say_written(written: Any, then: str) -> None:
-    places = [str(w) for w in (written if isinstance(written, list) else [written])]
-    for place in places:
-        out.print(f"wrote {escape(place)}")
+def _say_written(place: str | Path, then: str) -> None:
+    out.print(f"wrote {escape(str(place))}")
     if then:
         out.print(f"next: {escape(then)}")
 

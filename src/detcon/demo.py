@@ -60,7 +60,7 @@ def _pretrain(method: str, images: Path, masks: Path, runs: Path, settings: Demo
         masks=masks,
         out=runs / method,
         seed=settings.seed,
-        **({"steps": 20, "batch_size": 64} if settings.quick else {}),
+        **({"steps": 60, "batch_size": 64} if settings.quick else {}),
     )
 
 
@@ -69,7 +69,7 @@ def _transfer(backbone: str, scenes: Path, runs: Path, settings: DemoRecipe) -> 
     source = runs / backbone / "backbone.safetensors" if trained else "random"
     tasks: dict[str, dict[str, Any]] = {
         "linear": {},
-        "fcn": {"steps": 10} if settings.quick else {},
+        "fcn": {"steps": 40} if settings.quick else {},
     }
     for task, shorter in tasks.items():
         transfer(

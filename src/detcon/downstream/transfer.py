@@ -61,7 +61,7 @@ def transfer(recipe: str | Path | None = None, /, **overrides: Any) -> list[Resu
         one = settings.model_copy(update={"out": str(folder), "seed": seed, "seeds": 1})
         results.append(_run_seed(one, folder, source))
     if is_first_rank():
-        Console().print(_table(results))
+        _say(results)
     return results
 
 
@@ -241,18 +241,20 @@ def _write(
     run.finish()
 
 
-def _table(results: Sequence[Result]) -> Table:
+def _say(results: Sequence[Result]) -> None:
     """The seeds one below the other, then their mean and spread."""
     first = results[0]
-    amount = "all" if first.labels is None else str(first.labels)
-    table = Table(caption=f"{first.task} from {first.backbone}, labels: {amount}")
+    amount = "all labels" if first.labels is None else f"{first.labels} labelled pictures"
+    table = Table(box=None, pad_edge=False)
     for name in ("seed", f"{first.metric} {first.unit}", "seconds"):
         table.add_column(name, justify="right")
     for result in results:
         table.add_row(str(result.seed), f"{result.value:.1f}", f"{result.seconds:.0f}")
     values = [result.value for result in results]
     if len(values) > 1:
-        table.add_section()
         table.add_row("mean", f"{statistics.mean(values):.1f}", "")
         table.add_row("std", f"{statistics.stdev(values):.1f}", "")
-    return table
+    console = Console(highlight=False)
+    title = f"{first.task} from {first.backbone}, {amount}"
+    console.print(title, soft_wrap=True, markup=False)
+    console.print(table)

@@ -1,0 +1,148 @@
+"""Tests for the command line: what it teaches, what it says, and what it exits with."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import detcon
+from detcon import cli
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs `detcon WORDS` in this process; returns its exit code, output and errors."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["detcon", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code
+        seen = capsys.readouterr()
+        return code or 0, seen.out, seen.err
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i in range(4):
+        picture = np.random.default_rng(i).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), picture)
+    return folder
+
+
+@pytest.mark.parametrize("verb", [*cli.VERBS, "report"])
+def test_help_teaches_every_setting_with_an_example(verb, run):
+    code, out, _ = run(verb, "--help")
+    assert code == 0 and f"detcon {verb}" in out and "out" in out and "setting" in out
+
+
+def test_help_names_the_kinds_of_a_choice(run):
+    _, out, _ = run("pretrain", "--help")
+    for word in ("optimizer.kind=lars", "method.kind=detcon_b", "views.size", "method.ema"):
+        assert word in out
+
+
+def test_a_verb_prints_its_recipe_what_it_wrote_and_what_comes_next(run, photos, tmp_path):
+    code, out, _ = run(
+        "masks", "recipes/masks/grid.yaml", f"images={photos}", f"out={tmp_path / 'm'}"
+    )
+    assert code == 0
+    assert "kind: grid" in out and f"wrote {tmp_path / 'm'}" in out
+    assert f"next: detcon show images={photos} masks={tmp_path / 'm'}" in out
+    code, out, _ = run(
+        "show", f"images={photos}", f"masks={tmp_path / 'm'}", f"out={tmp_path / 's.png'}"
+    )
+    assert code == 0 and (tmp_path / "s.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    "words, sentence",
+    [
+        (["masks", "images=nowhere", "out=m"], "there is no folder or manifest nowhere"),
+        (["masks", "imags=p", "out=m"], "there is no setting 'imags'; did you mean 'images'?"),
+        (["masks", "images=p"], "'out' is missing; give out=..."),
+        (["masks", "a.yaml", "b.yaml"], "'b.yaml' is a second recipe; give one recipe"),
+        (["masks", "images=p", "out=m", "workers=many"], "'workers' cannot be 'many': input"),
+        (["masks", "images=p", "out=m", "workers=0"], "'workers' cannot be 0: input should be"),
+        (["pretrain", "recipes/pretrain/none.yaml"], "there is no recipe recipes/pretrain/none"),
+        (["pretrain", "images=p", "out=o", "method.kind=moco"], "'method.kind' must be one of"),
+        (["pretrain", "images=p", "out=o", "optimizer.lr=-1"], "'optimizer.lr' cannot be -1"),
+        (["transfer", "data=d", "out=o"], "'backbone' is missing; give backbone=..."),
+        (["report"], "name the run folders: detcon report runs/* out=report.html"),
+        (["report", "nowhere"], "nowhere"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_sentence_and_exit_code_2(words, sentence, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*words)
+    assert code == 2
+    assert sentence in err and err.startswith("detcon: ") and err.count("\n") == 1
+    assert "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="there is no folder"):
+        run("masks", "images=nowhere", "out=m", "--debug")
+
+
+def test_an_output_that_is_something_else_is_left_alone(run, photos, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("dear")
+    for words in (
+        ["masks", f"images={photos}", f"out={tmp_path / 'taken'}"],
+        ["scenes", f"out={tmp_path / 'taken'}", "num=2", "size=32"],
+        ["pretrain", f"images={photos}", f"out={tmp_path / 'taken'}", "method.kind=simclr"],
+    ):
+        code, _, err = run(*words)
+        assert code == 2 and str(tmp_path / "taken") in err, words
+    assert (tmp_path / "taken" / "letter.txt").read_text() == "dear"
+
+
+def test_a_full_disk_is_one_sentence(run, photos, tmp_path, monkeypatch):
+    def no_space(*_, **__):
+        raise OSError(28, "No space left on device", str(tmp_path / "m"))
+
+    monkeypatch.setattr("detcon.masks.fill.write_shard", no_space)
+    code, _, err = run("masks", f"images={photos}", f"out={tmp_path / 'm'}", "workers=1")
+    assert code == 2 and "no space left on device" in err
+
+
+def test_the_public_names_resolve_and_are_lazy():
+    for name in dir(detcon):
+        assert getattr(detcon, name) is not None
+    with pytest.raises(AttributeError, match="has no attribute 'pretraine'"):
+        detcon.pretraine  # noqa: B018
+    loads = "import detcon, sys; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", loads], check=True)
+
+
+def test_shipped_recipes_all_load(tmp_path):
+    from detcon.config import load_recipe, shipped_recipes
+    from detcon.downstream.recipe import TransferRecipe
+    from detcon.masks.fill import MasksRecipe
+    from detcon.pretraining import PretrainRecipe
+
+    kinds = {
+        "masks": (MasksRecipe, {"images": "i", "out": "o"}),
+        "pretrain": (PretrainRecipe, {"images": "i", "masks": "m", "out": "o"}),
+        "transfer": (TransferRecipe, {"data": "d", "backbone": "random", "out": "o"}),
+    }
+    seen = 0
+    for path in sorted(shipped_recipes().rglob("*.yaml")):
+        model, paths = kinds[path.parent.name]
+        if path.stem == "annotations":
+            paths = {**paths, "generator.folder": "labels"}
+        assert load_recipe(model, path, paths) is not None
+        assert path.read_text().startswith("#") and "detcon " in path.read_text().split("\n\n")[0]
+        seen += 1
+    assert seen >= 15, Path(shipped_recipes())
