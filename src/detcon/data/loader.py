@@ -1,18 +1,15 @@
 """From a dataset to batches: the order of the photos, worker processes, one rank's share."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Integer
-from torch.utils.data import DataLoader, Dataset
 
 from detcon.data.batch import Batch
 from detcon.data.dataset import PhotoViews, Sample
+from detcon.data.workers import make_ahead
 
 
 class BatchTooLarge(ValueError):
@@ -76,23 +73,7 @@ def batches(
         )
     dataset.keep_in_memory()
     order = _Order(len(dataset), batch_size, seed, range(first_step, num_steps), rank, world)
-    loader = DataLoader(
-        _WholeBatches(dataset),
-        batch_size=None,
-        sampler=order,
-        num_workers=workers,
-        collate_fn=_as_is,
-        worker_init_fn=_one_thread,
-        pin_memory=torch.cuda.is_available(),
-        # its own: the default would draw from torch's global state, which a resumed run restores
-        generator=torch.Generator(),
-        # forked workers share the photos in memory
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-    )
-    for batch in loader:
-        if isinstance(batch, Exception):
-            raise batch
-        yield batch
+    yield from make_ahead(_Collating(dataset), order, workers=workers)
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -146,28 +127,10 @@ def _permutation(num_photos: int, seed: int, epoch: int) -> Integer[np.ndarray, 
 
 
 @dataclass(frozen=True)
-class _WholeBatches(Dataset):
-    """Makes a whole batch in the worker, so that one message a step crosses the processes.
-
-    What a user can mend comes back as a value: raised in a worker, it would reach the user
-    wrapped in that worker's traceback.
-    """
+class _Collating:
+    """Places in the collection to their batch."""
 
     samples: PhotoViews
 
-    def __getitem__(self, places: list[tuple[int, int]]) -> Batch | Exception:
-        try:
-            return collate([self.samples[place] for place in places])
-        except (ValueError, OSError) as error:
-            return error
-
-
-def _as_is(batch: Any) -> Any:
-    """Instead of torch's collate function, which would look into the batch."""
-    return batch
-
-
-def _one_thread(_: int) -> None:
-    """Workers are as many as there are cores to use; more threads would only get in the way."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    def __call__(self, places: list[tuple[int, int]]) -> Batch:
+        return collate([self.samples[place] for place in places])

@@ -1,6 +1,5 @@
 """Training crops of labelled pictures: random scale, place and flip, the labels with the photo."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -10,8 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader
 
+from detcon.data.workers import make_ahead
 from detcon.downstream.labelled import VOID, Picture
 from detcon.downstream.pictures import Pictures
 
@@ -98,24 +97,22 @@ class Crops:
     flip: float = 0.5
     fill: tuple[int, int, int] = (124, 116, 104)
 
-    def __getitem__(self, where: tuple[int, int]) -> LabelledBatch | Exception:
-        """A batch of one crop; a picture that can't be read is returned as its error.
+    def __getitem__(self, where: tuple[int, int]) -> LabelledBatch:
+        """A batch of one crop.
 
-        An exception that leaves a worker process arrives with a traceback for a message.
+        Raises:
+            ValueError: If the picture or its labels can't be read; OSError likewise.
         """
         epoch, index = where
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index]))
-        try:
-            image, labels = random_crop(
-                self.pictures[index],
-                rng,
-                size=self.size,
-                scale=self.scale,
-                flip=self.flip,
-                fill=self.fill,
-            )
-        except (ValueError, OSError) as error:
-            return error
+        image, labels = random_crop(
+            self.pictures[index],
+            rng,
+            size=self.size,
+            scale=self.scale,
+            flip=self.flip,
+            fill=self.fill,
+        )
         return LabelledBatch(
             torch.from_numpy(image).permute(2, 0, 1)[None],
             torch.from_numpy(labels)[None],
@@ -172,38 +169,20 @@ def batches(
         first_step=first_step,
         num_steps=num_steps,
     )
-    loader = DataLoader(
-        crops,  # pyright: ignore[reportArgumentType]  # anything with __getitem__ will do
-        batch_sampler=(step[share] for step in steps),  # pyright: ignore[reportArgumentType]
-        num_workers=workers,
-        worker_init_fn=_one_thread,
-        collate_fn=_collate,
-        pin_memory=torch.cuda.is_available(),
-        # its own: the default would draw from torch's global state, which a resumed run restores
-        generator=torch.Generator(),
-        # forked workers share the pictures in memory
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-    )
-    for batch in loader:
-        if isinstance(batch, Exception):
-            raise batch
-        yield batch
+    places = (step[share] for step in steps)
+    yield from make_ahead(_Collating(crops), places, workers=workers)
 
 
-def _one_thread(_: int) -> None:
-    """Workers are as many as there are cores to use; more threads would only get in the way."""
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+@dataclass(frozen=True)
+class _Collating:
+    """Places among the pictures to their batch."""
 
+    crops: Crops
 
-def _collate(parts: list[LabelledBatch | Exception]) -> LabelledBatch | Exception:
-    crops: list[LabelledBatch] = []
-    for part in parts:
-        if isinstance(part, Exception):
-            return part
-        crops.append(part)
-    return LabelledBatch(
-        torch.cat([crop.images for crop in crops]),
-        torch.cat([crop.labels for crop in crops]),
-        torch.cat([crop.index for crop in crops]),
-    )
+    def __call__(self, places: list[tuple[int, int]]) -> LabelledBatch:
+        parts = [self.crops[place] for place in places]
+        return LabelledBatch(
+            torch.cat([part.images for part in parts]),
+            torch.cat([part.labels for part in parts]),
+            torch.cat([part.index for part in parts]),
+        )
