@@ -1,13 +1,17 @@
 """DetCon-S, DetCon-B, SimCLR, BYOL and random weights on street photographs, at one budget.
 
-    python studies/camvid.py sweep  data=camvid work=runs/camvid     # learning rates, on held-out training photos
-    python studies/camvid.py final  data=camvid work=runs/camvid     # three seeds, on val
+Learning rates are swept on held-out training photos, then three seeds are judged on val:
+
+    python studies/camvid.py sweep data=camvid work=runs/camvid
+    python studies/camvid.py final data=camvid work=runs/camvid
     python studies/camvid.py table
 
-With `methods=[detcon_s,simclr]` a process does a part of the cells, so that two can share two cores, one thread each.
+With `methods=[detcon_s,simclr]` or `tasks=[linear_segmentation]` a process does a part of the
+cells, so that two can share two cores, one thread each.
 
-`data` holds train/ and val/, each with images/ and labels/ (CamVid, class 11 is void). Every cell is one JSON in
-studies/results/camvid; a cell that is there is not run again, and an interrupted one goes on from its checkpoint.
+`data` holds train/ and val/, each with images/ and labels/ (CamVid, class 11 is void). Every cell
+is one JSON in studies/results/camvid; a cell that is there is not run again, and an interrupted
+one goes on from its checkpoint.
 """
 
 import json
@@ -17,17 +21,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 
+import cv2
 import numpy as np
+import torch
 
 from detcon import MaskStore, make_masks, pretrain, transfer
 from detcon.config import parse_overrides
+from detcon.models.backbone_file import Normalisation, save_backbone
+from detcon.models.encoders import EncoderRecipe, build_encoder
 from detcon.photos import open_photos
 
 RESULTS = Path(__file__).parent / "results" / "camvid"
+ENCODER = EncoderRecipe(name="resnet18", width=0.5, stride=16)
 METHODS = ("detcon_s", "detcon_b", "simclr", "byol")
-RATES = (5e-4, 1e-3, 2e-3, 4e-3)
-BEST = {"detcon_s": 1e-3, "detcon_b": 1e-3, "simclr": 1e-3, "byol": 1e-3}  # by the sweep
-STEPS = {"sweep": 128, "final": 384}
+RANDOM = ("random", "random_plain")  # as pretraining starts; with all scales at 1
+RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
+STEPS = {"sweep": 128, "final": 256}
 LABELS = (20, 100)
 TASKS = {"linear_segmentation": "camvid_linear", "segmentation": "camvid_fcn"}
 
@@ -62,21 +71,33 @@ def sweep_cells() -> Iterator[Cell]:
 
 
 def final_cells() -> Iterator[Cell]:
-    variants = [(method, "felzenszwalb") for method in (*METHODS, "random")]
+    variants = [(method, "felzenszwalb") for method in (*RANDOM, *METHODS)]
     variants.append(("detcon_s", "shuffled"))
     for task in TASKS:
         for seed in range(3):
             for method, masks in variants:
                 for labels in LABELS:
-                    lr = BEST.get(method, 0)
-                    yield Cell("final", method, lr, seed, task, labels, masks)
+                    yield Cell("final", method, best_rate(method), seed, task, labels, masks)
+
+
+def best_rate(method: str) -> float:
+    """The learning rate that did best in the sweep; random weights need none."""
+    if method in RANDOM:
+        return 0.0
+    paths = RESULTS.glob(f"sweep-{method}-*.json")
+    lines = [json.loads(path.read_text()) for path in paths]
+    return max(lines, key=lambda line: line["result"]["value"])["cell"]["lr"]
 
 
 def carry_out(cell: Cell, data: Path, work: Path) -> None:
     target = RESULTS / f"{cell.name}.json"
     if target.exists():
         return
-    backbone = "random" if cell.method == "random" else pretrain_cell(cell, data, work)
+    backbone = "random"
+    if cell.method == "random_plain":
+        backbone = plain_backbone(cell, work)
+    elif cell.method != "random":
+        backbone = pretrain_cell(cell, data, work)
     labelled = data if cell.stage == "final" else held_out(data, work)
     (result,) = transfer(
         f"recipes/transfer/{TASKS[cell.task]}.yaml",
@@ -85,7 +106,7 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
         out=work / "transfer" / cell.name,
         labels=cell.labels,
         seed=cell.seed,
-        **({"encoder": {"name": "resnet18", "width": 0.5}} if backbone == "random" else {}),
+        encoder=ENCODER if backbone == "random" else None,
     )
     RESULTS.mkdir(parents=True, exist_ok=True)
     line = {"cell": asdict(cell), "result": asdict(result)}
@@ -112,10 +133,20 @@ def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
     )
 
 
+def plain_backbone(cell: Cell, work: Path) -> Path:
+    """Random weights whose residual branches all count: their last norms scale by 1, not by 0."""
+    path = work / f"random-plain-seed{cell.seed}.safetensors"
+    torch.manual_seed(cell.seed)
+    encoder = build_encoder(ENCODER)
+    for name, parameter in encoder.named_parameters():
+        if parameter.ndim == 1 and name.endswith("weight"):
+            torch.nn.init.ones_(parameter)
+    save_backbone(path, encoder, ENCODER, normalisation=Normalisation())
+    return path
+
+
 def shuffle_masks(images: Path, work: Path) -> None:
     """A store in which every photo has another photo's masks: the control."""
-    import cv2
-
     store, keys = MaskStore(work / "felzenszwalb"), open_photos(images).keys
     order = np.random.default_rng(0).permutation(len(keys))
     others = {keys[a]: keys[b] for a, b in zip(order, np.roll(order, 1), strict=True)}
@@ -150,7 +181,8 @@ def print_table() -> None:
         cell = line["cell"]
         key = tuple(cell[n] for n in ("stage", "task", "labels", "method", "masks", "lr"))
         rows.setdefault(key, []).append(line["result"]["value"])
-    print("| stage | task | labels | method | masks | lr | mIoU (%) | seeds |\n|---|---|---|---|---|---|---|---|")
+    print("| stage | task | labels | method | masks | lr | mIoU (%) | each seed |")
+    print("|---|---|---|---|---|---|---|---|")
     for key, values in sorted(rows.items()):
         spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
         each = ", ".join(f"{v:.1f}" for v in values)
@@ -163,8 +195,9 @@ def main() -> None:
         return print_table()
     settings = parse_overrides(words)
     methods = settings.get("methods", [*METHODS, "random"])
+    tasks = settings.get("tasks", list(TASKS))
     for cell in sweep_cells() if stage == "sweep" else final_cells():
-        if cell.method in methods:
+        if cell.method in methods and cell.task in tasks:
             carry_out(cell, Path(settings["data"]), Path(settings["work"]))
 
 
