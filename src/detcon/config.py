@@ -86,9 +86,8 @@ def to_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, width=100)
 
 
-def fingerprint(recipe: Recipe, *, leave_out: Iterable[str] = ("out", "workers")) -> str:
-    """Twelve hexadecimal digits that differ when anything that changes the result differs."""
-    values = recipe.model_dump(mode="json", exclude=set(leave_out))
+def fingerprint(values: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits that differ when any of the values differs, in any order."""
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 

@@ -16,7 +16,6 @@ import torch
 from pydantic import ValidationError
 from train_things import LOOP, Crash, Net, points, train
 
-from detcon.train import checkpoint as checkpoint_module
 from detcon.train.checkpoint import CheckpointError, load_checkpoint
 from detcon.train.finite import NonFiniteLoss
 from detcon.train.metrics import read_metrics
@@ -201,7 +200,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path, whole, monkeypatc
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_module.os, "fsync", full)
+        patch.setattr("detcon.files.os.fsync", full)
         patch.setattr("detcon.train.metrics.write_whole", lambda path, text: path.write_text(text))
         with pytest.raises(
             CheckpointError,

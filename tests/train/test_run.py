@@ -74,7 +74,7 @@ def test_a_run_with_a_checkpoint_goes_on(tmp_path):
 
 
 def test_a_start_that_was_killed_is_no_obstacle(tmp_path):
-    (tmp_path / "recipe.yaml.part").write_text("ste")
+    (tmp_path / ".recipe.yaml.host.1.partial").write_text("ste")
     open_run(tmp_path, Toy())
 
 

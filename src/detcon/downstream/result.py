@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from detcon.train.run import write_whole
+from detcon.files import write_whole
 
 RESULT = "result.json"
 

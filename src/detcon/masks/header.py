@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import detcon
-from detcon.masks.shard import StoreError, write_atomically
+from detcon.config import fingerprint
+from detcon.files import write_whole
+from detcon.masks.shard import StoreError
 from detcon.photos import Photos
 
 FORMAT = 1
@@ -23,11 +25,10 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
     """
     keys = hashlib.sha256("\n".join(photos.keys).encode()).hexdigest()
     masks = {"generator": asdict(generator), "shard_size": shard_size, "keys": keys}
-    canonical = json.dumps(masks, sort_keys=True, separators=(",", ":"))
     return {
         "format": FORMAT,
         "package": detcon.__version__,
-        "fingerprint": hashlib.sha256(canonical.encode()).hexdigest()[:12],
+        "fingerprint": fingerprint(masks),
         "source": photos.source,
         "num_photos": len(photos),
         **masks,
@@ -54,7 +55,7 @@ def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
         if folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
             raise StoreError(f"{folder} exists and is no mask store; give another out=")
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "header.json", json.dumps(header, indent=1).encode())
+        write_whole(folder / "header.json", json.dumps(header, indent=1).encode())
         found = header
     (folder / "shards").mkdir(exist_ok=True)
     return found

@@ -5,8 +5,6 @@ one row a photo; 20 bytes of trailer: the footer's length (8 bytes), CRC-32 of a
 trailer (4 bytes), `DETCONM1`. A shard appears under its name only when whole.
 """
 
-import os
-import platform
 import struct
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +13,7 @@ from zlib import crc32
 
 import pyarrow as pa
 
+from detcon.files import write_whole
 from detcon.masks.entry import Entry
 
 MAGIC = b"DETCONM1"
@@ -75,7 +74,7 @@ def write_shard(path: Path, rows: Sequence[Row], owner: str) -> None:
         stream.write_table(pa.Table.from_pylist(values, schema=schema))
     footer = sink.getvalue().to_pybytes()
     body = b"".join(row.frame for row in rows) + footer
-    write_atomically(path, body + _TRAILER.pack(len(footer), crc32(body), MAGIC))
+    write_whole(path, body + _TRAILER.pack(len(footer), crc32(body), MAGIC))
 
 
 def read_footer(path: Path, owner: str) -> pa.Table:
@@ -95,22 +94,3 @@ def read_footer(path: Path, owner: str) -> pa.Table:
     if table.schema.metadata.get(b"owner") != owner.encode():
         raise DamagedShard(path, "it belongs to another store")
     return table
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """The file is there whole, or not at all, even if the machine stops in between.
-
-    Two processes may write the same file at once: each writes its own `.partial`, the contents
-    are the same, and the later rename wins.
-    """
-    beside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
-    with beside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from detcon.files import write_whole
 from detcon.masks.entry import Entry, unpack
 from detcon.masks.header import num_shards, read_header, shard_path, shard_paths
 from detcon.masks.masks import Masks
@@ -27,7 +28,6 @@ from detcon.masks.shard import (
     DamagedShard,
     StoreError,
     read_footer,
-    write_atomically,
 )
 from detcon.photos import nearest_key
 
@@ -153,8 +153,8 @@ def merge_index(folder: Path, header: dict[str, Any]) -> dict[str, str]:
     hashes = np.array([key_hash(key) for key in table["key"].to_pylist()], np.uint64)
     table = table.append_column("hash", pa.array(hashes)).sort_by("hash").select(_INDEX.names)
     text = json.dumps(unreadable, indent=1, ensure_ascii=False)
-    write_atomically(folder / "unreadable.json", text.encode())
-    write_atomically(folder / "index.arrow", _index_bytes(table))
+    write_whole(folder / "unreadable.json", text.encode())
+    write_whole(folder / "index.arrow", _index_bytes(table))
     for stale in [*folder.glob(".*.partial"), *(folder / "shards").glob(".*.partial")]:
         stale.unlink(missing_ok=True)
     return unreadable

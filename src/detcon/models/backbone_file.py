@@ -14,11 +14,12 @@ import torch
 import torchvision
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 import detcon
 from detcon.config import Recipe
+from detcon.files import write_whole
 from detcon.models.encoders import RESNETS, EncoderRecipe, TimmEncoder, build_encoder
 
 FORMAT = "detcon-backbone-1"
@@ -63,7 +64,7 @@ def save_backbone(
     normalisation: Normalisation,
     notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes the encoder beside, then renames, so that a reader never sees half a file.
+    """Writes the encoder, in one move, so that a reader never sees half a file.
 
     Args:
         path: The file, `backbone.safetensors` in a run folder.
@@ -81,9 +82,7 @@ def save_backbone(
         "notes": dict(notes or {}),
         "version": detcon.__version__,
     }
-    beside = Path(path).with_suffix(".partial")
-    save_file(tensors, beside, {ENTRY: json.dumps(about)})
-    beside.replace(path)
+    write_whole(Path(path), save(tensors, {ENTRY: json.dumps(about)}))
 
 
 def load_backbone(

@@ -28,11 +28,3 @@ def check_output(path: Path, *, suffixes: tuple[str, ...]) -> None:
                 raise OutputExists(
                     f"{path} exists and wasn't made by detcon; give another out=, or remove it"
                 )
-
-
-def write_output(path: Path, data: bytes) -> None:
-    """Writes beside, then renames, so that nobody opens half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".partial")
-    beside.write_bytes(data)
-    beside.replace(path)

@@ -12,12 +12,13 @@ from pydantic import Field
 
 import detcon
 from detcon.config import Recipe, load_recipe
+from detcon.files import write_whole
 from detcon.report.compare import Comparison, compare, label_words, summarise, tell_apart
 from detcon.report.data_panels import mask_panels, view_panels
 from detcon.report.features import feature_panel
 from detcon.report.figures import Look, looks
 from detcon.report.gather import gather_runs
-from detcon.report.output import MARK, check_output, write_output
+from detcon.report.output import MARK, check_output
 from detcon.report.plots import COLLAPSE, LOSS, LegendEntry, plot_quantities
 from detcon.report.predictions import prediction_panels
 from detcon.report.runs import Pretraining, Runs, Transfer
@@ -82,7 +83,7 @@ def make_report(
     path = Path(recipe.out)
     check_output(path, suffixes=(".html", ".htm"))
     found = gather_runs(recipe.runs)
-    write_output(path, render_page(found, recipe).encode())
+    write_whole(path, render_page(found, recipe).encode())
     return path
 
 

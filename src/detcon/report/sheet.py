@@ -15,12 +15,13 @@ from pydantic import Field, field_validator
 
 from detcon.config import Recipe, load_recipe
 from detcon.data.views import ViewsRecipe
+from detcon.files import write_whole
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore
 from detcon.ops.labels import check_cells
 from detcon.photos import Photos, open_photos
 from detcon.report.draw import frame_cuts, paint_masks, scale_to
-from detcon.report.output import MARK, check_output, write_output
+from detcon.report.output import MARK, check_output
 from detcon.report.panels import SIDE, counted, describe_generator, regions_in_words, some_keys
 from detcon.report.views import draw_views, paint_views
 
@@ -86,7 +87,7 @@ def show(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
         _row(photos.read(key), key, [store[key] for store in stores], settings, grid)
         for key in _keys(photos, stores, settings)
     ]
-    write_output(path, _sheet(rows, _titles(stores, settings)))
+    write_whole(path, _sheet(rows, _titles(stores, settings)))
     return path
 
 

@@ -8,7 +8,6 @@ DIR/train, DIR/val   images/000000.png (composites: .jpg)   labels/000000.png  c
 """
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import yaml
 from jaxtyping import Float32, UInt8, UInt16
 
+from detcon.files import write_whole
 from detcon.scenes.annotate import describe_objects
 
 IGNORE = 255
@@ -76,7 +76,7 @@ def save_picture(folder: Path, number: int, picture: Picture) -> dict[str, Any]:
         maps["depth"] = np.clip(millimetres, 0, 65535).astype(np.uint16)
     maps["images"] = picture.rgb[..., ::-1]
     for name, pixels in maps.items():
-        write_whole(files[name], _encode(files[name].suffix, pixels))
+        write_whole(files[name], _encode(files[name].suffix, pixels), durable=False)
     return _record(folder, files["images"], picture.instances, picture.labels)
 
 
@@ -99,14 +99,6 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
         else:
             lines.append(f" {json.dumps(name)}: {json.dumps(value)}")
     write_whole(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Writes beside and renames: a file of that name is never half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(data)
-    os.replace(beside, path)
 
 
 def _files(folder: Path, number: int, *, has_depth: bool) -> dict[str, Path]:

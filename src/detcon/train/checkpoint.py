@@ -1,11 +1,9 @@
 """Checkpoints: one complete file, replaced in one move, read without running foreign code."""
 
-import os
 import pickle
 import random
 import zipfile
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from detcon.files import replacing
 
 
 class CheckpointError(ValueError):
@@ -52,18 +52,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         CheckpointError: If the disk is full or not writable; the old file is untouched.
     """
     parts = {part.name: getattr(checkpoint, part.name) for part in fields(checkpoint)}
-    beside = path.with_name(path.name + ".part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
+        with replacing(path) as file:
             torch.save(parts, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        sync_folder(path.parent)
     except (OSError, RuntimeError) as error:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
         kept = "; the one before it is whole" if path.exists() else ""
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise CheckpointError(
@@ -112,17 +104,6 @@ def _damaged(path: Path, reason: str) -> str:
     return (
         f"checkpoint {path} is damaged ({reason}); remove it to start this run from the beginning"
     )
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder survive a power cut, where the system lets one."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)

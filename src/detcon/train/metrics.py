@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any, TextIO
 
-from detcon.train.run import write_whole
+from detcon.files import write_whole
 
 FILE = "metrics.jsonl"
 

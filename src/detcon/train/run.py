@@ -3,9 +3,7 @@
 runs/NAME/recipe.yaml · environment.json · metrics.jsonl · events.* · checkpoints/last.ckpt
 """
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from detcon.config import Recipe, to_yaml
-from detcon.train.checkpoint import sync_folder
+from detcon.config import Recipe, fingerprint, to_yaml
+from detcon.files import is_partial, write_whole
 from detcon.train.environment import describe_environment, is_first_rank
 
 # Settings that change how a run is watched or how fast it goes, but not what comes out.
@@ -92,27 +90,13 @@ def recorded_fingerprint(folder: Path) -> str:
     """Twelve digits of `recipe.yaml` without the free settings; "" where there is none."""
     if not (folder / "recipe.yaml").is_file():
         return ""
-    settings = _recorded_settings(folder)
-    canonical = json.dumps(settings, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replaces a small file in one move; makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
+    return fingerprint(_recorded_settings(folder))
 
 
 def _check(folder: Path, recipe: Recipe) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"cannot write a run to {folder}: it is a file; give another out=")
-    if not folder.is_dir() or all(path.suffix == ".part" for path in folder.iterdir()):
+    if not folder.is_dir() or all(is_partial(path) for path in folder.iterdir()):
         return
     if not (folder / "recipe.yaml").is_file():
         raise RunError(

@@ -1,0 +1,38 @@
+"""Tests for detcon.files: whole or not at all."""
+
+import pytest
+
+from detcon.files import is_partial, replacing, write_whole
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("data", [b"new", "new"])
+def test_replaces_and_leaves_nothing_beside(tmp_path, durable, data):
+    path = tmp_path / "deep" / "file"
+    write_whole(path, b"old")
+    write_whole(path, data, durable=durable)
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failure_keeps_the_old_file_and_cleans_up(tmp_path):
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+
+    def fail_halfway():
+        with replacing(path) as file:
+            file.write(b"ne")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        fail_halfway()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_leaves_is_recognised(tmp_path):
+    path = tmp_path / "file"
+    with replacing(path):
+        (beside,) = tmp_path.iterdir()
+        assert is_partial(beside) and not path.exists()
+    assert not is_partial(path)
