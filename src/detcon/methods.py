@@ -57,7 +57,7 @@ class Contrast:
     ) -> Float[Tensor, ""]:
         (one, two), (ids_one, ids_two) = queries, batch.ids
         of_one, of_two = (gather_photos(t) for t in targets)
-        first = rank() * one.shape[0]
+        first = torch.distributed.get_rank() * one.shape[0] if _is_joint() else 0
         options = {
             "temperature": self.temperature,
             "first": first,
@@ -324,16 +324,6 @@ def _channels(encoder: nn.Module) -> int:
     if not isinstance(channels, int):
         raise TypeError(f"{type(encoder).__name__} has no num_channels; use build_encoder(recipe)")
     return channels
-
-
-def rank() -> int:
-    """This process's number among those that train together; 0 when alone."""
-    return torch.distributed.get_rank() if _is_joint() else 0
-
-
-def world_size() -> int:
-    """How many processes train together; 1 when alone."""
-    return torch.distributed.get_world_size() if _is_joint() else 1
 
 
 def gather_photos(targets: Float[Tensor, "b r d"]) -> Float[Tensor, "n r d"]:

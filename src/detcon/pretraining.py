@@ -17,11 +17,12 @@ from detcon.data.dataset import PhotoViews
 from detcon.data.loader import batches, steps_per_epoch
 from detcon.data.views import ViewsRecipe
 from detcon.masks.store import MaskStore
-from detcon.methods import Method, byol, detcon_b, detcon_s, rank, simclr, supervised, world_size
+from detcon.methods import Method, byol, detcon_b, detcon_s, simclr, supervised
 from detcon.models.backbone_file import Normalisation, save_backbone
 from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
 from detcon.ops.schedules import ema_rate
 from detcon.photos import Photos, open_photos
+from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import LoopRecipe, fit
 from detcon.train.monitor import collapse_figures
 from detcon.train.optim import Cosine, Lars, OptimizerRecipe, ScheduleRecipe
@@ -170,7 +171,7 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
         names=lambda batch: [str(dataset.keys[i]) for i in batch.index.tolist()],
         title=settings.method.kind,
     )
-    if rank() == 0:
+    if is_first_rank():
         notes = {"method": settings.method.kind, "steps": steps, "seed": settings.seed}
         save_backbone(
             backbone,
@@ -182,7 +183,7 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
 
 
 def _say_left_out(dataset: PhotoViews) -> None:
-    if dataset.left_out and rank() == 0:
+    if dataset.left_out and is_first_rank():
         Console(stderr=True, highlight=False).print(
             f"left out {len(dataset.left_out)} photos that couldn't be read when the masks were "
             f"made, {dataset.left_out[0]} first",
@@ -248,6 +249,7 @@ def _classes(settings: PretrainRecipe, photos: Photos) -> tuple[dict[str, int] |
 def _batches(
     settings: PretrainRecipe, dataset: PhotoViews, steps: int, first_step: int
 ) -> Iterator[Batch]:
+    share = ranks()
     return batches(
         dataset,
         batch_size=settings.batch_size,
@@ -255,8 +257,8 @@ def _batches(
         first_step=first_step,
         num_steps=steps,
         workers=settings.workers,
-        rank=rank(),
-        world=world_size(),
+        rank=share.rank,
+        world=share.world,
     )
 
 
