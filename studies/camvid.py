@@ -36,6 +36,7 @@ ENCODER = EncoderRecipe(name="resnet18", width=0.5, stride=16)
 METHODS = ("detcon_s", "detcon_b", "simclr", "byol")
 RANDOM = ("random", "random_plain")  # as pretraining starts; with all scales at 1
 RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
+COMMAND = f"python studies/camvid.py {' '.join(sys.argv[1:2])} data=camvid work=runs/camvid"
 STEPS = {"sweep": 128, "final": 256}
 LABELS = (20, 100)
 TASKS = {"linear_segmentation": "camvid_linear", "segmentation": "camvid_fcn"}
@@ -109,8 +110,9 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
         encoder=ENCODER if backbone == "random" else None,
     )
     RESULTS.mkdir(parents=True, exist_ok=True)
-    line = {"cell": asdict(cell), "result": asdict(result)}
-    target.write_text(json.dumps(line, indent=1, default=str) + "\n")
+    line = {"command": COMMAND, "cell": asdict(cell), "result": asdict(result)}
+    text = json.dumps(line, indent=1, default=str).replace(f"{work}/", "")
+    target.write_text(text + "\n")
     print(f"{cell.name}: {result.value:.1f} {result.unit}", flush=True)
 
 
