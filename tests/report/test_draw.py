@@ -11,7 +11,6 @@ from detcon.data.views import ViewsRecipe
 from detcon.masks import Masks
 from detcon.report.draw import (
     COLOURS,
-    colour_labels,
     data_uri,
     features_as_rgb,
     frame_cuts,
@@ -92,19 +91,14 @@ def test_nothing_to_draw_is_no_error():
     assert np.array_equal(number_regions(picture, empty, ["1"]), picture)
 
 
-def test_labels_take_their_colours_and_the_rest_is_grey():
-    picture = colour_labels(np.array([[0, 1], [2, 9]]), {0: (1, 2, 3), 1: (4, 5, 6)})
-    assert picture[0].tolist() == [[1, 2, 3], [4, 5, 6]]
-    assert picture[1].tolist() == [[150, 150, 150]] * 2
-
-
 def test_scaling_keeps_proportions():
     assert scale_to(photo((60, 80)), 200).shape == (150, 200, 3)
     assert scale_to(photo((60, 80)), 20).shape == (15, 20, 3)
 
 
 def test_a_flat_picture_survives_its_address():
-    flat = colour_labels(np.arange(12).reshape(3, 4), {i: (i, 20 * i, 255 - i) for i in range(12)})
+    values = [[i, 20 * i, 255 - i] for i in range(12)]
+    flat = np.array(values, np.uint8).reshape(3, 4, 3)
     address = data_uri(flat, photo=False)
     kind, _, coded = address.partition(",")
     assert kind == "data:image/png;base64"

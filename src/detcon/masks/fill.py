@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import UInt8
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -48,15 +48,6 @@ class MasksRecipe(Recipe):
         default=None, description="do only this share of the work, as in 3/64"
     )
     shard_size: int = Field(default=256, ge=1, description="photos in a file of the store")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _default_kind(cls, values: Any) -> Any:
-        """`generator.scale=500` alone speaks of the default generator."""
-        generator = values.get("generator") if isinstance(values, dict) else None
-        if isinstance(generator, dict) and "kind" not in generator:
-            values = {**values, "generator": {"kind": "felzenszwalb", **generator}}
-        return values
 
     @field_validator("shard")
     @classmethod

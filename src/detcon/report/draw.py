@@ -6,7 +6,7 @@ different ones, and where a colour must be matched between two pictures a number
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -163,17 +163,6 @@ def _frame_side(
         for ends in pieces:
             one, other = ((begin + (end - begin) * e / length).round().astype(int) for e in ends)
             cv2.line(picture, one.tolist(), other.tolist(), colour, width)
-
-
-def colour_labels(
-    labels: Integer[np.ndarray, "y x"], colours: Mapping[int, Colour]
-) -> UInt8[np.ndarray, "y x 3"]:
-    """A label map in colours; ids without one are grey."""
-    picture = np.empty((*labels.shape, 3), np.uint8)
-    picture[:] = NO_MASK
-    for label, colour in colours.items():
-        picture[labels == label] = colour
-    return picture
 
 
 def features_as_rgb(
