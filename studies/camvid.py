@@ -1,13 +1,14 @@
 """DetCon-S, DetCon-B, SimCLR, BYOL and random weights on street photographs, at one budget.
 
-Learning rates are swept on held-out training photos, then three seeds are judged on val:
+Learning rates and masks are chosen on held-out training photos, then three seeds are judged on val:
 
     python studies/camvid.py sweep data=camvid work=runs/camvid
+    python studies/camvid.py masks data=camvid work=runs/camvid
     python studies/camvid.py final data=camvid work=runs/camvid
     python studies/camvid.py table
 
-With `methods=[detcon_s,simclr]` or `tasks=[linear_segmentation]` a process does a part of the
-cells, so that two can share two cores, one thread each.
+With `methods=[detcon_s,simclr]`, `masks=[grid]`, `seeds=[0]` or `tasks=[linear_segmentation]` a
+process does a part of the cells, so that two can share two cores, one thread each.
 
 `data` holds train/ and val/, each with images/ and labels/ (CamVid, class 11 is void). Every cell
 is one JSON in studies/results/camvid; a cell that is there is not run again, and an interrupted
@@ -16,7 +17,7 @@ one goes on from its checkpoint.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
@@ -35,9 +36,24 @@ RESULTS = Path(__file__).parent / "results" / "camvid"
 ENCODER = EncoderRecipe(name="resnet18", width=0.5, stride=16)
 METHODS = ("detcon_s", "detcon_b", "simclr", "byol")
 RANDOM = ("random", "random_plain")  # as pretraining starts; with all scales at 1
-RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 16e-3)
+RATES = (5e-4, 1e-3, 2e-3, 4e-3, 8e-3, 16e-3, 32e-3)
+FELZENSZWALB = "felzenszwalb"
+# Where masks come from: a generator, or a way to spoil the masks of `felzenszwalb`.
+SOURCES = {
+    FELZENSZWALB: {"kind": "felzenszwalb", "scale": 1000.0, "min_size": 1000},
+    "felzenszwalb_small": {
+        "kind": "felzenszwalb",
+        "scale": 500.0,
+        "min_size": 250,
+        "max_side": 256,
+    },
+    "felzenszwalb_fine": {"kind": "felzenszwalb", "scale": 100.0, "min_size": 250, "max_side": 256},
+    "grid": {"kind": "grid", "rows": 5, "columns": 5},
+    "annotated": {"kind": "annotations", "background": True, "ignore": 11},
+}
+SPOILT = ("shuffled", "shuffled_inverted")  # another photo's masks, and those upside down
 COMMAND = f"python studies/camvid.py {' '.join(sys.argv[1:2])} data=camvid work=runs/camvid"
-STEPS = {"sweep": 128, "final": 256}
+STEPS = {"sweep": 128, "masks": 128, "final": 256}
 LABELS = (20, 100)
 TASKS = {"linear_segmentation": "camvid_linear", "segmentation": "camvid_fcn"}
 
@@ -71,9 +87,16 @@ def sweep_cells() -> Iterator[Cell]:
     yield Cell("sweep", "random", 0, 0, "linear_segmentation", 100)
 
 
+def mask_cells() -> Iterator[Cell]:
+    for seed in range(3):
+        for masks in (*SOURCES, *SPOILT):
+            lr = best_rate("detcon_s")
+            yield Cell("masks", "detcon_s", lr, seed, "linear_segmentation", 100, masks)
+
+
 def final_cells() -> Iterator[Cell]:
-    variants = [(method, "felzenszwalb") for method in (*RANDOM, *METHODS)]
-    variants.append(("detcon_s", "shuffled"))
+    variants = [(method, FELZENSZWALB) for method in (*RANDOM, *METHODS)]
+    variants += [("detcon_s", masks) for masks in (*SOURCES, *SPOILT)][1:]
     for task in TASKS:
         for seed in range(3):
             for method, masks in variants:
@@ -118,15 +141,10 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
 
 def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
     images = data / "train" / "images"
-    masks = work / cell.masks
-    if not (masks / "header.json").exists():
-        make_masks("recipes/masks/felzenszwalb.yaml", images=images, out=work / "felzenszwalb")
-        if cell.masks == "shuffled":
-            shuffle_masks(images, work)
     return pretrain(
         f"recipes/pretrain/{cell.method}_small.yaml",
         images=images,
-        masks=masks,
+        masks=store_of(cell.masks, data, work),
         out=work / "pretrain" / cell.run,
         steps=STEPS[cell.stage],
         seed=cell.seed,
@@ -147,18 +165,30 @@ def plain_backbone(cell: Cell, work: Path) -> Path:
     return path
 
 
-def shuffle_masks(images: Path, work: Path) -> None:
-    """A store in which every photo has another photo's masks: the control."""
-    store, keys = MaskStore(work / "felzenszwalb"), open_photos(images).keys
+def store_of(masks: str, data: Path, work: Path) -> Path:
+    """The store of a source of masks, made where it isn't there yet."""
+    out, images = work / masks, data / "train" / "images"
+    if masks in SPOILT:
+        labels = work / f"{masks}-labels"
+        source = MaskStore(store_of(FELZENSZWALB, data, work))
+        if not out.exists():
+            give_away(source, open_photos(images).keys, labels, masks == "shuffled_inverted")
+        generator = {"kind": "annotations", "background": True, "ignore": None}
+    else:
+        labels, generator = data / "train" / "labels", SOURCES[masks]
+    if generator["kind"] == "annotations":
+        generator = {**generator, "folder": str(labels)}
+    return make_masks(images=images, out=out, generator=generator)
+
+
+def give_away(store: MaskStore, keys: Sequence[str], folder: Path, inverted: bool) -> None:
+    """Gives every photo another photo's masks, as PNG files: the controls."""
     order = np.random.default_rng(0).permutation(len(keys))
-    others = {keys[a]: keys[b] for a, b in zip(order, np.roll(order, 1), strict=True)}
-    folder = work / "shuffled-labels"
     folder.mkdir(exist_ok=True)
-    for key, other in others.items():
-        labels = store[other].labels.astype(np.uint16)
-        cv2.imwrite(str(folder / Path(key).with_suffix(".png").name), labels)
-    generator = {"kind": "annotations", "folder": str(folder), "background": True, "ignore": None}
-    make_masks(images=images, out=work / "shuffled", generator=generator)
+    for a, b in zip(order, np.roll(order, 1), strict=True):
+        labels = store[keys[b]].labels.astype(np.uint16)
+        name = Path(keys[a]).with_suffix(".png").name
+        cv2.imwrite(str(folder / name), labels[::-1] if inverted else labels)
 
 
 def held_out(data: Path, work: Path) -> Path:
@@ -196,10 +226,10 @@ def main() -> None:
     if stage == "table":
         return print_table()
     settings = parse_overrides(words)
-    methods = settings.get("methods", [*METHODS, "random"])
-    tasks = settings.get("tasks", list(TASKS))
-    for cell in sweep_cells() if stage == "sweep" else final_cells():
-        if cell.method in methods and cell.task in tasks:
+    stages = {"sweep": sweep_cells, "masks": mask_cells, "final": final_cells}
+    parts = {"method": "methods", "masks": "masks", "task": "tasks", "seed": "seeds"}
+    for cell in stages[stage]():
+        if all(getattr(cell, a) in settings.get(b, [getattr(cell, a)]) for a, b in parts.items()):
             carry_out(cell, Path(settings["data"]), Path(settings["work"]))
 
 
