@@ -17,20 +17,16 @@ one goes on from its checkpoint.
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import mean, stdev
 
-import cv2
-import numpy as np
 import torch
+from cells import Cell, command, print_table, save_cell, shuffle_masks
 
-from detcon import MaskStore, make_masks, pretrain, transfer
+from detcon import make_masks, pretrain, transfer
 from detcon.config import parse_overrides
 from detcon.models.backbone_file import Normalisation, save_backbone
 from detcon.models.encoders import EncoderRecipe, build_encoder
-from detcon.photos import open_photos
 
 RESULTS = Path(__file__).parent / "results" / "camvid"
 ENCODER = EncoderRecipe(name="resnet18", width=0.5, stride=16)
@@ -52,39 +48,16 @@ SOURCES = {
     "annotated": {"kind": "annotations", "background": True, "ignore": 11},
 }
 SPOILT = ("shuffled", "shuffled_inverted")  # another photo's masks, and those upside down
-COMMAND = f"python studies/camvid.py {' '.join(sys.argv[1:2])} data=camvid work=runs/camvid"
 STEPS = {"sweep": 128, "masks": 128, "final": 256}
 LABELS = (20, 100)
 TASKS = {"linear_segmentation": "camvid_linear", "segmentation": "camvid_fcn"}
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One pretraining and one transfer."""
-
-    stage: str
-    method: str
-    lr: float
-    seed: int
-    task: str
-    labels: int
-    masks: str = "felzenszwalb"
-
-    @property
-    def run(self) -> str:
-        """The pretraining that the cell stands on."""
-        return f"{self.stage}-{self.method}-{self.masks}-lr{self.lr:g}-seed{self.seed}"
-
-    @property
-    def name(self) -> str:
-        return f"{self.run}-{self.task}-{self.labels}"
-
-
 def sweep_cells() -> Iterator[Cell]:
     for method in METHODS:
         for lr in RATES:
-            yield Cell("sweep", method, lr, 0, "linear_segmentation", 100)
-    yield Cell("sweep", "random", 0, 0, "linear_segmentation", 100)
+            yield Cell("sweep", method, lr, 0, "linear_segmentation", 100, FELZENSZWALB)
+    yield Cell("sweep", "random", 0, 0, "linear_segmentation", 100, FELZENSZWALB)
 
 
 def mask_cells() -> Iterator[Cell]:
@@ -132,11 +105,7 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
         seed=cell.seed,
         encoder=ENCODER if backbone == "random" else None,
     )
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    line = {"command": COMMAND, "cell": asdict(cell), "result": asdict(result)}
-    text = json.dumps(line, indent=1, default=str).replace(f"{work}/", "")
-    target.write_text(text + "\n")
-    print(f"{cell.name}: {result.value:.1f} {result.unit}", flush=True)
+    save_cell(RESULTS, cell, result, command("data", "work"), work)
 
 
 def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
@@ -169,26 +138,12 @@ def store_of(masks: str, data: Path, work: Path) -> Path:
     """The store of a source of masks, made where it isn't there yet."""
     out, images = work / masks, data / "train" / "images"
     if masks in SPOILT:
-        labels = work / f"{masks}-labels"
-        source = MaskStore(store_of(FELZENSZWALB, data, work))
-        if not out.exists():
-            give_away(source, open_photos(images).keys, labels, masks == "shuffled_inverted")
-        generator = {"kind": "annotations", "background": True, "ignore": None}
-    else:
-        labels, generator = data / "train" / "labels", SOURCES[masks]
-    if generator["kind"] == "annotations":
-        generator = {**generator, "folder": str(labels)}
+        own = store_of(FELZENSZWALB, data, work)
+        return shuffle_masks(images, own, out, inverted=masks == "shuffled_inverted")
+    generator = SOURCES[masks]
+    if masks == "annotated":
+        generator = {**generator, "folder": str(data / "train" / "labels")}
     return make_masks(images=images, out=out, generator=generator)
-
-
-def give_away(store: MaskStore, keys: Sequence[str], folder: Path, inverted: bool) -> None:
-    """Gives every photo another photo's masks, as PNG files: the controls."""
-    order = np.random.default_rng(0).permutation(len(keys))
-    folder.mkdir(exist_ok=True)
-    for a, b in zip(order, np.roll(order, 1), strict=True):
-        labels = store[keys[b]].labels.astype(np.uint16)
-        name = Path(keys[a]).with_suffix(".png").name
-        cv2.imwrite(str(folder / name), labels[::-1] if inverted else labels)
 
 
 def held_out(data: Path, work: Path) -> Path:
@@ -206,25 +161,10 @@ def held_out(data: Path, work: Path) -> Path:
     return folder
 
 
-def print_table() -> None:
-    cells = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
-    rows: dict[tuple, list[float]] = {}
-    for line in cells:
-        cell = line["cell"]
-        key = tuple(cell[n] for n in ("stage", "task", "labels", "method", "masks", "lr"))
-        rows.setdefault(key, []).append(line["result"]["value"])
-    print("| stage | task | labels | method | masks | lr | mIoU (%) | each seed |")
-    print("|---|---|---|---|---|---|---|---|")
-    for key, values in sorted(rows.items()):
-        spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
-        each = ", ".join(f"{v:.1f}" for v in values)
-        print(f"| {' | '.join(map(str, key))} | {mean(values):.1f}{spread} | {each} |")
-
-
 def main() -> None:
     stage, *words = sys.argv[1:]
     if stage == "table":
-        return print_table()
+        return print_table(RESULTS)
     settings = parse_overrides(words)
     stages = {"sweep": sweep_cells, "masks": mask_cells, "final": final_cells}
     parts = {"method": "methods", "masks": "masks", "task": "tasks", "seed": "seeds"}
