@@ -6,6 +6,7 @@ Learning rates and masks are chosen on held-out training photos, then three seed
     python studies/camvid.py masks data=camvid work=runs/camvid
     python studies/camvid.py final data=camvid work=runs/camvid
     python studies/camvid.py table
+    python studies/camvid.py quality data=camvid work=runs/camvid
 
 With `methods=[detcon_s,simclr]`, `masks=[grid]`, `seeds=[0]` or `tasks=[linear_segmentation]` a
 process does a part of the cells, so that two can share two cores, one thread each.
@@ -20,13 +21,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import numpy as np
 import torch
 from cells import Cell, command, print_table, save_cell, shuffle_masks
 
-from detcon import make_masks, pretrain, transfer
+from detcon import MaskStore, make_masks, pretrain, transfer
 from detcon.config import parse_overrides
 from detcon.models.backbone_file import Normalisation, save_backbone
 from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.photos import open_photos
 
 RESULTS = Path(__file__).parent / "results" / "camvid"
 ENCODER = EncoderRecipe(name="resnet18", width=0.5, stride=16)
@@ -50,6 +54,7 @@ SOURCES = {
 SPOILT = ("shuffled", "shuffled_inverted")  # another photo's masks, and those upside down
 STEPS = {"sweep": 128, "masks": 128, "final": 256}
 LABELS = (20, 100)
+VOID = 11
 TASKS = {"linear_segmentation": "camvid_linear", "segmentation": "camvid_fcn"}
 
 
@@ -146,6 +151,41 @@ def store_of(masks: str, data: Path, work: Path) -> Path:
     return make_masks(images=images, out=out, generator=generator)
 
 
+def print_quality(data: Path, work: Path) -> None:
+    """How well each source's masks keep to one class, on every sixth training photo.
+
+    Purity: the share of a mask's pixels that have its most frequent class, mean over masks. Best
+    overlap: the greatest IoU of any mask with a connected piece of a class, mean over pieces of
+    at least 40 pixels. Both at 160 x 120, void left out.
+    """
+    size = (160, 120)
+    print("| masks | a photo | purity (%) | best overlap (%) |\n|---|---|---|---|")
+    for source in (*SOURCES, *SPOILT):
+        store, num, purities, overlaps = MaskStore(store_of(source, data, work)), [], [], []
+        for key in open_photos(data / "train" / "images").keys[::6]:
+            path = data / "train" / "labels" / Path(key).with_suffix(".png").name
+            truth = cv2.resize(cv2.imread(str(path), -1), size, interpolation=cv2.INTER_NEAREST)
+            labels = store[key].labels.astype(np.float32)
+            labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
+            masks = [labels == i for i in np.unique(labels[labels >= 0])]
+            num.append(len(masks))
+            counts = [np.bincount(truth[mask], minlength=VOID + 1)[:VOID] for mask in masks]
+            purities += [count.max() / count.sum() for count in counts if count.any()]
+            for piece in pieces_of(truth):
+                overlaps.append(max((piece & m).sum() / (piece | m).sum() for m in masks))
+        means = np.mean(num), 100 * np.mean(purities), 100 * np.mean(overlaps)
+        print(f"| {source} | {' | '.join(f'{value:.1f}' for value in means)} |", flush=True)
+
+
+def pieces_of(truth: np.ndarray) -> Iterator[np.ndarray]:
+    """The connected pieces of each class of a label map, but the smallest."""
+    for label in np.unique(truth[truth < VOID]):
+        count, pieces = cv2.connectedComponents((truth == label).astype(np.uint8))
+        for number in range(1, count):
+            if (pieces == number).sum() >= 40:
+                yield pieces == number
+
+
 def held_out(data: Path, work: Path) -> Path:
     """The training photos in two: every second block of 61 is for judging. No photo of val."""
     folder = work / "held-out"
@@ -166,6 +206,8 @@ def main() -> None:
     if stage == "table":
         return print_table(RESULTS)
     settings = parse_overrides(words)
+    if stage == "quality":
+        return print_quality(Path(settings["data"]), Path(settings["work"]))
     stages = {"sweep": sweep_cells, "masks": mask_cells, "final": final_cells}
     parts = {"method": "methods", "masks": "masks", "task": "tasks", "seed": "seeds"}
     for cell in stages[stage]():
