@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 REMOVED = -1e9  # added to a similarity that is no candidate, as in the official code
+SAFE_LOGIT = 40  # float32 holds exp(-40) and sums of a billion exp(40) without loss
 
 
 def contrastive_detection(
@@ -73,6 +74,7 @@ def contrastive_detection(
             first,
             len(views),
             local_negatives,
+            1 / temperature,
         )
 
 
@@ -106,10 +108,18 @@ def region_regression(
 
 
 class _ChunkedContrast(torch.autograd.Function):
-    """Cross-entropy of rows against all columns; the gradient is ready when the value is."""
+    """Cross-entropy of rows against all columns; the gradient is ready when the value is.
+
+    The matrix products should take the time, so that passes over the similarities are few: one
+    for exp, in place, and one for its sum. Cosines divided by a temperature lie within `largest` =
+    1 / temperature of zero; up to `SAFE_LOGIT` exp needs no maximum subtracted. What remains to be
+    done to a row of the gradient is a factor, which goes to the narrow side of the product.
+    """
 
     @staticmethod
-    def forward(ctx, rows, columns, query_ids, other_ids, first, num_views, local_negatives):
+    def forward(
+        ctx, rows, columns, query_ids, other_ids, first, num_views, local_negatives, largest
+    ):
         positive, weight = (x.flatten(0, 1) for x in _positives(query_ids, other_ids, rows.dtype))
         removed = _removed(query_ids, positive, num_views, local_negatives)
         own = _own_columns(query_ids, first, num_views, columns.shape[0])
@@ -118,20 +128,27 @@ class _ChunkedContrast(torch.autograd.Function):
         d_rows = torch.empty_like(rows) if need_rows else None
         d_columns = torch.zeros_like(columns) if need_columns else None
         losses = []
-        for part in _chunks(len(rows), columns.shape[0]):
+        chunks = _chunks(len(rows), columns.shape[0])
+        matrix = rows.new_empty(max(x.stop - x.start for x in chunks), len(columns))
+        for part in chunks:
             at, w, share = own[part], weight[part], positive[part]
-            logits = rows[part] @ columns.mT
-            found = (share * logits.gather(1, at[:, : share.shape[1]])).sum(1, keepdim=True)
-            total = logits.scatter_add_(1, at, removed[part]).logsumexp(1, keepdim=True)
-            losses.append((w * (total - found)).sum())
-            if not (need_rows or need_columns):
-                continue
-            pull = logits.sub_(total).exp_().mul_(w)  # the gradient with respect to the logits
-            pull.scatter_add_(1, at[:, : share.shape[1]], -w * share)
+            at_other = at[:, : share.shape[1]]
+            logits = torch.mm(rows[part], columns.mT, out=matrix[: len(at)])
+            found = (share * logits.gather(1, at_other)).sum(1, keepdim=True)
+            logits.scatter_add_(1, at, removed[part])
+            top = 0.0
+            if largest > SAFE_LOGIT:
+                top = logits.amax(1, keepdim=True)
+                logits.sub_(top)
+            pull = logits.exp_()
+            total = pull.sum(1, keepdim=True).clamp_(min=torch.finfo(rows.dtype).tiny)
+            losses.append((w * (total.log() + (top - found))).sum())
+            scale = w / total  # scale * pull is the gradient with respect to the logits
+            pull.scatter_add_(1, at_other, -share * total)
             if d_rows is not None:
-                torch.mm(pull, columns, out=d_rows[part])
+                torch.mm(pull, columns, out=d_rows[part]).mul_(scale)
             if d_columns is not None:
-                d_columns.addmm_(pull.mT, rows[part])
+                d_columns.addmm_(pull.mT, scale * rows[part])
         ctx.save_for_backward(d_rows, d_columns)
         return torch.stack(losses).sum()
 
@@ -143,12 +160,12 @@ class _ChunkedContrast(torch.autograd.Function):
                 "with its value; call backward without create_graph"
             )
         d_rows, d_columns = (None if g is None else g * incoming for g in ctx.saved_tensors)
-        return d_rows, d_columns, None, None, None, None, None
+        return d_rows, d_columns, None, None, None, None, None, None
 
 
 def _chunks(num_rows: int, num_columns: int) -> list[slice]:
     """Rows at a time: 16 MiB of similarities, but enough rows for a matrix product to pay."""
-    step = max(256, 2**22 // num_columns)
+    step = max(512, 2**22 // num_columns)
     return [slice(start, min(start + step, num_rows)) for start in range(0, num_rows, step)]
 
 
