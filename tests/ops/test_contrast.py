@@ -77,6 +77,53 @@ def test_equals_the_formula_in_value_and_gradients(args, temperature, local, two
     torch.testing.assert_close(fast_grads, slow_grads, atol=1e-8, rtol=1e-8)
 
 
+@given(regions(), st.sampled_from([0.026, 0.024, 0.01]), st.booleans(), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_equals_the_formula_at_small_temperatures(args, temperature, local, two_views):
+    """On both sides of the temperature below which a row's maximum is subtracted."""
+    (query, other, same, *ids), first = args
+    if not two_views:
+        same = None
+    inputs = [x for x in (query, other, same) if x is not None]
+    options = {"temperature": temperature, "first": first, "local_negatives": local}
+    fast = contrastive_detection(query, other, same, *ids, **options)
+    slow = slow_contrastive_detection(query, other, same, *ids, **options)
+    torch.testing.assert_close(fast, slow, atol=1e-8, rtol=1e-8)
+    fast_grads = torch.autograd.grad(fast, inputs)
+    slow_grads = torch.autograd.grad(slow, inputs, materialize_grads=True)
+    torch.testing.assert_close(fast_grads, slow_grads, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.1, 0.026])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_maximum_need_not_be_subtracted(dtype, temperature, monkeypatch):
+    """The quick softmax and the careful one, each held against the careful one in float64."""
+    *vectors, ids, other_ids = draw_regions(7, 6, 6, 8, 16)
+
+    def loss_and_gradients(dtype, safe_logit):
+        monkeypatch.setattr(contrast, "SAFE_LOGIT", safe_logit)
+        inputs = [x.detach().to(dtype).requires_grad_() for x in vectors]
+        loss = contrastive_detection(*inputs, ids, other_ids, temperature=temperature)
+        return [x.double() for x in (loss, *torch.autograd.grad(loss, inputs))]
+
+    exact = loss_and_gradients(torch.float64, 0)
+    tolerance = 1e-4 if dtype == torch.float32 else 1e-11
+    for safe_logit in (0, 40):
+        found = loss_and_gradients(dtype, safe_logit)
+        torch.testing.assert_close(found, exact, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.026, 0.024, 0.001, 1e-6])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_neither_overflows_nor_vanishes(sign, temperature):
+    """All candidates equally near, or equally far: log of how many there are."""
+    x = torch.ones(3, 2, 4, requires_grad=True)
+    ids = torch.arange(6).reshape(3, 2)
+    loss = contrastive_detection(x, sign * x, sign * x, ids, ids, temperature=temperature)
+    assert loss.item() == pytest.approx(math.log(11), rel=1e-5)
+    assert torch.isfinite(torch.autograd.grad(loss, x)[0]).all()
+
+
 @pytest.fixture(scope="module")
 def lightly_losses():
     with warnings.catch_warnings():

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 REMOVED = -1e9  # added to a similarity that is no candidate, as in the official code
+SAFE_LOGIT = 40  # float32 holds exp(-40) and sums of a billion exp(40) without loss
 
 
 def contrastive_detection(
@@ -62,17 +63,10 @@ def contrastive_detection(
             f"this rank's images are {first}..{first + b - 1}, but the gathered targets "
             f"hold only {n} images; gather targets before calling, or pass first=0"
         )
-    views = [other] if same is None else [other, same]
     with torch.autocast(query.device.type, enabled=False):
-        rows, *columns = (_unit_rows(x) for x in (query, *views))
+        vectors = (x if x is None else _single_or_double(x) for x in (query, other, same))
         return _ChunkedContrast.apply(
-            rows / temperature,
-            torch.cat(columns),
-            query_ids,
-            other_ids,
-            first,
-            len(views),
-            local_negatives,
+            *vectors, query_ids, other_ids, temperature, first, local_negatives
         )
 
 
@@ -97,42 +91,63 @@ def region_regression(
         The mean over all slots; slots without a positive and copies weigh as in
         `contrastive_detection`.
     """
-    b, r, _ = query.shape
     with torch.autocast(query.device.type, enabled=False):
-        rows, columns = (_unit_rows(x).reshape(b, r, -1) for x in (query, other))
+        rows, columns = (normalize(_single_or_double(x), dim=-1) for x in (query, other))
         positive, weight = _positives(query_ids, other_ids, rows.dtype)
         distance = 2 - 2 * rows @ columns.mT
         return ((positive * distance).sum(-1) * weight).mean()
 
 
 class _ChunkedContrast(torch.autograd.Function):
-    """Cross-entropy of rows against all columns; the gradient is ready when the value is."""
+    """Cross-entropy of rows against all columns; the gradient is ready when the value is.
+
+    The matrix products should take the time, so that passes over the similarities are few: one
+    for exp, in place, and one for its sum. Cosines divided by a temperature lie within
+    1 / temperature of zero; up to `SAFE_LOGIT` exp needs no maximum subtracted. What remains to be
+    done to a row of the gradient is a factor, which goes to the narrow side of the product.
+    The gradient of the columns is gathered transposed, [d, vnr], which is the quicker product.
+    """
 
     @staticmethod
-    def forward(ctx, rows, columns, query_ids, other_ids, first, num_views, local_negatives):
+    def forward(ctx, query, other, same, query_ids, other_ids, temperature, first, local_negatives):
+        views = [other] if same is None else [other, same]
+        rows, row_lengths = _unit_vectors(query)
+        columns, column_lengths = map(torch.cat, zip(*map(_unit_vectors, views), strict=True))
         positive, weight = (x.flatten(0, 1) for x in _positives(query_ids, other_ids, rows.dtype))
-        removed = _removed(query_ids, positive, num_views, local_negatives)
-        own = _own_columns(query_ids, first, num_views, columns.shape[0])
+        removed = _removed(query_ids, positive, len(views), local_negatives)
+        own = _own_columns(query_ids, first, len(views), len(columns))
         weight = weight[:, None] / len(rows)
-        need_rows, need_columns = ctx.needs_input_grad[:2]
-        d_rows = torch.empty_like(rows) if need_rows else None
-        d_columns = torch.zeros_like(columns) if need_columns else None
+        d_rows = torch.empty_like(rows) if ctx.needs_input_grad[0] else None
+        d_columns = columns.new_empty(columns.mT.shape) if any(ctx.needs_input_grad[1:3]) else None
         losses = []
-        for part in _chunks(len(rows), columns.shape[0]):
+        chunks = _chunks(len(rows), len(columns))
+        matrix = rows.new_empty(chunks[0].stop, len(columns))
+        for part in chunks:
             at, w, share = own[part], weight[part], positive[part]
-            logits = rows[part] @ columns.mT
-            found = (share * logits.gather(1, at[:, : share.shape[1]])).sum(1, keepdim=True)
-            total = logits.scatter_add_(1, at, removed[part]).logsumexp(1, keepdim=True)
-            losses.append((w * (total - found)).sum())
-            if not (need_rows or need_columns):
-                continue
-            pull = logits.sub_(total).exp_().mul_(w)  # the gradient with respect to the logits
-            pull.scatter_add_(1, at[:, : share.shape[1]], -w * share)
+            at_other = at[:, : share.shape[1]]
+            logits = matrix[: len(at)].addmm_(rows[part], columns.mT, beta=0, alpha=1 / temperature)
+            found = (share * logits.gather(1, at_other)).sum(1, keepdim=True)
+            logits.scatter_add_(1, at, removed[part])
+            top = 0.0
+            if 1 / temperature > SAFE_LOGIT:
+                top = logits.amax(1, keepdim=True)
+                logits.sub_(top)
+            pull = logits.exp_()
+            total = pull.sum(1, keepdim=True).clamp_(min=torch.finfo(rows.dtype).tiny)
+            losses.append((w * (total.log() + (top - found))).sum())
+            pull.scatter_add_(1, at_other, -share * total)
+            scale = w / total / temperature  # scale * pull is the gradient of the cosines
             if d_rows is not None:
-                torch.mm(pull, columns, out=d_rows[part])
+                torch.mm(pull, columns, out=d_rows[part]).mul_(scale)
             if d_columns is not None:
-                d_columns.addmm_(pull.mT, rows[part])
-        ctx.save_for_backward(d_rows, d_columns)
+                d_columns.addmm_((scale * rows[part]).mT, pull, beta=float(part.start > 0))
+        gradients = [None, None, None]
+        if d_rows is not None:
+            gradients[0] = _through_unit(d_rows, rows, row_lengths).view_as(query)
+        if d_columns is not None:
+            d_columns = _through_unit(d_columns.mT.contiguous(), columns, column_lengths)
+            gradients[1 : 1 + len(views)] = d_columns.view(len(views), *other.shape)
+        ctx.save_for_backward(*gradients)
         return torch.stack(losses).sum()
 
     @staticmethod
@@ -142,13 +157,13 @@ class _ChunkedContrast(torch.autograd.Function):
                 "contrastive_detection has no second derivative: its gradient is formed together "
                 "with its value; call backward without create_graph"
             )
-        d_rows, d_columns = (None if g is None else g * incoming for g in ctx.saved_tensors)
-        return d_rows, d_columns, None, None, None, None, None
+        gradients = (None if x is None else x * incoming for x in ctx.saved_tensors)
+        return *gradients, None, None, None, None, None
 
 
 def _chunks(num_rows: int, num_columns: int) -> list[slice]:
     """Rows at a time: 16 MiB of similarities, but enough rows for a matrix product to pay."""
-    step = max(256, 2**22 // num_columns)
+    step = max(512, 2**22 // num_columns)
     return [slice(start, min(start + step, num_rows)) for start in range(0, num_rows, step)]
 
 
@@ -178,10 +193,24 @@ def _own_columns(
     return torch.cat([photo[:, None] * r + slots + v * per_view for v in range(num_views)], 1)
 
 
-def _unit_rows(x: Float[Tensor, "i r d"]) -> Float[Tensor, "ir d"]:
-    """Rows of length one, in float32 unless they came in float64."""
-    x = x if x.dtype == torch.float64 else x.float()
-    return normalize(x.flatten(0, 1), dim=-1)
+def _single_or_double(x: Float[Tensor, "i r d"]) -> Float[Tensor, "i r d"]:
+    """The same numbers in float32, unless they came in float64."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _unit_vectors(x: Float[Tensor, "i r d"]) -> tuple[Float[Tensor, "ir d"], Float[Tensor, "ir 1"]]:
+    """The vectors at length one, and what they were divided by."""
+    x = x.flatten(0, 1)
+    length = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(min=1e-12)
+    return x / length, length
+
+
+def _through_unit(
+    gradient: Float[Tensor, "i d"], unit: Float[Tensor, "i d"], length: Float[Tensor, "i 1"]
+) -> Float[Tensor, "i d"]:
+    """The gradient of the vectors, from the gradient of the vectors at length one."""
+    along = (unit * gradient).sum(1, keepdim=True)
+    return (gradient - unit * along) / length
 
 
 def _positives(
