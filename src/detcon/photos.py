@@ -21,8 +21,9 @@ from jaxtyping import UInt8
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 _JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
+_JPEG_END = b"\xff\xd9"
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
-_END_OF_IMAGE = 0xD9
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 
 # OpenCV would complain beside us, without naming the file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -171,14 +172,17 @@ def _ends_early(data: bytes) -> bool:
 
 
 def _reaches_end_of_jpeg(data: bytes) -> bool:
-    """Walks the markers from the first, past thumbnails, to the end of the main picture.
+    """Walks the markers to the first scan, past thumbnails, and looks for the end behind it.
 
-    Searching for the last end marker would be fooled by a thumbnail before the picture and by
-    the film that phones append behind it.
+    Searching the whole file would be fooled by a thumbnail before the picture. Inside a scan an
+    end marker can't be anything else, and the first one comes before the film that phones append.
     """
     position = 2
     while found := _MARKER.search(data, position):
         marker, position = data[found.end() - 1], found.end()
+        if marker == _START_OF_SCAN:
+            # most files end right there, which saves the search
+            return data.endswith(_JPEG_END) or data.find(_JPEG_END, position) >= 0
         if marker == _END_OF_IMAGE:
             return True
         position += int.from_bytes(data[position : position + 2])  # skip the segment's payload
