@@ -60,6 +60,16 @@ class Cut:
         view = cv2.resize(crop, (size, size), interpolation=how)
         return cv2.flip(view, 1) if self.flip else view
 
+    def reduced(self, factor: int) -> "Cut":
+        """The same cut of the photo decoded at 1/`factor` of its size.
+
+        Its edges are moved to whole pixels there, by half a one at most.
+        """
+        top, left = round(self.top / factor), round(self.left / factor)
+        bottom = round((self.top + self.height) / factor)
+        right = round((self.left + self.width) / factor)
+        return Cut(top, left, max(bottom - top, 1), max(right - left, 1), self.flip)
+
     def labels(
         self,
         labels: Integer[np.ndarray, "y x"],

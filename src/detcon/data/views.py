@@ -31,6 +31,11 @@ class ViewsRecipe(Recipe):
         default="area",
         description="area: averages when shrinking over 2x; official: bicubic",
     )
+    reduced_decode: bool = Field(
+        default=False,
+        description="decode JPEGs at 1/2, 1/4 or 1/8 where both cuts shrink by as much: faster, "
+        "but not to the bit the same views",
+    )
     pooling: Pooling = Field(
         default="hard",
         description="hard: a cell belongs to one mask; soft: by share of area",
