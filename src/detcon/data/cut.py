@@ -63,7 +63,8 @@ class Cut:
     def reduced(self, factor: int) -> "Cut":
         """The same cut of the photo decoded at 1/`factor` of its size.
 
-        Its edges are moved to whole pixels there, by half a one at most.
+        Its edges are moved to whole pixels there: by half of one at most, which is no more than
+        half a pixel of the view where the view is smaller than the reduced cut.
         """
         top, left = round(self.top / factor), round(self.left / factor)
         bottom = round((self.top + self.height) / factor)
