@@ -1,18 +1,19 @@
-"""Changes of colour on a CPU: compiled loops that work through a photo row by row, in its cache.
+"""Changes of colour on a CPU: compiled loops that work through a photo in blocks, in the cache.
 
-The same operations as the batched ones in `detcon.data.colour`, which a GPU runs, for a fifth of
-their time on a CPU: those go through the memory once for each step of each operation. Here a row
-takes all operations up to the contrast, which needs the mean of the whole photo; then all that
-follow it; then the blur, down and across at once, with what comes behind.
+The same operations as the batched ones in `detcon.data.colour`, which other devices run, in a
+fifth of their time on a CPU: those go through the memory once for each step of each operation.
+Here a block of pixels takes all operations up to the contrast, which needs the mean of the whole
+photo, and then all that follow it; the blur goes down and across a row at once.
 
 Numbers are written as float32: numba would otherwise compute in float64, at half the speed.
 
-Axes: b images, y x pixels; `rows` are the three channels of one row of pixels, `[3 x]`.
+Axes: b images, y x pixels of a view, n = y * x of them in one row.
 """
 
 import math
 
 import numpy as np
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 from detcon.ops.compiled import compiled
 
@@ -22,24 +23,33 @@ _SIXTH, _THIRD = np.float32(1 / 6), np.float32(1 / 3)
 _BYTE, _TINY = np.float32(1 / 255), np.float32(1e-12)
 _RED, _GREEN, _BLUE = np.float32(0.2989), np.float32(0.5870), np.float32(0.1140)
 _BLOCK = 2048  # pixels that take all steps at once: their three channels stay in the first cache
-_NEGLIGIBLE = 1e-7  # a weight of the blur, of which a thousandth of a grey level comes
+_NEGLIGIBLE = 1e-7  # weights of the blur that change less than a thousandth of a grey level
 
 
 @compiled
-def change_colours(images, amounts, order, grey, sigma, solarize, mean, std, out):
+def change_colours(
+    images: UInt8[np.ndarray, "b 3 y x"],
+    amounts: Float32[np.ndarray, "b 4"],
+    order: Int64[np.ndarray, "b 4"],
+    grey: Bool[np.ndarray, " b"],
+    sigma: Float32[np.ndarray, " b"],
+    solarize: Bool[np.ndarray, " b"],
+    mean: Float32[np.ndarray, " 3"],
+    std: Float32[np.ndarray, " 3"],
+    out: Float32[np.ndarray, "b 3 y x"],
+) -> None:
     """Changes the colours of a batch of views, and normalises them.
 
     Args:
-        images: RGB, 8 bits, `[b 3 y x]`.
-        amounts: Brightness added, factors of contrast and saturation, turns of the hue: float32,
-            `[b 4]`.
-        order: Which of the four comes first, second, ...; -1 where none does: integers, `[b 4]`.
-        grey: Whether the view turns grey, `[b]`.
-        sigma: The blur's standard deviation in pixels, 0 for none: float32, `[b]`.
-        solarize: Whether values above a half are inverted, `[b]`.
-        mean: Subtracted from each channel at last: float32, `[3]`.
-        std: What each channel is then divided by: float32, `[3]`.
-        out: Takes the result: float32, `[b 3 y x]`.
+        images: RGB views.
+        amounts: Brightness added, factors of contrast and saturation, turns of the hue.
+        order: Which of the four comes first, second, ...; -1 where none does; none twice.
+        grey: Whether the view turns grey.
+        sigma: The blur's standard deviation in pixels, 0 for none.
+        solarize: Whether values above a half are inverted.
+        mean: Subtracted from each channel at last.
+        std: What each channel is then divided by.
+        out: Takes the result.
     """
     height, width = images.shape[2:]
     work = np.empty((3, height * width), np.float32)
