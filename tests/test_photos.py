@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageOps
 
-from detcon.photos import EXTENSIONS, PhotosError, UnreadablePhoto, decode, open_photos, shrink
+from detcon.photos import (
+    EXTENSIONS,
+    PhotosError,
+    UnreadablePhoto,
+    decode,
+    open_photos,
+    shrink,
+    upright_size,
+)
 
 RNG = np.random.default_rng(0)
 RGB = cv2.resize(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), (64, 48))
@@ -55,6 +63,24 @@ def test_sixteen_bits_keep_their_upper_eight(picture):
     data = cv2.imencode(".png", picture.astype(np.uint16) * 256 + noise)[1].tobytes()
     upper = picture[..., ::-1] if picture.ndim == 3 else np.repeat(picture[..., None], 3, 2)
     assert np.abs(decode(data, "a").astype(int) - upper).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("reduce", [1, 2, 4, 8])
+def test_the_header_tells_the_size_and_a_reduced_photo_is_as_upright(orientation, reduce):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    smooth = Image.fromarray(RGB[::12, ::16]).resize((72, 40), Image.Resampling.BICUBIC)
+    data = encoded(smooth, exif=exif, quality=95)
+    whole, small = decode(data, "a"), decode(data, "a", reduce)
+    assert upright_size(data) == whole.shape[:2]
+    means = whole.reshape(len(small), reduce, -1, reduce, 3).mean((1, 3))
+    assert abs(small - means).mean() < 4
+
+
+@pytest.mark.parametrize("data", [PNG, b"", b"\xff\xd8\xff\xe0", JPEG[:20]])
+def test_only_a_jpeg_tells_its_size_ahead(data):
+    assert upright_size(data) is None
 
 
 def test_alpha_is_dropped_not_blended():

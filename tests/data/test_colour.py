@@ -109,14 +109,33 @@ def test_each_operation_alone(which):
     np.testing.assert_allclose(fast, slow, atol=4e-5)
 
 
-def test_chunks_change_nothing(monkeypatch):
-    rng = np.random.default_rng(0)
-    images = torch.from_numpy(photos(rng, 9, 32).transpose(0, 3, 1, 2).copy())
-    parameters = torch.from_numpy(np.stack([draw_colour(rng, STRONG) for _ in range(9)]))
-    whole = apply_colour(images, parameters, mean=MEAN, std=STD)
-    monkeypatch.setattr(module, "_CACHED_PIXELS", 4 * 32 * 32)
-    chunks = apply_colour(images, parameters, mean=MEAN, std=STD)
-    torch.testing.assert_close(whole, chunks, atol=1e-5, rtol=0)
+@given(
+    st.integers(0, 2**31),
+    st.tuples(st.integers(1, 70), st.integers(1, 70)),
+    st.sampled_from([STRONG, *DETCON_B_COLOUR]),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_a_cpu_does_is_what_other_devices_do(seed, size, recipe):
+    """Of any size, with any amounts, in any order, each of the operations or only some."""
+    rng = np.random.default_rng(seed)
+    parameters = np.stack([draw_colour(rng, recipe) for _ in range(6)])
+    parameters[:3, :4] = rng.uniform((-1, 0, 0, -2), (1, 3, 3, 2), (3, 4))
+    order = rng.permuted(np.tile(np.arange(4), (3, 1)), axis=1)
+    parameters[:3, 4:8] = np.where(rng.random((3, 4)) < 0.7, order, -1)
+    images = rng.integers(0, 256, (6, 3, *size), dtype=np.uint8)
+    images[::2] //= 8  # nearly black, where the hue is worst determined
+    images, parameters = torch.from_numpy(images), torch.from_numpy(parameters)
+    one = apply_colour(images, parameters, mean=MEAN, std=STD)
+    two = module._changed_on_device(images, parameters, MEAN, STD)
+    std = torch.tensor(STD)[:, None, None]
+    torch.testing.assert_close(one * std, two * std, atol=1e-5, rtol=0)
+
+
+def test_views_may_lie_in_the_memory_anyhow():
+    parameters = torch.from_numpy(draws(STRONG, 4))
+    images = torch.randint(0, 256, (4, 16, 24, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    one = apply_colour(images, parameters, mean=MEAN, std=STD)
+    assert torch.equal(one, apply_colour(images.contiguous(), parameters, mean=MEAN, std=STD))
 
 
 def test_oblong_views_are_blurred_along_both_sides():

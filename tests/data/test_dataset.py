@@ -6,10 +6,11 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from detcon.data.colour import DETCON_S_COLOUR
+from detcon.data.colour import DETCON_S_COLOUR, draw_colour
 from detcon.data.dataset import MasksDoNotFit, MissingClass, PhotoViews
-from detcon.data.views import ViewsRecipe
+from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.fill import make_masks
 from detcon.masks.grid import Grid
 from detcon.masks.store import MaskStore
@@ -46,6 +47,76 @@ def test_draws_depend_on_seed_epoch_photo_and_view_alone(photos, store):
     for other in (dataset[4, 1], dataset[5, 2], views(photos, store, seed=4)[5, 1]):
         assert not np.array_equal(first.colour, other.colour)
     assert not np.array_equal(first.images[0], first.images[1])
+
+
+def test_a_view_is_the_cut_of_its_photo(photos, store):
+    """The plain way, each step by itself."""
+    dataset = views(photos, store)
+    sample = dataset[2, 1]
+    photo = photos.read("1.png")
+    for view in (0, 1):
+        rng = dataset.draws(2, 1, view)
+        cut = draw_cut(rng, (40, 50), VIEWS)
+        colour = draw_colour(rng, VIEWS.colour[view])
+        ids, weights = cut.weights(store["1.png"], (40, 50), 32, (2, 2), rng=rng)
+        assert np.array_equal(sample.images[view], cut.image(photo, 32).transpose(2, 0, 1))
+        assert np.array_equal(sample.colour[view], colour)
+        assert np.array_equal(sample.ids[view], ids)
+        assert np.array_equal(sample.weights[view], weights)
+
+
+@pytest.fixture
+def jpegs(tmp_path):
+    """Smooth photos of 300 x 400, each with another EXIF orientation."""
+    rng = np.random.default_rng(0)
+    for number in range(1, 9):
+        noise = rng.integers(0, 256, (3, 4, 3), dtype=np.uint8)
+        exif = Image.Exif()
+        exif[0x0112] = number
+        picture = Image.fromarray(noise).resize((400, 300), Image.Resampling.BICUBIC)
+        picture.save(tmp_path / f"{number}.jpg", quality=95, exif=exif)
+    return open_photos(tmp_path)
+
+
+def test_decoding_at_reduced_size_changes_little(jpegs, quarters):
+    """Where it is decoded smaller, and whichever way up; and nothing but the pixels."""
+    store = {key: quarters(jpegs.read(key).shape[:2]) for key in jpegs.keys}
+    reduced = VIEWS.model_copy(update={"reduced_decode": True, "area": (0.3, 1.0)})
+    plain = VIEWS.model_copy(update={"area": (0.3, 1.0)})
+    one, two = (
+        PhotoViews(jpegs, store, recipe, grid=(2, 2), seed=0) for recipe in (plain, reduced)
+    )
+    factors = set()
+    for index, epoch in np.ndindex(8, 4):
+        exact, near = one[epoch, index], two[epoch, index]
+        for name in ("ids", "weights", "colour"):
+            assert np.array_equal(getattr(exact, name), getattr(near, name))
+        assert abs(exact.images.astype(int) - near.images).mean() < 4
+        factors.add(two._load(index, epoch).factor)
+    assert len(factors) > 1
+    assert not two.keep_in_memory(), "how far each photo is reduced, each epoch decides"
+
+
+def test_reduced_decoding_is_the_same_for_one_view_and_for_two(jpegs):
+    reduced = VIEWS.model_copy(update={"reduced_decode": True})
+    one, two = (
+        PhotoViews(jpegs, None, reduced, grid=(1, 1), seed=0, num_views=views) for views in (1, 2)
+    )
+    for index in range(8):
+        assert np.array_equal(one[0, index].images[0], two[0, index].images[0])
+
+
+def test_what_is_no_jpeg_is_decoded_whole(photos, store):
+    reduced = VIEWS.model_copy(update={"size": 8, "reduced_decode": True})
+    plain = VIEWS.model_copy(update={"size": 8})
+    one, two = (PhotoViews(photos, store, x, grid=(2, 2), seed=3) for x in (plain, reduced))
+    assert_same(one[0, 0], two[0, 0])
+
+
+def test_says_that_photos_are_shrunk_or_decoded_smaller_but_not_both(photos):
+    reduced = VIEWS.model_copy(update={"reduced_decode": True})
+    with pytest.raises(ValueError, match="but max_side=40 shrinks them first; leave one of the"):
+        PhotoViews(photos, None, reduced, grid=(1, 1), seed=0, max_side=40)
 
 
 def test_photos_in_memory_give_the_same_samples(photos, store):

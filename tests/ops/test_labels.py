@@ -46,6 +46,19 @@ def test_counts_every_pixel_once(case):
         assert np.array_equal(counts[..., k], (cells == one).sum((1, 3)))
 
 
+@given(maps(), st.integers(0, 2**31))
+@settings(max_examples=100, deadline=None)
+def test_counting_rows_and_columns_of_a_map_is_counting_what_they_make_up(case, seed):
+    labels, (h, w) = case
+    rng = np.random.default_rng(seed)
+    rows = rng.integers(labels.shape[0], size=h * int(rng.integers(1, 9)))
+    columns = rng.integers(labels.shape[1], size=w * int(rng.integers(1, 9)))
+    ids, counts = count_labels(labels, (h, w), rows, columns)
+    expected_ids, expected = count_labels(labels[rows[:, None], columns], (h, w))
+    assert np.array_equal(ids, expected_ids)
+    assert np.array_equal(counts, expected)
+
+
 def test_ties_go_to_the_lowest_id():
     assert shrink_labels(np.array([[7, 3], [3, 7]]), (1, 1)).tolist() == [[3]]
     assert shrink_labels(np.array([[7, -1], [-1, 7]]), (1, 1)).tolist() == [[-1]]

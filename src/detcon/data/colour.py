@@ -3,7 +3,7 @@
 A view's changes are one vector of NUM_PARAMETERS numbers, which stays on the CPU:
 
     0..3    brightness (added), contrast (factor), saturation (factor), hue (turns, added)
-    4..7    which of the four comes first, second, third, fourth; -1 where none does
+    4..7    which of the four comes first, second, third, fourth; -1 where none does; none twice
     8       1 if grey
     9       the blur's standard deviation in pixels; 0 if there is none
     10      1 if solarized
@@ -14,6 +14,7 @@ added, and contrast is about the mean of each channel. torchvision's differ in b
 Axes: b images, p parameters, y x pixels.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
@@ -25,10 +26,10 @@ from torch import Tensor
 from torch.nn.functional import pad, threshold
 
 from detcon.config import Recipe
+from detcon.data.colour_cpu import change_colours
 
 NUM_PARAMETERS = 11
 _ORDER, _GREY, _SIGMA, _SOLARIZE = slice(4, 8), 8, 9, 10
-_CACHED_PIXELS = 2**14  # a CPU works through photos in chunks of so many pixels, inside its cache
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=1)]
@@ -85,17 +86,18 @@ def draw_colour(rng: np.random.Generator, recipe: ColourRecipe) -> Float32[np.nd
     Returns:
         The parameters, in the layout at the top of this file.
     """
-    strengths = np.array([recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue])
-    jitter, grey, blur, solarize = rng.random(4) < (
-        recipe.jitter,
-        recipe.grey,
-        recipe.blur,
-        recipe.solarize,
-    )
-    amounts = np.array([0, 1, 1, 0]) + rng.uniform(-strengths, strengths)
-    order = rng.permutation(4)
-    order = np.where(jitter & (strengths[order] > 0), order, -1)
-    sigma = rng.uniform(*recipe.blur_sigma) * blur
+    draws = rng.random(13).tolist()
+    strengths = (recipe.brightness, recipe.contrast, recipe.saturation, recipe.hue)
+    amounts = [
+        unchanged + (2 * draw - 1) * strength
+        for unchanged, draw, strength in zip((0, 1, 1, 0), draws[:4], strengths, strict=True)
+    ]
+    often = (recipe.jitter, recipe.grey, recipe.blur, recipe.solarize)
+    jitter, grey, blur, solarize = map(operator.lt, draws[4:8], often)
+    order = sorted(range(4), key=draws[8:12].__getitem__)
+    order = [which if jitter and strengths[which] > 0 else -1 for which in order]
+    least, greatest = recipe.blur_sigma
+    sigma = least + draws[12] * (greatest - least) if blur else 0.0
     return np.array([*amounts, *order, grey, sigma, solarize], dtype=np.float32)
 
 
@@ -119,20 +121,49 @@ def apply_colour(
         mean: Subtracted from each channel, in 0..1.
         std: What each channel is divided by.
 
+    On a CPU the loops of `detcon.data.colour_cpu` do it, in one thread; elsewhere each operation
+    takes all photos that it touches at once.
+
     Returns:
         Normalised views, on the same device.
     """
-    out = torch.empty(images.shape, dtype=torch.float32, device=images.device)
-    pixels = images.shape[-2] * images.shape[-1]
-    on_cpu = images.device.type == "cpu"
-    chunk = max(1, _CACHED_PIXELS // pixels) if on_cpu else max(1, len(images))
+    if images.device.type == "cpu":
+        return _changed_on_cpu(images, colour, mean, std)
+    return _changed_on_device(images, colour, mean, std)
+
+
+def _changed_on_cpu(
+    images: UInt8[Tensor, "b 3 y x"],
+    colour: Float[Tensor, "b p"],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Float32[Tensor, "b 3 y x"]:
+    out = torch.empty(images.shape, dtype=torch.float32)
+    parameters = colour.numpy().astype(np.float32)
+    change_colours(
+        images.contiguous().numpy(),
+        parameters[:, :4].copy(),
+        parameters[:, _ORDER].astype(np.int64),
+        parameters[:, _GREY] != 0,
+        parameters[:, _SIGMA].copy(),
+        parameters[:, _SOLARIZE] != 0,
+        np.array(mean, np.float32),
+        np.array(std, np.float32),
+        out.numpy(),
+    )
+    return out
+
+
+def _changed_on_device(
+    images: UInt8[Tensor, "b 3 y x"],
+    colour: Float[Tensor, "b p"],
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Float32[Tensor, "b 3 y x"]:
     with torch.autocast(images.device.type, enabled=False):
-        for some, pixels, parameters in zip(
-            out.split(chunk), images.split(chunk), colour.split(chunk), strict=True
-        ):
-            torch.div(pixels, 255, out=some)
-            _change(some, parameters)
-            _normalise(some, mean, std)
+        out = images / 255
+        _change(out, colour)
+        _normalise(out, mean, std)
     return out
 
 

@@ -12,6 +12,7 @@ from jaxtyping import Float32, Int64, Integer, UInt8
 
 from detcon.data.regions import Pooling, region_weights
 from detcon.masks.masks import Masks
+from detcon.ops.compiled import compiled
 
 Resize = Literal["area", "official"]
 
@@ -59,6 +60,17 @@ class Cut:
         view = cv2.resize(crop, (size, size), interpolation=how)
         return cv2.flip(view, 1) if self.flip else view
 
+    def reduced(self, factor: int) -> "Cut":
+        """The same cut of the photo decoded at 1/`factor` of its size.
+
+        Its edges are moved to whole pixels there: by half of one at most, which is no more than
+        half a pixel of the view where the view is smaller than the reduced cut.
+        """
+        top, left = round(self.top / factor), round(self.left / factor)
+        bottom = round((self.top + self.height) / factor)
+        right = round((self.left + self.width) / factor)
+        return Cut(top, left, max(bottom - top, 1), max(right - left, 1), self.flip)
+
     def labels(
         self,
         labels: Integer[np.ndarray, "y x"],
@@ -75,10 +87,7 @@ class Cut:
         Returns:
             The view's map.
         """
-        rows = _nearest(self.top, self.height, photo_size[0], labels.shape[0], size)
-        columns = _nearest(self.left, self.width, photo_size[1], labels.shape[1], size)
-        if self.flip:
-            columns = columns[::-1]
+        rows, columns = self._places(labels, photo_size, size)
         return labels[rows[:, None], columns]
 
     def weights(
@@ -112,23 +121,36 @@ class Cut:
         Raises:
             ValueError: If the view doesn't divide evenly into cells.
         """
+        rows, columns = self._places(masks.patterns, photo_size, size)
         return region_weights(
-            self.labels(masks.patterns, photo_size, size),
+            masks.patterns,
             masks.membership,
             grid,
             rng=rng,
             num_regions=num_regions,
             pooling=pooling,
             min_cells=min_cells,
+            rows=rows,
+            columns=columns,
         )
 
+    def _places(
+        self, labels: Integer[np.ndarray, "y x"], photo_size: tuple[int, int], size: int
+    ) -> tuple[Int64[np.ndarray, " s"], Int64[np.ndarray, " s"]]:
+        """Which rows and columns of the photo's map are those of the view's."""
+        rows = _nearest(self.top, self.height, photo_size[0], labels.shape[0], size, False)
+        columns = _nearest(self.left, self.width, photo_size[1], labels.shape[1], size, self.flip)
+        return rows, columns
 
-def _nearest(
-    start: int, length: int, photo: int, stored: int, size: int
-) -> Integer[np.ndarray, " s"]:
+
+@compiled
+def _nearest(start, length, photo, stored, size, mirrored):
     """The map pixel under the centre of each of the view's pixels, in whole numbers: exact.
 
     A view pixel i has its centre at start + (i + 1/2) * length / size in the photo.
     """
-    centres = 2 * size * start + (2 * np.arange(size) + 1) * length  # in 1 / (2 * size) pixels
-    return centres * stored // (2 * size * photo)
+    places = np.empty(size, np.int64)
+    for i in range(size):
+        centre = 2 * size * start + (2 * i + 1) * length  # in 1 / (2 * size) pixels
+        places[size - 1 - i if mirrored else i] = centre * stored // (2 * size * photo)
+    return places

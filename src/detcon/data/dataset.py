@@ -3,6 +3,7 @@
 Axes: v views, r regions, h w feature grid, y x pixels, p parameters of colour.
 """
 
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,15 @@ from typing import Protocol, runtime_checkable
 import cv2
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
+from numpy.random.bit_generator import ISeedSequence
 from rich.progress import track
 
-from detcon.data.colour import draw_colour
+from detcon.data.colour import NUM_PARAMETERS, draw_colour
 from detcon.data.cut import Cut
 from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.masks import Masks
 from detcon.ops.labels import check_cells
-from detcon.photos import Photos, shrink
+from detcon.photos import Photos, decode, shrink, upright_size
 
 MEMORY_LIMIT = 2**30  # bytes of decoded photos and masks that a dataset keeps
 
@@ -54,10 +56,19 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Held:
-    """A photo as the views need it: shrunk, checked, with its masks."""
+    """A photo as the views need it: shrunk, checked, with its masks.
+
+    Attributes:
+        photo: Its pixels, at 1/`factor` of `size`.
+        masks: None for the whole image.
+        size: The height and width that cuts are drawn in.
+        factor: 1, or what the photo was reduced by when it was decoded.
+    """
 
     photo: UInt8[np.ndarray, "y x 3"]
     masks: Masks | None
+    size: tuple[int, int]
+    factor: int = 1
 
     @property
     def nbytes(self) -> int:
@@ -109,8 +120,14 @@ class PhotoViews:
         Raises:
             MasksDoNotFit: If photos have no masks in the store.
             MissingClass: If photos have no class.
-            ValueError: If a view doesn't divide evenly into the grid's cells.
+            ValueError: If a view doesn't divide evenly into the grid's cells, or photos are to be
+                both shrunk and decoded at reduced size.
         """
+        if views.reduced_decode and max_side is not None:
+            raise ValueError(
+                f"views.reduced_decode cuts from photos as they are on the disk, but "
+                f"max_side={max_side} shrinks them first; leave one of the two out"
+            )
         unreadable = getattr(store, "unreadable", {})  # a MaskStore knows; a plain dict doesn't
         self.photos, self.store, self.views = photos, store, views
         self.grid, self.seed, self.num_regions = grid, seed, num_regions
@@ -124,7 +141,7 @@ class PhotoViews:
             _check_all_in(store, self.keys, photos.source)
         if classes is not None:
             _check_classes(classes, self.keys)
-        self._cache = cache
+        self._cache = cache and not views.reduced_decode  # how far it reduces, each epoch decides
         self._held: list[_Held] | None = None
 
     def __len__(self) -> int:
@@ -138,11 +155,12 @@ class PhotoViews:
             MasksDoNotFit: If its masks were made on a photo of another size.
         """
         epoch, index = place
-        held = self._held[index] if self._held is not None else self._load(index)
-        views = [self._view(held, epoch, index, view) for view in range(self.num_views)]
-        images, ids, weights, colour = (np.stack(parts) for parts in zip(*views, strict=True))
+        held = self._held[index] if self._held is not None else self._load(index, epoch)
         label = None if self.classes is None else self.classes[self.keys[index]]
-        return Sample(images, ids, weights, colour, index, label)
+        sample = self._empty(index, label)
+        for view in range(self.num_views):
+            self._fill(sample, view, held, self.draws(epoch, index, view))
+        return sample
 
     def __getstate__(self) -> dict[str, object]:
         """A pickled copy decodes anew: photos in memory are for processes that share it."""
@@ -150,7 +168,7 @@ class PhotoViews:
 
     def draws(self, epoch: int, index: int, view: int) -> np.random.Generator:
         """The source of all randomness of one view."""
-        return np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index, view]))
+        return _generator(f"{self.seed} {epoch} {index} {view}")
 
     def keep_in_memory(self, limit: int = MEMORY_LIMIT) -> bool:
         """Decodes all photos and keeps them, if they fit in `limit` bytes with their masks.
@@ -180,27 +198,53 @@ class PhotoViews:
         self._held = held
         return True
 
-    def _load(self, index: int) -> _Held:
+    def _load(self, index: int, epoch: int = 0) -> _Held:
+        """Reads a photo and its masks; the epoch matters for reduced decoding alone."""
         key = self.keys[index]
-        photo = self.photos.read(key)
+        data = self.photos.data(key)
+        whole = upright_size(data) if self.views.reduced_decode else None
+        factor = 1 if whole is None else self._factor(whole, epoch, index)
+        photo = decode(data, str(self.photos.path(key)), factor)
+        size = _size(photo) if whole is None else whole
         masks = None if self.store is None else self.store[key]
-        if masks is not None and tuple(masks.size) != photo.shape[:2]:
-            (y, x), (height, width) = masks.size, photo.shape[:2]
+        if masks is not None and tuple(masks.size) != size:
+            (y, x), (height, width) = masks.size, size
             raise MasksDoNotFit(
                 f"the masks of {key} were made on a photo of {y} x {x} pixels, but in "
                 f"{self.photos.source} it has {height} x {width}; make the masks of these photos "
                 f"again, into a new folder"
             )
-        return _Held(shrink(photo, self.max_side), masks)
+        photo = shrink(photo, self.max_side)
+        return _Held(photo, masks, _size(photo) if whole is None else whole, factor)
 
-    def _view(self, held: _Held, epoch: int, index: int, view: int) -> tuple[np.ndarray, ...]:
-        rng = self.draws(epoch, index, view)
-        size = (held.photo.shape[0], held.photo.shape[1])
-        cut = draw_cut(rng, size, self.views)
-        colour = draw_colour(rng, self.views.colour[view])
-        image = cut.image(held.photo, self.views.size, self.views.resize)
-        ids, weights = self._regions(cut, held.masks, size, rng)
-        return np.stack(cv2.split(image)), ids, weights, colour
+    def _factor(self, size: tuple[int, int], epoch: int, index: int) -> int:
+        """By how much the photo can be reduced before its views are cut.
+
+        Always of two views: a method that sees one is compared with those that see both.
+        """
+        cuts = [draw_cut(self.draws(epoch, index, view), size, self.views) for view in (0, 1)]
+        shrink = min(min(cut.height, cut.width) for cut in cuts) / self.views.size
+        return max(factor for factor in (1, 2, 4, 8) if factor <= max(shrink, 1))
+
+    def _empty(self, index: int, label: int | None) -> Sample:
+        views, regions, side = self.num_views, self.num_regions, self.views.size
+        return Sample(
+            images=np.empty((views, 3, side, side), np.uint8),
+            ids=np.empty((views, regions), np.int64),
+            weights=np.empty((views, regions, *self.grid), np.float32),
+            colour=np.empty((views, NUM_PARAMETERS), np.float32),
+            index=index,
+            label=label,
+        )
+
+    def _fill(self, sample: Sample, view: int, held: _Held, rng: np.random.Generator) -> None:
+        """Draws and makes one of the views of a sample."""
+        cut = draw_cut(rng, held.size, self.views)
+        sample.colour[view] = draw_colour(rng, self.views.colour[view])
+        seen = cut if held.factor == 1 else cut.reduced(held.factor)
+        image = seen.image(held.photo, self.views.size, self.views.resize)
+        cv2.split(image, list(sample.images[view]))  # writes into these
+        sample.ids[view], sample.weights[view] = self._regions(cut, held.masks, held.size, rng)
 
     def _regions(
         self, cut: Cut, masks: Masks | None, size: tuple[int, int], rng: np.random.Generator
@@ -218,6 +262,27 @@ class PhotoViews:
             pooling=self.views.pooling,
             min_cells=self.views.min_cells,
         )
+
+
+def _size(photo: UInt8[np.ndarray, "y x 3"]) -> tuple[int, int]:
+    return photo.shape[0], photo.shape[1]
+
+
+class _Words(ISeedSequence):
+    """Gives a random generator its first state as it is."""
+
+    def __init__(self, state: bytes) -> None:
+        self.state = np.frombuffer(state, "<u8")
+
+    def generate_state(self, n_words: int, dtype: type = np.uint64) -> np.ndarray:
+        return self.state
+
+
+def _generator(place: str) -> np.random.Generator:
+    """A generator of its own for each place, for a quarter of what `SeedSequence` costs."""
+    state = hashlib.blake2b(place.encode(), digest_size=32).digest()
+    words = np.random.PCG64(_Words(state))  # pyright: ignore[reportArgumentType]  numpy takes it
+    return np.random.Generator(words)
 
 
 def _check_all_in(store: MasksByKey, keys: Sequence[str], source: str) -> None:

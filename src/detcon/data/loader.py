@@ -72,6 +72,8 @@ def batches(
             f"choose a multiple of {world}"
         )
     dataset.keep_in_memory()
+    if workers:
+        dataset[0, 0]  # what it takes is compiled here, once, and not in each worker
     order = _Order(len(dataset), batch_size, seed, range(first_step, num_steps), rank, world)
     yield from make_ahead(_Collating(dataset), order, workers=workers)
 

@@ -8,9 +8,12 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Integer
 
+from detcon.ops.compiled import compiled
 from detcon.ops.labels import count_labels, sample_regions
 
 Pooling = Literal["hard", "soft"]
+
+_DISJOINT = np.zeros((0, 0), bool)  # instead of None, for which all would be compiled twice
 
 
 def region_weights(
@@ -22,6 +25,8 @@ def region_weights(
     num_regions: int = 16,
     pooling: Pooling = "hard",
     min_cells: float = 0.5,
+    rows: Int64[np.ndarray, " m"] | None = None,
+    columns: Int64[np.ndarray, " n"] | None = None,
 ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
     """Samples masks that a view shows, uniformly and with replacement.
 
@@ -33,13 +38,15 @@ def region_weights(
 
     Args:
         patterns: The view's map: the mask of each pixel, -1 for none; or with `membership` the
-            row of it.
+            row of it. The photo's map, where `rows` and `columns` are given.
         membership: Which masks each pattern belongs to; None if masks don't overlap.
         grid: Rows and columns of the encoder's output.
         rng: Where the draws come from.
         num_regions: How many to draw.
         pooling: `hard` or `soft`.
         min_cells: The area in cells that makes a mask present in soft pooling.
+        rows: Which row of the map each of the view's is; None where the map is the view's.
+        columns: Which column of the map each of the view's is.
 
     Returns:
         The ids, and the share of each cell that each region covers. A view that shows no mask has
@@ -48,45 +55,57 @@ def region_weights(
     Raises:
         ValueError: If the view doesn't divide evenly into cells.
     """
-    found, counts = count_labels(patterns, grid)
-    cell = patterns.size // (grid[0] * grid[1])
-    if pooling == "soft":
-        ids, area = _areas(found, counts, membership)
-        kept = area.sum((0, 1)) >= min_cells * cell
-        share = area / np.float32(cell)
-    else:
-        ids, share = _won_cells(found, counts, membership, cell)
-        kept = share.any((0, 1))
-    sampled = sample_regions(np.flatnonzero(kept), num_regions, rng)
-    if not kept.any():
+    found, counts = count_labels(patterns, grid, rows, columns)
+    overlapping, soft = membership is not None, pooling == "soft"
+    table = _DISJOINT if membership is None else membership
+    ids, shares = _shares(found, counts, table, overlapping, soft, min_cells)
+    sampled = sample_regions(np.arange(len(ids)), num_regions, rng)
+    if not len(ids):
         return sampled, np.ones((num_regions, *grid), np.float32)
-    weights = np.ascontiguousarray(np.moveaxis(share[..., sampled], -1, 0), np.float32)
-    return ids[sampled].astype(np.int64), weights
+    return ids[sampled], shares[sampled]
 
 
-def _areas(
-    found: Integer[np.ndarray, " n"],
-    counts: Integer[np.ndarray, "h w n"],
-    membership: Bool[np.ndarray, "p k"] | None,
-) -> tuple[Integer[np.ndarray, " k"], Float32[np.ndarray, "h w k"]]:
-    """How many pixels of each cell each mask covers."""
-    if membership is None:
-        is_mask = found >= 0
-        return found[is_mask], counts[..., is_mask].astype(np.float32)
-    member = membership[found].astype(np.float32)
-    return np.arange(member.shape[1]), counts.astype(np.float32) @ member
+@compiled
+def _shares(found, counts, membership, overlapping, soft, min_cells):
+    """The masks that are present, ascending, and their share of each cell `[k h w]`.
+
+    Args:
+        found: The patterns that the view shows, ascending.
+        counts: The pixels of each in each cell, `[h w n]`.
+        membership: As `region_weights` has it; not looked at unless `overlapping`.
+        overlapping: Whether it is.
+        soft: Whether a mask has its share of a cell; otherwise all or nothing.
+        min_cells: As `region_weights` has it.
+    """
+    if overlapping:
+        ids, area = np.arange(membership.shape[1]), _areas(found, counts, membership)
+    else:
+        ids, area = found, counts
+    cell = counts[0, 0].sum()
+    shares = np.zeros((len(ids), *counts.shape[:2]), np.float32)
+    for y in range(counts.shape[0]):
+        for x in range(counts.shape[1]):
+            if soft:
+                shares[:, y, x] = area[y, x].astype(np.float32) / np.float32(cell)
+            elif overlapping:
+                shares[:, y, x] = 2 * area[y, x] >= cell
+            else:
+                shares[area[y, x].argmax(), y, x] = 1
+    present = np.empty(len(ids), np.bool_)
+    for k in range(len(ids)):
+        enough = area[:, :, k].sum() >= min_cells * cell if soft else shares[k].any()
+        present[k] = enough and (overlapping or ids[k] >= 0)
+    return ids[present], shares[present]
 
 
-def _won_cells(
-    found: Integer[np.ndarray, " n"],
-    counts: Integer[np.ndarray, "h w n"],
-    membership: Bool[np.ndarray, "p k"] | None,
-    cell: int,
-) -> tuple[Integer[np.ndarray, " k"], Bool[np.ndarray, "h w k"]]:
-    """Which cells each mask wins in hard pooling."""
-    if membership is not None:
-        ids, area = _areas(found, counts, membership)
-        return ids, 2 * area >= cell
-    winner = found[counts.argmax(-1)]
-    ids = found[found >= 0]
-    return ids, winner[..., None] == ids
+@compiled
+def _areas(found, counts, membership):
+    """How many pixels of each cell each of the overlapping masks covers, `[h w k]`."""
+    h, w, n = counts.shape
+    area = np.zeros((h, w, membership.shape[1]), np.int64)
+    for y in range(h):
+        for x in range(w):
+            for i in range(n):
+                if counts[y, x, i]:
+                    area[y, x] += counts[y, x, i] * membership[found[i]]
+    return area

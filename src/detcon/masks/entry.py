@@ -112,5 +112,7 @@ def _narrow(ids: Integer[np.ndarray, "y x"]) -> Integer[np.ndarray, "y x"]:
 
 def _widen(narrow: Integer[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
     """Signed numbers of twice the bits, the largest value turned into -1."""
-    wide = np.dtype(f"<i{2 * narrow.dtype.itemsize}")
-    return (narrow + narrow.dtype.type(1)).astype(wide) - wide.type(1)
+    wide = np.empty(len(narrow), f"<i{2 * narrow.dtype.itemsize}")
+    np.add(narrow, 1, out=wide, dtype=narrow.dtype, casting="unsafe")  # the largest becomes 0
+    wide -= 1
+    return wide

@@ -4,19 +4,28 @@ Axes: y x pixels, h w feature grid, k ids that occur.
 """
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int64, Integer
+
+from detcon.ops.compiled import compiled
 
 
 def count_labels(
-    labels: Integer[np.ndarray, "y x"], grid: tuple[int, int]
-) -> tuple[Integer[np.ndarray, " k"], Integer[np.ndarray, "h w k"]]:
+    labels: Integer[np.ndarray, "y x"],
+    grid: tuple[int, int],
+    rows: Int64[np.ndarray, " m"] | None = None,
+    columns: Int64[np.ndarray, " n"] | None = None,
+) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, "h w k"]]:
     """Counts how many pixels of each grid cell carry each id.
 
-    One histogram over (cell, id) pairs; a stack of k full-size masks is never made.
+    One pass over the map, in compiled code; neither a stack of k full-size masks nor the
+    `labels[rows[:, None], columns]` that is counted is ever made.
 
     Args:
         labels: The id of each pixel. Negative ids and gaps are as good as any.
         grid: Rows and columns of cells.
+        rows: Which rows of the map are counted, in this order, as often as they are named; None
+            for each once.
+        columns: Which columns, likewise.
 
     Returns:
         The ids that occur, ascending, and the number of pixels of each in each cell.
@@ -24,20 +33,17 @@ def count_labels(
     Raises:
         ValueError: If the pixels don't divide evenly into cells.
     """
-    (h, w), (y, x) = grid, labels.shape
-    check_cells((y, x), grid)
-    low = int(labels.min())
-    values = labels.astype(np.int64) - low
-    span = int(values.max()) + 1
-    if span * h * w > 4 * labels.size:  # far apart: a table of all would be mostly empty
-        ids, values = np.unique(labels.astype(np.int64), return_inverse=True)
-    else:
-        ids = np.arange(low, low + span)
-    cells = np.repeat(np.arange(h), y // h)[:, None] * w + np.repeat(np.arange(w), x // w)
-    pairs = (cells * len(ids) + values.reshape(y, x)).ravel()
-    counts = np.bincount(pairs, minlength=h * w * len(ids)).reshape(h, w, len(ids))
-    occurs = counts.any((0, 1))
-    return ids[occurs], counts[..., occurs]
+    rows = np.arange(labels.shape[0]) if rows is None else rows
+    columns = np.arange(labels.shape[1]) if columns is None else columns
+    check_cells((len(rows), len(columns)), grid)
+    low, high = int(labels.min()), int(labels.max())
+    cells = grid[0] * grid[1]
+    if (high - low + 1) * cells <= 4 * len(rows) * len(columns):
+        return _count(labels, low, high, rows, columns, *grid)
+    # far apart: a table of all ids would be mostly empty
+    ids, places = np.unique(labels, return_inverse=True)
+    found, counts = _count(places.reshape(labels.shape), 0, len(ids) - 1, rows, columns, *grid)
+    return ids[found].astype(np.int64), counts
 
 
 def shrink_labels(
@@ -95,3 +101,40 @@ def check_cells(size: tuple[int, int], grid: tuple[int, int]) -> None:
             f"cannot divide {y} x {x} pixels evenly into {h} x {w} cells; choose a view size "
             f"that is a multiple of the encoder's stride"
         )
+
+
+@compiled
+def _count(labels, low, high, rows, columns, h, w):
+    """`count_labels` for ids from `low` to `high`; equal neighbours are counted at once."""
+    table = np.zeros((h * w, high - low + 1), np.int64)
+    tall, wide = len(rows) // h, len(columns) // w
+    for i in range(len(rows)):
+        row = labels[rows[i]]
+        for cell_column in range(w):
+            counts = table[i // tall * w + cell_column]
+            first = start = cell_column * wide
+            before = row[columns[first]]
+            for j in range(first, first + wide):
+                here = row[np.uint64(columns[np.uint64(j)])]  # unsigned: never counted from the end
+                if here != before:
+                    counts[np.int64(before) - low] += j - start
+                    start, before = j, here
+            counts[np.int64(before) - low] += first + wide - start
+    return _without_gaps(table, low, h, w)
+
+
+@compiled
+def _without_gaps(table, low, h, w):
+    """The columns of a table of counts that aren't all 0, and their ids."""
+    occurs = np.zeros(table.shape[1], np.bool_)
+    for counts in table:
+        for k in range(len(counts)):
+            occurs[k] |= counts[k] > 0
+    ids = np.empty(occurs.sum(), np.int64)
+    kept = np.empty((len(table), len(ids)), np.int64)
+    k = 0
+    for place in range(len(occurs)):
+        if occurs[place]:
+            ids[k], kept[:, k] = low + place, table[:, place]
+            k += 1
+    return ids, kept.reshape(h, w, len(ids))
