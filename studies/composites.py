@@ -1,44 +1,132 @@
-"""How many objects of composites do two views share? Counted without training.
+"""Composites: what two views share of their objects, and what pretraining on them learns.
 
-detcon scenes out=comp num=64 size=160 cutouts=CUTOUTS backgrounds=PHOTOS
-python studies/composites.py data=comp
+    detcon scenes out=comp/many num=2000 size=160 cutouts=CUTOUTS backgrounds=PHOTOS
+    python studies/composites.py count data=comp/many
+    python studies/composites.py train data=comp work=runs/comp cutouts=CUTOUTS backgrounds=PHOTOS
+    python studies/composites.py table
+
+`train` pretrains on two sets with the same number of steps. In `many`, 2000 pictures, a cut-out is
+in thirty pictures, each of which is a negative of the others. In `once` every cut-out is in one
+picture alone. Both are judged on the pictures of `many` that are kept for val. With
+`methods=[detcon_s]`, `seeds=[0]` a process does a part of the cells.
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from cells import Cell, command, print_table, save_cell, shuffle_masks
 
-from detcon import MaskStore, make_masks
+from detcon import MaskStore, make_masks, pretrain, transfer
 from detcon.config import parse_overrides
 from detcon.data.dataset import PhotoViews
 from detcon.data.views import ViewsRecipe
+from detcon.models.encoders import EncoderRecipe
 from detcon.photos import open_photos
+from detcon.scenes.compose import compose_scene
+from detcon.scenes.cutouts import Cutouts, open_cutouts
+from detcon.scenes.folder import Picture, save_picture
 
+RESULTS = Path(__file__).parent / "results" / "composites"
 REGIMES = ((80, 5, "hard"), (80, 5, "soft"), (80, 10, "hard"), (160, 20, "hard"))
 BACKGROUND, EPOCHS = 0, 4
+ENCODER = EncoderRecipe(name="resnet18", width=0.5, stride=16)
+RATES = {"detcon_s": 4e-3, "detcon_b": 16e-3, "simclr": 16e-3, "byol": 8e-3, "random": 0.0}
+TRUE = {"kind": "annotations", "background": True, "ignore": None}
+FELZENSZWALB = {"kind": "felzenszwalb", "scale": 200.0, "min_size": 100}
+STEPS, LABELS, SIZE, OBJECTS = 256, 200, 160, 4
+CELLS = (
+    ("many", "random", "true"),
+    ("many", "detcon_s", "true"),
+    ("once", "detcon_s", "true"),
+    ("many", "simclr", "true"),
+    ("many", "detcon_s", "shuffled"),
+    ("many", "detcon_s", "felzenszwalb"),
+    ("many", "detcon_b", "true"),
+    ("many", "byol", "true"),
+    ("once", "simclr", "true"),
+)
+
+
+def cells() -> Iterator[Cell]:
+    for seed in range(3):
+        for stage, method, masks in CELLS:
+            yield Cell(stage, method, RATES[method], seed, "linear_segmentation", LABELS, masks)
+
+
+def carry_out(cell: Cell, data: Path, work: Path) -> None:
+    if (RESULTS / f"{cell.name}.json").exists():
+        return
+    backbone = "random"
+    if cell.method != "random":
+        backbone = pretrain_cell(cell, data / cell.stage, work)
+    (result,) = transfer(
+        "recipes/transfer/folder_linear.yaml",
+        data=data / "many",
+        backbone=backbone,
+        out=work / "transfer" / cell.name,
+        labels=cell.labels,
+        seed=cell.seed,
+        size=SIZE,
+        encoder=ENCODER if backbone == "random" else None,
+    )
+    save_cell(RESULTS, cell, result, command("data", "work", "cutouts", "backgrounds"), work)
+
+
+def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
+    images = data / "train" / "images"
+    batch_size = min(122, len(list(images.iterdir())))
+    return pretrain(
+        f"recipes/pretrain/{cell.method}_small.yaml",
+        images=images,
+        masks=store_of(cell.masks, data, work / f"masks-{cell.stage}"),
+        out=work / "pretrain" / cell.run,
+        steps=STEPS * 122 // batch_size,
+        batch_size=batch_size,
+        seed=cell.seed,
+        workers=0,
+        **{"optimizer.lr": cell.lr},
+    )
+
+
+def store_of(masks: str, data: Path, work: Path) -> Path:
+    images = data / "train" / "images"
+    if masks == "shuffled":
+        return shuffle_masks(images, store_of("true", data, work), work / masks)
+    folder = str(data / "train" / "instances")
+    generator = {**TRUE, "folder": folder} if masks == "true" else FELZENSZWALB
+    return make_masks(images=images, out=work / masks, generator=generator)
+
+
+def compose_once(out: Path, cutouts: Cutouts, backgrounds: str) -> None:
+    """Pictures that share no cut-out: as many as the cut-outs suffice for."""
+    photos = open_photos(backgrounds)
+    order = np.random.default_rng(0).permutation(len(cutouts.items))
+    for number in range(len(order) // OBJECTS):
+        few = tuple(cutouts.items[i] for i in order[number * OBJECTS : (number + 1) * OBJECTS])
+        subset = Cutouts(cutouts.root, cutouts.names, few)
+        made = compose_scene(subset, photos, 1, number, SIZE, (OBJECTS, OBJECTS))
+        save_picture(out / "train", number, Picture(made.rgb, made.instances, made.labels, None))
 
 
 def count(views: PhotoViews) -> tuple[float, float, float]:
     """Objects drawn a view, those that the other view draws too, and cells an object (median)."""
-    drawn, shared, cells = [], [], []
+    drawn, shared, sizes = [], [], []
     for epoch in range(EPOCHS):
-        for index in range(len(views)):
+        for index in range(min(len(views), 64)):
             sample = views[epoch, index]
             objects = [set(ids.tolist()) - {BACKGROUND} for ids in sample.ids]
             drawn += [len(one) for one in objects]
             shared.append(len(objects[0] & objects[1]))
             for ids, weights, found in zip(sample.ids, sample.weights, objects, strict=True):
-                cells += [weights[ids.tolist().index(i)].sum() for i in found]
-    return float(np.mean(drawn)), float(np.mean(shared)), float(np.median(cells))
+                sizes += [weights[ids.tolist().index(i)].sum() for i in found]
+    return float(np.mean(drawn)), float(np.mean(shared)), float(np.median(sizes))
 
 
-def main() -> None:
-    data = Path(parse_overrides(sys.argv[1:])["data"])
+def print_counts(data: Path) -> None:
     images = data / "train" / "images"
-    folder = str(data / "train" / "instances")
-    truth = {"kind": "annotations", "folder": folder, "background": True, "ignore": None}
-    store = MaskStore(make_masks(images=images, out=f"{data}-true-masks", generator=truth))
+    store = MaskStore(store_of("true", data, data.parent / f"{data.name}-masks"))
     photos = open_photos(images)
     print(f"{np.mean([store[key].num_masks for key in photos.keys]):.1f} masks a photo")
     titles = ("view", "grid", "pooling", "objects a view", "also in the other", "cells an object")
@@ -48,6 +136,22 @@ def main() -> None:
         figures = count(PhotoViews(photos, store, recipe, grid=(grid, grid), seed=0))
         row = " | ".join(f"{figure:.2f}" for figure in figures)
         print(f"| {size} px | {grid} x {grid} | {pooling} | {row} |")
+
+
+def main() -> None:
+    verb, *words = sys.argv[1:]
+    settings = parse_overrides(words)
+    if verb == "table":
+        return print_table(RESULTS)
+    data = Path(settings["data"])
+    if verb == "count":
+        return print_counts(data)
+    if not (data / "once").exists():
+        compose_once(data / "once", open_cutouts(settings["cutouts"]), settings["backgrounds"])
+    for cell in cells():
+        wanted = settings.get("methods", [cell.method]), settings.get("seeds", [cell.seed])
+        if cell.method in wanted[0] and cell.seed in wanted[1]:
+            carry_out(cell, data, Path(settings["work"]))
 
 
 if __name__ == "__main__":

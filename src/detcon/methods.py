@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from detcon.data.batch import Batch
 from detcon.data.colour import apply_colour
@@ -182,9 +183,8 @@ class Method(nn.Module):
         optimiser's update, as in the official code. Without a target it does nothing.
         """
         if self.target is not None:
-            followed = zip(self.target.parameters(), self.online.parameters(), strict=True)
-            for theirs, mine in followed:
-                theirs.lerp_(mine, 1 - rate)
+            move = get_ema_multi_avg_fn(rate)  # all parameters in one call
+            move(list(self.target.parameters()), list(self.online.parameters()), 0)
 
     @torch.no_grad()
     def _coloured(self, images: Tensor, colour: Tensor) -> Tensor:

@@ -52,6 +52,9 @@ def test_resnet200_has_the_published_size(width, millions):
         (EncoderRecipe(name="resnet18", width=0.25, stride=8), (64, 96), (8, 12)),
         (EncoderRecipe(name="resnet50", same_padding=True), 224, (7, 7)),
         (EncoderRecipe(name="convnext_atto"), 64, (2, 2)),
+        (EncoderRecipe(name="vit_tiny_patch16_224"), (96, 64), (6, 4)),
+        (EncoderRecipe(name="swin_tiny_patch4_window7_224"), 96, (3, 3)),
+        (EncoderRecipe(name="efficientnet_b0"), 64, (2, 2)),
     ],
     ids=lambda value: getattr(value, "name", str(value)),
 )
@@ -93,3 +96,9 @@ def test_says_what_it_does_not_know():
         EncoderRecipe(stride=7)
     with pytest.raises(ValueError, match="don't apply to 'convnext_atto'"):
         EncoderRecipe(name="convnext_atto", width=2)
+
+
+def test_says_which_photos_do_not_fit():
+    encoder = build_encoder(EncoderRecipe(name="vit_tiny_patch16_224"))
+    with pytest.raises(ValueError, match="photos of 90 x 90 pixels don't fit 'vit_tiny_patch16"):
+        feature_grid(encoder, 90)

@@ -56,13 +56,22 @@ def build_encoder(recipe: EncoderRecipe) -> nn.Module:
 
 
 def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width of the features of a photo of this size, without computing them."""
+    """Height and width of the features of a photo of this size, without computing them.
+
+    Raises:
+        ValueError: If the network can't take photos of this size.
+    """
     y, x = (size, size) if isinstance(size, int) else size
     state = {**dict(encoder.named_parameters()), **dict(encoder.named_buffers())}
     on_meta = {name: tensor.to("meta") for name, tensor in state.items()}
     channels = next(p.shape[1] for p in encoder.parameters() if p.ndim == 4)
     photo = torch.empty(2, channels, y, x, device="meta", dtype=next(encoder.parameters()).dtype)
-    features = torch.func.functional_call(encoder, on_meta, (photo,))
+    try:
+        features = torch.func.functional_call(encoder, on_meta, (photo,))
+    except (AssertionError, RuntimeError) as error:  # timm asserts
+        name = getattr(encoder, "name", type(encoder).__name__)
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"photos of {y} x {x} pixels don't fit '{name}': {reason}") from error
     return features.shape[2], features.shape[3]
 
 
@@ -71,11 +80,28 @@ class TimmEncoder(nn.Module):
 
     def __init__(self, name: str, in_channels: int) -> None:
         super().__init__()
-        self.body = timm.create_model(
-            name, features_only=True, out_indices=(-1,), in_chans=in_channels
-        )
+        self.name = name
+        options = {"features_only": True, "out_indices": (-1,), "in_chans": in_channels}
+        try:  # a transformer that takes photos of any size its patches divide
+            self.body = timm.create_model(name, dynamic_img_size=True, **options)
+        except TypeError:
+            self.body = timm.create_model(name, **options)
         info: Any = self.body.feature_info
         self.num_channels: int = info.channels()[-1]
+
+    def recompute_activations(self) -> None:
+        """Lets timm compute its blocks again in the backward pass.
+
+        Raises:
+            ValueError: If the model has batch norms, whose statistics timm would move twice, or
+                doesn't know how.
+        """
+        if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.modules()):
+            raise ValueError(f"loop.recompute doesn't work with the batch norms of '{self.name}'")
+        body = getattr(self.body, "model", self.body)  # a transformer is wrapped once more
+        if not hasattr(body, "set_grad_checkpointing"):
+            raise ValueError(f"loop.recompute doesn't work with '{self.name}'")
+        body.set_grad_checkpointing(True)
 
     def forward(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
         (features,) = self.body(photos)

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from detcon.models.recompute import recomputed
+
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 
@@ -110,8 +112,17 @@ class ResNet(nn.Module):
             stages.append(nn.Sequential(*stage))
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.num_channels = c
+        self.recompute = False
+
+    def recompute_activations(self) -> None:
+        """Keeps the inputs of blocks for the backward pass, and computes the rest again."""
+        self.recompute = True
 
     def forward(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
         x = self.relu(self.bn1(self.conv1(photos)))
         x = self.maxpool(pad_same(x, 3, 2, -torch.inf) if self.same_padding else x)
-        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            for block in stage:
+                again = self.recompute and torch.is_grad_enabled()
+                x = recomputed(block, x) if again else block(x)
+        return x

@@ -12,6 +12,7 @@ from detcon.ops.schedules import step_decay, warmup_cosine
 
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+FUSED = ("cpu", "cuda")  # where torch updates all parameters in one kernel
 WARMUP = "warm-up from 0, as a share of all steps"
 WARMUP_STEPS = "warm-up in steps, instead of a share"
 
@@ -147,9 +148,12 @@ def build_optimizer(
         {"params": weights, "weight_decay": decay},
         {"params": small, "weight_decay": decay if recipe.decay_all else 0.0},
     ]
+    fused = all(p.device.type in FUSED for p in weights + small)
     if isinstance(recipe, Sgd):
-        return torch.optim.SGD(groups, lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
-    return torch.optim.AdamW(groups, lr, betas=recipe.betas)
+        return torch.optim.SGD(
+            groups, lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
+        )
+    return torch.optim.AdamW(groups, lr, betas=recipe.betas, fused=fused)
 
 
 def _lars(

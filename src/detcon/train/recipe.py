@@ -15,6 +15,10 @@ class LoopRecipe(Recipe):
         description="bf16 autocast, or 32-bit throughout (faster on CPUs without bf16)",
     )
     channels_last: bool = Field(default=True, description="memory format of convolutions")
+    compile: bool = Field(default=False, description="torch.compile: minutes first, then faster")
+    recompute: bool = Field(
+        default=False, description="activation checkpointing: less memory, a third more time"
+    )
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field(default="auto", description="device")
     log_every: int = Field(default=10, ge=1, description="steps between logs")
     checkpoint_every: int | None = Field(default=500, ge=1, description="steps between checkpoints")

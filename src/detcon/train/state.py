@@ -161,6 +161,11 @@ def start(
     if loop.channels_last:
         module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     fabric.to_device(module)
+    if loop.recompute:
+        _recompute(module)
+    if loop.compile:
+        for part in module.children():  # the glue between them decides on the CPU, and stays
+            part.compile()
     return Training(
         fabric,
         module,
@@ -173,3 +178,11 @@ def start(
         num_losses=0,
         first_bad=torch.full((), -1.0, device=fabric.device),
     )
+
+
+def _recompute(module: nn.Module) -> None:
+    able = [part for part in module.modules() if hasattr(part, "recompute_activations")]
+    if not able:
+        raise ValueError(f"loop.recompute doesn't work with {type(module).__name__}")
+    for part in able:
+        part.recompute_activations()

@@ -1,0 +1,185 @@
+"""From JPEG files to updated weights, beside the DetCon example of lightly's documentation.
+
+    python benchmarks/end_to_end.py            # some minutes on one thread
+    python benchmarks/end_to_end.py table      # the result as Markdown
+
+Both sides read the same 500 x 375 JPEGs with OpenCV, hold the same masks, take views of 96 pixels
+and train a ResNet-18 with a projector of 512 and 128 in bf16 and channels-last, by SGD, in one
+process. Ours is `fit` on `batches`; the peer is lightly's transform, pooling, projector and loss,
+put together as in its example: all of 25 ids are pooled in each view, and none is drawn. `as
+published` is that example with its own masks (Felzenszwalb on the fly), precision and layout.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+import torchvision
+from lightly.loss import DetConSLoss
+from lightly.models.modules import SimCLRProjectionHead
+from lightly.models.utils import pool_masked
+from lightly.transforms import DetConSTransform
+from pairs import RESULTS, Pairs, save
+from photos import make_photos
+from skimage.segmentation import felzenszwalb
+from torch import nn
+from torch.nn.functional import interpolate
+from torchvision.tv_tensors import Image, Mask
+
+from detcon import MaskStore, detcon_s, make_masks
+from detcon.data.dataset import PhotoViews
+from detcon.data.loader import batches
+from detcon.data.views import ViewsRecipe
+from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
+from detcon.photos import open_photos
+from detcon.train.loop import LoopRecipe, fit
+from detcon.train.optim import Cosine, Sgd
+
+PHOTOS, BATCH, SIZE, IDS, RUNS, WARM_UP = 256, 64, 96, 25, 10, 1
+STEPS = PHOTOS // BATCH
+LOOP = LoopRecipe(log_every=10_000, checkpoint_every=None, checkpoint_minutes=None)
+MASKS = {"kind": "felzenszwalb", "scale": 1000.0, "min_size": 1000}
+
+
+class Peer(nn.Module):
+    """lightly's example: every id is pooled, all are contrasted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = nn.Sequential(*list(torchvision.models.resnet18().children())[:-2])
+        self.head = SimCLRProjectionHead(512, 512, 128)
+
+    def forward(self, photos: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        features = self.backbone(photos)
+        cells = interpolate(masks.float(), size=features.shape[2:], mode="nearest").long()
+        pooled = pool_masked(features, cells.squeeze(1), num_cls=IDS).permute(0, 2, 1)
+        return self.head(pooled.flatten(0, 1)).unflatten(0, pooled.shape[:2])
+
+
+class PeerPhotos(torch.utils.data.Dataset):
+    """Photos and masks to lightly's views."""
+
+    def __init__(self, folder: Path, keys: list[str], labels: Callable[..., np.ndarray]) -> None:
+        self.folder, self.keys, self.labels = folder, keys, labels
+        self.transform = DetConSTransform(input_size=SIZE)
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __getitem__(self, index: int) -> Any:
+        key = self.keys[index]
+        data = np.frombuffer((self.folder / key).read_bytes(), np.uint8)
+        photo = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        labels = np.clip(self.labels(key, photo), 0, IDS - 1).astype(np.int64)
+        image = Image(torch.from_numpy(photo).permute(2, 0, 1))
+        return self.transform(image, Mask(torch.from_numpy(labels)[None]))
+
+
+def peer_epoch(dataset: PeerPhotos, *, matched: bool) -> Callable[[], None]:
+    """A function that trains lightly's example for one epoch."""
+    torch.manual_seed(0)
+    network, criterion = Peer(), DetConSLoss()
+    if matched:
+        network = network.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.06)
+    loader = torch.utils.data.DataLoader(dataset, BATCH, shuffle=True, drop_last=True)
+
+    def epoch() -> None:
+        for views in loader:
+            with torch.autocast("cpu", torch.bfloat16, enabled=matched):
+                one, two = (network(photos, masks) for photos, masks in views)
+                ids = torch.arange(IDS).expand(len(one), -1)
+                loss = criterion(one.float(), two.float(), ids, ids)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+    return epoch
+
+
+def in_turns(images: Path, masks: Path, peer: Callable[[], None]) -> Pairs:
+    """Seconds of an epoch of ours and of the peer's, in turns within one run of `fit`."""
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderRecipe(name="resnet18"))
+    photos, views = open_photos(images), ViewsRecipe(size=SIZE, colour="detcon_s")
+    grid = feature_grid(encoder, SIZE)
+    dataset = PhotoViews(photos, MaskStore(masks), views, grid=grid, seed=0, cache=False)
+    num_steps = STEPS * (WARM_UP + RUNS)
+    ours, theirs = [], []
+
+    def turns(first: int) -> Iterator[Any]:
+        made = batches(dataset, batch_size=BATCH, seed=0, num_steps=num_steps + 1)
+        for _ in range(WARM_UP + RUNS):
+            start = time.perf_counter()
+            for _ in range(STEPS):
+                yield next(made)
+            ours.append(time.perf_counter() - start)
+            start = time.perf_counter()
+            peer()
+            theirs.append(time.perf_counter() - start)
+        yield next(made)
+
+    with tempfile.TemporaryDirectory() as folder:
+        fit(
+            detcon_s(encoder, hidden=512, outputs=128),
+            turns,
+            folder=Path(folder),
+            steps=num_steps + 1,
+            optimizer=Sgd(lr=0.06, momentum=0.0, weight_decay=0.0),
+            schedule=Cosine(),
+            loop=LOOP,
+            batch_size=BATCH,
+        )
+    return Pairs(ours[WARM_UP:], theirs[WARM_UP:])
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    images = make_photos(folder / "photos", PHOTOS)
+    masks = make_masks(images=images, out=folder / "masks", generator=MASKS)
+    store, keys = MaskStore(masks), list(open_photos(images).keys)
+    stored = PeerPhotos(images, keys, lambda key, _: store[key].labels)
+    on_the_fly = PeerPhotos(
+        images, keys, lambda _, photo: felzenszwalb(photo, scale=100, sigma=0.5, min_size=20)
+    )
+    pairs = {
+        "matched": in_turns(images, masks, peer_epoch(stored, matched=True)),
+        "as published": in_turns(images, masks, peer_epoch(on_the_fly, matched=False)),
+    }
+    return {name: with_rates(found) for name, found in pairs.items()}
+
+
+def with_rates(pairs: Pairs) -> dict[str, Any]:
+    figures = pairs.figures()
+    rates = {f"{who}_photos_s": PHOTOS / figures[f"{who}_seconds"] for who in ("ours", "peer")}
+    return figures | rates
+
+
+def print_table() -> None:
+    figures = json.loads((RESULTS / "end_to_end.json").read_text())["figures"]
+    print("| example | ours (photos/s) | theirs (photos/s) | faster by | least to greatest |")
+    print("|---|---|---|---|---|")
+    for name, f in figures.items():
+        spread = f"{1 / f['greatest_ratio']:.2f} to {1 / f['least_ratio']:.2f}"
+        rates = f"{f['ours_photos_s']:.1f} | {f['peer_photos_s']:.1f}"
+        print(f"| {name} | {rates} | **{1 / f['ratio']:.2f}** | {spread} |")
+
+
+def main() -> None:
+    if sys.argv[1:] == ["table"]:
+        return print_table()
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        figures = measure(Path(folder))
+    print(f"wrote {save('end_to_end', figures).name}")
+    print_table()
+
+
+if __name__ == "__main__":
+    main()
