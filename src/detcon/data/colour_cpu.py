@@ -7,7 +7,7 @@ follow it; then the blur, down and across at once, with what comes behind.
 
 Numbers are written as float32: numba would otherwise compute in float64, at half the speed.
 
-Axes: b images, y x pixels; `rows` are the three channels of one row of pixels, `[3 x]`.
+Axes: b images, c channels, y x pixels, n pixels of a photo.
 """
 
 import math
@@ -30,71 +30,72 @@ def change_colours(images, amounts, order, grey, sigma, solarize, mean, std, out
     """Changes the colours of a batch of views, and normalises them.
 
     Args:
-        images: RGB, 8 bits, `[b 3 y x]`.
+        images: 8 bits, `[b c y x]`; saturation, hue and grey are for RGB alone.
         amounts: Brightness added, factors of contrast and saturation, turns of the hue: float32,
             `[b 4]`.
         order: Which of the four comes first, second, ...; -1 where none does: integers, `[b 4]`.
         grey: Whether the view turns grey, `[b]`.
         sigma: The blur's standard deviation in pixels, 0 for none: float32, `[b]`.
         solarize: Whether values above a half are inverted, `[b]`.
-        mean: Subtracted from each channel at last: float32, `[3]`.
-        std: What each channel is then divided by: float32, `[3]`.
-        out: Takes the result: float32, `[b 3 y x]`.
+        mean: Subtracted from each channel at last: float32, `[c]`.
+        std: What each channel is then divided by: float32, `[c]`.
+        out: Takes the result: float32, `[b c y x]`.
     """
-    height, width = images.shape[2:]
-    work = np.empty((3, height * width), np.float32)
+    channels, height, width = images.shape[1:]
+    work = np.empty((channels, height * width), np.float32)
     for i in range(len(images)):
         pixels, result = images[i].reshape(work.shape), out[i].reshape(work.shape)
         _jitter(pixels, amounts[i], order[i], work)
-        if grey[i]:
+        if grey[i] and channels == 3:
             _to_grey(work[0], work[1], work[2])
         if sigma[i] > _0:
-            for channel in range(3):
+            for channel in range(channels):
                 _blur(work[channel].reshape(height, width), sigma[i], out[i, channel])
         source = result if sigma[i] > _0 else work
-        for channel in range(3):
+        for channel in range(channels):
             _finish(source[channel], solarize[i], mean[channel], std[channel], result[channel])
 
 
 @compiled
 def _jitter(pixels, amounts, order, work):
-    """The four changes, in their order, from bytes `[3 n]`; the contrast makes it two passes."""
+    """The four changes, in their order, from bytes `[c n]`; the contrast makes it two passes."""
     before = 0
     while before < 4 and order[before] != _CONTRAST:
         before += 1
-    sums = np.zeros((3, _BLOCK), np.float32)
+    channels = len(work)
+    sums = np.zeros((channels, _BLOCK), np.float32)
     for start in range(0, work.shape[1], _BLOCK):
         block = slice(start, start + _BLOCK)
-        for channel in range(3):
+        for channel in range(channels):
             _read(pixels[channel, block], work[channel, block])
-        _apply(work[0, block], work[1, block], work[2, block], amounts, order[:before])
+        _apply(work[:, block], amounts, order[:before])
         if before < 4:
-            for channel in range(3):
+            for channel in range(channels):
                 _add(sums[channel], work[channel, block])
     if before == 4:
         return
-    factor, added = amounts[_CONTRAST], np.empty(3, np.float32)
-    for channel in range(3):
+    factor, added = amounts[_CONTRAST], np.empty(channels, np.float32)
+    for channel in range(channels):
         mean = np.float32(sums[channel].astype(np.float64).sum() / work.shape[1])
         added[channel] = mean * (_1 - factor)
     for start in range(0, work.shape[1], _BLOCK):
         block = slice(start, start + _BLOCK)
-        for channel in range(3):
+        for channel in range(channels):
             _stretch(work[channel, block], factor, added[channel])
-        _apply(work[0, block], work[1, block], work[2, block], amounts, order[before + 1 :])
+        _apply(work[:, block], amounts, order[before + 1 :])
 
 
 @compiled
-def _apply(red, green, blue, amounts, order):
-    """Those of the changes that need no more than the pixel itself."""
+def _apply(block, amounts, order):
+    """Those of the changes that need no more than the pixel itself, to some pixels `[c n]`."""
     for which in order:
         if which == _BRIGHTNESS:
-            for row in (red, green, blue):
-                _stretch(row, _1, amounts[_BRIGHTNESS])
-        elif which == _SATURATION:
-            _saturate(red, green, blue, amounts[_SATURATION])
-        elif which == _HUE:
-            _turn_hue(red, green, blue, amounts[_HUE])
+            for channel in range(len(block)):
+                _stretch(block[channel], _1, amounts[_BRIGHTNESS])
+        elif which == _SATURATION and len(block) == 3:
+            _saturate(block[0], block[1], block[2], amounts[_SATURATION])
+        elif which == _HUE and len(block) == 3:
+            _turn_hue(block[0], block[1], block[2], amounts[_HUE])
 
 
 @compiled
