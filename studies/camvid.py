@@ -5,6 +5,7 @@ Learning rates and masks are chosen on held-out training photos, then three seed
     python studies/camvid.py sweep data=camvid work=runs/camvid
     python studies/camvid.py masks data=camvid work=runs/camvid
     python studies/camvid.py final data=camvid work=runs/camvid
+    python studies/camvid.py long data=camvid work=runs/camvid
     python studies/camvid.py table
     python studies/camvid.py quality data=camvid work=runs/camvid
 
@@ -52,7 +53,14 @@ SOURCES = {
     "annotated": {"kind": "annotations", "background": True, "ignore": 11},
 }
 SPOILT = ("shuffled", "shuffled_inverted")  # another photo's masks, and those upside down
-STEPS = {"sweep": 128, "masks": 128, "final": 256}
+LONG = (
+    ("detcon_s", FELZENSZWALB),
+    ("simclr", FELZENSZWALB),
+    ("detcon_s", "shuffled_inverted"),
+    ("detcon_s", "annotated"),
+    ("detcon_b", FELZENSZWALB),
+)
+STEPS = {"sweep": 128, "masks": 128, "final": 256, "long": 512}
 LABELS = (20, 100)
 VOID = 11
 TASKS = {"linear_segmentation": "camvid_linear", "segmentation": "camvid_fcn"}
@@ -82,6 +90,14 @@ def final_cells() -> Iterator[Cell]:
                     yield Cell("final", method, best_rate(method), seed, task, labels, masks)
 
 
+def long_cells() -> Iterator[Cell]:
+    for seed in range(3):
+        for method, masks in LONG:
+            for labels in LABELS:
+                lr = best_rate(method)
+                yield Cell("long", method, lr, seed, "linear_segmentation", labels, masks)
+
+
 def best_rate(method: str) -> float:
     """The learning rate that did best in the sweep; random weights need none."""
     if method in RANDOM:
@@ -100,7 +116,7 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
         backbone = plain_backbone(cell, work)
     elif cell.method != "random":
         backbone = pretrain_cell(cell, data, work)
-    labelled = data if cell.stage == "final" else held_out(data, work)
+    labelled = data if cell.stage in ("final", "long") else held_out(data, work)
     (result,) = transfer(
         f"recipes/transfer/{TASKS[cell.task]}.yaml",
         data=labelled,
@@ -114,12 +130,14 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
 
 
 def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
-    images = data / "train" / "images"
+    out, images = work / "pretrain" / cell.run, data / "train" / "images"
+    if (out / "backbone.safetensors").exists():
+        return out / "backbone.safetensors"
     return pretrain(
         f"recipes/pretrain/{cell.method}_small.yaml",
         images=images,
         masks=store_of(cell.masks, data, work),
-        out=work / "pretrain" / cell.run,
+        out=out,
         steps=STEPS[cell.stage],
         seed=cell.seed,
         workers=0,
@@ -208,7 +226,7 @@ def main() -> None:
     settings = parse_overrides(words)
     if stage == "quality":
         return print_quality(Path(settings["data"]), Path(settings["work"]))
-    stages = {"sweep": sweep_cells, "masks": mask_cells, "final": final_cells}
+    stages = {"sweep": sweep_cells, "masks": mask_cells, "final": final_cells, "long": long_cells}
     parts = {"method": "methods", "masks": "masks", "task": "tasks", "seed": "seeds"}
     for cell in stages[stage]():
         if all(getattr(cell, a) in settings.get(b, [getattr(cell, a)]) for a, b in parts.items()):

@@ -17,10 +17,12 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
+import tifffile
 from jaxtyping import UInt8
 from PIL import Image
 
 EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+BAND_EXTENSIONS = (".npy", ".png", ".tif", ".tiff")  # of photos of other than 1 or 3 channels
 
 _JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
 _JPEG_END = b"\xff\xd9"
@@ -32,7 +34,14 @@ _REDUCED = {
     4: cv2.IMREAD_REDUCED_COLOR_4,
     8: cv2.IMREAD_REDUCED_COLOR_8,
 }
+_REDUCED_GREY = {
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
 _ORIENTATION = 0x0112  # of EXIF
+_NPY, _TIFF = b"\x93NUMPY", (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_AT_ONCE = 4  # channels that OpenCV resizes
 
 # OpenCV would complain beside us, without naming the file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -46,11 +55,16 @@ class UnreadablePhoto(ValueError):
     """A photo that can't be decoded; the message names it."""
 
 
-def decode(data: bytes, name: str, reduce: int = 1) -> UInt8[np.ndarray, "y x 3"]:
-    """Decodes the bytes of a photo to upright 8-bit RGB.
+def decode(
+    data: bytes, name: str, reduce: int = 1, channels: int = 3
+) -> UInt8[np.ndarray, "y x {channels}"]:
+    """Decodes the bytes of a photo to upright 8-bit RGB, to grey, or to its bands.
 
     Grey is repeated into three channels, 16 bits keep their upper 8, alpha is dropped, CMYK is
-    converted, and the EXIF orientation is applied, so that sizes are those a viewer shows.
+    converted, and the EXIF orientation is applied, so that sizes are those a viewer shows. With
+    one channel, colours become grey. With another number, the file must hold just so many bands,
+    as a TIFF, as a NumPy array `[y x bands]` of 8 or 16 bits, or as a PNG with alpha for 4, and
+    they are taken as they are.
 
     A file that ends early is an error here, although decoders may fill the rest with grey: masks
     of a grey half would be noise.
@@ -60,6 +74,7 @@ def decode(data: bytes, name: str, reduce: int = 1) -> UInt8[np.ndarray, "y x 3"
         name: How messages call the photo.
         reduce: 2, 4 or 8 give a JPEG at 1/2, 1/4 or 1/8 of its size, rounded up, in less time:
             each pixel is the mean of those that it stands for, but for the decoder's rounding.
+        channels: 3 for RGB, 1 for grey, else how many bands the file must have.
 
     Raises:
         UnreadablePhoto: An empty file, one that is no photo, or one that is cut off or damaged.
@@ -70,8 +85,10 @@ def decode(data: bytes, name: str, reduce: int = 1) -> UInt8[np.ndarray, "y x 3"
         raise UnreadablePhoto(
             f"cannot read {name}: the file ends before the picture does; copy it again or remove it"
         )
+    if channels not in (1, 3):
+        return _decode_bands(data, name, channels)
     try:
-        photo = _decode(np.frombuffer(data, np.uint8), reduce)
+        photo = _decode(np.frombuffer(data, np.uint8), reduce, channels)
     except (cv2.error, MemoryError):
         photo = None
     if photo is None:
@@ -103,14 +120,39 @@ def upright_size(data: bytes) -> tuple[int, int] | None:
     return (width, height) if lies else (height, width)
 
 
-def shrink(photo: UInt8[np.ndarray, "y x 3"], max_side: int | None) -> UInt8[np.ndarray, "h w 3"]:
+def shrink(photo: UInt8[np.ndarray, "y x c"], max_side: int | None) -> UInt8[np.ndarray, "h w c"]:
     """Brings the longest side down to `max_side` by area averaging; never enlarges."""
     height, width = photo.shape[:2]
     if max_side is None or max(height, width) <= max_side:
         return photo
     factor = max_side / max(height, width)
     size = (max(1, round(width * factor)), max(1, round(height * factor)))
-    return cv2.resize(photo, size, interpolation=cv2.INTER_AREA)
+    return resize(photo, size, cv2.INTER_AREA)
+
+
+def resize(
+    photo: UInt8[np.ndarray, "y x c"], size: tuple[int, int], how: int
+) -> UInt8[np.ndarray, "h w c"]:
+    """OpenCV's resize for any number of channels: it takes four at most, and drops a single one.
+
+    Args:
+        photo: The picture.
+        size: Width and height.
+        how: One of OpenCV's interpolations.
+    """
+    channels = photo.shape[2]
+    if 1 < channels <= _AT_ONCE:
+        return cv2.resize(photo, size, interpolation=how)
+    groups = np.split(photo, range(_AT_ONCE, channels, _AT_ONCE), axis=2)
+    parts = [cv2.resize(np.ascontiguousarray(g), size, interpolation=how) for g in groups]
+    return np.dstack(parts)
+
+
+def shown(photo: UInt8[np.ndarray, "y x c"]) -> UInt8[np.ndarray, "y x 3"]:
+    """A picture for people: grey is repeated, of more than three bands the first three are RGB."""
+    if photo.shape[2] < 3:
+        photo = photo[..., :1].repeat(3, axis=2)
+    return np.ascontiguousarray(photo[..., :3])
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,11 +163,13 @@ class Photos:
         source: What the user called the collection: a folder or a manifest.
         root: The folder that keys are relative to.
         keys: The sorted names of the photos: posix paths relative to `root`, with extension.
+        channels: Of the photos as they are read: 3 for RGB; see `decode`.
     """
 
     source: str
     root: str
     keys: Sequence[str]
+    channels: int = 3
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -137,13 +181,17 @@ class Photos:
         """Where the photo lies."""
         return Path(self.root, key)
 
-    def read(self, key: str) -> UInt8[np.ndarray, "y x 3"]:
-        """Decodes one photo to upright RGB.
+    def read(self, key: str, reduce: int = 1) -> UInt8[np.ndarray, "y x c"]:
+        """Decodes one photo; `reduce` as in `decode`.
 
         Raises:
             UnreadablePhoto: If the file is gone, may not be read, or can't be decoded.
         """
-        return decode(self.data(key), str(self.path(key)))
+        return self.decode(key, self.data(key), reduce)
+
+    def decode(self, key: str, data: bytes, reduce: int = 1) -> UInt8[np.ndarray, "y x c"]:
+        """Decodes one photo whose file was read with `data`; see `decode`."""
+        return decode(data, str(self.path(key)), reduce, self.channels)
 
     def data(self, key: str) -> bytes:
         """Reads one photo's file, to be decoded.
@@ -162,28 +210,33 @@ class Photos:
 
     def part(self, start: int, stop: int) -> "Photos":
         """The photos from number `start` up to, without, number `stop`, under the same keys."""
-        return Photos(self.source, self.root, self.keys[start:stop])
+        return Photos(self.source, self.root, self.keys[start:stop], self.channels)
 
 
-def open_photos(source: str | Path) -> Photos:
+def open_photos(source: str | Path, channels: int = 3) -> Photos:
     """Lists the photos of a folder, of all its subfolders, or of a manifest.
 
     Hidden files and folders are passed over; links to folders are followed, each folder once.
     A manifest is a `.txt` with one path a line or a `.csv` with a column `path`; its paths are
     relative to the manifest's own folder.
 
+    Args:
+        source: The folder or manifest.
+        channels: Of the photos: 3 for RGB, 1 for grey, else bands, as `decode` has it.
+
     Raises:
         PhotosError: No such folder or manifest, nothing in it, or a kind that isn't understood.
     """
     path = Path(source)
     if path.is_dir():
-        keys = sorted(_walk(path))
+        extensions = EXTENSIONS if channels in (1, 3) else BAND_EXTENSIONS
+        keys = sorted(_walk(path, extensions))
         if not keys:
             raise PhotosError(
                 f"there are no photos in the folder {path}: looked in it and in all its "
-                f"subfolders for {', '.join(EXTENSIONS)}"
+                f"subfolders for {', '.join(extensions)}"
             )
-        return Photos(str(source), str(path), keys)
+        return Photos(str(source), str(path), keys, channels)
     if not path.exists():
         raise PhotosError(f"there is no folder or manifest {path}; check the path")
     if path.suffix.lower() not in (".txt", ".csv"):
@@ -191,7 +244,7 @@ def open_photos(source: str | Path) -> Photos:
             f"cannot list photos from {path}: give a folder, a .txt with one path a line, "
             f"or a .csv with a column 'path'"
         )
-    return Photos(str(source), str(path.parent), _read_manifest(path))
+    return Photos(str(source), str(path.parent), _read_manifest(path), channels)
 
 
 def nearest_key(key: str, keys: Sequence[str]) -> str:
@@ -203,11 +256,39 @@ def nearest_key(key: str, keys: Sequence[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-def _decode(data: UInt8[np.ndarray, " n"], reduce: int) -> UInt8[np.ndarray, "y x 3"] | None:
+def _decode(
+    data: UInt8[np.ndarray, " n"], reduce: int, channels: int
+) -> UInt8[np.ndarray, "y x c"] | None:
+    if channels == 1:
+        grey = cv2.imdecode(data, _REDUCED_GREY.get(reduce, cv2.IMREAD_GRAYSCALE))
+        return None if grey is None else grey[..., None]
     if reduce == 1:
         return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     photo = cv2.imdecode(data, _REDUCED[reduce])  # RGB isn't to be had in the same call
     return None if photo is None else cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
+
+
+def _decode_bands(data: bytes, name: str, channels: int) -> UInt8[np.ndarray, "y x c"]:
+    try:
+        if data.startswith(_NPY):
+            photo = np.load(io.BytesIO(data), allow_pickle=False)
+        elif data.startswith(_TIFF):
+            photo = tifffile.imread(io.BytesIO(data))
+        else:
+            photo = np.array(Image.open(io.BytesIO(data)))
+    except Exception as error:  # three libraries, each with exceptions of its own
+        raise UnreadablePhoto(
+            f"cannot read {name}: the file is damaged, or neither TIFF, PNG nor a NumPy array; "
+            f"copy it again or remove it"
+        ) from error
+    if photo.ndim == 3 and photo.shape[0] == channels != photo.shape[2]:
+        photo = np.moveaxis(photo, 0, 2)  # a TIFF that holds one band after the other
+    if photo.ndim != 3 or photo.shape[2] != channels or photo.dtype not in (np.uint8, np.uint16):
+        raise UnreadablePhoto(
+            f"cannot read {name}: it is an array of {' x '.join(map(str, photo.shape))} numbers of "
+            f"the kind {photo.dtype}, but {channels} bands of 8 or 16 bits were asked for"
+        )
+    return np.ascontiguousarray(photo if photo.dtype == np.uint8 else photo >> 8, np.uint8)
 
 
 def _ends_early(data: bytes) -> bool:
@@ -234,7 +315,7 @@ def _reaches_end_of_jpeg(data: bytes) -> bool:
     return False
 
 
-def _walk(root: Path) -> Iterator[str]:
+def _walk(root: Path, extensions: tuple[str, ...]) -> Iterator[str]:
     seen = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
@@ -245,7 +326,7 @@ def _walk(root: Path) -> Iterator[str]:
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
         for name in files:
-            if not name.startswith(".") and name.lower().endswith(EXTENSIONS):
+            if not name.startswith(".") and name.lower().endswith(extensions):
                 yield str(relative / name)
 
 

@@ -120,6 +120,28 @@ class PretrainRecipe(Recipe):
         colour = "detcon_b" if kind in ("detcon_b", "byol") else "detcon_s"
         return values | {"views": (values.get("views") or {}) | {"colour": colour}}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _normalisation_of_bands(cls, values: Any) -> Any:
+        """ImageNet's mean and deviation are of RGB alone."""
+        if not isinstance(values, dict) or "normalisation" in values:
+            return values
+        encoder = values.get("encoder") or {}
+        channels = encoder.get("in_channels", 3) if isinstance(encoder, dict) else 3
+        if not isinstance(channels, int) or channels < 1:
+            return values  # for the encoder's own check to refuse
+        return values | {"normalisation": Normalisation.of(channels)}
+
+    @model_validator(mode="after")
+    def _one_of_each_a_channel(self) -> "PretrainRecipe":
+        channels, given = self.encoder.in_channels, self.normalisation
+        if not len(given.mean) == len(given.std) == channels:
+            raise ValueError(
+                f"normalisation has {len(given.mean)} means and {len(given.std)} deviations, but "
+                f"encoder.in_channels={channels}; give one of each a channel"
+            )
+        return self
+
 
 def pretrain(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
     """Pretrains a backbone and writes it into a run folder.
@@ -149,12 +171,13 @@ def pretrain(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
 
 
 def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
-    photos = open_photos(settings.images)
+    photos = open_photos(settings.images, settings.encoder.in_channels)
     classes, num_classes = _classes(settings, photos)
     torch.manual_seed(settings.seed)
     encoder = build_encoder(settings.encoder)
     method = build_method(settings, encoder, num_classes)
     dataset = open_views(settings, photos, encoder, classes)
+    _say_what_is_off(photos.channels)
     _say_left_out(dataset)
     steps = settings.steps or settings.epochs * steps_per_epoch(len(dataset), settings.batch_size)
     fit(
@@ -179,6 +202,13 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
             settings.encoder,
             normalisation=settings.normalisation,
             notes=notes | {"images": settings.images, "masks": settings.masks},
+        )
+
+
+def _say_what_is_off(channels: int) -> None:
+    if channels != 3 and is_first_rank():
+        Console(stderr=True, highlight=False).print(
+            f"photos of {channels} channels: changes of saturation and hue, and grey, are off"
         )
 
 

@@ -21,7 +21,7 @@ class Batch:
         classes: The photo's class, for supervised pretraining.
     """
 
-    images: UInt8[Tensor, "v b 3 y x"]
+    images: UInt8[Tensor, "v b c y x"]
     ids: Integer[Tensor, "v b r"]
     weights: Float[Tensor, "v b r h w"]
     colour: Float[Tensor, "v b p"]

@@ -103,19 +103,20 @@ def draw_colour(rng: np.random.Generator, recipe: ColourRecipe) -> Float32[np.nd
 
 @torch.no_grad()
 def apply_colour(
-    images: UInt8[Tensor, "b 3 y x"],
+    images: UInt8[Tensor, "b c y x"],
     colour: Float[Tensor, "b p"],
     *,
     mean: Sequence[float],
     std: Sequence[float],
-) -> Float32[Tensor, "b 3 y x"]:
+) -> Float32[Tensor, "b c y x"]:
     """Changes the colours of a batch of views and normalises them. Draws nothing.
 
     In order: the four of `colour` in each photo's own order, grey, blur, solarize, clip to 0..1,
     normalise (`postprocess` in the official code's `augmentations.py`).
 
     Args:
-        images: RGB views, on the training device.
+        images: Views, on the training device. Where they aren't RGB, saturation, hue and grey
+            are left out.
         colour: Their parameters, on the CPU: which photos an operation touches is decided there,
             so that nothing ever waits for the device.
         mean: Subtracted from each channel, in 0..1.
@@ -133,11 +134,11 @@ def apply_colour(
 
 
 def _changed_on_cpu(
-    images: UInt8[Tensor, "b 3 y x"],
+    images: UInt8[Tensor, "b c y x"],
     colour: Float[Tensor, "b p"],
     mean: Sequence[float],
     std: Sequence[float],
-) -> Float32[Tensor, "b 3 y x"]:
+) -> Float32[Tensor, "b c y x"]:
     out = torch.empty(images.shape, dtype=torch.float32)
     parameters = colour.numpy().astype(np.float32)
     change_colours(
@@ -155,11 +156,11 @@ def _changed_on_cpu(
 
 
 def _changed_on_device(
-    images: UInt8[Tensor, "b 3 y x"],
+    images: UInt8[Tensor, "b c y x"],
     colour: Float[Tensor, "b p"],
     mean: Sequence[float],
     std: Sequence[float],
-) -> Float32[Tensor, "b 3 y x"]:
+) -> Float32[Tensor, "b c y x"]:
     with torch.autocast(images.device.type, enabled=False):
         out = images / 255
         _change(out, colour)
@@ -167,14 +168,17 @@ def _changed_on_device(
     return out
 
 
-def _change(x: Float32[Tensor, "b 3 y x"], colour: Float[Tensor, "b p"]) -> None:
+def _change(x: Float32[Tensor, "b c y x"], colour: Float[Tensor, "b p"]) -> None:
     """All changes but the normalisation, in place."""
     order = colour[:, _ORDER].tolist()
+    is_rgb = x.shape[1] == 3
+    jitter = (_brighten, _contrast, _saturate, _turn_hue) if is_rgb else (_brighten, _contrast)
     for place in range(4):
-        for which, operation in enumerate((_brighten, _contrast, _saturate, _turn_hue)):
+        for which, operation in enumerate(jitter):
             rows = [i for i, wanted in enumerate(order) if wanted[place] == which]
             _at(x, rows, operation, colour[:, which])
-    _at(x, _rows(colour[:, _GREY]), _grey, colour[:, _GREY])
+    if is_rgb:
+        _at(x, _rows(colour[:, _GREY]), _grey, colour[:, _GREY])
     _at(x, _rows(colour[:, _SIGMA]), _blur, colour[:, _SIGMA])
     _at(x, _rows(colour[:, _SOLARIZE]), _solarize, colour[:, _SOLARIZE])
 
@@ -184,7 +188,7 @@ def _rows(chosen: Float[Tensor, " b"]) -> list[int]:
 
 
 def _at(
-    x: Float32[Tensor, "b 3 y x"],
+    x: Float32[Tensor, "b c y x"],
     rows: list[int],
     operation: Callable[[Tensor, Tensor], None],
     amount: Float[Tensor, " b"],
@@ -255,11 +259,11 @@ def _grey(x: Tensor, _: Tensor) -> None:
 
 def _blur(x: Tensor, sigma: Tensor) -> None:
     """A Gaussian of radius int(side / 20), zeros outside, as two products with banded matrices."""
-    _, _, height, width = x.shape
+    _, channels, height, width = x.shape
     radius = int(height / 10 / 2)
     across = _band(width, radius, sigma[:, :, 0])
     down = across if height == width else _band(height, radius, sigma[:, :, 0])
-    x.copy_(down[:, None] @ (x.flatten(1, 2) @ across).unflatten(1, (3, height)))
+    x.copy_(down[:, None] @ (x.flatten(1, 2) @ across).unflatten(1, (channels, height)))
 
 
 def _band(size: int, radius: int, sigma: Float32[Tensor, "b 1 1"]) -> Float32[Tensor, "b n n"]:

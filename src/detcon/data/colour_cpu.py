@@ -7,7 +7,7 @@ photo, and then all that follow it; the blur goes down and across a row at once.
 
 Numbers are written as float32: numba would otherwise compute in float64, at half the speed.
 
-Axes: b images, y x pixels of a view, n = y * x of them in one row.
+Axes: b images, c channels, y x pixels of a view, n = y * x of them in one row.
 """
 
 import math
@@ -22,26 +22,26 @@ _0, _1, _2, _3, _4, _6 = (np.float32(n) for n in (0, 1, 2, 3, 4, 6))
 _SIXTH, _THIRD = np.float32(1 / 6), np.float32(1 / 3)
 _BYTE, _TINY = np.float32(1 / 255), np.float32(1e-12)
 _RED, _GREEN, _BLUE = np.float32(0.2989), np.float32(0.5870), np.float32(0.1140)
-_BLOCK = 2048  # pixels that take all steps at once: their three channels stay in the first cache
+_BLOCK = 2048  # pixels that take all steps at once: their channels stay in the first cache
 _NEGLIGIBLE = 1e-7  # weights of the blur that change less than a thousandth of a grey level
 
 
 @compiled
 def change_colours(
-    images: UInt8[np.ndarray, "b 3 y x"],
+    images: UInt8[np.ndarray, "b c y x"],
     amounts: Float32[np.ndarray, "b 4"],
     order: Int64[np.ndarray, "b 4"],
     grey: Bool[np.ndarray, " b"],
     sigma: Float32[np.ndarray, " b"],
     solarize: Bool[np.ndarray, " b"],
-    mean: Float32[np.ndarray, " 3"],
-    std: Float32[np.ndarray, " 3"],
-    out: Float32[np.ndarray, "b 3 y x"],
+    mean: Float32[np.ndarray, " c"],
+    std: Float32[np.ndarray, " c"],
+    out: Float32[np.ndarray, "b c y x"],
 ) -> None:
     """Changes the colours of a batch of views, and normalises them.
 
     Args:
-        images: RGB views.
+        images: Views; saturation, hue and grey are for RGB alone.
         amounts: Brightness added, factors of contrast and saturation, turns of the hue.
         order: Which of the four comes first, second, ...; -1 where none does; none twice.
         grey: Whether the view turns grey.
@@ -51,60 +51,61 @@ def change_colours(
         std: What each channel is then divided by.
         out: Takes the result.
     """
-    height, width = images.shape[2:]
-    work = np.empty((3, height * width), np.float32)
+    channels, height, width = images.shape[1:]
+    work = np.empty((channels, height * width), np.float32)
     for i in range(len(images)):
         pixels, result = images[i].reshape(work.shape), out[i].reshape(work.shape)
         _jitter(pixels, amounts[i], order[i], work)
-        if grey[i]:
+        if grey[i] and channels == 3:
             _to_grey(work[0], work[1], work[2])
         if sigma[i] > _0:
-            for channel in range(3):
+            for channel in range(channels):
                 _blur(work[channel].reshape(height, width), sigma[i], out[i, channel])
         source = result if sigma[i] > _0 else work
-        for channel in range(3):
+        for channel in range(channels):
             _finish(source[channel], solarize[i], mean[channel], std[channel], result[channel])
 
 
 @compiled
 def _jitter(pixels, amounts, order, work):
-    """The four changes, in their order, from bytes `[3 n]`; the contrast makes it two passes."""
+    """The four changes, in their order, from bytes `[c n]`; the contrast makes it two passes."""
     before = 0
     while before < 4 and order[before] != _CONTRAST:
         before += 1
-    sums = np.zeros((3, _BLOCK), np.float32)
+    channels = len(work)
+    sums = np.zeros((channels, _BLOCK), np.float32)
     for start in range(0, work.shape[1], _BLOCK):
         block = slice(start, start + _BLOCK)
-        for channel in range(3):
+        for channel in range(channels):
             _read(pixels[channel, block], work[channel, block])
-        _apply(work[0, block], work[1, block], work[2, block], amounts, order[:before])
+        _apply(work[:, block], amounts, order[:before])
         if before < 4:
-            for channel in range(3):
+            for channel in range(channels):
                 _add(sums[channel], work[channel, block])
     if before == 4:
         return
-    factor, added = amounts[_CONTRAST], np.empty(3, np.float32)
-    for channel in range(3):
+    factor, added = amounts[_CONTRAST], np.empty(channels, np.float32)
+    for channel in range(channels):
         mean = np.float32(sums[channel].astype(np.float64).sum() / work.shape[1])
         added[channel] = mean * (_1 - factor)
     for start in range(0, work.shape[1], _BLOCK):
         block = slice(start, start + _BLOCK)
-        for channel in range(3):
+        for channel in range(channels):
             _stretch(work[channel, block], factor, added[channel])
-        _apply(work[0, block], work[1, block], work[2, block], amounts, order[before + 1 :])
+        _apply(work[:, block], amounts, order[before + 1 :])
 
 
 @compiled
-def _apply(red, green, blue, amounts, order):
-    """Those of the changes that need no more than the pixel itself."""
+def _apply(block, amounts, order):
+    """Those of the changes that need no more than the pixel itself, to some pixels `[c n]`."""
     for which in order:
         if which == _BRIGHTNESS:
-            for row in (red, green, blue):
-                _stretch(row, _1, amounts[_BRIGHTNESS])
-        elif which == _SATURATION:
-            _saturate(red, green, blue, amounts[_SATURATION])
-        elif which == _HUE:
-            _turn_hue(red, green, blue, amounts[_HUE])
+            for channel in range(len(block)):
+                _stretch(block[channel], _1, amounts[_BRIGHTNESS])
+        elif which == _SATURATION and len(block) == 3:
+            _saturate(block[0], block[1], block[2], amounts[_SATURATION])
+        elif which == _HUE and len(block) == 3:
+            _turn_hue(block[0], block[1], block[2], amounts[_HUE])
 
 
 @compiled

@@ -13,6 +13,7 @@ from jaxtyping import Float32, Int64, Integer, UInt8
 from detcon.data.regions import Pooling, region_weights
 from detcon.masks.masks import Masks
 from detcon.ops.compiled import compiled
+from detcon.photos import resize as resized
 
 Resize = Literal["area", "official"]
 
@@ -32,8 +33,8 @@ class Cut:
     flip: bool
 
     def image(
-        self, photo: UInt8[np.ndarray, "y x 3"], size: int, resize: Resize = "area"
-    ) -> UInt8[np.ndarray, "s s 3"]:
+        self, photo: UInt8[np.ndarray, "y x c"], size: int, resize: Resize = "area"
+    ) -> UInt8[np.ndarray, "s s c"]:
         """Cuts the view out of the photo, in 8 bits, with OpenCV.
 
         `official` is bicubic without antialiasing, as `tf.image.resize` in the official code.
@@ -47,18 +48,18 @@ class Cut:
         otherwise it is the same bicubic.
 
         Args:
-            photo: The whole photo, RGB.
+            photo: The whole photo, of any number of channels.
             size: The side of the view in pixels.
             resize: `area` or `official`.
 
         Returns:
-            The view, RGB.
+            The view.
         """
         crop = photo[self.top : self.top + self.height, self.left : self.left + self.width]
         shrinks = self.height * self.width > 4 * size**2 and min(self.height, self.width) >= size
         how = cv2.INTER_AREA if resize == "area" and shrinks else cv2.INTER_CUBIC
-        view = cv2.resize(crop, (size, size), interpolation=how)
-        return cv2.flip(view, 1) if self.flip else view
+        view = resized(crop, (size, size), how)
+        return cv2.flip(view, 1).reshape(view.shape) if self.flip else view
 
     def reduced(self, factor: int) -> "Cut":
         """The same cut of the photo decoded at 1/`factor` of its size.

@@ -1,6 +1,6 @@
 """From a photo's number to its views: decoding, cutting, sampling, drawing. Runs in workers.
 
-Axes: v views, r regions, h w feature grid, y x pixels, p parameters of colour.
+Axes: v views, c channels, r regions, h w feature grid, y x pixels, p parameters of colour.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from detcon.data.cut import Cut
 from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.masks import Masks
 from detcon.ops.labels import check_cells
-from detcon.photos import Photos, decode, shrink, upright_size
+from detcon.photos import Photos, shrink, upright_size
 
 MEMORY_LIMIT = 2**30  # bytes of decoded photos and masks that a dataset keeps
 
@@ -46,7 +46,7 @@ class MasksByKey(Protocol):
 class Sample:
     """All views of one photo; see `Batch` for the meanings."""
 
-    images: UInt8[np.ndarray, "v 3 y x"]
+    images: UInt8[np.ndarray, "v c y x"]
     ids: Int64[np.ndarray, "v r"]
     weights: Float32[np.ndarray, "v r h w"]
     colour: Float32[np.ndarray, "v p"]
@@ -65,7 +65,7 @@ class _Held:
         factor: 1, or what the photo was reduced by when it was decoded.
     """
 
-    photo: UInt8[np.ndarray, "y x 3"]
+    photo: UInt8[np.ndarray, "y x c"]
     masks: Masks | None
     size: tuple[int, int]
     factor: int = 1
@@ -204,7 +204,7 @@ class PhotoViews:
         data = self.photos.data(key)
         whole = upright_size(data) if self.views.reduced_decode else None
         factor = 1 if whole is None else self._factor(whole, epoch, index)
-        photo = decode(data, str(self.photos.path(key)), factor)
+        photo = self.photos.decode(key, data, factor)
         size = _size(photo) if whole is None else whole
         masks = None if self.store is None else self.store[key]
         if masks is not None and tuple(masks.size) != size:
@@ -229,7 +229,7 @@ class PhotoViews:
     def _empty(self, index: int, label: int | None) -> Sample:
         views, regions, side = self.num_views, self.num_regions, self.views.size
         return Sample(
-            images=np.empty((views, 3, side, side), np.uint8),
+            images=np.empty((views, self.photos.channels, side, side), np.uint8),
             ids=np.empty((views, regions), np.int64),
             weights=np.empty((views, regions, *self.grid), np.float32),
             colour=np.empty((views, NUM_PARAMETERS), np.float32),
@@ -264,7 +264,7 @@ class PhotoViews:
         )
 
 
-def _size(photo: UInt8[np.ndarray, "y x 3"]) -> tuple[int, int]:
+def _size(photo: UInt8[np.ndarray, "y x c"]) -> tuple[int, int]:
     return photo.shape[0], photo.shape[1]
 
 

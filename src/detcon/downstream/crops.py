@@ -13,13 +13,14 @@ from torch import Tensor
 from detcon.data.workers import make_ahead
 from detcon.downstream.labelled import VOID, Picture
 from detcon.downstream.pictures import Pictures
+from detcon.photos import resize
 
 
 @dataclass(frozen=True)
 class LabelledBatch:
     """Crops and their labels. `index` is the picture's number among the training pictures."""
 
-    images: UInt8[Tensor, "b 3 y x"]
+    images: UInt8[Tensor, "b c y x"]
     labels: UInt8[Tensor, "b y x"]
     index: Integer[Tensor, " b"]
 
@@ -43,8 +44,8 @@ def random_crop(
     size: tuple[int, int],
     scale: tuple[float, float] = (0.5, 2.0),
     flip: float = 0.5,
-    fill: tuple[int, int, int] = (124, 116, 104),
-) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    fill: tuple[int, ...] = (124, 116, 104),
+) -> tuple[UInt8[np.ndarray, "h w c"], UInt8[np.ndarray, "h w"]]:
     """Scales a picture, cuts a window out of it and flips that (MoCo, appendix A.5).
 
     Where the scaled picture is smaller than the window it lies somewhere inside; around it is
@@ -62,10 +63,10 @@ def random_crop(
     factor = rng.uniform(*scale)
     y, x = max(1, round(y * factor)), max(1, round(x * factor))
     smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    image = cv2.resize(picture.image, (x, y), interpolation=smooth)
+    image = resize(picture.image, (x, y), smooth)
     labels = cv2.resize(picture.labels, (x, y), interpolation=cv2.INTER_NEAREST_EXACT)
     top, left = (_place(rng, have, want) for have, want in ((y, h), (x, w)))
-    window = np.empty((h, w, 3), np.uint8)
+    window = np.empty((h, w, len(fill)), np.uint8)
     window[:] = fill
     window_labels = np.full((h, w), VOID, np.uint8)
     source = slice(max(top, 0), top + h), slice(max(left, 0), left + w)
@@ -95,7 +96,7 @@ class Crops:
     seed: int
     scale: tuple[float, float] = (0.5, 2.0)
     flip: float = 0.5
-    fill: tuple[int, int, int] = (124, 116, 104)
+    fill: tuple[int, ...] = (124, 116, 104)
 
     def __getitem__(self, where: tuple[int, int]) -> LabelledBatch:
         """A batch of one crop.

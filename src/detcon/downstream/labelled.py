@@ -31,7 +31,7 @@ class Picture:
     """A photo and the class of each of its pixels."""
 
     key: str
-    image: UInt8[np.ndarray, "y x 3"]
+    image: UInt8[np.ndarray, "y x c"]
     labels: UInt8[np.ndarray, "y x"]
 
 
@@ -121,6 +121,7 @@ def open_labelled(
     ignore: int | None = None,
     num_classes: int | None = None,
     max_side: int | None = None,
+    channels: int = 3,
 ) -> Labelled:
     """Opens `train/` and `val/` of a labelled folder, and learns what the classes are.
 
@@ -130,6 +131,7 @@ def open_labelled(
         num_classes: How many classes there are, if neither `classes.json` is to say so nor all
             label maps are to be read for the greatest id.
         max_side: The longest side of the pictures, shrunk when read.
+        channels: Of the photos, as `open_photos` has it.
 
     Raises:
         LabelError: A folder or a label file is missing, or `classes.json` isn't understood.
@@ -143,7 +145,9 @@ def open_labelled(
             f"leave num_classes out"
         )
     count = len(names) or num_classes
-    splits = [_open_split(root / name, max_side, count, ignore) for name in ("train", "val")]
+    splits = [
+        _open_split(root / name, max_side, count, ignore, channels) for name in ("train", "val")
+    ]
     if count is None:
         count = max(split.num_labels() for split in splits)
         splits = [replace(split, num_classes=count) for split in splits]
@@ -153,7 +157,11 @@ def open_labelled(
 
 
 def _open_split(
-    folder: Path, max_side: int | None, num_classes: int | None, ignore: int | None
+    folder: Path,
+    max_side: int | None,
+    num_classes: int | None,
+    ignore: int | None,
+    channels: int,
 ) -> Split:
     for part in (folder / "images", folder / "labels"):
         if not part.is_dir():
@@ -161,7 +169,8 @@ def _open_split(
                 f"there is no folder {part}; labelled data needs train/images, train/labels, "
                 f"val/images and val/labels"
             )
-    split = Split(folder, open_photos(folder / "images"), max_side, num_classes, ignore)
+    photos = open_photos(folder / "images", channels)
+    split = Split(folder, photos, max_side, num_classes, ignore)
     for key in split.photos.keys:
         if not split.label_file(key).is_file():
             raise LabelError(

@@ -18,7 +18,7 @@ from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, one_ho
 from detcon.config import Recipe
 from detcon.downstream.labelled import VOID, LabelError, Picture
 
-Features = Callable[[UInt8[Tensor, "b 3 y x"]], Float[Tensor, "b c h w"]]
+Features = Callable[[UInt8[Tensor, "b c y x"]], Float[Tensor, "b d h w"]]
 """A frozen encoder, from bytes to the grid."""
 
 MEMORY = 4 * 2**30

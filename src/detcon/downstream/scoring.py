@@ -11,7 +11,7 @@ from torchmetrics.classification import MulticlassJaccardIndex
 
 from detcon.downstream.labelled import VOID, Picture
 
-Classifier = Callable[[UInt8[Tensor, "1 3 y x"]], UInt8[Tensor, "1 y x"]]
+Classifier = Callable[[UInt8[Tensor, "1 c y x"]], UInt8[Tensor, "1 y x"]]
 """Names the class of each pixel of a whole picture."""
 
 

@@ -50,7 +50,7 @@ class Segmenter(nn.Module):
         """Puts the two together.
 
         Args:
-            encoder: Photos "b 3 y x" to features "b c h w".
+            encoder: Photos "b c y x" to features "b d h w".
             head: Features to logits "b k h w".
             mean: What the encoder wants subtracted from colours in 0..1.
             std: What it wants them divided by then.
@@ -58,29 +58,28 @@ class Segmenter(nn.Module):
         super().__init__()
         self.encoder = encoder
         self.head = head
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
-    def normalise(self, images: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b 3 y x"]:
+    def normalise(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
         """From bytes to what the encoder was trained on."""
         return (images.float() / 255 - self.mean) / self.std
 
     @property
-    def mean_colour(self) -> tuple[int, int, int]:
+    def mean_colour(self) -> tuple[int, ...]:
         """The bytes that normalise to about 0."""
-        red, green, blue = (round(255 * value) for value in self.mean.flatten().tolist())
-        return red, green, blue
+        return tuple(round(255 * value) for value in self.mean.flatten().tolist())
 
-    def features(self, images: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b c h w"]:
+    def features(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
         """What the encoder makes of photos."""
         return self.encoder(self.normalise(images))
 
-    def logits(self, images: UInt8[Tensor, "b 3 y x"]) -> Float[Tensor, "b k y x"]:
+    def logits(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b k y x"]:
         """The score of each class at each pixel."""
         cells = self.head(self.features(images)).float()
         return interpolate(cells, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
-    def classify(self, images: UInt8[Tensor, "b 3 y x"]) -> UInt8[Tensor, "b y x"]:
+    def classify(self, images: UInt8[Tensor, "b c y x"]) -> UInt8[Tensor, "b y x"]:
         """The likeliest class of each pixel."""
         return self.logits(images).argmax(1).to(torch.uint8)
 

@@ -7,10 +7,11 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 
 from detcon.palette import class_colours
+from detcon.photos import shown
 
 
 def strip(
-    photo: UInt8[np.ndarray, "y x 3"],
+    photo: UInt8[np.ndarray, "y x c"],
     truth: Integer[np.ndarray, "y x"],
     prediction: Integer[np.ndarray, "y x"],
 ) -> UInt8[np.ndarray, "y x3 3"]:
@@ -19,7 +20,7 @@ def strip(
     The prediction is shown where the truth is void as well: a user looks at whole pictures.
     """
     colours = class_colours()
-    return np.concatenate([photo, colours[truth], colours[prediction]], axis=1)
+    return np.concatenate([shown(photo), colours[truth], colours[prediction]], axis=1)
 
 
 def write_strip(path: Path, picture: UInt8[np.ndarray, "y x 3"]) -> None:

@@ -74,11 +74,14 @@ class _Source:
     @functools.cached_property
     def labelled(self) -> Labelled:
         settings = self._settings
+        with torch.random.fork_rng(devices=[]):  # the network is of no use here, its recipe is
+            backbone = load_backbone(settings.backbone, encoder=settings.encoder)
         return open_labelled(
             settings.data,
             ignore=settings.ignore,
             num_classes=settings.num_classes,
             max_side=settings.size,
+            channels=backbone.recipe.in_channels,
         )
 
     @functools.cached_property

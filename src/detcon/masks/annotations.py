@@ -38,7 +38,7 @@ class FromAnnotations:
     kind: Literal["annotations"] = "annotations"
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
-    def __call__(self, image: UInt8[np.ndarray, "y x 3"], key: str = "") -> Masks:
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         """Looks the photo's masks up.
 
         Raises:

@@ -1,5 +1,6 @@
 """Felzenszwalb-Huttenlocher segments, the paper's default masks."""
 
+import warnings
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -43,13 +44,15 @@ class Felzenszwalb:
         for name in ("scale", "sigma"):  # 1000 and 1000.0 are one recipe
             object.__setattr__(self, name, float(getattr(self, name)))
 
-    def __call__(self, image: UInt8[np.ndarray, "y x 3"], key: str = "") -> Masks:
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         from skimage.segmentation import felzenszwalb  # slow to import, and not for training
 
-        labels = felzenszwalb(
-            shrink(image, self.max_side),
-            scale=self.scale,
-            sigma=self.sigma,
-            min_size=self.min_size,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # it wonders at more than 3 channels
+            labels = felzenszwalb(
+                shrink(image, self.max_side),
+                scale=self.scale,
+                sigma=self.sigma,
+                min_size=self.min_size,
+            )
         return Masks.from_labels(labels, size=(image.shape[0], image.shape[1]))

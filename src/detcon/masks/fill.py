@@ -42,6 +42,7 @@ class MasksRecipe(Recipe):
 
     images: str = Field(description="a folder of photos, or a list of them (.txt, .csv)")
     out: str = Field(description="the folder of the store to make, or to go on with")
+    channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
     generator: AnyGenerator = Field(default=Felzenszwalb(), description="where the masks come from")
     workers: int = Field(default_factory=_num_cores, ge=1, description="processes at once")
     shard: str | None = Field(
@@ -90,7 +91,8 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     if isinstance(recipe, MasksRecipe):
         recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
     settings = load_recipe(MasksRecipe, recipe, overrides)
-    photos, folder = open_photos(settings.images), Path(settings.out)
+    photos = open_photos(settings.images, settings.channels)
+    folder = Path(settings.out)
     header = begin_store(folder, describe(settings.generator, photos, settings.shard_size))
     _fill(folder, header, settings, photos)
     missing = sum(not path.exists() for path in shard_paths(folder, header))
@@ -157,7 +159,7 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
                 rows = []
 
 
-def _generate(generator: MaskGenerator, photo: UInt8[np.ndarray, "y x 3"], key: str) -> Masks:
+def _generate(generator: MaskGenerator, photo: UInt8[np.ndarray, "y x c"], key: str) -> Masks:
     try:
         return generator(photo, key)
     except ValueError as error:

@@ -34,7 +34,7 @@ class Grid:
                 f"a grid needs at least one row and one column, got {self.rows} x {self.columns}"
             )
 
-    def __call__(self, image: UInt8[np.ndarray, "y x 3"], key: str = "") -> Masks:
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         height, width, _ = image.shape
         columns = self.columns or self.rows
         if height < self.rows or width < columns:

@@ -21,10 +21,13 @@ FORMAT = 1
 def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
     """The header of a store of `generator`'s masks of `photos`.
 
-    Its fingerprint covers what the masks depend on: generator, names of photos, shard size.
+    Its fingerprint covers what the masks depend on: generator, names of photos, shard size,
+    channels.
     """
     keys = hashlib.sha256("\n".join(photos.keys).encode()).hexdigest()
-    masks = {"generator": asdict(generator), "shard_size": shard_size, "keys": keys}
+    masks: dict[str, Any] = {"generator": asdict(generator), "shard_size": shard_size, "keys": keys}
+    if photos.channels != 3:  # what the generator looked at; stores of RGB say nothing
+        masks["channels"] = photos.channels
     return {
         "format": FORMAT,
         "package": detcon.__version__,
@@ -103,8 +106,10 @@ def shard_paths(folder: Path, header: dict[str, Any]) -> list[Path]:
 
 
 def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
-    there = {**found["generator"], "shard_size": found["shard_size"]}
-    here = {**asked["generator"], "shard_size": asked["shard_size"]}
+    there, here = (
+        {**of["generator"], "shard_size": of["shard_size"], "channels": of.get("channels", 3)}
+        for of in (found, asked)
+    )
     names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
     if "kind" in names:
         names = ["kind"]

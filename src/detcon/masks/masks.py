@@ -127,7 +127,7 @@ class MaskGenerator(Protocol):
     photo's name in its collection; only sources that look masks up read it.
     """
 
-    def __call__(self, image: UInt8[np.ndarray, "y x 3"], key: str = "") -> Masks: ...
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks: ...
 
 
 def _narrow(ids: np.ndarray) -> np.ndarray:

@@ -16,5 +16,5 @@ class WholeImage:
     kind: Literal["whole_image"] = "whole_image"
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
-    def __call__(self, image: UInt8[np.ndarray, "y x 3"], key: str = "") -> Masks:
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         return Masks.from_labels(np.zeros(image.shape[:2], np.int16))

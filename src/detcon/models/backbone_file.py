@@ -36,6 +36,13 @@ class Normalisation(Recipe):
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
 
+    @classmethod
+    def of(cls, channels: int) -> "Normalisation":
+        """ImageNet's for RGB; other channels are brought from [0, 1] to [-2, 2]."""
+        if channels == 3:
+            return cls()
+        return cls(mean=(0.5,) * channels, std=(0.25,) * channels)
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -109,7 +116,7 @@ def load_backbone(
     source = str(source)
     if source == "random":
         recipe = _known(encoder, source)
-        tensors, normalisation, notes = None, Normalisation(), {}
+        tensors, normalisation, notes = None, Normalisation.of(recipe.in_channels), {}
     elif source.startswith("torchvision:"):
         recipe = encoder or EncoderRecipe(name=source.removeprefix("torchvision:"))
         tensors, normalisation, notes = _from_torchvision(recipe.name), Normalisation(), {}

@@ -99,7 +99,7 @@ def _view_panel(run: Pretraining, num: int, seed: int) -> Panel:
 
 def _view_row(
     key: str,
-    photo: UInt8[np.ndarray, "y x 3"],
+    photo: UInt8[np.ndarray, "y x c"],
     masks: Masks | None,
     views: tuple[View, View],
 ) -> list[Picture]:
@@ -129,7 +129,9 @@ def _num_regions(run: Pretraining) -> int:
 
 def _open(run: Pretraining) -> tuple[Photos, MaskStore | None]:
     store = masks_of(run)
-    return open_photos(run.recipe["images"]), None if store is None else MaskStore(store)
+    channels = (run.recipe.get("encoder") or {}).get("in_channels", 3)
+    photos = open_photos(run.recipe["images"], channels)
+    return photos, None if store is None else MaskStore(store)
 
 
 def _keys(photos: Photos, store: MaskStore | None, num: int) -> list[str]:

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Integer, UInt8
 
 from detcon.masks import Masks
 from detcon.palette import OKABE_ITO, rgb
+from detcon.photos import shown
 
 NO_MASK = (150, 150, 150)
 
@@ -60,13 +61,13 @@ def _touching(labels: Integer[np.ndarray, "y x"]) -> dict[int, set[int]]:
     return touching
 
 
-def scale_to(picture: UInt8[np.ndarray, "y x 3"], side: int) -> UInt8[np.ndarray, "Y X 3"]:
-    """The picture with its longest side at `side` pixels, so that lines can be drawn finely."""
+def scale_to(picture: UInt8[np.ndarray, "y x c"], side: int) -> UInt8[np.ndarray, "Y X 3"]:
+    """The picture as RGB, its longest side at `side` pixels so that lines can be drawn finely."""
     height, width = picture.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(np.ascontiguousarray(picture), size, interpolation=how))
+    return np.asarray(cv2.resize(shown(picture), size, interpolation=how))
 
 
 def paint_masks(

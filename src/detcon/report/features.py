@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.models.encoders import EncoderRecipe
-from detcon.photos import open_photos
+from detcon.photos import open_photos, resize
 from detcon.report.draw import data_uri, features_as_rgb, scale_to
 from detcon.report.panels import SIDE, Panel, Picture, panel_or_note, some_keys
 from detcon.report.runs import RANDOM, Pretraining
@@ -30,10 +30,10 @@ def feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
 
 
 def _feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
-    photos = open_photos(runs[0].recipe["images"])
+    backbones = [(run.name, load_backbone(str(run.backbone))) for run in runs[:MOST_BACKBONES]]
+    photos = open_photos(runs[0].recipe["images"], backbones[0][1].recipe.in_channels)
     keys = some_keys(photos.keys, num)
     pictures = [photos.read(key) for key in keys]
-    backbones = [(run.name, load_backbone(str(run.backbone))) for run in runs[:MOST_BACKBONES]]
     backbones.append((RANDOM, random_backbone(backbones[0][1].recipe)))
     columns, shares = [_photo_column(keys, pictures)], []
     for name, backbone in backbones:
@@ -57,7 +57,7 @@ def _feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
 
 
 def _photo_column(
-    keys: Sequence[str], photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    keys: Sequence[str], photos: Sequence[UInt8[np.ndarray, "_ _ c"]]
 ) -> list[Picture]:
     names = [Path(key).name for key in keys]
     return [Picture(data_uri(scale_to(p, SIDE)), n, f"photo {n}") for n, p in zip(names, photos)]
@@ -67,7 +67,7 @@ def _feature_column(
     name: str,
     backbone: Backbone,
     keys: Sequence[str],
-    photos: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    photos: Sequence[UInt8[np.ndarray, "_ _ c"]],
 ) -> tuple[list[Picture], float]:
     maps, share = features_as_rgb(extract_features(backbone, photos))
     column = []
@@ -78,7 +78,7 @@ def _feature_column(
 
 
 def _squares(
-    colours: UInt8[np.ndarray, "h w 3"], photo: UInt8[np.ndarray, "y x 3"]
+    colours: UInt8[np.ndarray, "h w 3"], photo: UInt8[np.ndarray, "y x c"]
 ) -> UInt8[np.ndarray, "_ _ 3"]:
     """Feature cells enlarged to the proportions of the photo."""
     height, width = scale_to(photo, SIDE).shape[:2]
@@ -94,7 +94,7 @@ def random_backbone(recipe: EncoderRecipe, seed: int = 0) -> Backbone:
 
 @torch.inference_mode()
 def extract_features(
-    backbone: Backbone, photos: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    backbone: Backbone, photos: Sequence[UInt8[np.ndarray, "_ _ c"]]
 ) -> list[Float[np.ndarray, "_ _ _"]]:
     """The backbone's last feature map of each photo, in evaluation mode, on the CPU."""
     encoder = backbone.encoder.eval()
@@ -109,9 +109,9 @@ def extract_features(
     return features
 
 
-def _to_cells(photo: UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "h w 3"]:
+def _to_cells(photo: UInt8[np.ndarray, "y x c"]) -> UInt8[np.ndarray, "h w c"]:
     """The photo with its longest side near NETWORK_SIDE and both sides multiples of 32."""
     scale = NETWORK_SIDE / max(photo.shape[:2])
     height, width = (max(32, 32 * round(scale * side / 32)) for side in photo.shape[:2])
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(photo, (width, height), interpolation=how))
+    return resize(photo, (width, height), how)

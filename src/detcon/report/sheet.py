@@ -43,6 +43,7 @@ class ShowRecipe(Recipe):
     views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
     stride: int = Field(default=32, ge=1, description="pixels to a cell of the encoder's grid")
     num_regions: int = Field(default=16, ge=1, description="masks sampled a view")
+    channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
 
     @field_validator("masks", mode="before")
     @classmethod
@@ -81,7 +82,7 @@ def show(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
     size = (settings.views.size, settings.views.size)
     grid = (max(1, size[0] // settings.stride), max(1, size[1] // settings.stride))
     check_cells(size, grid)
-    photos = open_photos(settings.images)
+    photos = open_photos(settings.images, settings.channels)
     stores = [MaskStore(folder) for folder in settings.masks]
     rows = [
         _row(photos.read(key), key, [store[key] for store in stores], settings, grid)
@@ -107,7 +108,7 @@ def _keys(photos: Photos, stores: Sequence[MaskStore], settings: ShowRecipe) -> 
 
 
 def _row(
-    photo: UInt8[np.ndarray, "y x 3"],
+    photo: UInt8[np.ndarray, "y x c"],
     key: str,
     masks: Sequence[Masks],
     settings: ShowRecipe,

@@ -30,14 +30,14 @@ class View:
         place: Top, left, bottom and right of the cut as shares of the photo's height and width.
     """
 
-    picture: UInt8[np.ndarray, "s s 3"]
+    picture: UInt8[np.ndarray, "s s c"]
     ids: tuple[int, ...]
     regions: Bool[np.ndarray, "r s s"]
     place: tuple[float, float, float, float]
 
 
 def draw_views(
-    photo: UInt8[np.ndarray, "y x 3"],
+    photo: UInt8[np.ndarray, "y x c"],
     masks: Masks | None,
     recipe: ViewsRecipe,
     *,
@@ -100,10 +100,11 @@ def _sample(
 
 
 def _coloured(
-    pixels: UInt8[np.ndarray, "s s 3"], colour: torch.Tensor
-) -> UInt8[np.ndarray, "s s 3"]:
+    pixels: UInt8[np.ndarray, "s s c"], colour: torch.Tensor
+) -> UInt8[np.ndarray, "s s c"]:
     image = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)[None]
-    changed = apply_colour(image, colour[None], mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+    channels = image.shape[1]
+    changed = apply_colour(image, colour[None], mean=(0.0,) * channels, std=(1.0,) * channels)
     return (changed[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
