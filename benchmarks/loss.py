@@ -21,7 +21,7 @@ import torch
 from pairs import RESULTS, Pairs, in_pairs, save
 from torch import Tensor
 
-from detcon.ops.contrast import _chunks, contrastive_detection
+from detcon.ops.contrast import _chunks, contrastive_detection, contrastive_detection_of_both
 
 REGIONS, DIMENSIONS, MASKS = 16, 256, 20
 ROWS = [2**k for k in range(10, 17)]  # 64 to 4096 photos
@@ -45,8 +45,10 @@ def program(who: str, kind: str, rows: int) -> Callable[[], Any]:
 
 
 def ours(predictions: list[Tensor], targets: list[Tensor], ids: list[Tensor]) -> Tensor:
-    """Both directions, as `methods.py` adds them."""
+    """Both directions, as `methods.py` has them on one rank."""
     (one, two), (of_one, of_two), (ids_one, ids_two) = predictions, targets, ids
+    if targets is predictions:
+        return contrastive_detection_of_both(one, two, ids_one, ids_two)
     loss = contrastive_detection(one, of_two, of_one, ids_one, ids_two)
     return loss + contrastive_detection(two, of_one, of_two, ids_two, ids_one)
 

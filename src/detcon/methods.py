@@ -24,7 +24,11 @@ from detcon.data.colour import apply_colour
 from detcon.models.backbone_file import Normalisation
 from detcon.models.heads import Head
 from detcon.models.initialise import initialise
-from detcon.ops.contrast import contrastive_detection, region_regression
+from detcon.ops.contrast import (
+    contrastive_detection,
+    contrastive_detection_of_both,
+    region_regression,
+)
 from detcon.ops.regions import pool_regions
 
 
@@ -57,6 +61,15 @@ class Contrast:
         self, queries: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch
     ) -> Float[Tensor, ""]:
         (one, two), (ids_one, ids_two) = queries, batch.ids
+        if targets is queries and not _is_joint():
+            return contrastive_detection_of_both(
+                one,
+                two,
+                ids_one,
+                ids_two,
+                temperature=self.temperature,
+                local_negatives=self.local_negatives,
+            )
         of_one, of_two = (gather_photos(t) for t in targets)
         first = torch.distributed.get_rank() * one.shape[0] if _is_joint() else 0
         options = {

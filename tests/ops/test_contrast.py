@@ -8,7 +8,11 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from detcon.ops import contrast
-from detcon.ops.contrast import contrastive_detection, region_regression
+from detcon.ops.contrast import (
+    contrastive_detection,
+    contrastive_detection_of_both,
+    region_regression,
+)
 
 
 def slow_contrastive_detection(
@@ -59,6 +63,62 @@ def regions(draw):
     first = draw(st.integers(0, extra))
     seed, lowest = draw(st.integers(0, 2**31)), draw(st.sampled_from([-1, 0]))
     return draw_regions(seed, b, b + extra, r, d, lowest), first
+
+
+def in_two_calls(one, two, ids_one, ids_two, **options):
+    return contrastive_detection(
+        one, two, one, ids_one, ids_two, **options
+    ) + contrastive_detection(two, one, two, ids_two, ids_one, **options)
+
+
+@given(
+    st.integers(0, 2**31),
+    st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(2, 5)),
+    st.sampled_from([1.0, 0.1, 0.026, 0.02]),
+    st.booleans(),
+)
+@settings(max_examples=80, deadline=None)
+def test_both_directions_at_once_equal_two_calls(seed, shape, temperature, local):
+    b, r, d = shape
+    one, two, _, *ids = draw_regions(seed, b, b, r, d, lowest=-1)
+    options = {"temperature": temperature, "local_negatives": local}
+    whole = contrastive_detection_of_both(one, two, *ids, **options)
+    expected = in_two_calls(one, two, *ids, **options)
+    torch.testing.assert_close(whole, expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        torch.autograd.grad(3 * whole, (one, two)),
+        torch.autograd.grad(3 * expected, (one, two)),
+        rtol=1e-9,
+        atol=1e-10,
+    )
+
+
+@pytest.mark.parametrize("photos", [63, 64, 65, 130])
+def test_blocks_of_the_triangle_fit_together(photos):
+    """1024 rows make a block: 64 photos of 2 x 8 regions."""
+    one, two, _, *ids = draw_regions(0, photos, photos, 8, 4)
+    whole = contrastive_detection_of_both(one, two, *ids)
+    expected = in_two_calls(one, two, *ids)
+    torch.testing.assert_close(whole, expected)
+    for ours, theirs in zip(
+        torch.autograd.grad(whole, (one, two)), torch.autograd.grad(expected, (one, two))
+    ):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_both_directions_at_once_keep_the_promises_of_one():
+    one, two, _, *ids = draw_regions(0, 4, 4, 3, 4)
+    in_half = contrastive_detection_of_both(one.half(), two.half(), *ids)
+    assert in_half.dtype == torch.float32
+    torch.testing.assert_close(in_half.double(), in_two_calls(one, two, *ids), rtol=1e-3, atol=1e-3)
+    with torch.no_grad():
+        quiet = contrastive_detection_of_both(one, two, *ids)
+    assert not quiet.requires_grad
+    loss = contrastive_detection_of_both(one, two, *ids)
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(loss, one, create_graph=True)
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        contrastive_detection_of_both(one, two, *ids, temperature=-1.0)
 
 
 @given(regions(), st.sampled_from([0.1, 1.0]), st.booleans(), st.booleans())

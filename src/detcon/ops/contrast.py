@@ -70,6 +70,48 @@ def contrastive_detection(
         )
 
 
+def contrastive_detection_of_both(
+    one: Float[Tensor, "b r d"],
+    two: Float[Tensor, "b r d"],
+    ids_one: Integer[Tensor, "b r"],
+    ids_two: Integer[Tensor, "b r"],
+    *,
+    temperature: float = 0.1,
+    local_negatives: bool = True,
+) -> Float[Tensor, ""]:
+    """Both directions of `contrastive_detection`, added, where the queries are the targets.
+
+    So it is in DetCon-S and SimCLR on one rank: every vector is a row and a column, the matrix of
+    similarities is symmetric, and a triangle of it is enough. That makes 8 matrix products of
+    `[b * r, d] x [d, b * r]` where two calls make 12. Value and gradient are the same.
+
+    Args:
+        one: Projections for view one. Normalised inside, as is `two`.
+        two: Projections for view two.
+        ids_one: Which mask each region of `one` is; see `contrastive_detection`.
+        ids_two: The same for `two`.
+        temperature: Divides the cosine similarities.
+        local_negatives: As in `contrastive_detection`.
+
+    Returns:
+        `contrastive_detection(one, two, one, ids_one, ids_two)` and
+        `contrastive_detection(two, one, two, ids_two, ids_one)`, added.
+
+    Raises:
+        ValueError: If `temperature` is not positive.
+    """
+    if temperature < 1 / SAFE_LOGIT:  # rows need maxima of their own
+        options = {"temperature": temperature, "local_negatives": local_negatives}
+        return contrastive_detection(
+            one, two, one, ids_one, ids_two, **options
+        ) + contrastive_detection(two, one, two, ids_two, ids_one, **options)
+    with torch.autocast(one.device.type, enabled=False):
+        vectors, ids = torch.stack([one, two], 1), torch.stack([ids_one, ids_two], 1)
+        return _SymmetricContrast.apply(
+            _single_or_double(vectors.flatten(1, 2)), ids, temperature, local_negatives
+        )
+
+
 def region_regression(
     query: Float[Tensor, "b r d"],
     other: Float[Tensor, "b r d"],
@@ -152,13 +194,101 @@ class _ChunkedContrast(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, incoming):
-        if torch.is_grad_enabled():  # create_graph=True
-            raise RuntimeError(
-                "contrastive_detection has no second derivative: its gradient is formed together "
-                "with its value; call backward without create_graph"
-            )
+        _refuse_second_derivative()
         gradients = (None if x is None else x * incoming for x in ctx.saved_tensors)
         return *gradients, None, None, None, None, None
+
+
+class _SymmetricContrast(torch.autograd.Function):
+    """Cross-entropy of all regions against each other; the gradient is ready with the value.
+
+    With E the exponentials of the similarities, 0 where an entry is removed, s the sums of its
+    rows and w the weights, the gradient of the similarities is E_ij * (w_i / s_i + w_j / s_j), but
+    for the positives. A first walk over the blocks of a triangle finds s; a second one computes
+    the blocks again, and each gives the gradient of its rows and of its columns.
+    """
+
+    @staticmethod
+    def forward(ctx, vectors, ids, temperature, local_negatives):
+        regions = vectors.shape[1]  # those of view one, then those of view two
+        unit, lengths = _unit_vectors(vectors)
+        share, weight, kept = _own_photo(ids, unit.dtype, local_negatives)
+        own = unit.view_as(vectors) @ unit.view_as(vectors).mT / temperature
+        found = (share * own).sum(-1)
+        step = regions * max(1, (1024 if unit.device.type == "cpu" else 8192) // regions)
+        parts = [slice(i, min(i + step, len(unit))) for i in range(0, len(unit), step)]
+        pairs = [(i, j) for n, i in enumerate(parts) for j in parts[n:]]
+        buffers = unit.new_empty(2, min(step, len(unit)) ** 2)
+
+        def block(i: slice, j: slice) -> Tensor:
+            """The exponentials of some rows and columns."""
+            rows, columns = unit[i], unit[j]
+            out = buffers[0, : len(rows) * len(columns)].view(len(rows), len(columns))
+            out.addmm_(rows, columns.mT, beta=0, alpha=1 / temperature).exp_()
+            if i == j:
+                photos = out.unflatten(0, (-1, regions)).unflatten(2, (-1, regions))
+                some = kept[i.start // regions : i.stop // regions]
+                photos.diagonal(dim1=0, dim2=2).mul_(some.permute(1, 2, 0))
+            return out
+
+        sums = unit.new_zeros(len(unit))
+        for i, j in pairs:
+            exponentials = block(i, j)
+            sums[i] += exponentials.sum(1)
+            if i != j:
+                sums[j] += exponentials.sum(0)
+        sums.clamp_(min=torch.finfo(unit.dtype).tiny)
+        loss = (weight * (sums.log().view_as(found) - found)).sum()
+        if not ctx.needs_input_grad[0]:
+            return loss
+        scale = weight.flatten() / sums
+        gradient = torch.zeros_like(unit)
+        for i, j in pairs:
+            pull = block(i, j)
+            both = buffers[1, : pull.numel()].view_as(pull)
+            pull.mul_(torch.add(scale[i, None], scale[j], out=both))
+            gradient[i].addmm_(pull, unit[j])
+            if i != j:
+                gradient[j].addmm_(pull.mT, unit[i])
+        pushed = weight[..., None] * share
+        gradient.view_as(vectors).baddbmm_(pushed + pushed.mT, unit.view_as(vectors), alpha=-1)
+        gradient = _through_unit(gradient.div_(temperature), unit, lengths)
+        ctx.save_for_backward(gradient.view_as(vectors))
+        return loss
+
+    @staticmethod
+    def backward(ctx, incoming):
+        _refuse_second_derivative()
+        (gradient,) = ctx.saved_tensors
+        return gradient * incoming, None, None, None
+
+
+def _own_photo(
+    ids: Integer[Tensor, "b 2 r"], dtype: torch.dtype, local_negatives: bool
+) -> tuple[Float[Tensor, "b vr vr"], Float[Tensor, "b vr"], Float[Tensor, "b vr vr"]]:
+    """Within a photo, both views together: shares of positives, weights, and who is candidate."""
+    (one, two), r = ids.unbind(1), ids.shape[2]
+    (forth, weight_one), (back, weight_two) = (
+        _positives(mine, theirs, dtype) for mine, theirs in ((one, two), (two, one))
+    )
+    share = forth.new_zeros(len(ids), 2 * r, 2 * r)
+    share[:, :r, r:], share[:, r:, :r] = forth, back
+    if local_negatives:
+        kept = torch.ones_like(share)
+        kept[:, :r, :r] = one[:, :, None] != one[:, None, :]
+        kept[:, r:, r:] = two[:, :, None] != two[:, None, :]
+    else:
+        kept = (share > 0).to(dtype)
+    weight = torch.cat([weight_one, weight_two], 1) / one.numel()
+    return share, weight, kept
+
+
+def _refuse_second_derivative() -> None:
+    if torch.is_grad_enabled():  # create_graph=True
+        raise RuntimeError(
+            "contrastive_detection has no second derivative: its gradient is formed together "
+            "with its value; call backward without create_graph"
+        )
 
 
 def _chunks(num_rows: int, num_columns: int) -> list[slice]:
