@@ -5,7 +5,7 @@ import base64
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from detcon.data.views import ViewsRecipe
 from detcon.masks import Masks
@@ -32,9 +32,10 @@ def photo(size=(60, 80)):
 
 
 @given(st.integers(0, 2**31))
+@example(12949)  # where large masks first, each in turn, would need eight colours
 @settings(max_examples=25, deadline=None)
 def test_masks_that_touch_differ_in_colour(seed):
-    """Four colours suffice for any map in the plane; greedily, seven did for all of these."""
+    """Four colours suffice for any map in the plane; in this order, six always do."""
     rng = np.random.default_rng(seed)
     points = rng.random((12, 2)) * 40
     place = np.stack(np.mgrid[:40, :40], -1)[:, :, None]

@@ -24,24 +24,39 @@ COLOURS = [rgb(colour) for colour in OKABE_ITO.values()]
 
 
 def mask_colours(masks: Masks) -> dict[int, Colour]:
-    """A colour for each mask; masks that touch differ while seven colours suffice for that.
+    """A colour for each mask; masks that touch differ, if each is of one piece.
 
-    Greedy colouring, large masks first: each takes the colour that its neighbours leave and that
-    has been used least. Overlapping masks take turns.
+    Greedy colouring in the order "smallest last" (Matula and Beck, 1983), for which six colours
+    suffice on a map without corners: each takes the colour that its neighbours leave and that has
+    been used least. Overlapping masks take turns.
     """
     ids = masks.ids.tolist()
     if masks.membership is not None:
         return {i: COLOURS[i % len(COLOURS)] for i in ids}
-    areas = dict(zip(*np.unique(masks.patterns, return_counts=True)))
     touching = _touching(masks.patterns)
     used = [0] * len(COLOURS)
     chosen: dict[int, int] = {}
-    for i in sorted(ids, key=lambda i: (-areas[i], i)):
+    for i in _smallest_last(ids, touching):
         taken = {chosen[j] for j in touching.get(i, ()) if j in chosen}
         free = [c for c in range(len(COLOURS)) if c not in taken] or list(range(len(COLOURS)))
         chosen[i] = min(free, key=lambda c: (used[c], c))
         used[chosen[i]] += 1
     return {i: COLOURS[chosen[i]] for i in ids}
+
+
+def _smallest_last(ids: list[int], touching: dict[int, set[int]]) -> list[int]:
+    """The mask with the fewest neighbours goes last; of the others, the one with the fewest
+    among them goes before it; and so on.
+    """
+    left = {i: set(touching.get(i, ())) for i in ids}
+    order = []
+    while left:
+        fewest = min(left, key=lambda i: (len(left[i]), i))
+        for neighbour in left.pop(fewest):
+            if neighbour in left:
+                left[neighbour].discard(fewest)
+        order.append(fewest)
+    return order[::-1]
 
 
 def _touching(labels: Integer[np.ndarray, "y x"]) -> dict[int, set[int]]:
