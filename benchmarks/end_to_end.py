@@ -1,6 +1,7 @@
 """From JPEG files to updated weights, beside the DetCon example of lightly's documentation.
 
     python benchmarks/end_to_end.py            # some minutes on one thread
+    python benchmarks/end_to_end.py lightly_train=ENV/bin/lightly-train    # beside, a fourth program
     python benchmarks/end_to_end.py table      # the result as Markdown
 
 Both sides read the same 500 x 375 JPEGs with OpenCV, hold the same masks, take views of 96 pixels
@@ -8,9 +9,14 @@ and train a ResNet-18 with a projector of 512 and 128 in bf16 and channels-last,
 process. Ours is `fit` on `batches`; the peer is lightly's transform, pooling, projector and loss,
 put together as in its example: all of 25 ids are pooled in each view, and none is drawn. `as
 published` is that example with its own masks (Felzenszwalb on the fly), precision and layout.
+
+LightlyTrain is AGPL and never imported: its command runs on the same photos, in an environment of
+its own, at its defaults but for the size of views and batches; its time is that of six epochs less
+that of two, so that its start doesn't count.
 """
 
 import json
+import subprocess
 import sys
 import tempfile
 import time
@@ -22,30 +28,30 @@ import cv2
 import numpy as np
 import torch
 import torchvision
+from jpegs import make_photos
 from lightly.loss import DetConSLoss
 from lightly.models.modules import SimCLRProjectionHead
 from lightly.models.utils import pool_masked
 from lightly.transforms import DetConSTransform
 from pairs import RESULTS, Pairs, save
-from photos import make_photos
 from skimage.segmentation import felzenszwalb
 from torch import nn
 from torch.nn.functional import interpolate
 from torchvision.tv_tensors import Image, Mask
 
-from detcon import MaskStore, detcon_s, make_masks
+from detcon import MaskStore, detcon_s
+from detcon.config import parse_overrides
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import batches
 from detcon.data.views import ViewsRecipe
 from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
-from detcon.photos import open_photos
+from detcon.photos import Photos
 from detcon.train.loop import LoopRecipe, fit
 from detcon.train.optim import Cosine, Sgd
 
 PHOTOS, BATCH, SIZE, IDS, RUNS, WARM_UP = 256, 64, 96, 25, 10, 1
 STEPS = PHOTOS // BATCH
 LOOP = LoopRecipe(log_every=10_000, checkpoint_every=None, checkpoint_minutes=None)
-MASKS = {"kind": "felzenszwalb", "scale": 1000.0, "min_size": 1000}
 
 
 class Peer(nn.Module):
@@ -66,17 +72,16 @@ class Peer(nn.Module):
 class PeerPhotos(torch.utils.data.Dataset):
     """Photos and masks to lightly's views."""
 
-    def __init__(self, folder: Path, keys: list[str], labels: Callable[..., np.ndarray]) -> None:
-        self.folder, self.keys, self.labels = folder, keys, labels
+    def __init__(self, photos: Photos, labels: Callable[..., np.ndarray]) -> None:
+        self.photos, self.labels = photos, labels
         self.transform = DetConSTransform(input_size=SIZE)
 
     def __len__(self) -> int:
-        return len(self.keys)
+        return len(self.photos)
 
     def __getitem__(self, index: int) -> Any:
-        key = self.keys[index]
-        data = np.frombuffer((self.folder / key).read_bytes(), np.uint8)
-        photo = cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        key = self.photos.keys[index]
+        photo = cv2.imread(str(self.photos.path(key)), cv2.IMREAD_COLOR_RGB)
         labels = np.clip(self.labels(key, photo), 0, IDS - 1).astype(np.int64)
         image = Image(torch.from_numpy(photo).permute(2, 0, 1))
         return self.transform(image, Mask(torch.from_numpy(labels)[None]))
@@ -104,13 +109,12 @@ def peer_epoch(dataset: PeerPhotos, *, matched: bool) -> Callable[[], None]:
     return epoch
 
 
-def in_turns(images: Path, masks: Path, peer: Callable[[], None]) -> Pairs:
+def in_turns(photos: Photos, store: MaskStore, peer: Callable[[], None]) -> Pairs:
     """Seconds of an epoch of ours and of the peer's, in turns within one run of `fit`."""
     torch.manual_seed(0)
     encoder = build_encoder(EncoderRecipe(name="resnet18"))
-    photos, views = open_photos(images), ViewsRecipe(size=SIZE, colour="detcon_s")
-    grid = feature_grid(encoder, SIZE)
-    dataset = PhotoViews(photos, MaskStore(masks), views, grid=grid, seed=0, cache=False)
+    views, grid = ViewsRecipe(size=SIZE, colour="detcon_s"), feature_grid(encoder, SIZE)
+    dataset = PhotoViews(photos, store, views, grid=grid, seed=0, cache=False)
     num_steps = STEPS * (WARM_UP + RUNS)
     ours, theirs = [], []
 
@@ -140,19 +144,43 @@ def in_turns(images: Path, masks: Path, peer: Callable[[], None]) -> Pairs:
     return Pairs(ours[WARM_UP:], theirs[WARM_UP:])
 
 
-def measure(folder: Path) -> dict[str, Any]:
-    images = make_photos(folder / "photos", PHOTOS)
-    masks = make_masks(images=images, out=folder / "masks", generator=MASKS)
-    store, keys = MaskStore(masks), list(open_photos(images).keys)
-    stored = PeerPhotos(images, keys, lambda key, _: store[key].labels)
+def lightly_train(program: str, images: Path, folder: Path) -> float:
+    """Photos a second of LightlyTrain's SimCLR."""
+    seconds = []
+    for epochs in (2, 6):
+        words = {
+            "out": folder / f"lightly_train{epochs}",
+            "data": images,
+            "model": "torchvision/resnet18",
+            "method": "simclr",
+            "epochs": epochs,
+            "batch_size": BATCH,
+            "num_workers": 0,
+            "accelerator": "cpu",
+            "transform_args.image_size": f"[{SIZE},{SIZE}]",
+        }
+        start = time.perf_counter()
+        command = [program, "pretrain", *(f"{name}={value}" for name, value in words.items())]
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - start)
+    return 4 * PHOTOS / (seconds[1] - seconds[0])
+
+
+def measure(folder: Path, program: str | None) -> dict[str, Any]:
+    photos, store = make_photos(folder / "photos", (375, 500), PHOTOS)
+    stored = PeerPhotos(photos, lambda key, _: store[key].labels)
     on_the_fly = PeerPhotos(
-        images, keys, lambda _, photo: felzenszwalb(photo, scale=100, sigma=0.5, min_size=20)
+        photos, lambda _, photo: felzenszwalb(photo, scale=100, sigma=0.5, min_size=20)
     )
     pairs = {
-        "matched": in_turns(images, masks, peer_epoch(stored, matched=True)),
-        "as published": in_turns(images, masks, peer_epoch(on_the_fly, matched=False)),
+        "matched": in_turns(photos, store, peer_epoch(stored, matched=True)),
+        "as published": in_turns(photos, store, peer_epoch(on_the_fly, matched=False)),
     }
-    return {name: with_rates(found) for name, found in pairs.items()}
+    figures = {name: with_rates(found) for name, found in pairs.items()}
+    if program:
+        images = Path(photos.root)
+        figures["LightlyTrain"] = {"peer_photos_s": lightly_train(program, images, folder)}
+    return figures
 
 
 def with_rates(pairs: Pairs) -> dict[str, Any]:
@@ -166,6 +194,9 @@ def print_table() -> None:
     print("| example | ours (photos/s) | theirs (photos/s) | faster by | least to greatest |")
     print("|---|---|---|---|---|")
     for name, f in figures.items():
+        if "ratio" not in f:
+            print(f"| {name}'s SimCLR | | {f['peer_photos_s']:.1f} | | |")
+            continue
         spread = f"{1 / f['greatest_ratio']:.2f} to {1 / f['least_ratio']:.2f}"
         rates = f"{f['ours_photos_s']:.1f} | {f['peer_photos_s']:.1f}"
         print(f"| {name} | {rates} | **{1 / f['ratio']:.2f}** | {spread} |")
@@ -176,7 +207,7 @@ def main() -> None:
         return print_table()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder))
+        figures = measure(Path(folder), parse_overrides(sys.argv[1:]).get("lightly_train"))
     print(f"wrote {save('end_to_end', figures).name}")
     print_table()
 

@@ -8,6 +8,7 @@ import gc
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -72,7 +73,7 @@ def in_pairs(
 def save(name: str, figures: dict[str, Any]) -> Path:
     """Writes a result with all that is needed to repeat and to judge it."""
     path = RESULTS / f"{name}.json"
-    words = [Path(word).name if os.path.isabs(word) else word for word in sys.argv[1:]]
+    words = [re.sub(r"/\S*/", "", word) for word in sys.argv[1:]]  # no paths of this machine
     line = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words]),
         "machine": machine(),
