@@ -1,7 +1,7 @@
 """From JPEG files to updated weights, beside the DetCon example of lightly's documentation.
 
     python benchmarks/end_to_end.py            # some minutes on one thread
-    python benchmarks/end_to_end.py lightly_train=ENV/bin/lightly-train    # beside, a fourth program
+    python benchmarks/end_to_end.py lightly_train=ENV/bin/lightly-train   # beside
     python benchmarks/end_to_end.py table      # the result as Markdown
 
 Both sides read the same 500 x 375 JPEGs with OpenCV, hold the same masks, take views of 96 pixels

@@ -15,7 +15,7 @@ Size = tuple[float, float, float]
 Vectors = Float[np.ndarray, "3 n"]
 Values = Float[np.ndarray, " n"]
 
-_MARCH_STEPS = 40  # of sphere tracing; rays that graze the tube need most
+_MARCH_STEPS = 100  # of sphere tracing; only rays that graze the tube need so many
 _TOUCH = 1e-3  # metres: as near as this is a hit
 
 

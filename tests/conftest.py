@@ -1,0 +1,12 @@
+"""Drawn examples are the same in every run: a test that fails is one that was changed.
+
+With HYPOTHESIS_PROFILE=search each run draws others, to look for what nobody thought of.
+"""
+
+import os
+
+from hypothesis import settings
+
+settings.register_profile("same", derandomize=True)
+settings.register_profile("search", max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
