@@ -25,7 +25,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from cells import Cell, command, print_table, save_cell, shuffle_masks
+from cells import Cell, command, is_wanted, print_table, save_cell, shuffle_masks
 
 from detcon import MaskStore, make_masks, pretrain, transfer
 from detcon.config import parse_overrides
@@ -227,9 +227,8 @@ def main() -> None:
     if stage == "quality":
         return print_quality(Path(settings["data"]), Path(settings["work"]))
     stages = {"sweep": sweep_cells, "masks": mask_cells, "final": final_cells, "long": long_cells}
-    parts = {"method": "methods", "masks": "masks", "task": "tasks", "seed": "seeds"}
     for cell in stages[stage]():
-        if all(getattr(cell, a) in settings.get(b, [getattr(cell, a)]) for a, b in parts.items()):
+        if is_wanted(cell, settings):
             carry_out(cell, Path(settings["data"]), Path(settings["work"]))
 
 

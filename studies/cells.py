@@ -2,9 +2,11 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,6 +48,21 @@ class Cell:
     @property
     def name(self) -> str:
         return f"{self.run}-{self.task}-{self.labels}"
+
+
+PARTS = {
+    "stages": "stage",
+    "methods": "method",
+    "masks": "masks",
+    "tasks": "task",
+    "labels": "labels",
+    "seeds": "seed",
+}
+
+
+def is_wanted(cell: Cell, settings: Mapping[str, Any]) -> bool:
+    """Whether a cell is among those that were asked for, as in `methods=[detcon_s] seeds=[0,1]`."""
+    return all(getattr(cell, n) in settings.get(s, [getattr(cell, n)]) for s, n in PARTS.items())
 
 
 def save_cell(folder: Path, cell: Cell, result: Result, command: str, work: Path) -> None:

@@ -8,7 +8,7 @@
 `train` pretrains on two sets with the same number of steps. In `many`, 2000 pictures, a cut-out is
 in thirty pictures, each of which is a negative of the others. In `once` every cut-out is in one
 picture alone. Both are judged on the pictures of `many` that are kept for val. With
-`methods=[detcon_s]`, `seeds=[0]` a process does a part of the cells.
+`methods=[detcon_s]`, `masks=[true]`, `stages=[many]`, `seeds=[0]` a process does a part of the cells.
 """
 
 import sys
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from cells import Cell, command, print_table, save_cell, shuffle_masks
+from cells import Cell, command, is_wanted, print_table, save_cell, shuffle_masks
 
 from detcon import MaskStore, make_masks, pretrain, transfer
 from detcon.config import parse_overrides
@@ -149,8 +149,7 @@ def main() -> None:
     if not (data / "once").exists():
         compose_once(data / "once", open_cutouts(settings["cutouts"]), settings["backgrounds"])
     for cell in cells():
-        wanted = settings.get("methods", [cell.method]), settings.get("seeds", [cell.seed])
-        if cell.method in wanted[0] and cell.seed in wanted[1]:
+        if is_wanted(cell, settings):
             carry_out(cell, data, Path(settings["work"]))
 
 
