@@ -3,25 +3,32 @@
     detcon scenes out=comp/many num=2000 size=160 cutouts=CUTOUTS backgrounds=PHOTOS
     python studies/composites.py count data=comp/many
     python studies/composites.py train data=comp work=runs/comp cutouts=CUTOUTS backgrounds=PHOTOS
+    python studies/composites.py neighbours data=comp work=runs/comp
     python studies/composites.py table
 
 `train` pretrains on two sets with the same number of steps. In `many`, 2000 pictures, a cut-out is
 in thirty pictures, each of which is a negative of the others. In `once` every cut-out is in one
 picture alone. Both are judged on the pictures of `many` that are kept for val. With
-`methods=[detcon_s]`, `masks=[true]`, `stages=[many]`, `seeds=[0]` a process does a part of the cells.
+`methods=[detcon_s]`, `masks=[true]`, `stages=[many]`, `seeds=[0]` a process does a part of the
+cells.
 """
 
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
+import torch
 from cells import Cell, command, is_wanted, print_table, save_cell, shuffle_masks
+from torch.nn.functional import normalize
 
-from detcon import MaskStore, make_masks, pretrain, transfer
+from detcon import MaskStore, load_backbone, make_masks, pool_regions, pretrain, transfer
 from detcon.config import parse_overrides
 from detcon.data.dataset import PhotoViews
 from detcon.data.views import ViewsRecipe
+from detcon.downstream.labelled import open_labelled
+from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import EncoderRecipe
 from detcon.photos import open_photos
 from detcon.scenes.compose import compose_scene
@@ -124,6 +131,51 @@ def count(views: PhotoViews) -> tuple[float, float, float]:
     return float(np.mean(drawn)), float(np.mean(shared)), float(np.median(sizes))
 
 
+@torch.no_grad()
+def pooled_objects(backbone: Backbone, data: Path) -> tuple[torch.Tensor, ...]:
+    """A vector for each object of val, pooled over its mask; its class, and its picture."""
+    labelled = open_labelled(data).val
+    encoder = backbone.encoder.eval()
+    mean, std = (
+        torch.tensor(values)[:, None, None]
+        for values in (backbone.normalisation.mean, backbone.normalisation.std)
+    )
+    vectors, classes, pictures = [], [], []
+    for number in range(len(labelled)):
+        picture = labelled.read(number)
+        path = labelled.folder / "instances" / Path(picture.key).with_suffix(".png").name
+        instances = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        photo = torch.from_numpy(picture.image).permute(2, 0, 1) / 255
+        features = encoder(((photo - mean) / std)[None])
+        for i in np.unique(instances[instances > 0]):
+            mask = (instances == i).astype(np.float32)
+            share = cv2.resize(mask, features.shape[:1:-1], interpolation=cv2.INTER_AREA)
+            vectors.append(pool_regions(features, torch.from_numpy(share)[None, None])[0, 0])
+            classes.append(int(picture.labels[instances == i][0]))
+            pictures.append(number)
+    return torch.stack(vectors), torch.tensor(classes), torch.tensor(pictures)
+
+
+def print_neighbours(data: Path, work: Path) -> None:
+    """What an object's nearest object is: one of its class elsewhere, or one beside it."""
+    print("| pretraining | nearest elsewhere has its class (%) | nearest is beside it (%) |")
+    print("|---|---|---|")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        sources = {"random": load_backbone("random", encoder=ENCODER)}
+    for path in sorted((work / "pretrain").glob("*seed0/backbone.safetensors")):
+        sources[path.parent.name] = load_backbone(path)
+    for name, backbone in sources.items():
+        vectors, classes, pictures = pooled_objects(backbone, data / "many")
+        vectors = normalize(vectors - vectors.mean(0), dim=1)
+        similarity = (vectors @ vectors.T).fill_diagonal_(-torch.inf)
+        beside = pictures[:, None] == pictures
+        near = (pictures[similarity.argmax(1)] == pictures).float().mean()
+        elsewhere = similarity.masked_fill(beside, -torch.inf).argmax(1)
+        same = (classes[elsewhere] == classes).float().mean()
+        print(f"| {name} | {100 * same:.1f} | {100 * near:.1f} |", flush=True)
+
+
 def print_counts(data: Path) -> None:
     images = data / "train" / "images"
     store = MaskStore(store_of("true", data, data.parent / f"{data.name}-masks"))
@@ -146,6 +198,8 @@ def main() -> None:
     data = Path(settings["data"])
     if verb == "count":
         return print_counts(data)
+    if verb == "neighbours":
+        return print_neighbours(data, Path(settings["work"]))
     if not (data / "once").exists():
         compose_once(data / "once", open_cutouts(settings["cutouts"]), settings["backgrounds"])
     for cell in cells():
