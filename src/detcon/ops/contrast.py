@@ -183,7 +183,7 @@ class _ChunkedContrast(torch.autograd.Function):
                 torch.mm(pull, columns, out=d_rows[part]).mul_(scale)
             if d_columns is not None:
                 d_columns.addmm_((scale * rows[part]).mT, pull, beta=float(part.start > 0))
-        gradients = [None, None, None]
+        gradients: list[Tensor | None] = [None, None, None]
         if d_rows is not None:
             gradients[0] = _through_unit(d_rows, rows, row_lengths).view_as(query)
         if d_columns is not None:

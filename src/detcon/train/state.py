@@ -181,8 +181,9 @@ def start(
 
 
 def _recompute(module: nn.Module) -> None:
-    able = [part for part in module.modules() if hasattr(part, "recompute_activations")]
+    found = (getattr(part, "recompute_activations", None) for part in module.modules())
+    able = [switch for switch in found if callable(switch)]
     if not able:
         raise ValueError(f"loop.recompute doesn't work with {type(module).__name__}")
-    for part in able:
-        part.recompute_activations()
+    for switch in able:
+        switch()
