@@ -6,6 +6,7 @@ Learning rates and masks are chosen on held-out training photos, then three seed
     python studies/camvid.py masks data=camvid work=runs/camvid
     python studies/camvid.py final data=camvid work=runs/camvid
     python studies/camvid.py long data=camvid work=runs/camvid
+    python studies/camvid.py tuning data=camvid work=runs/camvid
     python studies/camvid.py table
     python studies/camvid.py quality data=camvid work=runs/camvid
 
@@ -60,6 +61,7 @@ LONG = (
     ("detcon_s", "annotated"),
     ("detcon_b", FELZENSZWALB),
 )
+TUNING = (1e-3, 3e-3)
 STEPS = {"sweep": 128, "masks": 128, "final": 256, "long": 512}
 LABELS = (20, 100)
 VOID = 11
@@ -98,6 +100,14 @@ def long_cells() -> Iterator[Cell]:
                 yield Cell("long", method, lr, seed, "linear_segmentation", labels, masks)
 
 
+def tuning_cells() -> Iterator[Cell]:
+    """Rates of fine-tuning, from the pretrainings of `final`, on held-out training photos."""
+    for tuning in TUNING:
+        for method in ("random", "detcon_s", "simclr", "detcon_b"):
+            lr = best_rate(method)
+            yield Cell("final", method, lr, 0, "segmentation", 20, FELZENSZWALB, tuning)
+
+
 def best_rate(method: str) -> float:
     """The learning rate that did best in the sweep; random weights need none."""
     if method in RANDOM:
@@ -116,7 +126,8 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
         backbone = plain_backbone(cell, work)
     elif cell.method != "random":
         backbone = pretrain_cell(cell, data, work)
-    labelled = data if cell.stage in ("final", "long") else held_out(data, work)
+    judged = cell.stage in ("final", "long") and not cell.tuning
+    labelled = data if judged else held_out(data, work)
     (result,) = transfer(
         f"recipes/transfer/{TASKS[cell.task]}.yaml",
         data=labelled,
@@ -125,6 +136,7 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
         labels=cell.labels,
         seed=cell.seed,
         encoder=ENCODER if backbone == "random" else None,
+        **({"optimizer.lr": cell.tuning} if cell.tuning else {}),
     )
     save_cell(RESULTS, cell, result, command("data", "work"), work)
 
@@ -226,7 +238,13 @@ def main() -> None:
     settings = parse_overrides(words)
     if stage == "quality":
         return print_quality(Path(settings["data"]), Path(settings["work"]))
-    stages = {"sweep": sweep_cells, "masks": mask_cells, "final": final_cells, "long": long_cells}
+    stages = {
+        "sweep": sweep_cells,
+        "masks": mask_cells,
+        "final": final_cells,
+        "long": long_cells,
+        "tuning": tuning_cells,
+    }
     for cell in stages[stage]():
         if is_wanted(cell, settings):
             carry_out(cell, Path(settings["data"]), Path(settings["work"]))

@@ -15,7 +15,7 @@ from detcon import MaskStore, make_masks
 from detcon.downstream.result import Result
 from detcon.photos import open_photos
 
-COLUMNS = ("stage", "task", "labels", "method", "masks", "lr")
+COLUMNS = ("stage", "task", "labels", "method", "masks", "lr", "tuning")
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Cell:
         task: Of transfer.
         labels: Pictures with labels.
         masks: Where the masks come from.
+        tuning: The learning rate of fine-tuning; 0 for the transfer recipe's.
     """
 
     stage: str
@@ -39,6 +40,7 @@ class Cell:
     task: str
     labels: int
     masks: str
+    tuning: float = 0.0
 
     @property
     def run(self) -> str:
@@ -47,7 +49,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return f"{self.run}-{self.task}-{self.labels}"
+        tuning = f"-tuning{self.tuning:g}" if self.tuning else ""
+        return f"{self.run}-{self.task}-{self.labels}{tuning}"
 
 
 PARTS = {
@@ -79,7 +82,7 @@ def print_table(folder: Path) -> None:
     lines = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     rows: dict[tuple, list[float]] = {}
     for line in lines:
-        key = tuple(line["cell"][name] for name in COLUMNS)
+        key = tuple(line["cell"].get(name, 0.0) for name in COLUMNS)
         rows.setdefault(key, []).append(line["result"]["value"])
     print(f"| {' | '.join(COLUMNS)} | mIoU (%) | each seed |")
     print("|---" * (len(COLUMNS) + 2) + "|")

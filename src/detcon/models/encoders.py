@@ -99,9 +99,10 @@ class TimmEncoder(nn.Module):
         if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in self.modules()):
             raise ValueError(f"loop.recompute doesn't work with the batch norms of '{self.name}'")
         body = getattr(self.body, "model", self.body)  # a transformer is wrapped once more
-        if not hasattr(body, "set_grad_checkpointing"):
+        switch = getattr(body, "set_grad_checkpointing", None)
+        if not callable(switch):
             raise ValueError(f"loop.recompute doesn't work with '{self.name}'")
-        body.set_grad_checkpointing(True)
+        switch(True)
 
     def forward(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
         (features,) = self.body(photos)
