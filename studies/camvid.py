@@ -6,6 +6,7 @@ Learning rates and masks are chosen on held-out training photos, then three seed
     python studies/camvid.py masks data=camvid work=runs/camvid
     python studies/camvid.py final data=camvid work=runs/camvid
     python studies/camvid.py long data=camvid work=runs/camvid
+    python studies/camvid.py fine data=camvid work=runs/camvid
     python studies/camvid.py tuning data=camvid work=runs/camvid
     python studies/camvid.py table
     python studies/camvid.py quality data=camvid work=runs/camvid
@@ -62,7 +63,7 @@ LONG = (
     ("detcon_b", FELZENSZWALB),
 )
 TUNING = (1e-3, 3e-3)
-STEPS = {"sweep": 128, "masks": 128, "final": 256, "long": 512}
+STEPS = {"sweep": 128, "masks": 128, "final": 256, "long": 512, "fine": 128}
 LABELS = (20, 100)
 VOID = 11
 TASKS = {"linear_segmentation": "camvid_linear", "segmentation": "camvid_fcn"}
@@ -98,6 +99,13 @@ def long_cells() -> Iterator[Cell]:
             for labels in LABELS:
                 lr = best_rate(method)
                 yield Cell("long", method, lr, seed, "linear_segmentation", labels, masks)
+
+
+def fine_cells() -> Iterator[Cell]:
+    """A finer grid, 10 x 10 cells of 8 pixels: do masks matter there?"""
+    for masks in ("annotated", "shuffled_inverted", FELZENSZWALB):
+        lr = best_rate("detcon_s")
+        yield Cell("fine", "detcon_s", lr, 0, "linear_segmentation", 100, masks)
 
 
 def tuning_cells() -> Iterator[Cell]:
@@ -153,7 +161,7 @@ def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
         steps=STEPS[cell.stage],
         seed=cell.seed,
         workers=0,
-        **{"optimizer.lr": cell.lr},
+        **{"optimizer.lr": cell.lr, "encoder.stride": 8 if cell.stage == "fine" else 16},
     )
 
 
@@ -243,6 +251,7 @@ def main() -> None:
         "masks": mask_cells,
         "final": final_cells,
         "long": long_cells,
+        "fine": fine_cells,
         "tuning": tuning_cells,
     }
     for cell in stages[stage]():
