@@ -9,7 +9,7 @@
 `train` pretrains on two sets with the same number of steps. In `many`, 2000 pictures, a cut-out is
 in thirty pictures, each of which is a negative of the others. In `once` every cut-out is in one
 picture alone. Both are judged on the pictures of `many` that are kept for val. With
-`methods=[detcon_s]`, `masks=[true]`, `stages=[many]`, `seeds=[0]` a process does a part of the
+`methods=[detcon_s]`, `masks=[exact]`, `stages=[many]`, `seeds=[0]` a process does a part of the
 cells.
 """
 
@@ -44,15 +44,15 @@ TRUE = {"kind": "annotations", "background": True, "ignore": None}
 FELZENSZWALB = {"kind": "felzenszwalb", "scale": 200.0, "min_size": 100}
 STEPS, LABELS, SIZE, OBJECTS = 256, 200, 160, 4
 CELLS = (
-    ("many", "random", "true"),
-    ("many", "detcon_s", "true"),
-    ("once", "detcon_s", "true"),
-    ("many", "simclr", "true"),
+    ("many", "random", "exact"),
+    ("many", "detcon_s", "exact"),
+    ("once", "detcon_s", "exact"),
+    ("many", "simclr", "exact"),
     ("many", "detcon_s", "shuffled"),
     ("many", "detcon_s", "felzenszwalb"),
-    ("many", "detcon_b", "true"),
-    ("many", "byol", "true"),
-    ("once", "simclr", "true"),
+    ("many", "detcon_b", "exact"),
+    ("many", "byol", "exact"),
+    ("once", "simclr", "exact"),
 )
 
 
@@ -100,9 +100,9 @@ def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
 def store_of(masks: str, data: Path, work: Path) -> Path:
     images = data / "train" / "images"
     if masks == "shuffled":
-        return shuffle_masks(images, store_of("true", data, work), work / masks)
+        return shuffle_masks(images, store_of("exact", data, work), work / masks)
     folder = str(data / "train" / "instances")
-    generator = {**TRUE, "folder": folder} if masks == "true" else FELZENSZWALB
+    generator = {**TRUE, "folder": folder} if masks == "exact" else FELZENSZWALB
     return make_masks(images=images, out=work / masks, generator=generator)
 
 
@@ -178,7 +178,7 @@ def print_neighbours(data: Path, work: Path) -> None:
 
 def print_counts(data: Path) -> None:
     images = data / "train" / "images"
-    store = MaskStore(store_of("true", data, data.parent / f"{data.name}-masks"))
+    store = MaskStore(store_of("exact", data, data.parent / f"{data.name}-masks"))
     photos = open_photos(images)
     print(f"{np.mean([store[key].num_masks for key in photos.keys]):.1f} masks a photo")
     titles = ("view", "grid", "pooling", "objects a view", "also in the other", "cells an object")
