@@ -28,8 +28,9 @@ from jaxtyping import Float64, Int32, UInt8
 
 from detcon.ops.compiled import compiled
 
-_SHIFT = 44  # of a cost's 64 bits: what remains are the exponent and 8 bits of the fraction
+_SHIFT = 44
 _BINS = 1 << 13  # 32 octaves; what is cheaper than 2^-29 shares the first bin
+_index = np.uint64  # of arrays: numba needn't ask whether it counts from the end
 _PAIRWISE = 8  # from so many numbers on, numpy doesn't add one after the other
 
 
@@ -53,7 +54,7 @@ def graph_segments(
         One map a pair, in their order: segments are numbered from 0 in order of their first
         pixels, row by row.
     """
-    costs = _costs(_smooth(image, _gaussian(sigma)))
+    costs = _costs(_smooth(np.ascontiguousarray(image), _gaussian(sigma)))
     links, bounds = _binned(costs)
     grown, segments = {}, []
     for scale, min_size in settings:
@@ -132,8 +133,11 @@ def _smooth(image, kernel):
             above, below = _mirror(y - far, height), _mirror(y + far, height)
             _weigh(row, scaled[above], scaled[below], kernel[far], False)
         for c in range(channels):
-            for x in range(-reach, width + reach):
-                wide[reach + x] = row[_mirror(x, width) * channels + c]
+            for x in range(width):
+                wide[reach + x] = row[x * channels + c]
+            for x in range(reach):
+                wide[x] = row[_mirror(x - reach, width) * channels + c]
+                wide[reach + width + x] = row[_mirror(width + x, width) * channels + c]
             _weigh(smooth[c, y], wide[reach:], wide[reach:], kernel[0], True)
             for far in range(reach, 0, -1):
                 _weigh(smooth[c, y], wide[reach - far :], wide[reach + far :], kernel[far], False)
@@ -229,19 +233,29 @@ def _bin(key):
 @compiled
 def _root(parents, pixel):
     """The pixel that stands for a segment, its first; shortens the way there."""
-    while parents[pixel] != pixel:
-        parents[pixel] = parents[parents[pixel]]
-        pixel = parents[pixel]
+    pixel = _index(pixel)
+    parent = _index(parents[pixel])
+    while parent != pixel:
+        above = parents[parent]
+        parents[pixel] = above
+        pixel = _index(above)
+        parent = _index(parents[pixel])
     return pixel
 
 
 @compiled
 def _ends(link, width):
     """The two pixels of a link."""
-    pixel, d = link >> 2, link & 3
+    pixel, d = _index(link >> 2), link & 3
     if d == 3:
-        return pixel + 1, pixel + width
-    return pixel, pixel + (1 if d == 0 else width + (d >> 1))
+        return pixel + _index(1), pixel + _index(width)
+    return pixel, pixel + _index(1 if d == 0 else width + (d >> 1))
+
+
+@compiled
+def _place(link, num_pixels):
+    """A link's place in the costs, which lie direction by direction."""
+    return _index(link & 3) * _index(num_pixels) + _index(link >> 2)
 
 
 @compiled
@@ -256,24 +270,24 @@ def _grow(costs, links, bounds, scale, sort):
         sort: Whether the links of a bin have to be sorted.
     """
     _, height, width = costs.shape
-    parents = np.arange(height * width).astype(np.int32)
-    sizes = np.ones(height * width, np.int32)
-    limits = np.full(height * width, np.float32(scale))  # a dearer link doesn't merge it
+    flat, num_pixels = costs.ravel(), height * width
+    parents = np.arange(num_pixels).astype(np.int32)
+    sizes = np.ones(num_pixels, np.int32)
+    limits = np.full(num_pixels, np.float32(scale))  # a dearer link doesn't merge it
     left, num_left, sure = np.empty(len(links), np.int32), 0, True
     room = np.empty((2, np.diff(bounds).max()), np.int32)
-    keys = np.empty(room.shape)
-    flat = costs.ravel()
+    keys, counts = np.empty(room.shape), np.empty(64, np.int32)
     for k in range(len(bounds) - 1):
         num = 0
-        for place in range(bounds[k], bounds[k + 1]):
-            link = links[place]
+        for i in range(bounds[k], bounds[k + 1]):
+            link = links[i]
             a, b = _ends(link, width)
-            if _root(parents, a) != _root(parents, b):
-                room[0, num], keys[0, num] = link, flat[_place(link, height * width)]
+            if parents[a] != parents[b] and _root(parents, a) != _root(parents, b):
+                room[0, num], keys[0, num] = link, flat[_place(link, num_pixels)]
                 num += 1
-        half = _sort(room, keys, num) if sort else 0
-        for place in range(num):
-            link, cost = room[half, place], keys[half, place]
+        half = _sort(room, keys, num, counts) if sort else 0
+        for i in range(num):
+            link, cost = room[half, i], keys[half, i]
             a, b = _ends(link, width)
             a, b = _root(parents, a), _root(parents, b)
             if a == b:
@@ -291,26 +305,46 @@ def _grow(costs, links, bounds, scale, sort):
 
 
 @compiled
-def _place(link, num_pixels):
-    """A link's place in the costs, which lie direction by direction."""
-    return (link & 3) * num_pixels + (link >> 2)
+def _sort(links, keys, num, counts):
+    """Sorts the first `num` links of a bin by key; says which half of the room has them then."""
+    if num < 8:
+        _insert(links[0], keys[0], 0, num)
+        return 0
+    if num > 512:  # no photo's, but a drawing's
+        return _merge_sort(links, keys, num)
+    bits = keys.view(np.uint64)[0]
+    shift, last = np.uint64(_SHIFT - 6), np.uint64(63)  # the next 6 bits of the fraction
+    counts[:] = 0
+    for i in range(num):
+        counts[(bits[i] >> shift) & last] += 1
+    free = 0
+    for k in range(64):
+        free, counts[k] = free + counts[k], free
+    for i in range(num):
+        k = (bits[i] >> shift) & last
+        links[1, counts[k]], keys[1, counts[k]] = links[0, i], keys[0, i]
+        counts[k] += 1
+    _insert(links[1], keys[1], 0, num)  # nearly sorted, or in the first bin, which is wider, not
+    return 1
 
 
 @compiled
-def _sort(links, keys, num):
-    """Sorts the first `num` by key, from one half of the room to the other; says which has them.
+def _insert(links, keys, start, end):
+    """Sorts a part by insertion."""
+    for i in range(start + 1, end):
+        link, key, j = links[i], keys[i], i
+        while j > start and keys[j - 1] > key:
+            links[j], keys[j] = links[j - 1], keys[j - 1]
+            j -= 1
+        links[j], keys[j] = link, key
 
-    Short runs by insertion, then merged.
-    """
-    run = 16
+
+@compiled
+def _merge_sort(links, keys, num):
+    """Sorts by runs; says which half of the room has the sorted ones then."""
+    run, half = 16, 0
     for start in range(0, num, run):
-        for i in range(start + 1, min(start + run, num)):
-            link, key, j = links[0, i], keys[0, i], i
-            while j > start and keys[0, j - 1] > key:
-                links[0, j], keys[0, j] = links[0, j - 1], keys[0, j - 1]
-                j -= 1
-            links[0, j], keys[0, j] = link, key
-    half = 0
+        _insert(links[0], keys[0], start, min(start + run, num))
     while run < num:
         for start in range(0, num, 2 * run):
             i, middle = start, min(start + run, num)
@@ -368,7 +402,7 @@ def _absorb(costs, parents, sizes, left, min_size):
 @compiled
 def _numbered(parents, height, width):
     """The map of segments in order of their first pixels, which are their roots."""
-    numbers, num = np.empty(len(parents), np.int32), 0
+    numbers, num = np.empty(len(parents), np.int32), np.int32(0)
     for pixel in range(len(parents)):
         root = _root(parents, pixel)
         if root == pixel:
