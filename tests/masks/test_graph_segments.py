@@ -98,10 +98,10 @@ def test_checkerboards_and_ramps(sigma):
 
 
 def test_a_scale_that_single_precision_loses():
-    """A segment's limit can then round to less than its dearest link, and order matters."""
-    assert_equal(natural(60, 80), [(1e-6, 1), (1e-3, 5), (1e-2, 1)])
-    near = np.random.default_rng(0).choice(np.array([0, 1, 255], np.uint8), (60, 80, 1))
-    assert_equal(near, [(10.0**e, m) for e in range(-9, 2) for m in (1, 9)], 0.0)
+    """A merged segment's limit is then no more than the cost it merged at, and order matters."""
+    few = np.random.default_rng(0).choice(np.array([0, 1], np.uint8), (30, 40, 1), p=[0.9, 0.1])
+    for image in (few, 0 * few):
+        assert_equal(image, [(255 * 2.0**e, m) for e in (-149, -147, -140) for m in (1, 9)], 0.0)
 
 
 def test_more_than_255_segments():
@@ -139,7 +139,8 @@ def test_all_links_are_sorted_only_where_ties_could_tell(monkeypatch):
     monkeypatch.setattr(module, "_order", lambda costs: sorts.append(costs) or order(costs))
     graph_segments(natural(120, 160), [(1000.0, 1000)])
     assert not sorts
-    graph_segments(np.random.default_rng(0).choice(np.uint8([0, 9]), (60, 80, 3)), [(1.0, 30)])
+    noise = np.random.default_rng(0).choice(np.uint8([0, 9]), (60, 80, 3))
+    graph_segments(noise, [(1.0, 30)], sigma=0.0)
     assert sorts
 
 
