@@ -247,9 +247,8 @@ def _root(parents, pixel):
 def _ends(link, width):
     """The two pixels of a link."""
     pixel, d = _index(link >> 2), link & 3
-    if d == 3:
-        return pixel + _index(1), pixel + _index(width)
-    return pixel, pixel + _index(1 if d == 0 else width + (d >> 1))
+    up_right, right, down = _index(d == 3), _index((d == 0) | (d == 2)), _index(d != 0)
+    return pixel + up_right, pixel + down * _index(width) + right  # no branches: none to mispredict
 
 
 @compiled
