@@ -1,8 +1,8 @@
 """Felzenszwalb-Huttenlocher masks: beside scikit-image's, which are the same, and stage by stage.
 
-    OMP_NUM_THREADS=1 python benchmarks/felzenszwalb.py         # two minutes; writes a result
-    OMP_NUM_THREADS=1 python benchmarks/felzenszwalb.py quick   # half a minute; writes nothing
-    python benchmarks/felzenszwalb.py table                     # the result as Markdown
+OMP_NUM_THREADS=1 python benchmarks/felzenszwalb.py         # two minutes; writes a result
+OMP_NUM_THREADS=1 python benchmarks/felzenszwalb.py quick   # half a minute; writes nothing
+python benchmarks/felzenszwalb.py table                     # the result as Markdown
 """
 
 import json
@@ -22,7 +22,7 @@ from pairs import RESULTS, in_pairs, save
 from skimage.segmentation import felzenszwalb
 
 from detcon.masks import graph_segments as module
-from detcon.masks.graph_segments import graph_segments
+from detcon.masks.graph_segments import segment_photo
 from detcon.photos import shrink
 
 OFFICIAL, SMALL = (1000.0, 1000), (500.0, 250)
@@ -38,7 +38,7 @@ NUM_PHOTOS = 12
 def ours(
     photos: Sequence[np.ndarray], max_side: int | None, settings: list[tuple[float, int]]
 ) -> list[list[np.ndarray]]:
-    return [graph_segments(shrink(photo, max_side), settings) for photo in photos]
+    return [segment_photo(shrink(photo, max_side), settings) for photo in photos]
 
 
 def peer(

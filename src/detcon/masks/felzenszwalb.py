@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.masks.graph_segments import graph_segments
+from detcon.masks.graph_segments import segment_photo
 from detcon.masks.masks import Masks
 from detcon.photos import shrink
 
@@ -47,5 +47,5 @@ class Felzenszwalb:
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         picture = shrink(image, self.max_side)
-        [labels] = graph_segments(picture, [(self.scale, self.min_size)], sigma=self.sigma)
+        [labels] = segment_photo(picture, [(self.scale, self.min_size)], sigma=self.sigma)
         return Masks.from_labels(labels, size=(image.shape[0], image.shape[1]))

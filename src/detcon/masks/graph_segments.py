@@ -17,6 +17,9 @@ with the same order of operations, single precision where scikit-image has it. W
   photo can tell; `_absorb` notices. Only then all links are sorted, by the same `np.argsort` as
   scikit-image does, whose order of equal costs is numpy's own and may differ between processors.
 
+The smoothing is scipy's bit for bit where scipy was compiled without fused multiply-add, as its
+wheels for x86-64 are.
+
 Axes: y x pixels, c channels, d the four directions of links. A link's number is 4 * pixel +
 direction.
 """
@@ -34,7 +37,7 @@ _index = np.uint64  # of arrays: numba needn't ask whether it counts from the en
 _PAIRWISE = 8  # from so many numbers on, numpy doesn't add one after the other
 
 
-def graph_segments(
+def segment_photo(
     image: UInt8[np.ndarray, "y x c"],
     settings: Sequence[tuple[float, int]],
     *,
@@ -60,17 +63,18 @@ def graph_segments(
     for scale, min_size in settings:
         if scale not in grown:
             grown[scale] = _first_pass(costs, links, bounds, scale / 255.0)
-        segments.append(_second_pass(costs, *grown[scale], min_size))
+        roots, sizes, left = grown[scale]
+        segments.append(_second_pass(costs, roots, sizes, left, min_size))
     return segments
 
 
 def _first_pass(costs, links, bounds, scale):
     """Each pixel's root, the roots' sizes, and the links left between segments, by cost."""
-    *found, sure = _grow(costs, links, bounds, scale, True)
+    roots, sizes, left, sure = _grow(costs, links, bounds, scale, True)
     if not sure:
         order = _order(costs)
-        *found, _ = _grow(costs, order, np.array([0, len(order)]), scale, False)
-    return found
+        roots, sizes, left, _ = _grow(costs, order, np.array([0, len(order)]), scale, False)
+    return roots, sizes, left
 
 
 def _second_pass(costs, roots, sizes, left, min_size):
@@ -384,7 +388,8 @@ def _absorb(costs, parents, sizes, left, min_size):
             a, b = _root(parents, a), _root(parents, b)
             if a != b:
                 small |= min(sizes[a], sizes[b]) < min_size
-                shared |= (seen[a] == start and other[a] != b) or (seen[b] == start and other[b] != a)
+                shared |= seen[a] == start and other[a] != b
+                shared |= seen[b] == start and other[b] != a
                 seen[a], seen[b], other[a], other[b] = start, start, b, a
             place += 1
         sure &= not (small and shared)
