@@ -19,7 +19,10 @@ from statistics import median
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ("detcon", "torch", "torchvision", "lightly", "numpy", "numba", "opencv-python-headless")
+PACKAGES = (
+    *("detcon", "torch", "torchvision", "lightly", "numpy", "numba", "scikit-image"),
+    "opencv-python-headless",
+)
 
 
 @dataclass(frozen=True)

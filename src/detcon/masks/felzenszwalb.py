@@ -1,12 +1,12 @@
 """Felzenszwalb-Huttenlocher segments, the paper's default masks."""
 
-import warnings
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
+from detcon.masks.graph_segments import segment_photo
 from detcon.masks.masks import Masks
 from detcon.photos import shrink
 
@@ -17,8 +17,9 @@ class Felzenszwalb:
 
     The defaults are the official ones (`generate_fh_masks_for_imagenet.py`: scale and min_size
     1000, and scikit-image's sigma). They suit photos of some 500 x 375 pixels and give about
-    eight segments; a featureless photo may come out as a single one. Unlike the official code,
-    ids above 255 don't wrap.
+    eight segments; a featureless photo may come out as a single one. The segments are those of
+    `skimage.segmentation.felzenszwalb`, with its numbers; unlike in the official code, ids above
+    255 don't wrap.
 
     Args:
         scale: Reluctance to split; larger means larger segments.
@@ -45,14 +46,6 @@ class Felzenszwalb:
             object.__setattr__(self, name, float(getattr(self, name)))
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
-        from skimage.segmentation import felzenszwalb  # slow to import, and not for training
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # it wonders at more than 3 channels
-            labels = felzenszwalb(
-                shrink(image, self.max_side),
-                scale=self.scale,
-                sigma=self.sigma,
-                min_size=self.min_size,
-            )
+        picture = shrink(image, self.max_side)
+        [labels] = segment_photo(picture, [(self.scale, self.min_size)], sigma=self.sigma)
         return Masks.from_labels(labels, size=(image.shape[0], image.shape[1]))
