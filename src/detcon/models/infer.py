@@ -26,7 +26,7 @@ def infer_resnet(tensors: Mapping[str, Tensor]) -> EncoderRecipe:
     inner = _shape(tensors, "layer4.0.conv1.weight")[0]
     if stem[2:] != (7, 7):
         size = " x ".join(map(str, stem[2:]))
-        raise UnknownArchitecture(f"has a stem of {size} pixels, where a ResNet has 7 x 7")
+        raise UnknownArchitecture(f"has a stem of {size} pixels, where our ResNets have 7 x 7")
     blocks = [0, 0, 0, 0]
     for name in tensors:
         if found := re.match(r"layer([1-4])\.(\d+)\.", name):
@@ -39,13 +39,13 @@ def infer_resnet(tensors: Mapping[str, Tensor]) -> EncoderRecipe:
     kind = "bottleneck" if bottleneck else "basic"
     raise UnknownArchitecture(
         f"has {', '.join(map(str, blocks))} {kind} blocks in its stages, which is no ResNet of 18, "
-        f"34, 50, 101, 152 or 200 layers"
+        f"34, 50, 101, 152 or 200 layers; check the file, or give encoder.name"
     )
 
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
     if name not in tensors:
-        raise UnknownArchitecture(f"lacks {name}, which tells the architecture")
+        raise UnknownArchitecture(f"lacks {name}, which tells the architecture; give encoder.name")
     shape = tuple(tensors[name].shape)
     if len(shape) != 4:
         raise UnknownArchitecture(f"has a {name} of shape {list(shape)}, which is no convolution")

@@ -157,7 +157,7 @@ def _find_network(names: Iterable[str]) -> tuple[str, Style]:
         raise UnknownKeys(
             f"has no names of a ResNet, such as layer1.0.conv1.weight (torchvision), "
             f"res2.0.conv1.weight (detectron2) or 4.0.conv1.weight (a sequence); it has "
-            f"{', '.join(names[:3]) or 'no tensors'}"
+            f"{', '.join(names[:3]) or 'no tensors'}; name a timm model with encoder.name="
         )
     if len(networks) > 1:
         places = ", ".join(f"'{prefix}'" for prefix, _ in networks)

@@ -25,7 +25,7 @@ class Match:
     reshaped: tuple[str, ...]
     left_over: tuple[str, ...]
     aside: tuple[str, ...] = ()
-    style: str = "own"
+    style: str = ""
     prefix: str = ""
 
     @property
@@ -38,7 +38,7 @@ class Match:
         found = (
             (self.missing, "lacks {} of its tensors"),
             (self.reshaped, "has other shapes of {} of its tensors"),
-            (self.left_over, "has {} tensors besides"),
+            (self.left_over, "has {} besides"),
         )
         return " and ".join(
             f"{words.format(len(names))}, first {names[0]}" for names, words in found if names
@@ -58,7 +58,7 @@ def match_tensors(
     given: Mapping[str, Tensor],
     *,
     aside: tuple[str, ...] = (),
-    style: str = "own",
+    style: str = "",
     prefix: str = "",
 ) -> Match:
     """Compares names and shapes; counters of batch norms may be missing, some files leave them out.
