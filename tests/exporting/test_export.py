@@ -153,25 +153,28 @@ def test_detectron2(make, tmp_path):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "settings",
-    [{"width": 0.125, "stride": 16}, {"width": 0.125, "in_channels": 1}, {"name": "convnext_atto"}],
+    [
+        {"width": 0.125, "stride": 16},
+        {"width": 0.125, "in_channels": 1, "same_padding": True},
+    ],
     ids=str,
 )
 def test_onnx(settings, make, tmp_path):
     onnx = pytest.importorskip("onnx")
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    path, x, features = make(**settings)
+    path, x, _ = make(**settings)
     out = export(backbone=path, to="onnx", out=tmp_path / "b.onnx")
     onnx.checker.check_model(str(out))
     session = runtime.InferenceSession(out, providers=["CPUExecutionProvider"])
     encoder = load_backbone(path).encoder.eval()
-    for shape in ((2, 64, 96), (1, 96, 96), (3, 160, 128)):
+    for shape in ((2, 64, 96), (1, 96, 97), (3, 160, 131)):
         x = torch.randn(shape[0], x.shape[1], *shape[1:])
         given = session.run(None, {"photos": x.numpy()})[0]
         assert close(torch.from_numpy(given), encoder(x).detach())
     about = session.get_modelmeta().custom_metadata_map
     assert json.loads(about["detcon.normalisation"])["mean"][0] in (0.485, 0.5)
-    assert b"site-packages" not in out.read_bytes(), "no paths of this machine"
+    assert b"/home" not in out.read_bytes() and b"site-packages" not in out.read_bytes()
 
 
 def test_onnx_says_what_to_install(make, tmp_path, monkeypatch):
@@ -247,7 +250,9 @@ def test_resnet200_has_a_home_in_timm_alone():
             check_carried(recipe, to)
 
 
-@pytest.mark.parametrize("to, name", [("torchvision", "b.pth"), ("detectron2", "b.pkl"), ("hub", "b")])  # fmt: skip
+@pytest.mark.parametrize(
+    "to, name", [("torchvision", "b.pth"), ("detectron2", "b.pkl"), ("hub", "b")]
+)
 def test_what_is_there_is_left_alone(to, name, make, tmp_path):
     path, _, _ = make()
     out = tmp_path / "out" / name

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from detcon.models.backbone_file import BackboneError, load_backbone
@@ -169,6 +169,7 @@ CHANGES = {
 }
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     style=st.sampled_from(["torchvision", "moco_v2", "dino", "lightly", "vissl", "detectron2"]),
     change=st.sampled_from(list(CHANGES)),

@@ -4,13 +4,11 @@ import json
 from typing import Any
 
 import detcon
+from detcon.exporting.notes import public_notes
 from detcon.exporting.refusals import fits_timm
 from detcon.exporting.state_dicts import timm_state
 from detcon.models.backbone_file import Backbone, backbone_bytes, plain_state
 from detcon.models.encoders import RESNETS
-
-_PRIVATE = ("images", "masks", "data", "from")
-"""Notes that are paths of the machine: of no use to others, and not theirs to read."""
 
 
 def pack_hub(backbone: Backbone, license: str | None) -> dict[str, bytes]:
@@ -24,7 +22,7 @@ def pack_hub(backbone: Backbone, license: str | None) -> dict[str, bytes]:
         backbone.encoder,
         backbone.recipe,
         backbone.normalisation,
-        _public(backbone.notes),
+        public_notes(backbone.notes),
         names=names,
     )
     return {
@@ -42,7 +40,7 @@ def _config(backbone: Backbone) -> dict[str, Any]:
         "detcon": {
             "encoder": recipe.model_dump(mode="json"),
             "normalisation": normalisation.model_dump(mode="json"),
-            "notes": _public(backbone.notes),
+            "notes": public_notes(backbone.notes),
             "version": detcon.__version__,
         },
     }
@@ -87,7 +85,7 @@ def _card(backbone: Backbone, license: str | None) -> str:
             f"Turns photos [b {recipe.in_channels} y x] into features "
             f"[b {backbone.encoder.num_channels} h w], for detection, segmentation and depth."
         ),
-        "How it was pretrained": _history(_public(backbone.notes)),
+        "How it was pretrained": _history(public_notes(backbone.notes)),
         "Architecture": architecture,
         "Normalisation": (
             f"Photos in [0, 1], channel by channel mean ± standard deviation: {channels}."
@@ -134,11 +132,3 @@ def _licence(license: str | None) -> str:
         "Not stated. detcon's code is Apache-2.0; that says nothing of these weights, which depend "
         "on the photos they were trained on."
     )
-
-
-def _public(notes: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: _public(value) if isinstance(value, dict) else value
-        for name, value in notes.items()
-        if name not in _PRIVATE
-    }

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from detcon.exporting.notes import public_notes
 from detcon.exporting.recipe import ExportError
 from detcon.models.backbone_file import Backbone
 
@@ -32,7 +33,7 @@ def pack_onnx(backbone: Backbone) -> bytes:
     about = {
         "normalisation": backbone.normalisation.model_dump_json(),
         "encoder": backbone.recipe.model_dump_json(),
-        "notes": json.dumps(backbone.notes),
+        "notes": json.dumps(public_notes(backbone.notes)),
     }
     for key, value in about.items():
         entry = model.metadata_props.add()

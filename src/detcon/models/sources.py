@@ -81,13 +81,13 @@ def _from_torchvision(name: str, encoder: EncoderRecipe | None) -> Weights:
             f"timm, as timm:convnext_atto"
         )
     try:
-        weights = torchvision.models.get_model_weights(name).DEFAULT
+        weights: Any = torchvision.models.get_model_weights(name)
     except ValueError as error:
         raise BackboneError(f"torchvision has no weights for '{name}'") from error
     try:
-        tensors = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+        tensors = weights.DEFAULT.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except (OSError, RuntimeError) as error:
-        file = weights.url.rpartition("/")[2]
+        file = weights.DEFAULT.url.rpartition("/")[2]
         raise BackboneError(
             f"cannot fetch torchvision's weights for '{name}' ({_short(error)}); put {file} into "
             f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or give the file as backbone"
