@@ -112,9 +112,7 @@ def test_a_partial_backbone_is_taken_where_asked_for(squares, tmp_path, capsys):
     del state["module.encoder_q.layer3.1.bn2.weight"]
     torch.save({"state_dict": state}, tmp_path / "moco.pth")
     options = {"backbone": str(tmp_path / "moco.pth"), "encoder": None, "steps": 1}
-    with pytest.raises(
-        BackboneError, match=r"first layer3\.1\.bn2\.weight"
-    ):
+    with pytest.raises(BackboneError, match=r"first layer3\.1\.bn2\.weight"):
         run(squares, tmp_path / "run", **options)
     run(squares, tmp_path / "run", backbone_partial=True, **options)
     assert "1 (layer3.1.bn2.weight) missing" in capsys.readouterr().err

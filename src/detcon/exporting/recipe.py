@@ -28,7 +28,7 @@ class ExportRecipe(Recipe):
     encoder: EncoderRecipe | None = Field(
         default=None, description="for a backbone that doesn't say its architecture"
     )
-    stride: int | None = Field(
+    stride: Literal[8, 16, 32] | None = Field(
         default=None,
         description="exports the same weights as a ResNet of this output stride, as 32",
     )
