@@ -77,6 +77,9 @@ def test_a_verb_prints_its_recipe_what_it_wrote_and_what_comes_next(run, photos,
         (["pretrain", "images=p", "out=o", "method.kind=moco"], "'method.kind' must be one of"),
         (["pretrain", "images=p", "out=o", "optimizer.lr=-1"], "'optimizer.lr' cannot be -1"),
         (["transfer", "data=d", "out=o"], "'backbone' is missing; give backbone=..."),
+        (["export", "backbone=b", "to=tf", "out=o"], "'to' cannot be 'tf': input should be"),
+        (["export", "backbone=b", "to=onnx", "out=o"], "cannot write onnx to o: give a name that"),
+        (["export", "backbone=b.pth", "to=hub", "out=o"], "there is no backbone b.pth; give a"),
         (["report"], "name the run folders: detcon report runs/* out=report.html"),
         (["report", "nowhere"], "nowhere"),
     ],
@@ -106,6 +109,20 @@ def test_an_output_that_is_something_else_is_left_alone(run, photos, tmp_path):
         code, _, err = run(*words)
         assert code == 2 and str(tmp_path / "taken") in err, words
     assert (tmp_path / "taken" / "letter.txt").read_text() == "dear"
+
+
+def test_export_writes_what_it_names_and_leaves_other_files_alone(run, tmp_path):
+    torch = pytest.importorskip("torch")
+    from torchvision.models import resnet18
+
+    torch.save(resnet18().state_dict(), tmp_path / "in.pth")
+    words = ["export", f"backbone={tmp_path / 'in.pth'}", "to=timm", f"out={tmp_path / 'b.pth'}"]
+    code, out, _ = run(*words)
+    assert code == 0 and f"wrote {tmp_path / 'b.pth'}" in out and "next: timm.create_model(" in out
+    (tmp_path / "b.pth").write_text("dear")
+    code, _, err = run(*words)
+    assert code == 2 and "exists and holds something else" in err
+    assert (tmp_path / "b.pth").read_text() == "dear"
 
 
 def test_a_full_disk_is_one_sentence(run, photos, tmp_path, monkeypatch):

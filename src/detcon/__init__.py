@@ -34,6 +34,7 @@ _HOMES = {
     "transfer": "downstream.transfer",
     "make_scenes": "scenes.write",
     "make_report": "report.page",
+    "export": "exporting.write",
     "load_backbone": "models.backbone_file",
 }
 

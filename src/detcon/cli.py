@@ -53,6 +53,15 @@ class Verb:
     then: Callable[[Any], str] = lambda settings: ""
 
 
+_AFTER_EXPORT = {
+    "torchvision": "torchvision.models.NAME().load_state_dict(STATE, strict=False) of {out}",
+    "timm": "timm.create_model(NAME, num_classes=0, checkpoint_path='{out}')",
+    "detectron2": "in its configuration MODEL.WEIGHTS: {out}, INPUT.FORMAT: RGB, "
+    "MODEL.RESNETS.STRIDE_IN_1X1: false, PIXEL_MEAN and PIXEL_STD of 255 times the normalisation",
+    "onnx": "onnxruntime.InferenceSession('{out}').run(None, {{'photos': PHOTOS}})",
+    "hub": "complete {out}/README.md, then hf upload OWNER/NAME {out}",
+}
+
 VERBS = {
     "scenes": Verb(
         "scenes.write:ScenesRecipe",
@@ -86,6 +95,12 @@ VERBS = {
         "detcon transfer recipes/transfer/folder_fcn.yaml backbone=run/backbone.safetensors "
         "data=labelled out=run-transfer labels=100 seeds=3",
         lambda s: f"detcon report {s.out} out=report.html",
+    ),
+    "export": Verb(
+        "exporting.recipe:ExportRecipe",
+        "exporting.write:export",
+        "detcon export backbone=run/backbone.safetensors to=torchvision out=backbone.pth",
+        lambda s: _AFTER_EXPORT[s.to].format(out=s.out),
     ),
     "demo": Verb(
         "demo:DemoRecipe",
@@ -140,6 +155,12 @@ def pretrain(words: Words = None, help: Help = False, debug: Debug = False) -> N
 def transfer(words: Words = None, help: Help = False, debug: Debug = False) -> None:
     """Train and score a task with few labels on a backbone."""
     _carry_out("transfer", words, help)
+
+
+@app.command(context_settings=OURS)
+def export(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Write a backbone for torchvision, timm, detectron2, ONNX or the Hugging Face hub."""
+    _carry_out("export", words, help)
 
 
 @app.command(context_settings=OURS)

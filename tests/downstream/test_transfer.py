@@ -106,6 +106,18 @@ def test_fine_tuning_starts_from_the_backbone(squares, tmp_path):
             torch.testing.assert_close(after[name], tensor)
 
 
+def test_a_partial_backbone_is_taken_where_asked_for(squares, tmp_path, capsys):
+    recipe = EncoderRecipe(name="resnet18", width=0.25)
+    state = {f"module.encoder_q.{n}": t for n, t in build_encoder(recipe).state_dict().items()}
+    del state["module.encoder_q.layer3.1.bn2.weight"]
+    torch.save({"state_dict": state}, tmp_path / "moco.pth")
+    options = {"backbone": str(tmp_path / "moco.pth"), "encoder": None, "steps": 1}
+    with pytest.raises(BackboneError, match=r"first layer3\.1\.bn2\.weight"):
+        run(squares, tmp_path / "run", **options)
+    run(squares, tmp_path / "run", backbone_partial=True, **options)
+    assert "1 (layer3.1.bn2.weight) missing" in capsys.readouterr().err
+
+
 def test_seeds_differ_and_finished_ones_are_not_run_again(squares, tmp_path, monkeypatch):
     first = run(squares, tmp_path / "run", steps=3, seeds=2, labels=4)
     assert [result.seed for result in first] == [0, 1]

@@ -3,8 +3,10 @@
 import pickle
 
 import pytest
+import timm
 import torch
 import torchvision
+from safetensors.torch import save_file
 
 from detcon.models.backbone_file import (
     BackboneError,
@@ -45,18 +47,18 @@ def test_another_stride_keeps_the_weights(saved):
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_plain_torchvision_names(tmp_path, suffix):
+    """The classifier of a thousand classes is left aside."""
     state = torchvision.models.resnet18().state_dict()
     path = tmp_path / f"weights.{suffix}"
     if suffix == "pth":
         torch.save(state, path)
     else:
-        from safetensors.torch import save_file
-
         save_file(state, path)
     backbone = load_backbone(path, encoder=EncoderRecipe(name="resnet18"))
     assert torch.equal(backbone.encoder.conv1.weight, state["conv1.weight"])
-    with pytest.raises(BackboneError, match="doesn't say its architecture; give encoder.name="):
-        load_backbone(path)
+    read = load_backbone(path)
+    assert read.recipe == backbone.recipe, "the architecture is in the shapes"
+    assert read.match.is_full and sorted(read.match.aside) == ["fc.bias", "fc.weight"]
 
 
 def test_torchvisions_own_weights_from_its_cache(tmp_path, monkeypatch):
@@ -105,3 +107,56 @@ def test_hostile_and_damaged_files_get_a_sentence(tmp_path, content, suffix):
     path.write_bytes(content)
     with pytest.raises(BackboneError, match=rf"w\.{suffix} (holds no plain|is damaged)"):
         load_backbone(path, encoder=SMALL)
+
+
+def test_timms_own_weights_from_its_cache(tmp_path, monkeypatch):
+    """The hub's cache as it is on disk, so nothing is downloaded."""
+    config = timm.get_pretrained_cfg("convnext_atto")
+    cached = tmp_path / f"models--timm--convnext_atto.{config.tag}"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    whole = timm.create_model("convnext_atto")
+    (cached / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    save_file(whole.state_dict(), cached / "snapshots" / ("0" * 40) / "model.safetensors")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in ("timm:convnext_atto", f"timm:convnext_atto.{config.tag}"):
+        backbone = load_backbone(name)
+        x = torch.randn(1, 3, 64, 64)
+        given = backbone.encoder.eval()(x)
+        assert torch.allclose(given, whole.eval().forward_features(x), atol=1e-5)
+        assert backbone.normalisation.mean == tuple(config.mean)
+    with pytest.raises(BackboneError, match="cannot fetch timm's weights for 'resnet18'"):
+        load_backbone("timm:resnet18")
+    with pytest.raises(BackboneError, match="timm has no model 'convnext_atoo'; near: convnext"):
+        load_backbone("timm:convnext_atoo")
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "efficientnet_lite0", "vit_tiny_patch16_224"])
+def test_files_of_whole_timm_models(name, tmp_path):
+    """The names of the whole model, below a prefix; what comes after the grid is left aside."""
+    whole = timm.create_model(name).state_dict()
+    torch.save({"state_dict": {f"module.{n}": t for n, t in whole.items()}}, tmp_path / "w.pth")
+    backbone = load_backbone(tmp_path / "w.pth", encoder=EncoderRecipe(name=name))
+    assert backbone.match.is_full and backbone.match.prefix == "state_dict.module."
+    assert any("head" in n or "classifier" in n for n in backbone.match.aside)
+    del whole[next(iter(whole))]
+    torch.save(whole, tmp_path / "w.pth")
+    with pytest.raises(BackboneError, match="lacks 1 of its tensors"):
+        load_backbone(tmp_path / "w.pth", encoder=EncoderRecipe(name=name))
+    torch.save({"a": torch.ones(1)}, tmp_path / "w.pth")
+    with pytest.raises(BackboneError, match=rf"has none of the names of '{name}'"):
+        load_backbone(tmp_path / "w.pth", encoder=EncoderRecipe(name=name))
+
+
+def test_weights_that_cannot_be_fetched(tmp_path, monkeypatch):
+    def no_network(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", no_network)
+    with pytest.raises(BackboneError, match=r"\(no network\); put resnet50-.*\.pth into"):
+        load_backbone("torchvision:resnet50")
+    with pytest.raises(BackboneError, match="'torchvision:vgg16' is no ResNet of"):
+        load_backbone("torchvision:vgg16")
+    with pytest.raises(BackboneError, match="torchvision has no weights for 'resnet200'"):
+        load_backbone("torchvision:resnet200")

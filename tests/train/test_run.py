@@ -42,6 +42,19 @@ def test_free_settings_may_change(tmp_path):
     assert yaml.safe_load((tmp_path / "recipe.yaml").read_text("utf-8"))["workers"] == 8
 
 
+def test_a_run_of_an_earlier_version_goes_on_where_the_new_settings_are_the_defaults(tmp_path):
+    open_run(tmp_path, Toy())
+    path = tmp_path / "recipe.yaml"
+    older = yaml.safe_load(path.read_text("utf-8"))
+    del older["steps"], older["optimizer"]["momentum"]
+    path.write_text(yaml.safe_dump(older))
+    before = recorded_fingerprint(tmp_path)
+    open_run(tmp_path, Toy())
+    assert recorded_fingerprint(tmp_path) == before, "so that the checkpoint still fits"
+    with pytest.raises(RunError, match=r"steps is 10 there and 20 now"):
+        open_run(tmp_path, Toy(steps=20))
+
+
 def test_another_recipe_is_told_by_its_settings(tmp_path):
     open_run(tmp_path, Toy())
     before = (tmp_path / "recipe.yaml").read_bytes()

@@ -23,9 +23,13 @@ class TransferRecipe(Recipe):
     )
     data: str = Field(description="folder with train/ and val/, each with images/ and labels/")
     out: str = Field(description="run folder; each seed has its own in it")
-    backbone: str = Field(description="file, torchvision:resnet50 or random")
+    backbone: str = Field(description="file, torchvision:resnet50, timm:convnext_atto, or random")
     backbone_sha256: str | None = Field(
         default=None, description="of the file; found out and recorded, checked where given"
+    )
+    backbone_partial: bool = Field(
+        default=False,
+        description="take what matches of the file, leave the rest fresh, and say what matched",
     )
     encoder: EncoderRecipe | None = Field(
         default=None, description="for a backbone that doesn't say its architecture"

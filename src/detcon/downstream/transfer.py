@@ -75,7 +75,10 @@ class _Source:
     def labelled(self) -> Labelled:
         settings = self._settings
         with torch.random.fork_rng(devices=[]):  # the network is of no use here, its recipe is
-            backbone = load_backbone(settings.backbone, encoder=settings.encoder)
+            backbone = _load(settings)
+        if backbone.match is not None and not backbone.match.is_full and is_first_rank():
+            say = Console(stderr=True, highlight=False, soft_wrap=True).print
+            say(f"{settings.backbone}: {backbone.match}", markup=False)
         return open_labelled(
             settings.data,
             ignore=settings.ignore,
@@ -135,9 +138,7 @@ def _build(settings: TransferRecipe, num_classes: int) -> tuple[Backbone, nn.Mod
     """The backbone, and a fresh head, both the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        backbone = load_backbone(
-            settings.backbone, encoder=settings.encoder, stride=settings.stride
-        )
+        backbone = _load(settings, stride=settings.stride)
         head = fcn_head(
             int(backbone.encoder.num_channels),  # pyright: ignore[reportArgumentType]
             num_classes,
@@ -145,6 +146,15 @@ def _build(settings: TransferRecipe, num_classes: int) -> tuple[Backbone, nn.Mod
             dilation=settings.dilation,
         )
     return backbone, head
+
+
+def _load(settings: TransferRecipe, *, stride: int | None = None) -> Backbone:
+    return load_backbone(
+        settings.backbone,
+        encoder=settings.encoder,
+        stride=stride,
+        partial=settings.backbone_partial,
+    )
 
 
 def _fine_tune(settings: TransferRecipe, model: Segmenter, train: Pictures, folder: Path) -> None:

@@ -10,38 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-import torchvision
-from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 import detcon
-from detcon.config import Recipe
 from detcon.files import write_whole
 from detcon.models.encoders import RESNETS, EncoderRecipe, TimmEncoder, build_encoder
-
-FORMAT = "detcon-backbone-1"
-ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn't fixed
-
-
-class BackboneError(ValueError):
-    """A file that is no backbone, or not the one that was asked for."""
-
-
-class Normalisation(Recipe):
-    """Mean and standard deviation of the channels of photos in [0, 1]."""
-
-    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
-    std: tuple[float, ...] = (0.229, 0.224, 0.225)
-
-    @classmethod
-    def of(cls, channels: int) -> "Normalisation":
-        """ImageNet's for RGB; other channels are brought from [0, 1] to [-2, 2]."""
-        if channels == 3:
-            return cls()
-        return cls(mean=(0.5,) * channels, std=(0.25,) * channels)
+from detcon.models.infer import UnknownArchitecture, infer_resnet
+from detcon.models.key_styles import Translated, UnknownKeys, translate
+from detcon.models.match import Match, match_tensors
+from detcon.models.normalisation import Normalisation
+from detcon.models.sources import ENTRY, FORMAT, BackboneError, Weights, open_weights
+from detcon.models.timm_names import from_timm
 
 
 @dataclass(frozen=True)
@@ -54,6 +34,7 @@ class Backbone:
         normalisation: What photos in [0, 1] are normalised by.
         name: Where it came from, for tables: a file's path, "random", ...
         notes: What the maker of the file wrote into it.
+        match: Which tensors of the source went where; None for random weights.
     """
 
     encoder: nn.Module
@@ -61,6 +42,7 @@ class Backbone:
     normalisation: Normalisation
     name: str
     notes: dict[str, Any]
+    match: Match | None = None
 
 
 def save_backbone(
@@ -80,31 +62,64 @@ def save_backbone(
         normalisation: What photos in [0, 1] were normalised by.
         notes: Anything that JSON holds: method, steps, data.
     """
-    state = _body(encoder).state_dict()
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    write_whole(Path(path), backbone_bytes(encoder, recipe, normalisation, notes or {}))
+
+
+def backbone_bytes(
+    encoder: nn.Module,
+    recipe: EncoderRecipe,
+    normalisation: Normalisation,
+    notes: Mapping[str, Any],
+    *,
+    names: Mapping[str, str] | None = None,
+) -> bytes:
+    """The content of a backbone file.
+
+    Args:
+        encoder: A network made by `build_encoder(recipe)`.
+        recipe: Its architecture.
+        normalisation: What photos in [0, 1] were normalised by.
+        notes: Anything that JSON holds.
+        names: From the network's names to others that `load_backbone` knows.
+    """
     about = {
         "format": FORMAT,
         "encoder": recipe.model_dump(mode="json"),
         "normalisation": normalisation.model_dump(mode="json"),
-        "notes": dict(notes or {}),
+        "notes": dict(notes),
         "version": detcon.__version__,
     }
-    write_whole(Path(path), save(tensors, {ENTRY: json.dumps(about)}))
+    tensors = {(names or {}).get(name, name): t for name, t in plain_state(encoder).items()}
+    return save(tensors, {ENTRY: json.dumps(about)})
+
+
+def plain_state(encoder: nn.Module) -> dict[str, Tensor]:
+    """The tensors of an encoder by the library's names, on the CPU."""
+    state = _body(encoder).state_dict()
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
 
 
 def load_backbone(
-    source: str | Path, *, encoder: EncoderRecipe | None = None, stride: int | None = None
+    source: str | Path,
+    *,
+    encoder: EncoderRecipe | None = None,
+    stride: int | None = None,
+    partial: bool = False,
 ) -> Backbone:
     """Opens a backbone from wherever a user has one.
 
     Args:
-        source: One of our files; a state dict with torchvision's names (`.pth`, `.pt` or
-            `.safetensors`; a classifier in it is left aside); "torchvision:resnet50" for
-            torchvision's own weights, from its cache or its server; "random" for fresh weights
-            drawn from torch's generator.
-        encoder: The architecture, where the source doesn't carry it.
+        source: One of our files; a checkpoint of a ResNet by other names (`.pth`, `.pt`, `.torch`,
+            `.safetensors`; see `key_styles`), or of the timm model that `encoder` names; heads,
+            projectors and other networks in it are left aside. Or "torchvision:resnet50" and
+            "timm:convnext_atto" for their own weights, from their cache or their server; "random"
+            for fresh weights drawn from torch's generator.
+        encoder: The architecture. Needed for random weights and for files of timm models; for
+            files of ResNets it is read from the shapes otherwise, with stride 32 and even padding.
         stride: Builds a ResNet with this output stride instead; the weights are the same. A timm
             model keeps its own.
+        partial: Takes what matches and leaves the rest of the network fresh, where an incomplete
+            match would be an error. `Backbone.match` says what happened.
 
     Returns:
         The backbone, on the CPU, in training mode.
@@ -115,71 +130,43 @@ def load_backbone(
     """
     source = str(source)
     if source == "random":
-        recipe = _known(encoder, source)
-        tensors, normalisation, notes = None, Normalisation.of(recipe.in_channels), {}
-    elif source.startswith("torchvision:"):
-        recipe = encoder or EncoderRecipe(name=source.removeprefix("torchvision:"))
-        tensors, normalisation, notes = _from_torchvision(recipe.name), Normalisation(), {}
-    else:
-        tensors, recipe, normalisation, notes = _from_file(Path(source), encoder)
-    if stride is not None and recipe.name in RESNETS:
-        recipe = recipe.model_copy(update={"stride": stride})
-    network = build_encoder(recipe)
-    if tensors is not None:
-        _fill(network, tensors, source, recipe)
-    return Backbone(network, recipe, normalisation, source, notes)
-
-
-def _from_file(
-    path: Path, encoder: EncoderRecipe | None
-) -> tuple[dict[str, Tensor], EncoderRecipe, Normalisation, dict[str, Any]]:
-    if not path.is_file():
+        recipe = _strided(_known(encoder, source), stride)
+        normalisation = Normalisation.of(recipe.in_channels)
+        return Backbone(build_encoder(recipe), recipe, normalisation, source, {})
+    weights = open_weights(source, encoder)
+    try:
+        network, recipe, translated = _build(weights, encoder, stride)
+    except (UnknownKeys, UnknownArchitecture) as error:
+        raise BackboneError(f"{source} {error}") from error
+    match = _fill(network, translated)
+    if not match.matched or not (match.is_full or partial):
         raise BackboneError(
-            f"there is no backbone {path}; give a file, 'random' or 'torchvision:resnet50'"
+            f"{source} is no {recipe.name} of width {recipe.width:g}: it {match.faults()}; check "
+            f"encoder.name and encoder.width, or take what matches with backbone_partial=true "
+            f"(in Python partial=True)"
         )
-    if path.suffix != ".safetensors":
-        return _state_dict(path), _known(encoder, str(path)), Normalisation(), {}
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise BackboneError(f"{path} is damaged or no safetensors file ({error})") from error
-    if ENTRY not in metadata:
-        return tensors, _known(encoder, str(path)), Normalisation(), {}
-    try:
-        about = json.loads(metadata[ENTRY])
-        recipe = EncoderRecipe.model_validate(about["encoder"])
-        normalisation = Normalisation.model_validate(about["normalisation"])
-    except (json.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
-        raise BackboneError(
-            f"{path} doesn't describe its architecture as {FORMAT} does; it was damaged, or "
-            f"written by a later version of detcon"
-        ) from error
-    return tensors, recipe, normalisation, about.get("notes", {})
+    normalisation = weights.normalisation or Normalisation.of(recipe.in_channels)
+    return Backbone(network, recipe, normalisation, source, weights.notes, match)
 
 
-def _state_dict(path: Path) -> dict[str, Tensor]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds; all mean the same to a user
-        raise BackboneError(
-            f"{path} holds no plain tensors (damaged, or it needs code to be run): "
-            f"{' '.join(str(error).split())[:120] or type(error).__name__}"
-        ) from error
-    for name in ("state_dict", "model"):
-        if isinstance(loaded, dict) and isinstance(loaded.get(name), dict):
-            loaded = loaded[name]
-    if not isinstance(loaded, dict) or not all(isinstance(t, Tensor) for t in loaded.values()):
-        raise BackboneError(f"{path} holds no state dict: names and tensors")
-    return loaded
+def _build(
+    weights: Weights, encoder: EncoderRecipe | None, stride: int | None
+) -> tuple[nn.Module, EncoderRecipe, Translated]:
+    """The network that the tensors are for, and the tensors by its names."""
+    recipe = weights.encoder or encoder
+    if recipe is None or recipe.name in RESNETS:
+        translated = translate(weights.tensors)
+        recipe = _strided(recipe or infer_resnet(translated.tensors), stride)
+        return build_encoder(recipe), recipe, translated
+    network = build_encoder(recipe)
+    names = _body(network).state_dict()
+    return network, recipe, from_timm(weights.tensors, names, recipe.name)
 
 
-def _from_torchvision(name: str) -> dict[str, Tensor]:
-    try:
-        return torchvision.models.get_model(name, weights="DEFAULT").state_dict()
-    except ValueError as error:
-        raise BackboneError(f"torchvision has no weights for '{name}'") from error
+def _strided(recipe: EncoderRecipe, stride: int | None) -> EncoderRecipe:
+    if stride is None or recipe.name not in RESNETS:
+        return recipe
+    return recipe.model_copy(update={"stride": stride})
 
 
 def _known(encoder: EncoderRecipe | None, source: str) -> EncoderRecipe:
@@ -190,23 +177,18 @@ def _known(encoder: EncoderRecipe | None, source: str) -> EncoderRecipe:
     return encoder
 
 
-def _fill(
-    network: nn.Module, tensors: Mapping[str, Tensor], source: str, recipe: EncoderRecipe
-) -> None:
+def _fill(network: nn.Module, translated: Translated) -> Match:
+    """Copies every tensor that has its place, and says which had."""
     body = _body(network)
-    mine = body.state_dict()
-    given = {n: t for n, t in tensors.items() if not n.startswith(("fc.", "head.", "classifier."))}
-    counters = {n for n in mine if n.endswith("num_batches_tracked")}
-    missing = sorted(set(mine) - set(given) - counters)
-    left = sorted(set(given) - set(mine))
-    wrong = [n for n in given if n in mine and given[n].shape != mine[n].shape]
-    for names, what in ((missing, "lacks"), (left, "has besides"), (wrong, "has other shapes of")):
-        if names:
-            raise BackboneError(
-                f"{source} is no {recipe.name} of width {recipe.width:g}: it {what} {len(names)} "
-                f"of its tensors, first {names[0]}; check encoder.name and encoder.width"
-            )
-    body.load_state_dict(given, strict=False)
+    match = match_tensors(
+        body.state_dict(),
+        translated.tensors,
+        aside=translated.aside,
+        style=translated.style,
+        prefix=translated.prefix,
+    )
+    body.load_state_dict({n: translated.tensors[n] for n in match.matched}, strict=False)
+    return match
 
 
 def _body(network: nn.Module) -> nn.Module:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 
 from detcon.config import Recipe, fingerprint, to_yaml
 from detcon.files import is_partial, write_whole
@@ -72,8 +73,8 @@ def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
     if not is_first_rank():
         finished = bool(_read_json(folder / "environment.json").get("finished"))
         return Run(folder, finished=finished, resumes=(folder / LAST).is_file())
-    _check(folder, recipe)
-    write_whole(folder / "recipe.yaml", to_yaml(recipe))
+    if _check(folder, recipe):
+        write_whole(folder / "recipe.yaml", to_yaml(recipe))
     before = _read_json(folder / "environment.json")
     environment = describe_environment(command) | {
         "fingerprint": recorded_fingerprint(folder),
@@ -93,18 +94,24 @@ def recorded_fingerprint(folder: Path) -> str:
     return fingerprint(_recorded_settings(folder))
 
 
-def _check(folder: Path, recipe: Recipe) -> None:
+def _check(folder: Path, recipe: Recipe) -> bool:
+    """Whether to write the recipe: not over that of an earlier version, which knew fewer settings.
+
+    Those count as their defaults there, if the recipe of that time can still be read; it stays as
+    it was, and with it the fingerprint that its checkpoints carry.
+    """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"cannot write a run to {folder}: it is a file; give another out=")
     if not folder.is_dir() or all(is_partial(path) for path in folder.iterdir()):
-        return
+        return True
     if not (folder / "recipe.yaml").is_file():
         raise RunError(
             f"{folder} exists and holds no run (no recipe.yaml); give another out=, "
             f"or an empty folder"
         )
-    there = _recorded_settings(folder)
+    recorded = _recorded_settings(folder)
     now = _settings(recipe.model_dump(mode="json"))
+    there = recorded if recorded.keys() >= now.keys() else _filled_up(folder, recipe) or recorded
     differences = [
         f"{name} is {there.get(name, 'not set')} there and {now.get(name, 'not set')} now"
         for name in {**there, **now}
@@ -115,6 +122,16 @@ def _check(folder: Path, recipe: Recipe) -> None:
             f"{folder} holds a run of another recipe: {', '.join(differences)}; "
             f"give another out=, the old settings, or remove the folder"
         )
+    return recorded.keys() >= now.keys()
+
+
+def _filled_up(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The recorded settings with today's defaults for what they lack; None if they don't fit."""
+    values = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+    try:
+        return _settings(type(recipe).model_validate(values).model_dump(mode="json"))
+    except ValidationError:
+        return None
 
 
 def _recorded_settings(folder: Path) -> dict[str, Any]:

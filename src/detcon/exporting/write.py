@@ -1,0 +1,106 @@
+"""Export: a backbone for other frameworks, from a recipe to a file."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from detcon.config import load_recipe
+from detcon.exporting.hub import pack_hub
+from detcon.exporting.onnx_graph import pack_onnx
+from detcon.exporting.recipe import ExportError, ExportRecipe, Format
+from detcon.exporting.refusals import check_carried
+from detcon.exporting.state_dicts import pack_detectron2, pack_state, timm_state
+from detcon.files import is_partial, write_whole
+from detcon.models.backbone_file import Backbone, load_backbone, plain_state
+
+SUFFIXES: dict[Format, tuple[str, ...]] = {
+    "torchvision": (".pth", ".pt", ".safetensors"),
+    "timm": (".pth", ".pt", ".safetensors"),
+    "detectron2": (".pkl",),
+    "onnx": (".onnx",),
+}
+
+
+def export(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
+    """Writes a backbone as another framework reads it.
+
+    What is at `out` already is left alone, unless it is the same bytes: given again, an
+    interrupted export ends with the same files.
+
+    Args:
+        recipe: A YAML file, or None for the defaults.
+        **overrides: Settings by name:
+            `export(backbone="b.safetensors", to="torchvision", out="b.pth")`.
+
+    Returns:
+        The file, or hub's folder.
+
+    Raises:
+        BackboneError: A backbone that can't be opened.
+        ExportError: A setting of the encoder that the format can't carry, or an `out` that is
+            something else.
+    """
+    settings = load_recipe(ExportRecipe, recipe, overrides)
+    out = Path(settings.out)
+    _check_name(out, settings.to)
+    if settings.backbone == "random":
+        raise ExportError("a random backbone has nothing to export; give a file")
+    with torch.random.fork_rng(devices=[]):
+        backbone = load_backbone(
+            settings.backbone, encoder=settings.encoder, stride=settings.stride
+        )
+    check_carried(backbone.recipe, settings.to)
+    if settings.to == "hub":
+        _write_folder(out, pack_hub(backbone, settings.license))
+    else:
+        _write_file(out, _pack(backbone, settings.to, out.suffix.lower()))
+    return out
+
+
+def _pack(backbone: Backbone, to: Format, suffix: str) -> bytes:
+    if to == "onnx":
+        return pack_onnx(backbone)
+    if to == "detectron2":
+        return pack_detectron2(backbone)
+    state = timm_state(backbone) if to == "timm" else plain_state(backbone.encoder)
+    return pack_state(state, suffix)
+
+
+def _check_name(out: Path, to: Format) -> None:
+    """Finds what is wrong with the name before the work is done."""
+    if to == "hub":
+        if out.exists() and not out.is_dir():
+            raise ExportError(f"cannot write to {out}: it is a file; hub needs a folder")
+        return
+    if out.suffix.lower() not in SUFFIXES[to]:
+        raise ExportError(
+            f"cannot write {to} to {out}: give a name that ends in {' or '.join(SUFFIXES[to])}"
+        )
+    if out.is_dir():
+        raise ExportError(f"cannot write to {out}: it is a folder; give the name of a file")
+
+
+def _write_file(out: Path, content: bytes) -> None:
+    _refuse_other(out, content)
+    write_whole(out, content)
+
+
+def _write_folder(out: Path, files: dict[str, bytes]) -> None:
+    there = [path for path in out.iterdir() if not is_partial(path)] if out.is_dir() else []
+    for path in there:
+        if path.name not in files:
+            raise ExportError(
+                f"{out} holds {path.name}, which is no part of this export; give another out=, or "
+                f"an empty folder"
+            )
+        _refuse_other(path, files[path.name])
+    for name, content in files.items():
+        write_whole(out / name, content)
+
+
+def _refuse_other(path: Path, content: bytes) -> None:
+    if path.exists() and not (path.is_file() and path.read_bytes() == content):
+        raise ExportError(
+            f"{path} exists and holds something else; give another out=, or remove it"
+        )

@@ -1,0 +1,161 @@
+"""Where weights come from: our files, files of others, torchvision's and timm's own weights.
+
+No file is trusted: PyTorch's are read with `weights_only=True`, the others as safetensors, so that
+none runs code.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from detcon.models.encoders import RESNETS, EncoderRecipe
+from detcon.models.key_styles import flatten
+from detcon.models.normalisation import Normalisation
+
+FORMAT = "detcon-backbone-1"
+ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn't fixed
+
+
+class BackboneError(ValueError):
+    """A file that is no backbone, or not the one that was asked for."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors, and what their source says about them.
+
+    Attributes:
+        tensors: By the names of the source.
+        encoder: The architecture, where the source knows it.
+        normalisation: What photos in [0, 1] were normalised by, where the source knows it.
+        notes: What the maker of one of our files wrote into it.
+    """
+
+    tensors: Mapping[str, Tensor]
+    encoder: EncoderRecipe | None = None
+    normalisation: Normalisation | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+def open_weights(source: str, encoder: EncoderRecipe | None) -> Weights:
+    """Reads the tensors of a file, of "torchvision:NAME" or of "timm:NAME".
+
+    Args:
+        source: As `load_backbone` takes it, but for "random".
+        encoder: What the user said of the architecture.
+
+    Raises:
+        BackboneError: There is no such thing, or it is damaged, or would need to run code.
+    """
+    library, colon, name = source.partition(":")
+    if colon and library == "torchvision":
+        return _from_torchvision(name, encoder)
+    if colon and library == "timm":
+        return _from_timm(name, encoder)
+    path = Path(source)
+    if not path.is_file():
+        raise BackboneError(
+            f"there is no backbone {path}; give a file, 'random', 'torchvision:resnet50' or "
+            f"'timm:convnext_atto'"
+        )
+    if path.suffix == ".safetensors":
+        return _from_safetensors(path)
+    return Weights(_read_torch(path))
+
+
+def _from_torchvision(name: str, encoder: EncoderRecipe | None) -> Weights:
+    if name not in RESNETS:
+        raise BackboneError(
+            f"'torchvision:{name}' is no ResNet of {', '.join(RESNETS)}; other networks come from "
+            f"timm, as timm:convnext_atto"
+        )
+    try:
+        weights: Any = torchvision.models.get_model_weights(name)
+    except ValueError as error:
+        raise BackboneError(f"torchvision has no weights for '{name}'") from error
+    try:
+        tensors = weights.DEFAULT.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        file = weights.DEFAULT.url.rpartition("/")[2]
+        raise BackboneError(
+            f"cannot fetch torchvision's weights for '{name}' ({_short(error)}); put {file} into "
+            f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or give the file as backbone"
+        ) from error
+    return Weights(tensors, encoder or EncoderRecipe(name=name))
+
+
+def _from_timm(name: str, encoder: EncoderRecipe | None) -> Weights:
+    """timm's own weights, from its cache or the hub; the tag may be given: resnet50.a1_in1k."""
+    architecture = name.partition(".")[0]
+    if not timm.is_model(architecture):
+        near = timm.list_models(f"*{architecture[:6]}*")[:4]
+        raise BackboneError(f"timm has no model '{name}'; near: {', '.join(near) or 'none'}")
+    recipe = encoder or EncoderRecipe(name=architecture)
+    features = {} if architecture in RESNETS else {"features_only": True, "out_indices": (-1,)}
+    try:
+        model = timm.create_model(name, pretrained=True, in_chans=recipe.in_channels, **features)
+    except Exception as error:  # timm and its hub raise many kinds; all mean the same to a user
+        raise BackboneError(
+            f"cannot fetch timm's weights for '{name}' ({_short(error)}); give their file as "
+            f"backbone, with encoder.name={architecture}"
+        ) from error
+    config: Any = model.pretrained_cfg
+    normalisation = Normalisation(mean=tuple(config["mean"]), std=tuple(config["std"]))
+    if recipe.in_channels != 3:
+        normalisation = Normalisation.of(recipe.in_channels)
+    return Weights(model.state_dict(), recipe, normalisation)
+
+
+def _from_safetensors(path: Path) -> Weights:
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise BackboneError(f"{path} is damaged or no safetensors file ({error})") from error
+    if ENTRY not in metadata:
+        return Weights(tensors)
+    try:
+        about = json.loads(metadata[ENTRY])
+        recipe = EncoderRecipe.model_validate(about["encoder"])
+        normalisation = Normalisation.model_validate(about["normalisation"])
+    except (json.JSONDecodeError, ValidationError, KeyError, TypeError) as error:
+        raise BackboneError(
+            f"{path} doesn't describe its architecture as {FORMAT} does; it was damaged, or "
+            f"written by a later version of detcon"
+        ) from error
+    return Weights(tensors, recipe, normalisation, about.get("notes", {}))
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    """All tensors of a checkpoint, wherever in it they lie.
+
+    DINO and others save their `argparse.Namespace` beside the weights; it only holds values, and
+    is let in.
+    """
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds; all mean the same to a user
+        raise BackboneError(
+            f"{path} holds no plain tensors (damaged, or it needs code to be run): {_short(error)}"
+        ) from error
+    tensors = flatten(loaded)
+    if not tensors:
+        raise BackboneError(f"{path} holds no state dict: names and tensors")
+    return tensors
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__

@@ -1,0 +1,278 @@
+"""Tests for detcon.exporting: each file is opened by its framework, and computes the same."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from detcon import export, load_backbone
+from detcon.exporting import onnx_graph
+from detcon.exporting.recipe import ExportError
+from detcon.models.backbone_file import Normalisation, save_backbone
+from detcon.models.encoders import EncoderRecipe, build_encoder
+
+NOTES = {"method": "detcon_s", "steps": 7, "images": "/home/me/photos"}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Saves a backbone with statistics of its own; returns its file and its features of `x`."""
+
+    def call(**settings):
+        torch.manual_seed(0)
+        recipe = EncoderRecipe(**{"name": "resnet18", **settings})
+        encoder = build_encoder(recipe).eval()
+        for module in encoder.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.running_mean, -0.1, 0.1)
+                nn.init.uniform_(module.running_var, 0.5, 2)
+                nn.init.uniform_(module.weight, 0.2, 0.5)
+        path = tmp_path / "backbone.safetensors"
+        normalisation = Normalisation.of(recipe.in_channels)
+        save_backbone(path, encoder, recipe, normalisation=normalisation, notes=NOTES)
+        x = torch.randn(2, recipe.in_channels, 64, 96)
+        return path, x, encoder(x).detach()
+
+    return call
+
+
+def close(given, expected):
+    return given.shape == expected.shape and (given - expected).abs().max() <= 1e-5 * expected.std()
+
+
+def grid_of_torchvision(model, x):
+    x = model.maxpool(model.relu(model.bn1(model.conv1(x))))
+    return model.layer4(model.layer3(model.layer2(model.layer1(x))))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+def test_torchvision(name, make, tmp_path):
+    path, x, features = make(name=name)
+    out = export(backbone=path, to="torchvision", out=tmp_path / "b.pth")
+    model = getattr(torchvision.models, name)().eval()
+    report = model.load_state_dict(torch.load(out, weights_only=True), strict=False)
+    assert report.missing_keys == ["fc.weight", "fc.bias"] and not report.unexpected_keys
+    assert close(grid_of_torchvision(model, x), features)
+    assert close(load_backbone(out).encoder.eval()(x), features), "and back"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"name": "resnet18"}, {"name": "resnet26", "in_channels": 3}, {"in_channels": 5},
+     {"name": "convnext_atto"}, {"name": "efficientnet_lite0"}],
+    ids=str,
+)  # fmt: skip
+def test_timm(settings, make, tmp_path):
+    path, x, features = make(**settings)
+    name, channels = settings.get("name", "resnet18"), x.shape[1]
+    out = export(backbone=path, to="timm", out=tmp_path / "b.safetensors")
+    model = timm.create_model(name, num_classes=0, in_chans=channels).eval()
+    if "resnet" in name:
+        timm.models.load_checkpoint(model, str(out))
+    else:  # a last norm, which a backbone doesn't have
+        state = timm.models.load_state_dict(str(out))
+        assert not model.load_state_dict(state, strict=False).unexpected_keys
+    whole = timm.create_model(name, features_only=True, out_indices=(-1,), in_chans=channels)
+    if "resnet" in name:
+        assert close(model.forward_features(x), features)
+    else:
+        mine = {n.replace("_", "."): t for n, t in model.state_dict().items()}
+        whole.load_state_dict({n: mine[n.replace("_", ".")] for n in whole.state_dict()})
+        assert close(whole.eval()(x)[0], features)
+    back = load_backbone(out, encoder=EncoderRecipe(**{"name": name, "in_channels": channels}))
+    assert close(back.encoder.eval()(x), features)
+
+
+class Conv2d(nn.Conv2d):
+    """A stand-in for detectron2's: a convolution that has its norm inside."""
+
+    def __init__(self, c, d, size, stride=1):
+        super().__init__(c, d, size, stride, size // 2, bias=False)
+        self.norm = nn.BatchNorm2d(d)
+
+    def forward(self, x):
+        return self.norm(super().forward(x))
+
+
+class BottleneckBlock(nn.Module):
+    """A stand-in for detectron2's, with STRIDE_IN_1X1 off."""
+
+    def __init__(self, c, inner, out, stride):
+        super().__init__()
+        self.shortcut = Conv2d(c, out, 1, stride) if c != out else None
+        self.conv1 = Conv2d(c, inner, 1)
+        self.conv2 = Conv2d(inner, inner, 3, stride)
+        self.conv3 = Conv2d(inner, out, 1)
+
+    def forward(self, x):
+        y = self.conv3(self.conv2(self.conv1(x).relu()).relu())
+        return (y + (x if self.shortcut is None else self.shortcut(x))).relu()
+
+
+class Detectron2ResNet(nn.Module):
+    """A stand-in for detectron2's ResNet-50, exact in its keys."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Module()
+        self.stem.conv1, c = Conv2d(3, 64, 7, 2), 64
+        for stage, num_blocks in enumerate((3, 4, 6, 3)):
+            blocks = []
+            for block in range(num_blocks):
+                out, stride = 256 * 2**stage, 2 if stage and not block else 1
+                blocks.append(BottleneckBlock(c, out // 4, out, stride))
+                c = out
+            setattr(self, f"res{stage + 2}", nn.Sequential(*blocks))
+
+    def forward(self, x):
+        x = nn.functional.max_pool2d(self.stem.conv1(x).relu(), 3, 2, 1)
+        return self.res5(self.res4(self.res3(self.res2(x))))
+
+
+def test_detectron2(make, tmp_path):
+    path, x, features = make(name="resnet50")
+    out = export(backbone=path, to="detectron2", out=tmp_path / "b.pkl")
+    file = pickle.loads(out.read_bytes())
+    assert file["matching_heuristics"] is True and file["__author__"] == "detcon"
+    assert all(isinstance(array, np.ndarray) for array in file["model"].values())
+    state = {name: torch.from_numpy(array.copy()) for name, array in file["model"].items()}
+    model = Detectron2ResNet().eval()
+    counters = {name for name in model.state_dict() if name.endswith("num_batches_tracked")}
+    assert set(state) == set(model.state_dict()) - counters
+    model.load_state_dict(state, strict=False)
+    assert close(model(x), features)
+    torch.save({"model": state}, tmp_path / "back.pth")
+    assert close(load_backbone(tmp_path / "back.pth").encoder.eval()(x), features)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"width": 0.125, "stride": 16},
+        {"width": 0.125, "in_channels": 1, "same_padding": True},
+    ],
+    ids=str,
+)
+def test_onnx(settings, make, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    path, x, _ = make(**settings)
+    out = export(backbone=path, to="onnx", out=tmp_path / "b.onnx")
+    onnx.checker.check_model(str(out))
+    session = runtime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    encoder = load_backbone(path).encoder.eval()
+    for shape in ((2, 64, 96), (1, 96, 97), (3, 160, 131)):
+        x = torch.randn(shape[0], x.shape[1], *shape[1:])
+        given = session.run(None, {"photos": x.numpy()})[0]
+        assert close(torch.from_numpy(given), encoder(x).detach())
+    about = session.get_modelmeta().custom_metadata_map
+    assert json.loads(about["detcon.normalisation"])["mean"][0] in (0.485, 0.5)
+    assert b"/home" not in out.read_bytes() and b"site-packages" not in out.read_bytes()
+
+
+def test_onnx_says_what_to_install(make, tmp_path, monkeypatch):
+    path, _, _ = make(width=0.125)
+    monkeypatch.setattr(onnx_graph, "find_spec", lambda name: None)
+    with pytest.raises(ExportError, match=r"needs onnx and onnxscript, .*pip install 'detcon\["):
+        export(backbone=path, to="onnx", out=tmp_path / "b.onnx")
+
+
+@pytest.mark.parametrize("settings", [{}, {"in_channels": 4}], ids=str)
+def test_hub_is_opened_by_timm_and_by_us(settings, make, tmp_path):
+    path, x, features = make(**settings)
+    out = export(backbone=path, to="hub", out=tmp_path / "repo", license="cc-by-4.0")
+    assert {p.name for p in out.iterdir()} == {"model.safetensors", "config.json", "README.md"}
+    model = timm.create_model(f"local-dir:{out}", pretrained=True).eval()
+    assert close(model.forward_features(x), features)
+    assert model.pretrained_cfg["mean"] == list(Normalisation.of(x.shape[1]).mean)
+    back = load_backbone(out / "model.safetensors")
+    assert close(back.encoder.eval()(x), features)
+    assert back.normalisation == load_backbone(path).normalisation
+    assert back.notes == {"method": "detcon_s", "steps": 7}
+    card = (out / "README.md").read_text()
+    for word in ("license: cc-by-4.0", '- method: "detcon_s"', "## Normalisation", "hf-hub:"):
+        assert word in card
+    assert not any("/home" in p.read_bytes().decode("latin1") for p in out.iterdir())
+
+
+@pytest.mark.parametrize(
+    "settings", [{"width": 0.125, "stride": 8, "same_padding": True}, {"name": "convnext_atto"}],
+    ids=str,
+)  # fmt: skip
+def test_hub_carries_every_backbone_of_ours(settings, make, tmp_path):
+    path, x, features = make(**settings)
+    out = export(backbone=path, to="hub", out=tmp_path / "repo")
+    back = load_backbone(out / "model.safetensors")
+    assert back.recipe == load_backbone(path).recipe
+    assert close(back.encoder.eval()(x), features)
+    assert "architecture" not in json.loads((out / "config.json").read_text())
+    assert "Not stated" in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "settings, to, sentence",
+    [
+        ({"width": 0.125}, "torchvision", "torchvision can't carry encoder.width=0.125; to=onnx"),
+        ({"width": 0.125}, "timm", "timm can't carry encoder.width=0.125"),
+        ({"stride": 16}, "detectron2", "detectron2 can't carry encoder.stride=16; give stride=32"),
+        ({"same_padding": True}, "timm", "timm can't carry encoder.same_padding=true"),
+        ({"in_channels": 5}, "torchvision", "torchvision can't carry encoder.in_channels=5"),
+        ({"name": "convnext_atto"}, "torchvision", "has no encoder.name=convnext_atto; give to="),
+    ],
+)
+def test_what_a_format_cannot_carry_is_refused(settings, to, sentence, make, tmp_path):
+    path, _, _ = make(**settings)
+    out = tmp_path / ("b.pkl" if to == "detectron2" else "b.pth")
+    with pytest.raises(ExportError, match=sentence):
+        export(backbone=path, to=to, out=out)
+    assert not out.exists()
+    if "stride" in settings:
+        export(backbone=path, to=to, out=out, stride=32)
+
+
+def test_resnet200_has_a_home_in_timm_alone():
+    from detcon.exporting.refusals import check_carried, fits_timm
+
+    recipe = EncoderRecipe(name="resnet200")
+    with torch.device("meta"):
+        mine, theirs = build_encoder(recipe).state_dict(), timm.create_model("resnet200")
+    shapes = {name: t.shape for name, t in theirs.state_dict().items() if not name.startswith("fc")}
+    assert {name: t.shape for name, t in mine.items()} == shapes and fits_timm(recipe)
+    for to in ("torchvision", "detectron2"):
+        with pytest.raises(ExportError, match=f"{to} can't carry encoder.name=resnet200"):
+            check_carried(recipe, to)
+
+
+@pytest.mark.parametrize(
+    "to, name", [("torchvision", "b.pth"), ("detectron2", "b.pkl"), ("hub", "b")]
+)
+def test_what_is_there_is_left_alone(to, name, make, tmp_path):
+    path, _, _ = make()
+    out = tmp_path / "out" / name
+    export(backbone=path, to=to, out=out)
+    export(backbone=path, to=to, out=out)  # the same bytes: nothing to lose
+    letter = out / "README.md" if to == "hub" else out
+    letter.write_text("dear")
+    with pytest.raises(ExportError, match="exists and holds something else; give another out="):
+        export(backbone=path, to=to, out=out)
+    assert letter.read_text() == "dear"
+
+
+def test_a_place_that_does_not_suit(make, tmp_path):
+    path, _, _ = make(width=0.125)
+    for to, out, sentence in (
+        ("torchvision", "b.onnx", "give a name that ends in .pth or .pt or .safetensors"),
+        ("hub", path, "it is a file; hub needs a folder"),
+        ("hub", tmp_path, "holds backbone.safetensors, which is no part of this export"),
+    ):
+        with pytest.raises(ExportError, match=sentence):
+            export(backbone=path, to=to, out=out)
+    with pytest.raises(ExportError, match="a random backbone has nothing to export"):
+        export(backbone="random", to="timm", out="b.pth", **{"encoder.name": "resnet18"})
