@@ -43,6 +43,8 @@ RATES = {"detcon_s": 4e-3, "detcon_b": 16e-3, "simclr": 16e-3, "byol": 8e-3, "ra
 TRUE = {"kind": "annotations", "background": True, "ignore": None}
 FELZENSZWALB = {"kind": "felzenszwalb", "scale": 200.0, "min_size": 100}
 STEPS, LABELS, SIZE, OBJECTS = 256, 200, 160, 4
+FINE_TUNING = {"head_channels": 128, "steps": 300, "optimizer.lr": 3e-3, "crop": 160}
+TASKS = {"linear_segmentation": {}, "segmentation": FINE_TUNING}
 CELLS = (
     ("many", "random", "exact"),
     ("many", "detcon_s", "exact"),
@@ -59,7 +61,8 @@ CELLS = (
 def cells() -> Iterator[Cell]:
     for seed in range(3):
         for stage, method, masks in CELLS:
-            yield Cell(stage, method, RATES[method], seed, "linear_segmentation", LABELS, masks)
+            for task in TASKS:
+                yield Cell(stage, method, RATES[method], seed, task, LABELS, masks)
 
 
 def carry_out(cell: Cell, data: Path, work: Path) -> None:
@@ -69,7 +72,7 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
     if cell.method != "random":
         backbone = pretrain_cell(cell, data / cell.stage, work)
     (result,) = transfer(
-        "recipes/transfer/folder_linear.yaml",
+        f"recipes/transfer/folder_{'fcn' if cell.task == 'segmentation' else 'linear'}.yaml",
         data=data / "many",
         backbone=backbone,
         out=work / "transfer" / cell.name,
@@ -77,18 +80,22 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
         seed=cell.seed,
         size=SIZE,
         encoder=ENCODER if backbone == "random" else None,
+        **TASKS[cell.task],
     )
     save_cell(RESULTS, cell, result, command("data", "work", "cutouts", "backgrounds"), work)
 
 
 def pretrain_cell(cell: Cell, data: Path, work: Path) -> Path:
     images = data / "train" / "images"
+    out = work / "pretrain" / cell.run
+    if (out / "backbone.safetensors").exists():
+        return out / "backbone.safetensors"
     batch_size = min(122, len(list(images.iterdir())))
     return pretrain(
         f"recipes/pretrain/{cell.method}_small.yaml",
         images=images,
         masks=store_of(cell.masks, data, work / f"masks-{cell.stage}"),
-        out=work / "pretrain" / cell.run,
+        out=out,
         steps=STEPS * 122 // batch_size,
         batch_size=batch_size,
         seed=cell.seed,
