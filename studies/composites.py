@@ -43,7 +43,7 @@ RATES = {"detcon_s": 4e-3, "detcon_b": 16e-3, "simclr": 16e-3, "byol": 8e-3, "ra
 TRUE = {"kind": "annotations", "background": True, "ignore": None}
 FELZENSZWALB = {"kind": "felzenszwalb", "scale": 200.0, "min_size": 100}
 STEPS, LABELS, SIZE, OBJECTS = 256, 200, 160, 4
-FINE_TUNING = {"head_channels": 128, "steps": 300, "optimizer.lr": 3e-3, "crop": 160}
+FINE_TUNING = {"head_channels": 128, "steps": 300, "optimizer.lr": 3e-3, "crop": 160, "workers": 0}
 TASKS = {"linear_segmentation": {}, "segmentation": FINE_TUNING}
 CELLS = (
     ("many", "random", "exact"),
