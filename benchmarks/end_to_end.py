@@ -1,6 +1,6 @@
 """From JPEG files to updated weights, beside the DetCon example of lightly's documentation.
 
-    python benchmarks/end_to_end.py            # some minutes on one thread
+    python benchmarks/end_to_end.py            # a quarter of an hour on one thread
     python benchmarks/end_to_end.py lightly_train=ENV/bin/lightly-train   # beside
     python benchmarks/end_to_end.py table      # the result as Markdown
 
