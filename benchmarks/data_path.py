@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from jpegs import make_photos
 from lightly_views import lightly_views
-from pairs import RESULTS, in_pairs, save
+from pairs import RESULTS, in_pairs, save, stage_table
 
 from detcon import detcon_s
 from detcon.data.batch import Batch
@@ -171,11 +171,7 @@ def tables(figures: dict[str, Any]) -> str:
         ours, theirs = (1000 * one[f"{who}_seconds"] / BATCH for who in ("ours", "peer"))
         spread = f"{1 / one['greatest_ratio']:.2f}-{1 / one['least_ratio']:.2f}"
         lines.append(f"| {name} | {ours:.2f} | {theirs:.2f} | {1 / one['ratio']:.2f} ({spread}) |")
-    columns = figures["stages"]
-    lines += ["", f"| CPU ms a photo | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
-    for stage in next(iter(columns.values())):
-        cells = [f"{one[stage]:.3f}" if stage in one else "" for one in columns.values()]
-        lines.append(f"| {stage} | {' | '.join(cells)} |")
+    lines += ["", *stage_table(figures["stages"], digits=3)]
     lines += ["", "| photos from | data, ms a step | the rest, ms | share |", "|---|--:|--:|--:|"]
     for place, one in figures["step"].items():
         data, rest = 1000 * one["data"], 1000 * one["rest"]

@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 from jpegs import make_photos
-from pairs import RESULTS, in_pairs, save
+from pairs import RESULTS, in_pairs, save, stage_table
 from skimage.segmentation import felzenszwalb
 
 from detcon.masks import graph_segments as module
@@ -94,11 +94,7 @@ def tables(figures: dict[str, Any]) -> str:
         mine, theirs = (1000 * one[f"{who}_seconds"] / NUM_PHOTOS for who in ("ours", "peer"))
         spread = f"{1 / one['greatest_ratio']:.1f}-{1 / one['least_ratio']:.1f}"
         lines.append(f"| {name} | {mine:.1f} | {theirs:.1f} | {1 / one['ratio']:.1f} ({spread}) |")
-    columns = figures["stages"]
-    lines += ["", f"| CPU ms a photo | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
-    for stage in next(iter(columns.values())):
-        cells = [f"{one[stage]:.2f}" for one in columns.values()]
-        lines.append(f"| {stage} | {' | '.join(cells)} |")
+    lines += ["", *stage_table(figures["stages"], digits=2)]
     return "\n".join(lines)
 
 

@@ -113,3 +113,12 @@ def versions() -> dict[str, str]:
         except ImportError:
             continue
     return found
+
+
+def stage_table(columns: dict[str, dict[str, float]], digits: int) -> list[str]:
+    """Markdown lines: a row for each stage, a column for each case, CPU milliseconds a photo."""
+    lines = [f"| CPU ms a photo | {' | '.join(columns)} |", "|---|" + "--:|" * len(columns)]
+    for stage in next(iter(columns.values())):
+        cells = [f"{one[stage]:.{digits}f}" if stage in one else "" for one in columns.values()]
+        lines.append(f"| {stage} | {' | '.join(cells)} |")
+    return lines

@@ -181,13 +181,13 @@ class Photos:
         """Where the photo lies."""
         return Path(self.root, key)
 
-    def read(self, key: str, reduce: int = 1) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes one photo; `reduce` as in `decode`.
+    def read(self, key: str) -> UInt8[np.ndarray, "y x c"]:
+        """Reads and decodes one photo.
 
         Raises:
             UnreadablePhoto: If the file is gone, may not be read, or can't be decoded.
         """
-        return self.decode(key, self.data(key), reduce)
+        return self.decode(key, self.data(key))
 
     def decode(self, key: str, data: bytes, reduce: int = 1) -> UInt8[np.ndarray, "y x c"]:
         """Decodes one photo whose file was read with `data`; see `decode`."""

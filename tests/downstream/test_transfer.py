@@ -127,14 +127,14 @@ def test_seeds_differ_and_finished_ones_are_not_run_again(squares, tmp_path, mon
     assert run(squares, tmp_path / "run", steps=3, seed=1, labels=4) == first[1:]
 
 
-def fresh_weights(seed):
-    values = SMALL | {"data": "d", "out": "o", "seed": seed}
-    backbone, head = module._build(load_recipe(TransferRecipe, None, values), 3)
+def fresh_weights(seed, folder):
+    settings = load_recipe(TransferRecipe, None, SMALL | {"data": folder, "out": "o", "seed": seed})
+    backbone, head = module._build(settings, module._Source(settings))
     return [backbone.encoder.state_dict()["conv1.weight"], *head.state_dict().values()]
 
 
-def test_the_seed_draws_the_fresh_weights():
-    first, other, again = (fresh_weights(seed) for seed in (0, 1, 0))
+def test_the_seed_draws_the_fresh_weights(squares):
+    first, other, again = (fresh_weights(seed, squares) for seed in (0, 1, 0))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
     for i in (0, 1):  # of the encoder, of the head
         assert not torch.equal(first[i], other[i])

@@ -121,9 +121,7 @@ def test_both_directions_at_once_keep_the_promises_of_one():
         contrastive_detection_of_both(one, two, *ids, temperature=-1.0)
 
 
-@given(regions(), st.sampled_from([0.1, 1.0]), st.booleans(), st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_equals_the_formula_in_value_and_gradients(args, temperature, local, two_views):
+def assert_equals_the_formula(args, temperature, local, two_views):
     (query, other, same, *ids), first = args
     if not two_views:
         same = None
@@ -131,27 +129,23 @@ def test_equals_the_formula_in_value_and_gradients(args, temperature, local, two
     options = {"temperature": temperature, "first": first, "local_negatives": local}
     fast = contrastive_detection(query, other, same, *ids, **options)
     slow = slow_contrastive_detection(query, other, same, *ids, **options)
-    torch.testing.assert_close(fast, slow, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(fast, slow, atol=1e-8, rtol=1e-9)
     fast_grads = torch.autograd.grad(3.0 * fast, inputs)
     slow_grads = torch.autograd.grad(3.0 * slow, inputs, materialize_grads=True)
-    torch.testing.assert_close(fast_grads, slow_grads, atol=1e-8, rtol=1e-8)
+    torch.testing.assert_close(fast_grads, slow_grads, atol=1e-8, rtol=1e-7)
+
+
+@given(regions(), st.sampled_from([0.1, 1.0]), st.booleans(), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_equals_the_formula_in_value_and_gradients(args, temperature, local, two_views):
+    assert_equals_the_formula(args, temperature, local, two_views)
 
 
 @given(regions(), st.sampled_from([0.026, 0.024, 0.01]), st.booleans(), st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_equals_the_formula_at_small_temperatures(args, temperature, local, two_views):
     """On both sides of the temperature below which a row's maximum is subtracted."""
-    (query, other, same, *ids), first = args
-    if not two_views:
-        same = None
-    inputs = [x for x in (query, other, same) if x is not None]
-    options = {"temperature": temperature, "first": first, "local_negatives": local}
-    fast = contrastive_detection(query, other, same, *ids, **options)
-    slow = slow_contrastive_detection(query, other, same, *ids, **options)
-    torch.testing.assert_close(fast, slow, atol=1e-8, rtol=1e-8)
-    fast_grads = torch.autograd.grad(fast, inputs)
-    slow_grads = torch.autograd.grad(slow, inputs, materialize_grads=True)
-    torch.testing.assert_close(fast_grads, slow_grads, atol=1e-6, rtol=1e-6)
+    assert_equals_the_formula(args, temperature, local, two_views)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.1, 0.026])

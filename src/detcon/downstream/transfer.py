@@ -66,34 +66,28 @@ def transfer(recipe: str | Path | None = None, /, **overrides: Any) -> list[Resu
 
 
 class _Source:
-    """The labelled folder of all seeds: opened when first needed, validation pictures kept."""
+    """The labelled folder of all seeds: opened for the first one, validation pictures kept."""
 
     def __init__(self, settings: TransferRecipe) -> None:
         self._settings = settings
+        self._opened: tuple[Labelled, Pictures] | None = None
 
-    @functools.cached_property
-    def labelled(self) -> Labelled:
-        settings = self._settings
-        with torch.random.fork_rng(devices=[]):  # the network is of no use here, its recipe is
-            backbone = _load(settings)
-        if backbone.match is not None and not backbone.match.is_full and is_first_rank():
-            say = Console(stderr=True, highlight=False, soft_wrap=True).print
-            say(f"{settings.backbone}: {backbone.match}", markup=False)
-        return open_labelled(
-            settings.data,
-            ignore=settings.ignore,
-            num_classes=settings.num_classes,
-            max_side=settings.size,
-            channels=backbone.recipe.in_channels,
-        )
-
-    @functools.cached_property
-    def val(self) -> Pictures:
-        return Pictures(self.labelled.val, range(len(self.labelled.val)))
-
-    def train(self, labels: int | None, seed: int) -> Pictures:
-        split = self.labelled.train
-        return Pictures(split, nested_subset(len(split), labels, seed))
+    def open(self, backbone: Backbone) -> tuple[Labelled, Pictures]:
+        """The folder, in the channels that the backbone takes, and its validation pictures."""
+        if self._opened is None:
+            settings = self._settings
+            if backbone.match is not None and not backbone.match.is_full and is_first_rank():
+                say = Console(stderr=True, highlight=False, soft_wrap=True).print
+                say(f"{settings.backbone}: {backbone.match}", markup=False)
+            labelled = open_labelled(
+                settings.data,
+                ignore=settings.ignore,
+                num_classes=settings.num_classes,
+                max_side=settings.size,
+                channels=backbone.recipe.in_channels,
+            )
+            self._opened = labelled, Pictures(labelled.val, range(len(labelled.val)))
+        return self._opened
 
 
 def _pin(settings: TransferRecipe) -> TransferRecipe:
@@ -117,44 +111,41 @@ def _run_seed(settings: TransferRecipe, folder: Path, source: _Source) -> Result
         open_run(folder, settings)  # complains of another recipe
         return read_result(folder)
     begin = time.monotonic()
-    backbone, head = _build(settings, len(source.labelled.names))
-    train, val = source.train(settings.labels, settings.seed), source.val
+    backbone, head = _build(settings, source)
+    labelled, val = source.open(backbone)
+    chosen = nested_subset(len(labelled.train), settings.labels, settings.seed)
+    train = Pictures(labelled.train, chosen)
     run = open_run(folder, settings)
     before = sum(line["seconds"] for line in read_metrics(folder)[-1:])
     normalisation = backbone.normalisation
     model = Segmenter(backbone.encoder, head, mean=normalisation.mean, std=normalisation.std)
     learn = _fine_tune if settings.task == "segmentation" else _probe
     learn(settings, model, train, folder)
-    reached = score(
-        model.classify, watched(val, "judging"), source.labelled.names, model.mean.device
-    )
+    reached = score(model.classify, watched(val, "judging"), labelled.names, model.mean.device)
     result = _result(settings, reached, folder, before + time.monotonic() - begin)
     if is_first_rank():
         _write(settings, run, backbone, model, val, result)
     return result
 
 
-def _build(settings: TransferRecipe, num_classes: int) -> tuple[Backbone, nn.Module]:
+def _build(settings: TransferRecipe, source: _Source) -> tuple[Backbone, nn.Module]:
     """The backbone, and a fresh head, both the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
-        backbone = _load(settings, stride=settings.stride)
+        backbone = load_backbone(
+            settings.backbone,
+            encoder=settings.encoder,
+            stride=settings.stride,
+            partial=settings.backbone_partial,
+        )
+        labelled, _ = source.open(backbone)
         head = fcn_head(
             int(backbone.encoder.num_channels),  # pyright: ignore[reportArgumentType]
-            num_classes,
+            len(labelled.names),
             channels=settings.head_channels,
             dilation=settings.dilation,
         )
     return backbone, head
-
-
-def _load(settings: TransferRecipe, *, stride: int | None = None) -> Backbone:
-    return load_backbone(
-        settings.backbone,
-        encoder=settings.encoder,
-        stride=stride,
-        partial=settings.backbone_partial,
-    )
 
 
 def _fine_tune(settings: TransferRecipe, model: Segmenter, train: Pictures, folder: Path) -> None:
