@@ -1,7 +1,7 @@
 """Changes of colour on a CPU: compiled loops that work through a photo in blocks, in the cache.
 
-The same operations as the batched ones in `detcon.data.colour`, which other devices run, in a
-fifth of their time on a CPU: those go through the memory once for each step of each operation.
+The same operations as the batched ones in `detcon.data.colour`, which other devices run and which
+on a CPU go through the memory once for each step of each operation (decision 6).
 Here a block of pixels takes all operations up to the contrast, which needs the mean of the whole
 photo, and then all that follow it; the blur goes down and across a row at once.
 
