@@ -8,6 +8,8 @@ import torch
 
 from detcon import load_backbone, make_masks, pretrain, transfer
 from detcon.data.colour import COLOUR_PRESETS, apply_colour, draw_colour
+from detcon.data.dataset import PhotoViews
+from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.photos import UnreadablePhoto, decode, open_photos, resize, shown
 
 
@@ -94,6 +96,21 @@ def test_resize_and_shown_take_any_number():
         np.testing.assert_array_equal(small[..., band], expected)
     np.testing.assert_array_equal(shown(photo), photo[..., :3])
     assert shown(photo[..., :1]).shape == shown(photo[..., :2]).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 5])
+def test_a_view_holds_the_bands_of_its_cut(tmp_path, channels):
+    write_bands(tmp_path, "npy")
+    if channels == 1:
+        for path in list(tmp_path.iterdir()):
+            cv2.imwrite(str(path.with_suffix(".png")), np.load(path)[..., 0])
+    photos, recipe = open_photos(tmp_path, channels), ViewsRecipe(size=32)
+    views = PhotoViews(photos, None, recipe, grid=(2, 2), seed=0)
+    for view in (0, 1):
+        cut = draw_cut(views.draws(0, 3, view), (48, 64), recipe)
+        bands = make_bands(3)[..., :channels]
+        expected = [cut.image(bands[..., [c]], 32)[..., 0] for c in range(channels)]
+        np.testing.assert_array_equal(views[0, 3].images[view], expected)
 
 
 def test_colours_of_bands_are_brightness_contrast_blur_and_solarize():
