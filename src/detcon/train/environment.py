@@ -1,10 +1,12 @@
 """Where a run runs: ranks, devices, versions. The package starts no ranks of its own."""
 
+import atexit
 import os
 import platform
 import shlex
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -64,7 +66,21 @@ def open_fabric(precision: str, accelerator: str = "auto") -> Fabric:
         precision="bf16-mixed" if precision == "bf16" else "32-true",
     )
     fabric.launch()
+    if place.world > 1:
+        atexit.unregister(_leave)  # once is enough
+        atexit.register(_leave)
     return fabric
+
+
+def _leave() -> None:
+    """Leaves the other ranks, and lets gloo's threads go before the interpreter does.
+
+    They need Python's lock to release the tensors of the last collective; one that asks for it
+    when the interpreter is ending takes the whole process down (SIGABRT).
+    """
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    time.sleep(0.1)
 
 
 def agree(fabric: Fabric, *flags: bool | Tensor) -> list[bool]:
