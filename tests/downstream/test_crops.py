@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from detcon.downstream.crops import Crops, batches, order, random_crop
+from detcon.downstream.crops import Crops, random_crop
 from detcon.downstream.labelled import Picture, open_labelled
+from detcon.downstream.order import batches, order
 from detcon.downstream.pictures import Pictures
 
 VALUES = np.array([10, 90, 170, 250], np.uint8)
@@ -68,7 +69,16 @@ def test_every_picture_comes_once_an_epoch(num, batch_size, seed):
 
 
 def take(crops, **options):
-    return list(batches(crops, batch_size=4, num_steps=5, **({"first_step": 0} | options)))
+    return list(
+        batches(
+            crops.batch,
+            num_pictures=len(crops.pictures),
+            seed=crops.seed,
+            batch_size=4,
+            num_steps=5,
+            **({"first_step": 0} | options),
+        )
+    )
 
 
 def test_batches_depend_on_the_seed_and_the_step_alone(squares):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
+from detcon.annotations.errors import AnnotationError
 from detcon.downstream.labelled import LabelError, open_labelled
 from detcon.downstream.pictures import Pictures, nested_subset
-from detcon.masks.annotations import AnnotationError
 from detcon.photos import PhotosError, UnreadablePhoto
 
 

@@ -1,8 +1,6 @@
 """Training crops of labelled pictures: random scale, place and flip, the labels with the photo."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -10,7 +8,6 @@ import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
 
-from detcon.data.workers import make_ahead
 from detcon.downstream.labelled import VOID, Picture
 from detcon.downstream.pictures import Pictures
 from detcon.photos import resize
@@ -120,68 +117,9 @@ class Crops:
             torch.tensor([index]),
         )
 
-
-def order(
-    num_pictures: int, *, batch_size: int, seed: int, first_step: int, num_steps: int
-) -> Iterator[list[tuple[int, int]]]:
-    """Which pictures each step sees: permutations one after another, cut into full batches.
-
-    With few labels an epoch is shorter than a batch; so batches run on over its end, and no
-    picture is left out. The position follows from the step alone: nothing to store for resuming.
-    """
-    for step in range(first_step, num_steps):
-        numbers = (
-            divmod(n, num_pictures) for n in range(step * batch_size, (step + 1) * batch_size)
-        )
-        yield [(epoch, _permutation(num_pictures, seed, epoch)[place]) for epoch, place in numbers]
-
-
-@lru_cache(maxsize=4)
-def _permutation(num_pictures: int, seed: int, epoch: int) -> list[int]:
-    # The key keeps it apart from the draws of picture 0: numpy fills up short seeds with zeros.
-    source = np.random.SeedSequence([seed, epoch], spawn_key=(0,))
-    return np.random.default_rng(source).permutation(num_pictures).tolist()
-
-
-def batches(
-    crops: Crops,
-    *,
-    batch_size: int,
-    first_step: int,
-    num_steps: int,
-    workers: int = 0,
-    rank: int = 0,
-    world: int = 1,
-) -> Iterator[LabelledBatch]:
-    """This rank's share of the batches of steps `first_step` to `num_steps`.
-
-    Raises:
-        ValueError: The batch can't be divided among the ranks; or a picture can't be read.
-    """
-    if batch_size % world:
-        raise ValueError(
-            f"cannot divide batch_size={batch_size} among {world} processes; choose a multiple"
-        )
-    share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
-    steps = order(
-        len(crops.pictures),
-        batch_size=batch_size,
-        seed=crops.seed,
-        first_step=first_step,
-        num_steps=num_steps,
-    )
-    places = (step[share] for step in steps)
-    yield from make_ahead(_Collating(crops), places, workers=workers)
-
-
-@dataclass(frozen=True)
-class _Collating:
-    """Places among the pictures to their batch."""
-
-    crops: Crops
-
-    def __call__(self, places: list[tuple[int, int]]) -> LabelledBatch:
-        parts = [self.crops[place] for place in places]
+    def batch(self, places: list[tuple[int, int]]) -> LabelledBatch:
+        """The crops of several (epoch, number of the picture)."""
+        parts = [self[place] for place in places]
         return LabelledBatch(
             torch.cat([part.images for part in parts]),
             torch.cat([part.labels for part in parts]),

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.masks.annotations import read_ids
+from detcon.annotations.label_maps import read_ids
 from detcon.photos import Photos, open_photos, shrink
 
 VOID = 255

@@ -15,8 +15,9 @@ from rich.table import Table
 from torch import nn
 
 from detcon.config import load_recipe
-from detcon.downstream.crops import Crops, LabelledBatch, batches
+from detcon.downstream.crops import Crops, LabelledBatch
 from detcon.downstream.labelled import Labelled, open_labelled
+from detcon.downstream.order import batches
 from detcon.downstream.pictures import Pictures, nested_subset, watched
 from detcon.downstream.probe import fit_probe
 from detcon.downstream.recipe import TransferRecipe
@@ -176,7 +177,9 @@ def _fine_tune(settings: TransferRecipe, model: Segmenter, train: Pictures, fold
 
 def _batches(settings: TransferRecipe, crops: Crops, first_step: int) -> Iterator[LabelledBatch]:
     return batches(
-        crops,
+        crops.batch,
+        num_pictures=len(crops.pictures),
+        seed=crops.seed,
         batch_size=settings.batch_size,
         first_step=first_step,
         num_steps=settings.steps,

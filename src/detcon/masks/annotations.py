@@ -5,16 +5,11 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Integer, UInt8
-from PIL import Image
+from jaxtyping import UInt8
 
+from detcon.annotations.errors import AnnotationError
+from detcon.annotations.label_maps import read_ids
 from detcon.masks.masks import Masks
-
-_ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B")
-
-
-class AnnotationError(ValueError):
-    """An annotation that is missing or can't be the annotation of its photo."""
 
 
 @dataclass(frozen=True)
@@ -56,34 +51,3 @@ class FromAnnotations:
         if self.ignore is not None:
             none |= ids == self.ignore
         return Masks.from_labels(np.where(none, -1, ids))
-
-
-def read_ids(path: Path, photo: str = "") -> Integer[np.ndarray, "y x"]:
-    """Reads a PNG of ids as it is: no palette applied, no rotation, no scaling.
-
-    Args:
-        path: The file.
-        photo: The photo it belongs to, for messages.
-
-    Raises:
-        AnnotationError: If there is no such file, or it is no PNG of one channel.
-    """
-    try:
-        with Image.open(path, formats=["PNG"]) as picture:
-            mode, ids = picture.mode, np.array(picture)
-    except FileNotFoundError as error:
-        raise AnnotationError(
-            f"there is no annotation {path} for the photo {photo}; annotations are PNG files "
-            f"with the photos' own names, in the same subfolders"
-        ) from error
-    except Exception as error:  # Pillow has no one exception for a damaged file
-        raise AnnotationError(
-            f"the annotation {path} is no PNG that can be read; save it again as an 8-bit, "
-            f"16-bit or palette PNG"
-        ) from error
-    if mode not in _ONE_CHANNEL:
-        raise AnnotationError(
-            f"the annotation {path} has the channels {mode}, but ids take one; save it as an "
-            f"8-bit, 16-bit or palette PNG"
-        )
-    return ids.astype(np.int32)
