@@ -27,7 +27,7 @@ from detcon import MaskStore, load_backbone, make_masks, pool_regions, pretrain,
 from detcon.config import parse_overrides
 from detcon.data.dataset import PhotoViews
 from detcon.data.views import ViewsRecipe
-from detcon.downstream.labelled import open_labelled
+from detcon.downstream.segmentation.labelled import open_labelled
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import EncoderRecipe
 from detcon.photos import open_photos
@@ -148,7 +148,7 @@ def pooled_objects(backbone: Backbone, data: Path) -> tuple[torch.Tensor, ...]:
         for values in (backbone.normalisation.mean, backbone.normalisation.std)
     )
     vectors, classes, pictures = [], [], []
-    for number in range(len(labelled)):
+    for number in range(len(labelled.keys)):
         picture = labelled.read(number)
         path = labelled.folder / "instances" / Path(picture.key).with_suffix(".png").name
         instances = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)

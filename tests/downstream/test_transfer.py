@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe, shipped_recipes
-from detcon.downstream import transfer as module
-from detcon.downstream.labelled import LabelError
+from detcon.downstream import training, transfer as module
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.result import ResultError, read_result, write_result
+from detcon.downstream.segmentation.labelled import LabelError
+from detcon.downstream.tasks import open_task
 from detcon.downstream.transfer import transfer
 from detcon.models.backbone_file import (
     BackboneError,
@@ -122,15 +123,16 @@ def test_seeds_differ_and_finished_ones_are_not_run_again(squares, tmp_path, mon
     first = run(squares, tmp_path / "run", steps=3, seeds=2, labels=4)
     assert [result.seed for result in first] == [0, 1]
     assert not same(weights(tmp_path / "run/seed0"), weights(tmp_path / "run/seed1"))
-    monkeypatch.setattr(module, "fit", None)  # would be called
+    monkeypatch.setattr(training, "fit", None)  # would be called
     assert run(squares, tmp_path / "run", steps=3, seeds=2, labels=4) == first
     assert run(squares, tmp_path / "run", steps=3, seed=1, labels=4) == first[1:]
 
 
 def fresh_weights(seed, folder):
     settings = load_recipe(TransferRecipe, None, SMALL | {"data": folder, "out": "o", "seed": seed})
-    backbone, head = module._build(settings, module._Source(settings))
-    return [backbone.encoder.state_dict()["conv1.weight"], *head.state_dict().values()]
+    task = open_task("segmentation")
+    backbone, network = module._build(settings, task, module._Source(settings, task))
+    return [backbone.encoder.state_dict()["conv1.weight"], *network.head.state_dict().values()]
 
 
 def test_the_seed_draws_the_fresh_weights(squares):
@@ -143,7 +145,7 @@ def test_the_seed_draws_the_fresh_weights(squares):
 def test_resuming_gives_the_same_weights(squares, tmp_path, monkeypatch):
     options = {"steps": 6, "loop": {"precision": "32", "accelerator": "cpu", "checkpoint_every": 1}}
     run(squares, tmp_path / "whole", **options)
-    fit = module.fit
+    fit = training.fit
 
     def interrupted(model, open_batches, **settings):
         def few(first_step):
@@ -154,10 +156,10 @@ def test_resuming_gives_the_same_weights(squares, tmp_path, monkeypatch):
 
         fit(model, few, **settings)
 
-    monkeypatch.setattr(module, "fit", interrupted)
+    monkeypatch.setattr(training, "fit", interrupted)
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         run(squares, tmp_path / "parts", **options)
-    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(training, "fit", fit)
     (result,) = run(squares, tmp_path / "parts", **options)
     assert same(weights(tmp_path / "whole/seed0"), weights(tmp_path / "parts/seed0"))
     assert result.value == read_result(tmp_path / "whole/seed0").value

@@ -12,6 +12,7 @@ import yaml
 from detcon.downstream.strips import strip, write_strip
 from detcon.models.backbone_file import Normalisation, save_backbone
 from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.palette import class_colours
 
 ENCODER = EncoderRecipe(name="resnet18", width=0.25, stride=16)
 ENVIRONMENT = {
@@ -106,6 +107,7 @@ def write_transfer(
         (place / "result.json").write_text(json.dumps(result))
         (place / "metrics.jsonl").write_text(json.dumps({"step": 300, "loss": 0.5}) + "\n")
         for number, (photo, truth) in enumerate(pictures):
-            picture = strip(photo, truth, np.roll(truth, 5 * seed + 5, 1))
+            drawn = class_colours()[truth]
+            picture = strip(photo, drawn, np.roll(drawn, 5 * seed + 5, 1))
             write_strip(place / "predictions" / f"{number}.png", picture)
     return folder

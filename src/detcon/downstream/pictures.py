@@ -1,16 +1,40 @@
 """Which labelled pictures a run learns from, and where they are kept."""
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from detcon.downstream.labelled import LabelError, Picture, Split
-
 MEMORY = 2**30
 """Pictures that need fewer bytes than this are decoded once and kept."""
+
+
+class LabelError(ValueError):
+    """Labels that are missing, or don't fit their photo or the task."""
+
+
+@runtime_checkable
+class Split(Protocol):
+    """The training or the validation pictures of a labelled data set, read when asked for."""
+
+    @property
+    def keys(self) -> Sequence[str]: ...
+
+    def read(self, index: int) -> Any:
+        """A picture with its labels; it has `key`, `image` "y x c" and `nbytes`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What to learn from, what to judge by, and the names of the classes of both."""
+
+    train: Split
+    val: Split
+    names: tuple[str, ...] = ()
 
 
 Item = TypeVar("Item", covariant=True)
@@ -67,10 +91,10 @@ class Pictures:
         """
         self.split = split
         self.indices = list(indices)
-        self.kept: list[Picture] | None = None
+        self.kept: list[Any] | None = None
         if self.indices:
             first = split.read(self.indices[0])
-            if (first.image.nbytes + first.labels.nbytes) * len(self.indices) <= memory:
+            if first.nbytes * len(self.indices) <= memory:
                 self.kept = [split.read(index) for index in watched(self.indices, "reading")]
 
     def __len__(self) -> int:
@@ -78,10 +102,10 @@ class Pictures:
 
     def key(self, index: int) -> str:
         """The name of a picture, without reading it."""
-        return self.split.photos.keys[self.indices[index]]
+        return self.split.keys[self.indices[index]]
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> Any:
         return self.split.read(self.indices[index]) if self.kept is None else self.kept[index]
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[Any]:
         return (self[index] for index in range(len(self)))

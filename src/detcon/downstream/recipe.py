@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detcon.config import Recipe
-from detcon.downstream.probe import ProbeRecipe
+from detcon.downstream.probes.linear_segmentation import ProbeRecipe
 from detcon.models.encoders import EncoderRecipe
 from detcon.train.loop import LoopRecipe
 from detcon.train.optim import AdamW, Cosine, OptimizerRecipe, ScheduleRecipe
@@ -67,3 +67,9 @@ class TransferRecipe(Recipe):
     schedule: ScheduleRecipe = Field(default=Cosine(warmup=0.1), description="how the rate changes")
     workers: int = Field(default=0, ge=0, description="processes that read and cut pictures")
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
+
+
+def updates(settings: TransferRecipe) -> int:
+    """How many updates the task makes: of the network, or of the solver of a probe."""
+    is_probe = settings.task == "linear_segmentation"
+    return settings.probe.iterations if is_probe else settings.steps

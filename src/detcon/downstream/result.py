@@ -1,7 +1,7 @@
 """The result of one transfer run (waist 4 of the design): `result.json`."""
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,9 @@ class Result:
     """What a backbone reached on a task, and all that is needed to find out how.
 
     Attributes:
-        task: `segmentation`, `linear_segmentation`, ...
+        task: `segmentation`, `detection`, `depth`, ...
         metric: What was measured, `mIoU`.
-        unit: Of `value` and `per_class`: `%`.
+        unit: Of `value` and `per_class`: `%` or `m`.
         value: The figure.
         seed: Chose the subset of labels, the order of the pictures and the fresh weights.
         steps: Updates of the training; iterations of the solver for a probe.
@@ -32,6 +32,7 @@ class Result:
         versions: Of the packages that took part.
         seconds: Training and judging, without the times the run stood still.
         per_class: The metric by class; None for a class that occurs nowhere.
+        figures: What else was measured, by name.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Result:
     versions: dict[str, Any]
     seconds: float
     per_class: dict[str, float | None]
+    figures: dict[str, float | None] = field(default_factory=dict)
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -63,6 +65,7 @@ def read_result(folder: Path) -> Result:
     path = folder / RESULT
     try:
         values = json.loads(path.read_text())
+        values.setdefault("figures", {})  # files of version 0.1 have none
         return Result(**{part.name: values[part.name] for part in fields(Result)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ResultError(

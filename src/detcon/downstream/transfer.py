@@ -1,33 +1,28 @@
 """Transfer: what a backbone is worth on a task with labels, from a recipe to results."""
 
-import functools
 import hashlib
 import itertools
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
 from detcon.config import load_recipe
-from detcon.downstream.crops import Crops, LabelledBatch
-from detcon.downstream.labelled import Labelled, open_labelled
-from detcon.downstream.order import batches
-from detcon.downstream.pictures import Pictures, nested_subset, watched
-from detcon.downstream.probe import fit_probe
-from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.model_file import MODEL, save_model
+from detcon.downstream.network import Network
+from detcon.downstream.pictures import Labelled, Pictures, nested_subset
+from detcon.downstream.recipe import TransferRecipe, updates
 from detcon.downstream.result import RESULT, Result, read_result, write_result
-from detcon.downstream.scoring import Score, predict, score
-from detcon.downstream.segmentation import Segmenter, fcn_head
 from detcon.downstream.strips import strip, write_strip
+from detcon.downstream.task import Score, Task
+from detcon.downstream.tasks import open_task
 from detcon.models.backbone_file import Backbone, BackboneError, load_backbone, save_backbone
-from detcon.train.environment import describe_environment, is_first_rank, open_fabric, ranks
-from detcon.train.loop import fit
+from detcon.train.environment import describe_environment, is_first_rank
 from detcon.train.metrics import read_metrics
 from detcon.train.run import Run, open_run, recorded_fingerprint
 
@@ -38,8 +33,9 @@ STRIPS = 4
 def transfer(recipe: str | Path | None = None, /, **overrides: Any) -> list[Result]:
     """Trains a task from a backbone, once for each seed, and judges it on the validation pictures.
 
-    Seed N has the folder `out/seedN` with the recipe, the log, `backbone.safetensors` (the encoder
-    after training), `predictions/*.png` and `result.json`. Given again, an interrupted seed goes
+    Seed N has the folder `out/seedN` with the recipe, the log, `model.safetensors` (the trained
+    network, for `load_model` and `detcon predict`), `backbone.safetensors` (its encoder),
+    `predictions/*.png` and `result.json`. Given again, an interrupted seed goes
     on where it stopped, and a finished one is only read.
 
     Args:
@@ -55,39 +51,34 @@ def transfer(recipe: str | Path | None = None, /, **overrides: Any) -> list[Resu
         OSError: A disk that is full or can't be written.
     """
     settings = _pin(load_recipe(TransferRecipe, recipe, overrides))
-    source = _Source(settings)
+    task = open_task(settings.task)
+    source = _Source(settings, task)
     results = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
         folder = Path(settings.out) / f"seed{seed}"
         one = settings.model_copy(update={"out": str(folder), "seed": seed, "seeds": 1})
-        results.append(_run_seed(one, folder, source))
+        results.append(_run_seed(one, folder, task, source))
     if is_first_rank():
         _say(results)
     return results
 
 
 class _Source:
-    """The labelled folder of all seeds: opened for the first one, validation pictures kept."""
+    """The labelled pictures of all seeds: opened for the first one, validation pictures kept."""
 
-    def __init__(self, settings: TransferRecipe) -> None:
+    def __init__(self, settings: TransferRecipe, task: Task) -> None:
         self._settings = settings
+        self._task = task
         self._opened: tuple[Labelled, Pictures] | None = None
 
     def open(self, backbone: Backbone) -> tuple[Labelled, Pictures]:
-        """The folder, in the channels that the backbone takes, and its validation pictures."""
+        """The data, in the channels that the backbone takes, and its validation pictures."""
         if self._opened is None:
-            settings = self._settings
             if backbone.match is not None and not backbone.match.is_full and is_first_rank():
                 say = Console(stderr=True, highlight=False, soft_wrap=True).print
-                say(f"{settings.backbone}: {backbone.match}", markup=False)
-            labelled = open_labelled(
-                settings.data,
-                ignore=settings.ignore,
-                num_classes=settings.num_classes,
-                max_side=settings.size,
-                channels=backbone.recipe.in_channels,
-            )
-            self._opened = labelled, Pictures(labelled.val, range(len(labelled.val)))
+                say(f"{self._settings.backbone}: {backbone.match}", markup=False)
+            labelled = self._task.open(self._settings, backbone.recipe.in_channels)
+            self._opened = labelled, Pictures(labelled.val, range(len(labelled.val.keys)))
         return self._opened
 
 
@@ -106,31 +97,30 @@ def _pin(settings: TransferRecipe) -> TransferRecipe:
     return settings.model_copy(update={"backbone_sha256": found})
 
 
-def _run_seed(settings: TransferRecipe, folder: Path, source: _Source) -> Result:
+def _run_seed(settings: TransferRecipe, folder: Path, task: Task, source: _Source) -> Result:
     """One seed; everything that can be wrong is found before its folder is made."""
     if (folder / RESULT).is_file():
         open_run(folder, settings)  # complains of another recipe
         return read_result(folder)
     begin = time.monotonic()
-    backbone, head = _build(settings, source)
+    backbone, network = _build(settings, task, source)
     labelled, val = source.open(backbone)
-    chosen = nested_subset(len(labelled.train), settings.labels, settings.seed)
+    chosen = nested_subset(len(labelled.train.keys), settings.labels, settings.seed)
     train = Pictures(labelled.train, chosen)
     run = open_run(folder, settings)
     before = sum(line["seconds"] for line in read_metrics(folder)[-1:])
-    normalisation = backbone.normalisation
-    model = Segmenter(backbone.encoder, head, mean=normalisation.mean, std=normalisation.std)
-    learn = _fine_tune if settings.task == "segmentation" else _probe
-    learn(settings, model, train, folder)
-    reached = score(model.classify, watched(val, "judging"), labelled.names, model.mean.device)
-    result = _result(settings, reached, folder, before + time.monotonic() - begin)
+    task.learn(settings, network, train, folder)
+    reached = task.score(settings, network, val, labelled.names)
+    result = _result(settings, task, reached, folder, before + time.monotonic() - begin)
     if is_first_rank():
-        _write(settings, run, backbone, model, val, result)
+        _write(settings, task, run, backbone, network, labelled.names, val)
+        write_result(run.folder, result)
+        run.finish()
     return result
 
 
-def _build(settings: TransferRecipe, source: _Source) -> tuple[Backbone, nn.Module]:
-    """The backbone, and a fresh head, both the same for the same seed."""
+def _build(settings: TransferRecipe, task: Task, source: _Source) -> tuple[Backbone, Network]:
+    """The backbone, and on it a fresh head; both the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         backbone = load_backbone(
@@ -140,77 +130,19 @@ def _build(settings: TransferRecipe, source: _Source) -> tuple[Backbone, nn.Modu
             partial=settings.backbone_partial,
         )
         labelled, _ = source.open(backbone)
-        head = fcn_head(
-            int(backbone.encoder.num_channels),  # pyright: ignore[reportArgumentType]
-            len(labelled.names),
-            channels=settings.head_channels,
-            dilation=settings.dilation,
-        )
-    return backbone, head
+        return backbone, task.build(settings, backbone, labelled.names)
 
 
-def _fine_tune(settings: TransferRecipe, model: Segmenter, train: Pictures, folder: Path) -> None:
-    crop = settings.crop
-    crops = Crops(
-        train,
-        size=(crop, crop) if isinstance(crop, int) else crop,
-        seed=settings.seed,
-        scale=settings.scale,
-        flip=settings.flip,
-        fill=model.mean_colour,
-    )
-    model.train()
-    fit(
-        model,
-        functools.partial(_batches, settings, crops),
-        folder=folder,
-        steps=settings.steps,
-        optimizer=settings.optimizer,
-        schedule=settings.schedule,
-        batch_size=settings.batch_size,
-        loop=settings.loop,
-        names=lambda batch: [train.key(index) for index in batch.index.tolist()],
-        title=f"{settings.task} seed {settings.seed}",
-    )
-    model.eval()
-
-
-def _batches(settings: TransferRecipe, crops: Crops, first_step: int) -> Iterator[LabelledBatch]:
-    return batches(
-        crops.batch,
-        num_pictures=len(crops.pictures),
-        seed=crops.seed,
-        batch_size=settings.batch_size,
-        first_step=first_step,
-        num_steps=settings.steps,
-        workers=settings.workers,
-        rank=ranks().rank,
-        world=ranks().world,
-    )
-
-
-def _probe(settings: TransferRecipe, model: Segmenter, train: Pictures, folder: Path) -> None:
-    """Replaces the head by the best linear layer; `folder` gets no log, there is no training."""
-    model.to(_device(settings.loop.accelerator)).eval()
-    num_classes = train.split.num_classes or 0
-    model.head = fit_probe(
-        model.features, watched(train, "features"), num_classes, settings.probe, model.mean.device
-    )
-
-
-def _device(accelerator: str) -> torch.device:
-    return open_fabric("32", accelerator).device
-
-
-def _result(settings: TransferRecipe, reached: Score, folder: Path, seconds: float) -> Result:
-    is_probe = settings.task == "linear_segmentation"
+def _result(
+    settings: TransferRecipe, task: Task, reached: Score, folder: Path, seconds: float
+) -> Result:
     return Result(
         task=settings.task,
-        metric="mIoU",
-        unit="%",
-        value=reached.mean,
+        metric=task.metric,
+        unit=task.unit,
+        value=reached.value,
         seed=settings.seed,
-        steps=settings.probe.iterations if is_probe else settings.steps,
+        steps=updates(settings),
         labels=settings.labels,
         backbone=settings.backbone,
         backbone_sha256=settings.backbone_sha256,
@@ -218,34 +150,34 @@ def _result(settings: TransferRecipe, reached: Score, folder: Path, seconds: flo
         versions=describe_environment()["versions"],
         seconds=round(seconds, 1),
         per_class=reached.per_class,
+        figures=reached.figures,
     )
 
 
 def _write(
     settings: TransferRecipe,
+    task: Task,
     run: Run,
     backbone: Backbone,
-    model: Segmenter,
+    network: Network,
+    names: tuple[str, ...],
     val: Pictures,
-    result: Result,
 ) -> None:
-    """Everything that a finished seed leaves behind; the result last."""
+    """Everything that a finished seed leaves behind, but for the result."""
     save_backbone(
         run.folder / "backbone.safetensors",
-        model.encoder,
+        network.encoder,
         backbone.recipe,
         normalisation=backbone.normalisation,
         notes=backbone.notes
         | {"transfer": {"task": settings.task, "data": settings.data, "from": settings.backbone}},
     )
-    for picture in itertools.islice(val, STRIPS):
-        prediction = predict(model.classify, picture, model.mean.device)
-        name = PurePosixPath(picture.key).with_suffix(".png").as_posix().replace("/", "_")
-        write_strip(
-            run.folder / "predictions" / name, strip(picture.image, picture.labels, prediction)
-        )
-    write_result(run.folder, result)
-    run.finish()
+    save_model(run.folder / MODEL, network, settings, backbone, names)
+    for item in itertools.islice(val, STRIPS):
+        truth = task.draw(item.image, task.truth(item), names)
+        found = task.draw(item.image, task.predict(network, item.image), names)
+        name = PurePosixPath(item.key).with_suffix(".png").as_posix().replace("/", "_")
+        write_strip(run.folder / "predictions" / name, strip(item.image, truth, found))
 
 
 def _say(results: Sequence[Result]) -> None:

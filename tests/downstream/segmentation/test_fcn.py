@@ -8,10 +8,10 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
-from detcon.downstream.crops import LabelledBatch
-from detcon.downstream.labelled import Picture
-from detcon.downstream.scoring import score
-from detcon.downstream.segmentation import Segmenter, fcn_head, pixel_loss
+from detcon.downstream.segmentation.crops import LabelledBatch
+from detcon.downstream.segmentation.fcn import Segmenter, fcn_head, pixel_loss
+from detcon.downstream.segmentation.labelled import Picture
+from detcon.downstream.segmentation.scoring import score
 
 
 def segmenter(num_classes=3):
@@ -95,4 +95,4 @@ def test_the_score_equals_a_confusion_matrix_by_hand(seed, num_classes):
     for name, value in zip(names, expected, strict=True):
         assert found.per_class[name] == (None if value is None else pytest.approx(value, abs=1e-4))
     there = [value for value in expected if value is not None]
-    assert found.mean == pytest.approx(np.mean(there) if there else 0, abs=1e-4)
+    assert found.value == pytest.approx(np.mean(there) if there else 0, abs=1e-4)

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
 
-from detcon.downstream.labelled import VOID, Picture
 from detcon.downstream.pictures import Pictures
+from detcon.downstream.segmentation.labelled import VOID, Picture
 from detcon.photos import resize
 
 

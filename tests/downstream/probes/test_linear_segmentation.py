@@ -1,15 +1,20 @@
-"""Tests for detcon.downstream.probe."""
+"""Tests for detcon.downstream.probes.linear_segmentation."""
 
 import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, interpolate
 
-from detcon.downstream import probe
-from detcon.downstream.labelled import LabelError, Picture, open_labelled
 from detcon.downstream.pictures import Pictures
-from detcon.downstream.probe import ProbeRecipe, cell_shares, fit_probe, gather_cells
-from detcon.downstream.scoring import score
+from detcon.downstream.probes import linear_segmentation as probe
+from detcon.downstream.probes.linear_segmentation import (
+    ProbeRecipe,
+    cell_shares,
+    fit_probe,
+    gather_cells,
+)
+from detcon.downstream.segmentation.labelled import LabelError, Picture, open_labelled
+from detcon.downstream.segmentation.scoring import score
 
 
 def colours(images):
@@ -20,7 +25,7 @@ def colours(images):
 
 def pictures(squares, part="train"):
     split = getattr(open_labelled(squares), part)
-    return Pictures(split, range(len(split)))
+    return Pictures(split, range(len(split.keys)))
 
 
 def classify(layer):
@@ -34,7 +39,7 @@ def classify(layer):
 def test_reads_classes_off_colours(squares):
     layer = fit_probe(colours, pictures(squares), 3)
     found = score(classify(layer), pictures(squares, "val"), ("ground", "red", "blue"))
-    assert found.mean > 75
+    assert found.value > 75
 
 
 def test_the_solution_is_a_minimum(squares):

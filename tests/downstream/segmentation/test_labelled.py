@@ -1,4 +1,4 @@
-"""Tests for detcon.downstream.labelled."""
+"""Tests for detcon.downstream.segmentation.labelled."""
 
 import shutil
 from pathlib import Path
@@ -10,8 +10,8 @@ from hypothesis import given, strategies as st
 from PIL import Image
 
 from detcon.annotations.errors import AnnotationError
-from detcon.downstream.labelled import LabelError, open_labelled
 from detcon.downstream.pictures import Pictures, nested_subset
+from detcon.downstream.segmentation.labelled import LabelError, open_labelled
 from detcon.photos import PhotosError, UnreadablePhoto
 
 
@@ -26,13 +26,15 @@ def write_label(path: Path, labels: np.ndarray) -> None:
 
 def read_all(data: Path, **options):
     labelled = open_labelled(data, **options)
-    return [split.read(i) for split in (labelled.train, labelled.val) for i in range(len(split))]
+    return [
+        split.read(i) for split in (labelled.train, labelled.val) for i in range(len(split.keys))
+    ]
 
 
 def test_reads_photos_labels_and_names(squares):
     labelled = open_labelled(squares)
     assert labelled.names == ("ground", "red", "blue")
-    assert (len(labelled.train), len(labelled.val)) == (12, 5)
+    assert (len(labelled.train.keys), len(labelled.val.keys)) == (12, 5)
     picture = labelled.train.read(3)
     assert picture.key == "03.png" and picture.image.shape == (32, 32, 3)
     truth = cv2.imread(str(squares / "train/labels/03.png"), cv2.IMREAD_UNCHANGED)

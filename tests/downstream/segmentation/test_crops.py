@@ -1,4 +1,4 @@
-"""Tests for detcon.downstream.crops."""
+"""Tests for detcon.downstream.segmentation.crops."""
 
 import shutil
 from pathlib import Path
@@ -8,10 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from detcon.downstream.crops import Crops, random_crop
-from detcon.downstream.labelled import Picture, open_labelled
 from detcon.downstream.order import batches, order
 from detcon.downstream.pictures import Pictures
+from detcon.downstream.segmentation.crops import Crops, random_crop
+from detcon.downstream.segmentation.labelled import Picture, open_labelled
 
 VALUES = np.array([10, 90, 170, 250], np.uint8)
 

@@ -1,7 +1,6 @@
 """Judging a segmentation: intersection over union by class."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,23 +8,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 
-from detcon.downstream.labelled import VOID, Picture
+from detcon.downstream.segmentation.labelled import VOID, Picture
+from detcon.downstream.task import Score
 
 Classifier = Callable[[UInt8[Tensor, "1 c y x"]], UInt8[Tensor, "1 y x"]]
 """Names the class of each pixel of a whole picture."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well the classes were found, in per cent.
-
-    Attributes:
-        mean: Mean intersection over union.
-        per_class: The same by class; None for a class that occurs nowhere.
-    """
-
-    mean: float
-    per_class: dict[str, float | None]
 
 
 def score(
@@ -50,17 +37,17 @@ def score(
     """
     metric = MulticlassJaccardIndex(len(names), average="none", ignore_index=VOID).to(device)
     for picture in pictures:
-        predicted = torch.from_numpy(predict(classify, picture, device)).to(device)
+        predicted = torch.from_numpy(classify_picture(classify, picture.image, device)).to(device)
         metric.update(predicted.long(), torch.from_numpy(picture.labels).to(device).long())
     return _by_class(metric, names)
 
 
 @torch.inference_mode()
-def predict(
-    classify: Classifier, picture: Picture, device: torch.device | str
+def classify_picture(
+    classify: Classifier, photo: UInt8[np.ndarray, "y x c"], device: torch.device | str
 ) -> UInt8[np.ndarray, "y x"]:
-    """The class of each pixel of one picture."""
-    image = torch.from_numpy(picture.image).to(device).permute(2, 0, 1)[None]
+    """The class of each pixel of one photo."""
+    image = torch.from_numpy(photo).to(device).permute(2, 0, 1)[None]
     return classify(image)[0].cpu().numpy()
 
 

@@ -8,6 +8,7 @@ Photos are decoded by `detcon.photos`, as everywhere; labels with the same care,
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -16,14 +17,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.annotations.label_maps import read_ids
+from detcon.downstream.pictures import LabelError, Labelled
 from detcon.photos import Photos, open_photos, shrink
 
 VOID = 255
 """The label of a pixel that is neither learnt nor counted, once a label map has been read."""
-
-
-class LabelError(ValueError):
-    """Labels that are missing, or don't fit their photo or the classes."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +32,14 @@ class Picture:
     image: UInt8[np.ndarray, "y x c"]
     labels: UInt8[np.ndarray, "y x"]
 
+    @property
+    def nbytes(self) -> int:
+        """What keeping it costs."""
+        return self.image.nbytes + self.labels.nbytes
+
 
 @dataclass(frozen=True)
-class Split:
+class SegmentationSplit:
     """The training or the validation pictures of a labelled folder, read when asked for.
 
     Attributes:
@@ -53,8 +56,10 @@ class Split:
     num_classes: int | None = None
     ignore: int | None = None
 
-    def __len__(self) -> int:
-        return len(self.photos)
+    @property
+    def keys(self) -> Sequence[str]:
+        """The names of the pictures."""
+        return self.photos.keys
 
     def label_file(self, key: str) -> Path:
         """Where the labels of a photo are: the same path below `labels/`, as PNG."""
@@ -106,15 +111,6 @@ class Split:
         return labels.astype(np.uint8)
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """A labelled folder: what to learn from, what to judge by, and the classes of both."""
-
-    train: Split
-    val: Split
-    names: tuple[str, ...]
-
-
 def open_labelled(
     data: str | Path,
     *,
@@ -153,7 +149,7 @@ def open_labelled(
         splits = [replace(split, num_classes=count) for split in splits]
     if not count:
         raise LabelError(f"all labels of {root} are void; there is nothing to learn")
-    return Labelled(*splits, names=names or tuple(f"class {i}" for i in range(count)))
+    return Labelled(splits[0], splits[1], names or tuple(f"class {i}" for i in range(count)))
 
 
 def _open_split(
@@ -162,7 +158,7 @@ def _open_split(
     num_classes: int | None,
     ignore: int | None,
     channels: int,
-) -> Split:
+) -> SegmentationSplit:
     for part in (folder / "images", folder / "labels"):
         if not part.is_dir():
             raise LabelError(
@@ -170,7 +166,7 @@ def _open_split(
                 f"val/images and val/labels"
             )
     photos = open_photos(folder / "images", channels)
-    split = Split(folder, photos, max_side, num_classes, ignore)
+    split = SegmentationSplit(folder, photos, max_side, num_classes, ignore)
     for key in split.photos.keys:
         if not split.label_file(key).is_file():
             raise LabelError(

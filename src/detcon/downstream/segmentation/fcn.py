@@ -11,8 +11,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from detcon.downstream.crops import LabelledBatch
-from detcon.downstream.labelled import VOID
+from detcon.downstream.network import Network
+from detcon.downstream.segmentation.crops import LabelledBatch
+from detcon.downstream.segmentation.labelled import VOID
 
 
 def fcn_head(in_channels: int, num_classes: int, *, channels: int, dilation: int) -> nn.Sequential:
@@ -33,46 +34,8 @@ def fcn_head(in_channels: int, num_classes: int, *, channels: int, dilation: int
     return head
 
 
-class Segmenter(nn.Module):
-    """An encoder and a head that names the class of every cell, and so of every pixel."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self,
-        encoder: nn.Module,
-        head: nn.Module,
-        *,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-    ) -> None:
-        """Puts the two together.
-
-        Args:
-            encoder: Photos "b c y x" to features "b d h w".
-            head: Features to logits "b k h w".
-            mean: What the encoder wants subtracted from colours in 0..1.
-            std: What it wants them divided by then.
-        """
-        super().__init__()
-        self.encoder = encoder
-        self.head = head
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
-
-    def normalise(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
-        """From bytes to what the encoder was trained on."""
-        return (images.float() / 255 - self.mean) / self.std
-
-    @property
-    def mean_colour(self) -> tuple[int, ...]:
-        """The bytes that normalise to about 0."""
-        return tuple(round(255 * value) for value in self.mean.flatten().tolist())
-
-    def features(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
-        """What the encoder makes of photos."""
-        return self.encoder(self.normalise(images))
+class Segmenter(Network):
+    """An encoder and a head, features to logits, that names the class of every pixel."""
 
     def logits(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b k y x"]:
         """The score of each class at each pixel."""

@@ -1,0 +1,139 @@
+"""The model file: a finished network of a transfer task, ready to be used on photos.
+
+A safetensors file of the encoder and the head; its metadata says what they are and which classes
+they know, so that one file is enough: `detcon.load_model("model.safetensors").predict(photo)`.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save
+
+import detcon
+from detcon.config import RecipeError
+from detcon.downstream.network import Network
+from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.task import Task
+from detcon.downstream.tasks import open_task
+from detcon.files import write_whole
+from detcon.models.backbone_file import Backbone
+from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.normalisation import Normalisation
+from detcon.photos import decode, shrink
+
+MODEL = "model.safetensors"
+ENTRY, FORMAT = "detcon_model", "detcon-model-1"
+
+
+class ModelError(ValueError):
+    """A model file that isn't one."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network and what it knows.
+
+    Attributes:
+        task: What its predictions mean.
+        network: Encoder and head, in eval mode.
+        names: Of the classes; empty where the task has none.
+        settings: The recipe that it was trained by.
+    """
+
+    task: Task
+    network: Network
+    names: tuple[str, ...]
+    settings: TransferRecipe
+    in_channels: int
+
+    def to(self, device: str | torch.device) -> "Model":
+        """Moves the network."""
+        self.network.to(device)
+        return self
+
+    def read(self, path: str | Path) -> UInt8[np.ndarray, "y x c"]:
+        """Decodes a photo as the network saw its training photos, shrunk to the same size.
+
+        Raises:
+            UnreadablePhoto: The photo is damaged.
+        """
+        photo = decode(Path(path).read_bytes(), str(path), channels=self.in_channels)
+        return shrink(photo, self.settings.size)
+
+    def predict(self, photo: str | Path | UInt8[np.ndarray, "y x c"]) -> Any:
+        """What the network says of a photo: a file, or its upright pixels.
+
+        Returns:
+            For segmentation the class of each pixel, [y x]; see the tasks for the others.
+        """
+        pixels = photo if isinstance(photo, np.ndarray) else self.read(photo)
+        return self.task.predict(self.network, pixels)
+
+
+def save_model(
+    path: Path,
+    network: Network,
+    settings: TransferRecipe,
+    backbone: Backbone,
+    names: tuple[str, ...],
+) -> None:
+    """Writes a network, in one move, with all that is needed to build it again."""
+    about = {
+        "format": FORMAT,
+        "settings": settings.model_dump(mode="json"),
+        "encoder": backbone.recipe.model_dump(mode="json"),
+        "normalisation": backbone.normalisation.model_dump(mode="json"),
+        "names": list(names),
+        "version": detcon.__version__,
+    }
+    state = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    write_whole(path, save(state, {ENTRY: json.dumps(about)}))
+
+
+def load_model(path: str | Path) -> Model:
+    """Opens `model.safetensors` of a transfer, or the folder that it lies in.
+
+    Raises:
+        ModelError: No such file, one that is damaged, or one that is no model.
+    """
+    path = Path(path)
+    path = path / MODEL if path.is_dir() else path
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = json.loads((file.metadata() or {})[ENTRY])
+        settings = TransferRecipe.model_validate(about["settings"])
+        recipe = EncoderRecipe.model_validate(about["encoder"])
+        normalisation = Normalisation.model_validate(about["normalisation"])
+        names = tuple(about["names"])
+    except FileNotFoundError as error:
+        raise ModelError(
+            f"there is no model {path}; 'detcon transfer' writes one into the folder of each seed"
+        ) from error
+    except KeyError as error:
+        raise ModelError(
+            f"{path} is no model of a transfer (it may be a backbone); give the {MODEL} that "
+            f"'detcon transfer' wrote"
+        ) from error
+    except (OSError, SafetensorError, ValueError, TypeError, ValidationError, RecipeError) as error:
+        raise ModelError(
+            f"{path} is damaged, or was written by a later version of detcon ({_short(error)})"
+        ) from error
+    task = open_task(settings.task)
+    backbone = Backbone(build_encoder(recipe), recipe, normalisation, str(path), {})
+    network = task.build(settings, backbone, names)
+    try:
+        network.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise ModelError(f"{path} doesn't fit the network it names ({_short(error)})") from error
+    return Model(task, network.eval(), names, settings, recipe.in_channels)
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]

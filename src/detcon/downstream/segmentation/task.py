@@ -1,0 +1,84 @@
+"""Semantic segmentation as a transfer task: an FCN, fine-tuned."""
+
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from detcon.downstream.network import Network
+from detcon.downstream.pictures import Labelled, Pictures, watched
+from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.segmentation.crops import Crops
+from detcon.downstream.segmentation.fcn import Segmenter, fcn_head
+from detcon.downstream.segmentation.labelled import Picture, open_labelled
+from detcon.downstream.segmentation.scoring import classify_picture, score
+from detcon.downstream.task import Score
+from detcon.downstream.training import fine_tune
+from detcon.models.backbone_file import Backbone
+from detcon.palette import class_colours
+
+
+class Segmentation:
+    """Names the class of each pixel."""
+
+    metric = "mIoU"
+    unit = "%"
+    higher_is_better = True
+
+    def open(self, settings: TransferRecipe, channels: int) -> Labelled:
+        return open_labelled(
+            settings.data,
+            ignore=settings.ignore,
+            num_classes=settings.num_classes,
+            max_side=settings.size,
+            channels=channels,
+        )
+
+    def build(
+        self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
+    ) -> Segmenter:
+        head = fcn_head(
+            int(backbone.encoder.num_channels),  # pyright: ignore[reportArgumentType]
+            len(names),
+            channels=settings.head_channels,
+            dilation=settings.dilation,
+        )
+        mean, std = backbone.normalisation.mean, backbone.normalisation.std
+        return Segmenter(backbone.encoder, head, mean=mean, std=std)
+
+    def learn(
+        self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
+    ) -> None:
+        crop = settings.crop
+        crops = Crops(
+            train,
+            size=(crop, crop) if isinstance(crop, int) else crop,
+            seed=settings.seed,
+            scale=settings.scale,
+            flip=settings.flip,
+            fill=network.mean_colour,
+        )
+        fine_tune(settings, network, train, crops.batch, folder)
+
+    def score(
+        self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
+    ) -> Score:
+        assert isinstance(network, Segmenter)
+        return score(network.classify, watched(val, "judging"), names, network.device)
+
+    def predict(
+        self, network: Network, photo: UInt8[np.ndarray, "y x c"]
+    ) -> UInt8[np.ndarray, "y x"]:
+        assert isinstance(network, Segmenter)
+        return classify_picture(network.classify, photo, network.device)
+
+    def truth(self, item: Picture) -> UInt8[np.ndarray, "y x"]:
+        return item.labels
+
+    def draw(
+        self,
+        photo: UInt8[np.ndarray, "y x c"],
+        prediction: UInt8[np.ndarray, "y x"],
+        names: tuple[str, ...],
+    ) -> UInt8[np.ndarray, "y x 3"]:
+        return class_colours()[prediction]

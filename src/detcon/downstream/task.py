@@ -1,0 +1,82 @@
+"""What a transfer task is: the part of a transfer that knows what the labels mean."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from detcon.downstream.network import Network
+from detcon.downstream.pictures import Labelled, Pictures
+from detcon.downstream.recipe import TransferRecipe
+from detcon.models.backbone_file import Backbone
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a task was done.
+
+    Attributes:
+        value: The figure of the task's metric.
+        per_class: The same by class; None for a class that occurs nowhere.
+        figures: Everything else that was measured, by name.
+    """
+
+    value: float
+    per_class: dict[str, float | None] = field(default_factory=dict)
+    figures: dict[str, float | None] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Task(Protocol):
+    """One kind of labels: how to read, learn, judge and draw them.
+
+    A prediction is whatever `predict` returns: a label map, objects, depths, a class; `truth`
+    gives the same kind from the labels, so that both are drawn alike.
+
+    Attributes:
+        metric: The name of `Score.value`, "mIoU".
+        unit: Of it, "%" or "m".
+        higher_is_better: Which of two values is the better one.
+    """
+
+    metric: str
+    unit: str
+    higher_is_better: bool
+
+    def open(self, settings: TransferRecipe, channels: int) -> Labelled:
+        """Opens the labelled pictures; complains of everything that can be seen at once."""
+        ...
+
+    def build(
+        self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
+    ) -> Network:
+        """Puts a fresh head, drawn from torch's generator, on the backbone."""
+        ...
+
+    def learn(
+        self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
+    ) -> None:
+        """Trains the network, with its log and checkpoints in `folder`; leaves it in eval mode."""
+        ...
+
+    def score(
+        self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
+    ) -> Score:
+        """Judges the network on pictures that it hasn't learnt from."""
+        ...
+
+    def predict(self, network: Network, photo: UInt8[np.ndarray, "y x c"]) -> Any:
+        """What the network says of one photo."""
+        ...
+
+    def truth(self, item: Any) -> Any:
+        """What the labels say of one picture, as a prediction."""
+        ...
+
+    def draw(
+        self, photo: UInt8[np.ndarray, "y x c"], prediction: Any, names: tuple[str, ...]
+    ) -> UInt8[np.ndarray, "y x 3"]:
+        """A picture of a prediction, of the photo's size."""
+        ...
