@@ -145,14 +145,14 @@ def test_the_public_names_resolve_and_are_lazy():
 
 def test_shipped_recipes_all_load(tmp_path):
     from detcon.config import load_recipe, shipped_recipes
-    from detcon.downstream.recipe import TransferRecipe
+    from detcon.downstream.recipe import GridRecipe
     from detcon.masks.fill import MasksRecipe
     from detcon.pretraining import PretrainRecipe
 
     kinds = {
         "masks": (MasksRecipe, {"images": "i", "out": "o"}),
         "pretrain": (PretrainRecipe, {"images": "i", "masks": "m", "out": "o"}),
-        "transfer": (TransferRecipe, {"data": "d", "backbone": "random", "out": "o"}),
+        "transfer": (GridRecipe, {"data": "d", "backbone": "random", "out": "o"}),
     }
     seen = 0
     for path in sorted(shipped_recipes().rglob("*.yaml")):

@@ -90,7 +90,7 @@ VERBS = {
         ),
     ),
     "transfer": Verb(
-        "downstream.transfer:TransferRecipe",
+        "downstream.recipe:GridRecipe",
         "downstream.transfer:transfer",
         "detcon transfer recipes/transfer/folder_fcn.yaml backbone=run/backbone.safetensors "
         "data=labelled out=run-transfer labels=100 seeds=3",
@@ -153,8 +153,11 @@ def pretrain(words: Words = None, help: Help = False, debug: Debug = False) -> N
 
 @app.command(context_settings=OURS)
 def transfer(words: Words = None, help: Help = False, debug: Debug = False) -> None:
-    """Train and score a task with few labels on a backbone."""
-    _carry_out("transfer", words, help)
+    """Train and score a task with few labels on one backbone, or on a grid of them."""
+    settings = _carry_out("transfer", words, help)
+    if settings and settings.is_grid and _load("train.environment:is_first_rank")():
+        page = _load("report.page:make_report")([settings.out], out=f"{settings.out}/report.html")
+        _say_written(page, f"open {page} in a browser")
 
 
 @app.command(context_settings=OURS)
@@ -194,11 +197,13 @@ def version() -> None:
     out.print(detcon.__version__)
 
 
-def _carry_out(name: str, words: Sequence[str] | None, help: bool) -> None:
+def _carry_out(name: str, words: Sequence[str] | None, help: bool) -> Any:
+    """Calls the verb's function; returns its settings, or None after teaching them."""
     verb = VERBS[name]
     model: type[Recipe] = _load(verb.recipe)
     if help:
-        return _teach(name, model, verb.example)
+        _teach(name, model, verb.example)
+        return None
     recipes = [word for word in words or [] if "=" not in word]
     if len(recipes) > 1:
         raise RecipeError(
@@ -211,6 +216,7 @@ def _carry_out(name: str, words: Sequence[str] | None, help: bool) -> None:
     written = _load(verb.function)(recipe, **overrides)
     place = written if isinstance(written, Path) else settings.model_dump()["out"]
     _say_written(place, verb.then(settings))
+    return settings
 
 
 def _say_written(place: str | Path, then: str) -> None:

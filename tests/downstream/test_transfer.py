@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe, shipped_recipes
-from detcon.downstream import training, transfer as module
+from detcon.downstream import cell as module, training
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.result import ResultError, read_result, write_result
 from detcon.downstream.segmentation.labelled import LabelError
@@ -131,7 +131,7 @@ def test_seeds_differ_and_finished_ones_are_not_run_again(squares, tmp_path, mon
 def fresh_weights(seed, folder):
     settings = load_recipe(TransferRecipe, None, SMALL | {"data": folder, "out": "o", "seed": seed})
     task = open_task("segmentation")
-    backbone, network = module._build(settings, task, module._Source(settings, task))
+    backbone, network = module._build(settings, task, module.Source(settings, task))
     return [backbone.encoder.state_dict()["conv1.weight"], *network.head.state_dict().values()]
 
 
@@ -163,6 +163,38 @@ def test_resuming_gives_the_same_weights(squares, tmp_path, monkeypatch):
     (result,) = run(squares, tmp_path / "parts", **options)
     assert same(weights(tmp_path / "whole/seed0"), weights(tmp_path / "parts/seed0"))
     assert result.value == read_result(tmp_path / "whole/seed0").value
+
+
+def test_a_grid_of_backbones_and_labels(squares, tmp_path, capsys):
+    recipe = EncoderRecipe(name="resnet18", width=0.25)
+    path = tmp_path / "runs/mine/backbone.safetensors"
+    save_backbone(path, build_encoder(recipe), recipe, normalisation=Normalisation())
+    options = {"task": "linear_segmentation", "backbone": f"{path},random", "labels": "2,all"}
+    results = run(squares, tmp_path / "grid", seeds=2, **options)
+    assert [(r.backbone, r.labels, r.seed) for r in results] == [
+        (b, n, s) for b in (str(path), "random") for n in (2, None) for s in (0, 1)
+    ]
+    assert (tmp_path / "grid/mine/labels2/seed1/result.json").is_file()
+    assert (tmp_path / "grid/random/all/seed0/result.json").is_file()
+    table = capsys.readouterr().out.splitlines()
+    assert table[0] == "linear_segmentation: mIoU in %" and "std" in table[1]
+    assert run(squares, tmp_path / "grid", seeds=2, **options) == results
+    grown = run(squares, tmp_path / "grid", seeds=2, **(options | {"labels": "2,4,all"}))
+    assert [r for r in grown if r.labels != 4] == results
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": "2,2"}, "'labels' cannot be '2,2': name each only once"),
+        ({"backbone": "random,random"}, "name each only once"),
+        ({"labels": "2,0"}, "'labels"),
+        ({"labels": "2,few"}, "'labels"),
+    ],
+)
+def test_grids_that_are_none(squares, tmp_path, options, message):
+    with pytest.raises(RecipeError, match=message):
+        run(squares, tmp_path / "run", **options)
 
 
 def test_another_recipe_in_the_same_folder(squares, tmp_path):

@@ -1,8 +1,8 @@
 """What a transfer is told."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from detcon.config import Recipe
 from detcon.downstream.probes.linear_segmentation import ProbeRecipe
@@ -14,16 +14,39 @@ Side = Annotated[int, Field(ge=8)]
 Factor = Annotated[float, Field(gt=0)]
 
 
-class TransferRecipe(Recipe):
-    """A backbone and a folder of labelled pictures become a trained model and its figures."""
+def _several(value: Any) -> Any:
+    """`A,B` on the command line is a list, as in YAML; "all" labels are null."""
+    if isinstance(value, str) and "," in value:
+        value = [word.strip() for word in value.split(",") if word.strip()]
+    if isinstance(value, list | tuple):
+        return tuple(_several(one) for one in value)
+    return None if value == "all" else value
+
+
+def _differ(value: Any) -> Any:
+    if isinstance(value, tuple) and len(set(value)) < len(value):
+        raise ValueError("name each only once")
+    return value
+
+
+Names = Annotated[str | tuple[str, ...], BeforeValidator(_several), AfterValidator(_differ)]
+Amount = Annotated[int, Field(ge=1)] | None
+Amounts = Annotated[Amount | tuple[Amount, ...], BeforeValidator(_several), AfterValidator(_differ)]
+
+
+class TransferSettings(Recipe):
+    """What all cells of a transfer have in common."""
 
     task: Literal["segmentation", "linear_segmentation"] = Field(
         default="segmentation",
         description="fine-tune an FCN, or fit a linear layer on the frozen encoder",
     )
-    data: str = Field(description="folder with train/ and val/, each with images/ and labels/")
+    data: str = Field(description="folder of the labelled data")
+    format: Literal["folder", "coco", "voc", "cityscapes", "nyu", "camvid", "imagenet"] = Field(
+        default="folder",
+        description="how it lies there: train/ and val/ with images/ and labels/, or as downloaded",
+    )
     out: str = Field(description="run folder; each seed has its own in it")
-    backbone: str = Field(description="file, torchvision:resnet50, timm:convnext_atto, or random")
     backbone_sha256: str | None = Field(
         default=None, description="of the file; found out and recorded, checked where given"
     )
@@ -36,9 +59,6 @@ class TransferRecipe(Recipe):
     )
     stride: int | None = Field(
         default=16, description="pixels to a cell; null leaves the backbone's (timm models)"
-    )
-    labels: int | None = Field(
-        default=None, ge=1, description="use only so many labelled training pictures; null: all"
     )
     seeds: int = Field(default=1, ge=1, description="runs, each with the next seed")
     seed: int = Field(default=0, ge=0, description="of the labelled subset, order, fresh weights")
@@ -69,7 +89,43 @@ class TransferRecipe(Recipe):
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
 
 
-def updates(settings: TransferRecipe) -> int:
+class TransferRecipe(TransferSettings):
+    """One backbone and one amount of labels: a cell, whose recipe lies beside its result."""
+
+    backbone: str = Field(description="file, torchvision:resnet50, timm:convnext_atto, or random")
+    labels: int | None = Field(
+        default=None, ge=1, description="use only so many labelled training pictures; null: all"
+    )
+
+
+class GridRecipe(TransferSettings):
+    """Backbones and labelled pictures become trained models and their figures."""
+
+    backbone: Names = Field(
+        description="file, torchvision:resnet50, timm:convnext_atto, or random; several: A,B,random"
+    )
+    labels: Amounts = Field(
+        default=None,
+        description="use only so many labelled training pictures; null: all; several: 50,100,all",
+    )
+
+    @property
+    def backbones(self) -> tuple[str, ...]:
+        """Each backbone to try."""
+        return (self.backbone,) if isinstance(self.backbone, str) else self.backbone
+
+    @property
+    def amounts(self) -> tuple[int | None, ...]:
+        """Each amount of labels to try; None for all."""
+        return self.labels if isinstance(self.labels, tuple) else (self.labels,)
+
+    @property
+    def is_grid(self) -> bool:
+        """Whether more than seeds differ."""
+        return isinstance(self.backbone, tuple) or isinstance(self.labels, tuple)
+
+
+def updates(settings: TransferSettings) -> int:
     """How many updates the task makes: of the network, or of the solver of a probe."""
     is_probe = settings.task == "linear_segmentation"
     return settings.probe.iterations if is_probe else settings.steps

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures
-from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.recipe import TransferRecipe, TransferSettings
 from detcon.models.backbone_file import Backbone
 
 
@@ -45,7 +45,7 @@ class Task(Protocol):
     unit: str
     higher_is_better: bool
 
-    def open(self, settings: TransferRecipe, channels: int) -> Labelled:
+    def open(self, settings: TransferSettings, channels: int) -> Labelled:
         """Opens the labelled pictures; complains of everything that can be seen at once."""
         ...
 

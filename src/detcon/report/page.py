@@ -24,11 +24,12 @@ from detcon.report.predictions import prediction_panels
 from detcon.report.runs import Pretraining, Runs, Transfer
 from detcon.report.tables import make_table, make_tiles
 
-CONTENTS = (
+OF_PRETRAINING = (
     ("masks", "Masks"), ("views", "Views"), ("loss", "Loss"), ("collapse", "Collapse"),
-    ("features", "Features"), ("transfer", "Transfer"), ("predictions", "Predictions"),
-    ("recipes", "Recipes"), ("machine", "Machine"), ("commands", "Commands"),
+    ("features", "Features"),
 )  # fmt: skip
+OF_TRANSFER = ("transfer", "Transfer"), ("predictions", "Predictions")
+OF_BOTH = ("recipes", "Recipes"), ("machine", "Machine"), ("commands", "Commands")
 
 
 class ReportRecipe(Recipe):
@@ -100,7 +101,13 @@ def render_page(runs: Runs, recipe: ReportRecipe) -> str:
         version=detcon.__version__,
         date=f"{now.day} {now:%B %Y, %H:%M}",
         title=recipe.title,
-        contents=CONTENTS,
+        has_pretraining=bool(runs.pretrainings),
+        has_transfer=bool(runs.transfers),
+        contents=(
+            *(OF_PRETRAINING if runs.pretrainings else ()),
+            *(OF_TRANSFER if runs.transfers else ()),
+            *OF_BOTH,
+        ),
         **_of_pretraining(runs, recipe),
         **_of_transfer(runs, recipe),
         **_of_making(runs, recipe),
@@ -133,13 +140,11 @@ def _of_transfer(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
     results, styles = tell_apart(runs.results), _looks(runs)
     comparisons = compare(results)
     panels = prediction_panels(results, recipe.pictures)
-    none = ["No transfer run is among the folders of this page."]
     return {
         "sentences": summarise(runs.pretrainings, comparisons),
         "tiles": make_tiles(comparisons[0], styles) if comparisons else [],
         "tiles_caption": _tiles_caption(comparisons[0]) if comparisons else "",
         "tables": [make_table(comparison, results, styles) for comparison in comparisons],
-        "tables_notes": [] if comparisons else none,
         "predictions": panels,
         "predictions_notes": [] if panels else ["No transfer run has saved predictions."],
     }

@@ -7,7 +7,7 @@ from jaxtyping import UInt8
 
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures, watched
-from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.recipe import TransferRecipe, TransferSettings
 from detcon.downstream.segmentation.crops import Crops
 from detcon.downstream.segmentation.fcn import Segmenter, fcn_head
 from detcon.downstream.segmentation.labelled import Picture, open_labelled
@@ -25,7 +25,7 @@ class Segmentation:
     unit = "%"
     higher_is_better = True
 
-    def open(self, settings: TransferRecipe, channels: int) -> Labelled:
+    def open(self, settings: TransferSettings, channels: int) -> Labelled:
         return open_labelled(
             settings.data,
             ignore=settings.ignore,

@@ -1,0 +1,137 @@
+"""One cell of a transfer: one backbone, one amount of labels, one seed."""
+
+import itertools
+import time
+from pathlib import Path, PurePosixPath
+
+import torch
+from rich.console import Console
+
+from detcon.downstream.model_file import MODEL, save_model
+from detcon.downstream.network import Network
+from detcon.downstream.pictures import Labelled, Pictures, nested_subset
+from detcon.downstream.recipe import TransferRecipe, TransferSettings, updates
+from detcon.downstream.result import RESULT, Result, read_result, write_result
+from detcon.downstream.strips import strip, write_strip
+from detcon.downstream.task import Score, Task
+from detcon.models.backbone_file import Backbone, load_backbone, save_backbone
+from detcon.train.environment import describe_environment, is_first_rank
+from detcon.train.metrics import read_metrics
+from detcon.train.run import Run, open_run, recorded_fingerprint
+
+STRIPS = 4
+"""So many validation pictures are drawn with their prediction."""
+
+
+class Source:
+    """The labelled pictures of all cells: opened once, validation pictures kept."""
+
+    def __init__(self, settings: TransferSettings, task: Task) -> None:
+        self._settings = settings
+        self._task = task
+        self._opened: dict[int, tuple[Labelled, Pictures]] = {}
+
+    def open(self, channels: int) -> tuple[Labelled, Pictures]:
+        """The data, in the channels that a backbone takes, and its validation pictures."""
+        if channels not in self._opened:
+            labelled = self._task.open(self._settings, channels)
+            self._opened = {
+                channels: (labelled, Pictures(labelled.val, range(len(labelled.val.keys))))
+            }
+        return self._opened[channels]
+
+
+def run_cell(settings: TransferRecipe, task: Task, source: Source) -> Result:
+    """Trains and judges one cell, or reads what it reached before.
+
+    Args:
+        settings: The recipe of this cell; `out` is its folder, `seeds` is 1.
+        task: The one that the settings name.
+        source: The labelled pictures.
+
+    Raises:
+        ValueError: Everything that can be wrong, mostly before the folder is made.
+    """
+    folder = Path(settings.out)
+    if (folder / RESULT).is_file():
+        open_run(folder, settings)  # complains of another recipe
+        return read_result(folder)
+    begin = time.monotonic()
+    backbone, network = _build(settings, task, source)
+    labelled, val = source.open(backbone.recipe.in_channels)
+    chosen = nested_subset(len(labelled.train.keys), settings.labels, settings.seed)
+    train = Pictures(labelled.train, chosen)
+    run = open_run(folder, settings)
+    before = sum(line["seconds"] for line in read_metrics(folder)[-1:])
+    task.learn(settings, network, train, folder)
+    reached = task.score(settings, network, val, labelled.names)
+    result = _result(settings, task, reached, folder, before + time.monotonic() - begin)
+    if is_first_rank():
+        _write(settings, task, run, backbone, network, labelled.names, val)
+        write_result(run.folder, result)
+        run.finish()
+    return result
+
+
+def _build(settings: TransferRecipe, task: Task, source: Source) -> tuple[Backbone, Network]:
+    """The backbone, and on it a fresh head; both the same for the same seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        backbone = load_backbone(
+            settings.backbone,
+            encoder=settings.encoder,
+            stride=settings.stride,
+            partial=settings.backbone_partial,
+        )
+        if backbone.match is not None and not backbone.match.is_full and is_first_rank():
+            say = Console(stderr=True, highlight=False, soft_wrap=True).print
+            say(f"{settings.backbone}: {backbone.match}", markup=False)
+        labelled, _ = source.open(backbone.recipe.in_channels)
+        return backbone, task.build(settings, backbone, labelled.names)
+
+
+def _result(
+    settings: TransferRecipe, task: Task, reached: Score, folder: Path, seconds: float
+) -> Result:
+    return Result(
+        task=settings.task,
+        metric=task.metric,
+        unit=task.unit,
+        value=reached.value,
+        seed=settings.seed,
+        steps=updates(settings),
+        labels=settings.labels,
+        backbone=settings.backbone,
+        backbone_sha256=settings.backbone_sha256,
+        recipe=recorded_fingerprint(folder),
+        versions=describe_environment()["versions"],
+        seconds=round(seconds, 1),
+        per_class=reached.per_class,
+        figures=reached.figures,
+    )
+
+
+def _write(
+    settings: TransferRecipe,
+    task: Task,
+    run: Run,
+    backbone: Backbone,
+    network: Network,
+    names: tuple[str, ...],
+    val: Pictures,
+) -> None:
+    """Everything that a finished seed leaves behind, but for the result."""
+    save_backbone(
+        run.folder / "backbone.safetensors",
+        network.encoder,
+        backbone.recipe,
+        normalisation=backbone.normalisation,
+        notes=backbone.notes
+        | {"transfer": {"task": settings.task, "data": settings.data, "from": settings.backbone}},
+    )
+    save_model(run.folder / MODEL, network, settings, backbone, names)
+    for item in itertools.islice(val, STRIPS):
+        truth = task.draw(item.image, task.truth(item), names)
+        found = task.draw(item.image, task.predict(network, item.image), names)
+        name = PurePosixPath(item.key).with_suffix(".png").as_posix().replace("/", "_")
+        write_strip(run.folder / "predictions" / name, strip(item.image, truth, found))
