@@ -32,6 +32,7 @@ _HOMES = {
     "supervised": "methods",
     "pretrain": "pretraining",
     "transfer": "downstream.transfer",
+    "predict": "downstream.predicting",
     "load_model": "downstream.model_file",
     "make_scenes": "scenes.write",
     "make_report": "report.page",

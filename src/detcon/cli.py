@@ -94,7 +94,16 @@ VERBS = {
         "downstream.transfer:transfer",
         "detcon transfer recipes/transfer/folder_fcn.yaml backbone=run/backbone.safetensors "
         "data=labelled out=run-transfer labels=100 seeds=3",
-        lambda s: f"detcon report {s.out} out=report.html",
+        lambda s: (
+            ""
+            if s.is_grid
+            else f"detcon predict model={s.out}/seed{s.seed} images=PHOTOS out=found"
+        ),
+    ),
+    "predict": Verb(
+        "downstream.predicting:PredictRecipe",
+        "downstream.predicting:predict",
+        "detcon predict model=run-transfer/seed0 images=photos out=found",
     ),
     "export": Verb(
         "exporting.recipe:ExportRecipe",
@@ -158,6 +167,12 @@ def transfer(words: Words = None, help: Help = False, debug: Debug = False) -> N
     if settings and settings.is_grid and _load("train.environment:is_first_rank")():
         page = _load("report.page:make_report")([settings.out], out=f"{settings.out}/report.html")
         _say_written(page, f"open {page} in a browser")
+
+
+@app.command(context_settings=OURS)
+def predict(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Run a finished model on photos: label maps, boxes and masks, or depth."""
+    _carry_out("predict", words, help)
 
 
 @app.command(context_settings=OURS)

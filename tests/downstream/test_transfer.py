@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from downstream_squares import SMALL
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe, shipped_recipes
@@ -27,19 +28,6 @@ from detcon.models.backbone_file import (
 from detcon.models.encoders import EncoderRecipe, build_encoder
 from detcon.palette import class_colours
 from detcon.train.run import RunError
-
-SMALL = {
-    "backbone": "random",
-    "encoder": {"name": "resnet18", "width": 0.25},
-    "stride": 8,
-    "crop": 32,
-    "scale": [0.8, 1.25],
-    "batch_size": 8,
-    "head_channels": 16,
-    "dilation": 1,
-    "optimizer": {"kind": "adamw", "lr": 1e-2},
-    "loop": {"precision": "32", "accelerator": "cpu"},
-}
 
 
 def run(squares, out, **options):

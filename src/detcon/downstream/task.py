@@ -1,5 +1,6 @@
 """What a transfer task is: the part of a transfer that knows what the labels mean."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -79,4 +80,12 @@ class Task(Protocol):
         self, photo: UInt8[np.ndarray, "y x c"], prediction: Any, names: tuple[str, ...]
     ) -> UInt8[np.ndarray, "y x 3"]:
         """A picture of a prediction, of the photo's size."""
+        ...
+
+    def enlarge(self, prediction: Any, size: tuple[int, int]) -> Any:
+        """The prediction for the photo at its own height and width, before it was shrunk."""
+        ...
+
+    def save(self, found: Iterable[tuple[str, Any]], folder: Path, names: tuple[str, ...]) -> None:
+        """Writes predictions by the key of their photo, in the format usual for the task."""
         ...

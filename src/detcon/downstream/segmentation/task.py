@@ -1,9 +1,12 @@
 """Semantic segmentation as a transfer task: an FCN, fine-tuned."""
 
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures, watched
@@ -82,3 +85,22 @@ class Segmentation:
         names: tuple[str, ...],
     ) -> UInt8[np.ndarray, "y x 3"]:
         return class_colours()[prediction]
+
+    def enlarge(
+        self, prediction: UInt8[np.ndarray, "y x"], size: tuple[int, int]
+    ) -> UInt8[np.ndarray, "Y X"]:
+        return np.asarray(cv2.resize(prediction, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
+
+    def save(
+        self,
+        found: Iterable[tuple[str, UInt8[np.ndarray, "y x"]]],
+        folder: Path,
+        names: tuple[str, ...],
+    ) -> None:
+        """Class ids in `labels/KEY.png` with the colours of the drawings as palette."""
+        for key, labels in found:
+            path = folder / "labels" / PurePosixPath(key).with_suffix(".png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            picture = Image.fromarray(labels, "P")
+            picture.putpalette(class_colours().tobytes())
+            picture.save(path)

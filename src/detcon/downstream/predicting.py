@@ -1,0 +1,81 @@
+"""A finished model on photos: predictions as files, and drawn beside the photos."""
+
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+from rich.console import Console
+
+from detcon.config import Recipe, load_recipe
+from detcon.downstream.model_file import Model, load_model
+from detcon.downstream.pictures import watched
+from detcon.downstream.strips import write_strip
+from detcon.photos import Photos, UnreadablePhoto, open_photos, shown, shrink
+from detcon.train.environment import open_fabric
+from detcon.train.run import open_run
+
+
+class PredictRecipe(Recipe):
+    """A trained model and photos become predictions."""
+
+    model: str = Field(description="model.safetensors of a transfer, or the folder it lies in")
+    images: str = Field(description="folder of photos, or a manifest")
+    out: str = Field(description="folder of the predictions")
+    draw: bool = Field(default=True, description="draw each prediction beside its photo")
+    accelerator: str = Field(default="auto", description="auto, cpu or cuda")
+
+
+def predict(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
+    """Writes what a model says of each photo, at the photo's own size.
+
+    Segmentation gives `labels/*.png` with class ids, detection `predictions.json` in COCO's result
+    format, depth `depth/*.png` in thousandths of a metre, classification `classes.csv`; all of
+    them `drawn/*.png`. A photo that can't be read is passed over and named.
+
+    Args:
+        recipe: A YAML file, or None for the defaults.
+        **overrides: Settings by name, as on the command line.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ValueError: A model, photos or a folder that don't fit; the sentence says which.
+        OSError: A disk that is full or can't be written.
+    """
+    settings = load_recipe(PredictRecipe, recipe, overrides)
+    model = load_model(settings.model)
+    photos = open_photos(settings.images, model.in_channels)
+    run = open_run(Path(settings.out), settings)
+    if run.finished:
+        return run.folder
+    model.to(open_fabric("32", settings.accelerator).device)
+    unreadable: list[str] = []
+    found = _predictions(model, photos, run.folder if settings.draw else None, unreadable)
+    model.task.save(found, run.folder, model.names)
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    for sentence in unreadable:
+        say(f"passed over: {sentence}", markup=False)
+    run.finish()
+    return run.folder
+
+
+def _predictions(
+    model: Model, photos: Photos, folder: Path | None, unreadable: list[str]
+) -> Iterator[tuple[str, Any]]:
+    """Keys and predictions, each drawn into `folder` as it is made."""
+    for key in watched(photos.keys, "predicting"):
+        try:
+            photo = photos.read(key)
+        except UnreadablePhoto as error:
+            unreadable.append(str(error))
+            continue
+        small = shrink(photo, model.settings.size)
+        prediction = model.predict(small)
+        if folder is not None:
+            drawn = model.task.draw(small, prediction, model.names)
+            name = PurePosixPath(key).with_suffix(".png")
+            write_strip(folder / "drawn" / name, np.concatenate([shown(small), drawn], axis=1))
+        yield key, model.task.enlarge(prediction, (photo.shape[0], photo.shape[1]))

@@ -1,0 +1,78 @@
+"""Tests for detcon.downstream.predicting and model_file: a finished model, on photos."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from downstream_squares import SMALL
+from safetensors.torch import load_file, save_file
+
+import detcon
+from detcon.downstream.model_file import ModelError, load_model
+from detcon.downstream.predicting import predict
+from detcon.downstream.transfer import transfer
+from detcon.train.run import RunError
+
+
+@pytest.fixture(scope="module")
+def trained(squares, tmp_path_factory):
+    out = tmp_path_factory.mktemp("trained") / "run"
+    transfer(**SMALL, data=str(squares), out=str(out), steps=20, size=24)
+    return out / "seed0"
+
+
+def test_three_lines_of_python(squares, trained):
+    model = detcon.load_model(trained)
+    labels = model.predict(squares / "val/images/00.png")
+    assert labels.shape == (24, 24) and labels.dtype == np.uint8 and labels.max() < 3
+    assert model.names == ("ground", "red", "blue")
+
+
+def test_it_predicts_what_the_transfer_drew(squares, trained):
+    model = detcon.load_model(trained / "model.safetensors")
+    strip = cv2.imread(str(trained / "predictions/00.png"), cv2.IMREAD_COLOR_RGB)
+    photo = model.read(squares / "val/images/00.png")
+    assert np.array_equal(np.split(strip, 3, axis=1)[0], photo)
+    drawn = model.task.draw(photo, model.predict(photo), model.names)
+    assert np.array_equal(np.split(strip, 3, axis=1)[2], drawn)
+
+
+def test_predictions_of_a_folder(squares, trained, tmp_path, capsys):
+    photos = tmp_path / "photos/sub"
+    photos.mkdir(parents=True)
+    for name in ("00.png", "01.png"):
+        (photos / name).write_bytes((squares / "val/images" / name).read_bytes())
+    (photos / "bad.png").write_bytes(b"no photo")
+    options = {"model": str(trained), "images": str(tmp_path / "photos")}
+    out = predict(out=str(tmp_path / "found"), **options)
+    labels = cv2.imread(str(out / "labels/sub/00.png"), cv2.IMREAD_UNCHANGED)
+    assert labels.shape[:2] == (32, 32)  # the photo's own size, though it was shrunk to be read
+    assert cv2.imread(str(out / "drawn/sub/01.png")).shape == (24, 48, 3)
+    assert "passed over" in (said := capsys.readouterr().err) and "bad.png" in said
+    assert predict(out=str(tmp_path / "found"), **options) == out  # finished: nothing to do
+    with pytest.raises(RunError, match="images is .* there and .* now; give another out="):
+        predict(out=str(out), model=str(trained), images=str(squares / "val/images"))
+
+
+def test_what_is_no_model(trained, tmp_path):
+    with pytest.raises(ModelError, match=r"there is no model .*none\.safetensors;"):
+        load_model(tmp_path / "none.safetensors")
+    with pytest.raises(ModelError, match="is no model of a transfer"):
+        load_model(trained / "backbone.safetensors")
+    whole = (trained / "model.safetensors").read_bytes()
+    for end in (0, 5, 900, len(whole) - 1):
+        (tmp_path / "model.safetensors").write_bytes(whole[:end])
+        with pytest.raises(ModelError, match="is damaged"):
+            load_model(tmp_path)
+
+
+def test_a_model_of_another_network(trained, tmp_path):
+    from safetensors import safe_open
+
+    path = trained / "model.safetensors"
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata()
+    tensors = load_file(path) | {"head.0.weight": torch.zeros(1)}
+    save_file(tensors, tmp_path / "m.safetensors", about)
+    with pytest.raises(ModelError, match="doesn't fit the network it names"):
+        load_model(tmp_path / "m.safetensors")
