@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Integer, UInt8
+from jaxtyping import Bool, Integer, UInt8
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
@@ -54,19 +54,20 @@ def objects_from_ids(ids: Integer[np.ndarray, "y x"], kinds: Mapping[int, Kind])
 
 
 def majority(
-    ids: Integer[np.ndarray, "y x"], labels: Integer[np.ndarray, "y x"], none: tuple[int, ...]
+    ids: Integer[np.ndarray, "y x"],
+    labels: Integer[np.ndarray, "y x"],
+    counted: Bool[np.ndarray, "y x"],
 ) -> dict[int, int]:
     """The class that most pixels of each instance have; ties go to the lowest.
 
     Args:
         ids: Instance ids.
-        labels: Class ids, from 0 to 255.
-        none: Values that are neither instance nor class.
+        labels: Class ids, from 0 to 255 where they are counted.
+        counted: Where there are both an instance and a class.
 
     Returns:
-        Without instances that show no class.
+        Without instances of which no pixel is counted.
     """
-    counted = ~np.isin(ids, none) & ~np.isin(labels, none)
     pairs, counts = np.unique(
         ids[counted].astype(np.int64) * 256 + labels[counted], return_counts=True
     )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int16, UInt8
 
 from detcon.annotations.errors import AnnotationError
 from detcon.annotations.label_maps import read_ids
@@ -33,7 +33,7 @@ class LabelFiles:
     photos: Photos
     files: Mapping[str, Path] = field(repr=False)
     names: tuple[str, ...]
-    classes: tuple[int, ...] = field(repr=False)
+    classes: Int16[np.ndarray, " n"] = field(repr=False)
     complaint: str = field(repr=False)
 
     @property
@@ -57,9 +57,8 @@ class LabelFiles:
         """
         path = self.label_file(key)
         ids = read_map(path, key)
-        table = np.array(self.classes, np.int16)
-        known = (ids >= 0) & (ids < len(table))
-        found = table[np.where(known, ids, 0)]
+        known = (ids >= 0) & (ids < len(self.classes))
+        found = self.classes[np.where(known, ids, 0)]
         wrong = ids[~known | (found < 0)]
         if wrong.size:
             raise AnnotationError(f"{path} holds {self.complaint.format(id=int(wrong.max()))}")
