@@ -65,6 +65,7 @@ def read_coco_json(path: Path) -> dict[str, list[dict[str, Any]]]:
         raise AnnotationError(
             f"{path} is no JSON that can be read: {error}; copy it again"
         ) from error
+    parts = {}
     for part in ("images", "annotations", "categories"):
         entries = values.get(part) if isinstance(values, dict) else None
         if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
@@ -74,7 +75,8 @@ def read_coco_json(path: Path) -> dict[str, list[dict[str, Any]]]:
             )
         if not entries:
             raise AnnotationError(f"{path} holds no {part}; there is nothing to learn or to judge")
-    return values
+        parts[part] = entries
+    return parts
 
 
 def read_images(path: Path, entries: Iterable[dict[str, Any]], folder: Path) -> CocoImages:

@@ -4,6 +4,7 @@ DIR/train/n01440764/n01440764_10026.JPEG        DIR/val/n01440764/ILSVRC2012_val
 """
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,9 +28,9 @@ class ClassFolders:
     names: tuple[str, ...]
 
     @property
-    def keys(self) -> list[str]:
+    def keys(self) -> Sequence[str]:
         """The photos' names, sorted."""
-        return list(self.photos.keys)
+        return self.photos.keys
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
         """Decodes a photo.

@@ -1,6 +1,6 @@
 """From a map of instance ids to objects with boxes and masks."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -98,9 +98,9 @@ class InstanceFiles:
     sort: Sort = field(repr=False)
 
     @property
-    def keys(self) -> list[str]:
+    def keys(self) -> Sequence[str]:
         """The photos' names, sorted."""
-        return list(self.photos.keys)
+        return self.photos.keys
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
         """Decodes a photo.

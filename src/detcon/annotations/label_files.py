@@ -1,6 +1,6 @@
 """Label maps in files beside their photos: of folders, VOC, Cityscapes and CamVid."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -37,9 +37,9 @@ class LabelFiles:
     complaint: str = field(repr=False)
 
     @property
-    def keys(self) -> list[str]:
+    def keys(self) -> Sequence[str]:
         """The photos' names, sorted."""
-        return list(self.photos.keys)
+        return self.photos.keys
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
         """Decodes a photo.

@@ -5,7 +5,7 @@ messages and results, and are what subsets are drawn from; they are sorted.
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from detcon.annotations.objects import Objects
 
 
+@runtime_checkable
 class AnnotatedPhotos(Protocol):
     """Photos by key, upright, decoded by `detcon.photos`."""
 
@@ -22,6 +23,7 @@ class AnnotatedPhotos(Protocol):
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]: ...
 
 
+@runtime_checkable
 class LabelMaps(AnnotatedPhotos, Protocol):
     """A class for each pixel, from 0, contiguous; 255 is void. `names` is () where unknown."""
 
@@ -31,6 +33,7 @@ class LabelMaps(AnnotatedPhotos, Protocol):
     def labels(self, key: str) -> UInt8[np.ndarray, "y x"]: ...
 
 
+@runtime_checkable
 class ObjectSets(AnnotatedPhotos, Protocol):
     """Objects with boxes, classes and, where the format has them, masks."""
 
@@ -40,12 +43,14 @@ class ObjectSets(AnnotatedPhotos, Protocol):
     def objects(self, key: str) -> Objects: ...
 
 
+@runtime_checkable
 class DepthMaps(AnnotatedPhotos, Protocol):
     """Metres to what each pixel shows; NaN where nothing was measured."""
 
     def depth(self, key: str) -> Float[np.ndarray, "y x"]: ...
 
 
+@runtime_checkable
 class ClassifiedPhotos(AnnotatedPhotos, Protocol):
     """A class for each photo, from 0."""
 
