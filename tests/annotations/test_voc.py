@@ -20,7 +20,9 @@ OBJECTS = np.array([[0, 0, 255, 1, 1, 1], [0, 255, 1, 1, 1, 2]] * 2, np.uint8)
 
 def write_mat(path, name, ids):
     path.parent.mkdir(parents=True, exist_ok=True)
-    truth = {"Segmentation": ids, "Boundaries": np.empty((20, 1), object)}
+    boundaries = np.empty((20, 1), object)
+    boundaries.fill(np.zeros(ids.shape, np.uint8))
+    truth = {"Segmentation": ids, "Boundaries": boundaries}
     savemat(path, {name: truth}, do_compression=True)
 
 
@@ -120,7 +122,7 @@ def test_missing_files_are_named(data):
         open_voc(data, "train")
     shutil.rmtree(sbd / "cls")
     with pytest.raises(
-        AnnotationError, match=r"there is no folder .*/cls; SBD comes from home\.bh"
+        AnnotationError, match=r"there is no folder .*/cls; SBD comes from home\.bhar"
     ):
         open_voc(data, "train")
     (voc / "ImageSets" / "Segmentation" / "val.txt").write_text("\n")

@@ -57,9 +57,8 @@ class LabelFiles:
         """
         path = self.label_file(key)
         ids = read_map(path, key)
-        known = (ids >= 0) & (ids < len(self.classes))
-        found = self.classes[np.where(known, ids, 0)]
-        wrong = ids[~known | (found < 0)]
+        found = self.classes.take(ids, mode="clip")
+        wrong = ids[(found < 0) | (ids < 0) | (ids >= len(self.classes))]
         if wrong.size:
             raise AnnotationError(f"{path} holds {self.complaint.format(id=int(wrong.max()))}")
         return found.astype(np.uint8)

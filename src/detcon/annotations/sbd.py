@@ -1,5 +1,6 @@
 """The MATLAB files of SBD, the Semantic Boundaries Dataset (Hariharan et al., ICCV 2011)."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ def read_sbd(path: Path) -> Int32[np.ndarray, "y x"]:
         AnnotationError: If there is no such file, or it holds something else.
     """
     try:
-        values = loadmat(path, squeeze_me=True, struct_as_record=False, mat_dtype=False)
+        values = loadmat(io.BytesIO(path.read_bytes()), squeeze_me=True, struct_as_record=False)
         truth = next(values[name] for name in ("GTcls", "GTinst") if name in values)
         ids = np.asarray(truth.Segmentation)
         if ids.ndim != 2 or ids.dtype.kind not in "iu":
