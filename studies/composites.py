@@ -33,7 +33,8 @@ from detcon.models.encoders import EncoderRecipe
 from detcon.photos import open_photos
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts
-from detcon.scenes.folder import Picture, save_picture
+from detcon.scenes.folder import FolderLayout
+from detcon.scenes.picture import Picture
 
 RESULTS = Path(__file__).parent / "results" / "composites"
 REGIMES = ((80, 5, "hard"), (80, 5, "soft"), (80, 10, "hard"), (160, 20, "hard"))
@@ -116,12 +117,13 @@ def store_of(masks: str, data: Path, work: Path) -> Path:
 def compose_once(out: Path, cutouts: Cutouts, backgrounds: str) -> None:
     """Pictures that share no cut-out: as many as the cut-outs suffice for."""
     photos = open_photos(backgrounds)
+    layout = FolderLayout(out, ("background", *cutouts.names), has_depth=False)
     order = np.random.default_rng(0).permutation(len(cutouts.items))
     for number in range(len(order) // OBJECTS):
         few = tuple(cutouts.items[i] for i in order[number * OBJECTS : (number + 1) * OBJECTS])
         subset = Cutouts(cutouts.root, cutouts.names, few)
         made = compose_scene(subset, photos, 1, number, SIZE, (OBJECTS, OBJECTS))
-        save_picture(out / "train", number, Picture(made.rgb, made.instances, made.labels, None))
+        layout.save("train", number, Picture(made.rgb, made.instances, made.labels, None))
 
 
 def count(views: PhotoViews) -> tuple[float, float, float]:

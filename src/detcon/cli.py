@@ -62,12 +62,20 @@ _AFTER_EXPORT = {
     "hub": "complete {out}/README.md, then hf upload OWNER/NAME {out}",
 }
 
+_AFTER_SCENES = {
+    "folder": "detcon masks images={out}/train/images out={out}-masks",
+    "coco": "detcon masks images={out}/train2017 out={out}-masks",
+    "voc": "detcon masks images={out}/VOCdevkit/VOC2012/JPEGImages out={out}-masks",
+    "cityscapes": "detcon masks images={out}/leftImg8bit/train out={out}-masks",
+    "nyu": "",
+}
+
 VERBS = {
     "scenes": Verb(
         "scenes.write:ScenesRecipe",
         "scenes.write:make_scenes",
         "detcon scenes out=scenes num=2000 size=160 seed=0",
-        lambda s: f"detcon masks images={s.out}/train/images out={s.out}-masks",
+        lambda s: _AFTER_SCENES[s.format].format(out=s.out),
     ),
     "masks": Verb(
         "masks.fill:MasksRecipe",

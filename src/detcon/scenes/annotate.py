@@ -3,7 +3,17 @@
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8, UInt16
+from jaxtyping import Bool, Int32, UInt8, UInt16
+
+_SLIVER = 0.002  # of the picture
+
+
+def is_sliver(mask: Bool[np.ndarray, "y x"]) -> bool:
+    """Whether so little of an object is seen that formats with crowds call it one.
+
+    Nobody could tell what it is; it should be neither learnt nor counted.
+    """
+    return bool(mask.sum() < _SLIVER * mask.size)
 
 
 def boxes_of(instances: UInt16[np.ndarray, "y x"]) -> Int32[np.ndarray, "k 4"]:

@@ -14,20 +14,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from detcon.config import Recipe, load_recipe
 from detcon.photos import Photos, open_photos
+from detcon.scenes.begin import begin_folder
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts, split_backgrounds, split_cutouts
-from detcon.scenes.folder import (
-    IGNORE,
-    Picture,
-    begin_folder,
-    find_picture,
-    save_picture,
-    write_json,
-)
+from detcon.scenes.layouts import Format, Layout, choose_layout
+from detcon.scenes.picture import Picture
 from detcon.scenes.raycast import CLASSES, render_scene
 from detcon.workers import in_order
 
 _MIN_VAL = 8
+_MOST_OBJECTS = 200  # VOC's maps have 254 ids
 _PICTURES_A_JOB = 8
 _VAL_SEEDS = 2**63  # added to the seed for val, out of reach of any seed for train
 
@@ -46,7 +42,11 @@ class ScenesRecipe(Recipe):
     size: int = Field(default=160, ge=32, le=4096, description="height and width in pixels")
     seed: int = Field(default=0, ge=0, lt=_VAL_SEEDS, description="another seed, other pictures")
     workers: int = Field(default_factory=_num_cores, ge=1, description="processes at once")
-    format: Literal["folder"] = Field(default="folder", description="how the folder is laid out")
+    format: Format = Field(
+        default="folder",
+        description="how it is laid out: as a labelled folder with all that is known, or just as "
+        "COCO 2017, VOC 2012 with SBD, Cityscapes or NYU-Depth v2 are downloaded",
+    )
     cutouts: str | None = Field(
         default=None,
         description="compose: a folder of PNG cut-outs with alpha; its sub-folders are classes",
@@ -73,6 +73,16 @@ class ScenesRecipe(Recipe):
             raise ValueError(
                 f"holdout={self.holdout} is for composites; give cutouts=DIR backgrounds=DIR too"
             )
+        if self.format == "nyu" and self.cutouts is not None:
+            raise ValueError(
+                "format=nyu is for rendered scenes, since composites have no depth; leave cutouts "
+                "and backgrounds out, or choose another format"
+            )
+        if self.format != "folder" and self.objects[1] > _MOST_OBJECTS:
+            raise ValueError(
+                f"format={self.format} has room for {_MOST_OBJECTS} objects in a picture, but "
+                f"'objects' is {list(self.objects)}; give fewer, or choose format=folder"
+            )
         if not 1 <= self.objects[0] <= self.objects[1]:
             raise ValueError(
                 f"'objects' must be the least and the most objects, as in [2, 6], "
@@ -94,11 +104,11 @@ class Materials:
 class Split:
     """One of the two sets to make: everything a worker needs."""
 
-    folder: Path
+    name: str
+    layout: Layout
     num: int
     size: int
     seed: int
-    names: tuple[str, ...]
     materials: Materials | None
 
     def draw(self, number: int) -> Picture:
@@ -122,14 +132,15 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     Args:
         recipe: A recipe, or the path of one, or None for the defaults.
         overrides: Values to lay over it, as on the command line: `out`, `num`, `size`, `seed`,
-            `workers`, `cutouts`, `backgrounds`, `objects`, `holdout`.
+            `workers`, `format`, `cutouts`, `backgrounds`, `objects`, `holdout`.
 
     Returns:
         The folder, with `train` and `val` in it.
 
     Raises:
         RecipeError: If the recipe is wrong.
-        ScenesError: If `out` holds something else, or scenes made in another way.
+        ScenesError: If `out` holds something else, or scenes made in another way, or the format
+            has no room for so many classes.
         CutoutsError: If the cut-outs can't be used.
         PhotosError: If there are no backgrounds.
         UnreadablePhoto: If a background can't be decoded.
@@ -140,7 +151,7 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     splits = _splits(settings)
     folder = Path(settings.out)
     values = settings.model_dump(mode="json", exclude={"out", "workers"})
-    begin_folder(folder, values, splits[0].names)
+    begin_folder(folder, values)
     for split in splits:
         _make(split, settings.workers)
     return folder
@@ -160,20 +171,26 @@ def make_pictures(job: Job) -> list[dict[str, Any]]:
 
 
 def _make_picture(split: Split, number: int) -> dict[str, Any]:
-    found = find_picture(split.folder, number, has_depth=split.materials is None)
-    return found or save_picture(split.folder, number, split.draw(number))
+    found = split.layout.find(split.name, number)
+    return split.layout.save(split.name, number, split.draw(number)) if found is None else found
 
 
 def _splits(settings: ScenesRecipe) -> list[Split]:
     names, materials = _materials(settings)
-    folder, num_val = Path(settings.out), max(_MIN_VAL, settings.num // 10)
+    layout = choose_layout(
+        settings.format,
+        Path(settings.out),
+        names,
+        num_train=settings.num,
+        has_depth=settings.cutouts is None,
+    )
+    num_val = max(_MIN_VAL, settings.num // 10)
     shape = (
         ("train", settings.num, settings.seed, materials[0]),
         ("val", num_val, settings.seed + _VAL_SEEDS, materials[1]),
     )
     return [
-        Split(folder / name, num, settings.size, seed, names, parts)
-        for name, num, seed, parts in shape
+        Split(name, layout, num, settings.size, seed, parts) for name, num, seed, parts in shape
     ]
 
 
@@ -198,9 +215,8 @@ def _make(split: Split, workers: int) -> None:
     jobs = [Job(split, range(n, min(n + _PICTURES_A_JOB, split.num))) for n in starts]
     with closing(in_order(make_pictures, jobs, num_workers=min(workers, len(jobs)))) as made:
         records = itertools.chain.from_iterable(made)
-        images = list(_with_progress(records, f"scenes for {split.folder.name}", split.num))
-    index = {"classes": list(split.names), "ignore": IGNORE, "images": images}
-    write_json(split.folder / "index.json", index)
+        images = list(_with_progress(records, f"scenes for {split.name}", split.num))
+    split.layout.finish(split.name, images)
 
 
 def _with_progress(records: Iterator[Any], title: str, total: int) -> Iterator[Any]:

@@ -1,0 +1,162 @@
+"""Scenes laid out as PASCAL VOC 2012 is, and SBD beside it.
+
+DIR/VOCdevkit/VOC2012/JPEGImages/2007_000001.jpg         SegmentationClass/, SegmentationObject/
+DIR/VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainval}.txt
+DIR/benchmark_RELEASE/dataset/{cls,inst}/2007_000002.mat         {train,val}.txt
+
+The first class of objects goes under the name of VOC's first, aeroplane, and so on; all else is
+background. A quarter of the training pictures are VOC's own, the others are SBD's. As in VOC, the
+edges of objects are void; as in SBD, they aren't there.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from scipy.io import savemat
+
+from detcon.annotations.errors import AnnotationError
+from detcon.annotations.sbd import read_sbd
+from detcon.annotations.voc import NAMES
+from detcon.files import write_whole
+from detcon.scenes.begin import ScenesError
+from detcon.scenes.picture import Picture, read_pixels, write_pixels
+
+_VOID = 255
+_YEARS = {"train": 2007, "val": 2008}
+_EDGE = 100  # of so many parts of the picture's side, one on either side of an edge is void
+_PER_OWN = 4  # of so many training pictures, one is VOC's own
+_MAT_HEADER = b"MATLAB 5.0 MAT-file, scenes of detcon".ljust(116)
+
+
+@dataclass(frozen=True)
+class VocLayout:
+    """Attributes:
+    root: The folder.
+    names: Of the classes.
+    num_stuff: How many of them, the first, are background.
+    num_train: How many pictures there are to train on.
+    """
+
+    root: Path
+    names: tuple[str, ...]
+    num_stuff: int
+    num_train: int
+
+    def __post_init__(self) -> None:
+        if len(self.names) - self.num_stuff >= len(NAMES):
+            raise ScenesError(
+                f"format=voc has room for {len(NAMES) - 1} classes of objects, but the cut-outs "
+                f"have {len(self.names) - self.num_stuff}; give fewer, or another format"
+            )
+
+    def find(self, split: str, number: int) -> dict[str, Any] | None:
+        """The record of a picture that is there, whole, from an earlier run; else None."""
+        photo, *maps = self._files(split, number)
+        if read_pixels(photo) is None or not all(_is_whole(path) for path in maps):
+            return None
+        return {"stem": photo.stem, "own": self._is_own(split, number)}
+
+    def save(self, split: str, number: int, picture: Picture) -> dict[str, Any]:
+        """Writes the maps and the photo. Returns the picture's record."""
+        photo, *maps = self._files(split, number)
+        classes = np.where(
+            picture.instances > 0, picture.labels.astype(int) - self.num_stuff + 1, 0
+        ).astype(np.uint8)
+        instances = picture.instances.astype(np.uint8)
+        own = self._is_own(split, number)
+        if own:
+            edges = _edges(instances)
+            classes, instances = (np.where(edges, _VOID, ids) for ids in (classes, instances))
+            instances = _without_gaps(instances.astype(np.uint8))
+        for path, ids, name in zip(maps, (classes, instances), ("GTcls", "GTinst"), strict=True):
+            data = (
+                _palette_png(ids.astype(np.uint8)) if own else _mat({name: {"Segmentation": ids}})
+            )
+            write_whole(path, data, durable=False)
+        write_pixels(photo, picture.rgb)
+        return {"stem": photo.stem, "own": own}
+
+    def finish(self, split: str, records: list[dict[str, Any]]) -> None:
+        """Writes the lists of a split: VOC's and, for train, SBD's."""
+        lists = self.root / "VOCdevkit" / "VOC2012" / "ImageSets" / "Segmentation"
+        own = [record["stem"] for record in records if record["own"]]
+        _write_list(lists / f"{split}.txt", own)
+        if split == "val":
+            train = (lists / "train.txt").read_text().split()
+            _write_list(lists / "trainval.txt", [*train, *own])
+        elif others := [record["stem"] for record in records if not record["own"]]:
+            folder = self.root / "benchmark_RELEASE" / "dataset"
+            _write_list(folder / "val.txt", others[:1])
+            _write_list(folder / "train.txt", others[1:])
+
+    def _is_own(self, split: str, number: int) -> bool:
+        return split == "val" or self.num_train < _PER_OWN or number % _PER_OWN == 0
+
+    def _files(self, split: str, number: int) -> tuple[Path, Path, Path]:
+        """The photo, the class map, the instance map."""
+        voc, stem = self.root / "VOCdevkit" / "VOC2012", f"{_YEARS[split]}_{number + 1:06d}"
+        maps = [voc / part / f"{stem}.png" for part in ("SegmentationClass", "SegmentationObject")]
+        if not self._is_own(split, number):
+            sbd = self.root / "benchmark_RELEASE" / "dataset"
+            maps = [sbd / part / f"{stem}.mat" for part in ("cls", "inst")]
+        return voc / "JPEGImages" / f"{stem}.jpg", maps[0], maps[1]
+
+
+def voc_palette() -> UInt8[np.ndarray, "256 3"]:
+    """VOC's colours: an id's bits, three by three, from the highest bit of each colour down."""
+    ids = np.arange(256)
+    colours = np.zeros((256, 3), int)
+    for place in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (ids >> (3 * place + channel) & 1) << (7 - place)
+    return colours.astype(np.uint8)
+
+
+def _edges(instances: UInt8[np.ndarray, "y x"]) -> np.ndarray:
+    """Where another object, or none, is near: `[y x]`."""
+    times = max(1, round(max(instances.shape) / _EDGE))
+    kernel = np.ones((3, 3), np.uint8)
+    most = cv2.dilate(instances, kernel, iterations=times)
+    return most != cv2.erode(instances, kernel, iterations=times)
+
+
+def _without_gaps(instances: UInt8[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x"]:
+    """Numbers objects anew, since those that were nothing but edge are gone."""
+    left = [number for number in np.unique(instances).tolist() if number not in (0, _VOID)]
+    numbers = np.zeros(256, np.uint8)
+    numbers[_VOID] = _VOID
+    numbers[left] = np.arange(1, len(left) + 1)
+    return numbers[instances]
+
+
+def _palette_png(ids: UInt8[np.ndarray, "y x"]) -> bytes:
+    picture, file = Image.fromarray(ids), io.BytesIO()
+    picture.putpalette(voc_palette().tobytes())
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+def _mat(values: dict[str, Any]) -> bytes:
+    """A file of MATLAB's older format, without the date that SciPy puts into its header."""
+    file = io.BytesIO()
+    savemat(file, values, do_compression=True)
+    return _MAT_HEADER + file.getvalue()[len(_MAT_HEADER) :]
+
+
+def _is_whole(path: Path) -> bool:
+    if path.suffix == ".png":
+        return read_pixels(path) is not None
+    try:
+        return read_sbd(path).size > 0
+    except AnnotationError:
+        return False
+
+
+def _write_list(path: Path, stems: list[str]) -> None:
+    write_whole(path, "".join(f"{stem}\n" for stem in stems))
