@@ -152,7 +152,7 @@ def pooled_objects(backbone: Backbone, data: Path) -> tuple[torch.Tensor, ...]:
     vectors, classes, pictures = [], [], []
     for number in range(len(labelled.keys)):
         picture = labelled.read(number)
-        path = labelled.folder / "instances" / Path(picture.key).with_suffix(".png").name
+        path = data / "val" / "instances" / Path(picture.key).with_suffix(".png").name
         instances = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         photo = torch.from_numpy(picture.image).permute(2, 0, 1) / 255
         features = encoder(((photo - mean) / std)[None])

@@ -12,11 +12,12 @@ import torch
 from downstream_squares import SMALL
 from safetensors.torch import load_file
 
+from detcon.annotations.errors import AnnotationError
 from detcon.config import RecipeError, load_recipe, shipped_recipes
 from detcon.downstream import cell as module, training
+from detcon.downstream.pictures import LabelError
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.result import ResultError, read_result, write_result
-from detcon.downstream.segmentation.labelled import LabelError
 from detcon.downstream.tasks import open_task
 from detcon.downstream.transfer import transfer
 from detcon.models.backbone_file import (
@@ -209,7 +210,7 @@ def test_another_backbone_of_the_same_name(squares, tmp_path):
         ({"labels": 13}, LabelError, "labels=13, but there are only 12 training photos"),
         ({"encoder": None}, BackboneError, "'random' doesn't say its architecture"),
         ({"backbone": "none.safetensors"}, BackboneError, "there is no backbone none.safetensors"),
-        ({"data": "nowhere"}, LabelError, r"there is no folder nowhere.train.images"),
+        ({"data": "nowhere"}, AnnotationError, r"there is no folder nowhere.train.images"),
         ({"task": "segment"}, RecipeError, "'task' cannot be 'segment'"),
         ({"head_chanels": 4}, RecipeError, "did you mean 'head_channels'"),
         ({"crop": 4}, RecipeError, "crop"),

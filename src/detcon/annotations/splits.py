@@ -32,6 +32,12 @@ class LabelMaps(AnnotatedPhotos, Protocol):
 
     def labels(self, key: str) -> UInt8[np.ndarray, "y x"]: ...
 
+    def pair(
+        self, key: str, channels: int = 3
+    ) -> tuple[UInt8[np.ndarray, "y x c"], UInt8[np.ndarray, "y x"]]:
+        """Photo and labels, which are held to its size."""
+        ...
+
 
 @runtime_checkable
 class ObjectSets(AnnotatedPhotos, Protocol):

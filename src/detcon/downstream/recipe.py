@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from detcon.annotations.open import Format
 from detcon.config import Recipe
 from detcon.downstream.probes.linear_segmentation import ProbeRecipe
 from detcon.models.encoders import EncoderRecipe
@@ -42,7 +43,7 @@ class TransferSettings(Recipe):
         description="fine-tune an FCN, or fit a linear layer on the frozen encoder",
     )
     data: str = Field(description="folder of the labelled data")
-    format: Literal["folder", "coco", "voc", "cityscapes", "nyu", "camvid", "imagenet"] = Field(
+    format: Format = Field(
         default="folder",
         description="how it lies there: train/ and val/ with images/ and labels/, or as downloaded",
     )

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, interpolate
 
-from detcon.downstream.pictures import Pictures
+from detcon.downstream.pictures import LabelError, Pictures
 from detcon.downstream.probes import linear_segmentation as probe
 from detcon.downstream.probes.linear_segmentation import (
     ProbeRecipe,
@@ -13,7 +13,7 @@ from detcon.downstream.probes.linear_segmentation import (
     fit_probe,
     gather_cells,
 )
-from detcon.downstream.segmentation.labelled import LabelError, Picture, open_labelled
+from detcon.downstream.segmentation.labelled import Picture, open_labelled
 from detcon.downstream.segmentation.scoring import score
 
 

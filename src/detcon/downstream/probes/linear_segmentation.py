@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, one_hot
 
 from detcon.config import Recipe
-from detcon.downstream.segmentation.labelled import VOID, LabelError, Picture
+from detcon.downstream.pictures import LabelError
+from detcon.downstream.segmentation.labelled import VOID, Picture
 
 Features = Callable[[UInt8[Tensor, "b c y x"]], Float[Tensor, "b d h w"]]
 """A frozen encoder, from bytes to the grid."""

@@ -31,6 +31,7 @@ class Segmentation:
     def open(self, settings: TransferSettings, channels: int) -> Labelled:
         return open_labelled(
             settings.data,
+            format=settings.format,
             ignore=settings.ignore,
             num_classes=settings.num_classes,
             max_side=settings.size,
