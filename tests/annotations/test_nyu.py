@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.io import savemat
 
+from detcon.annotations.depth_files import open_depth_folder
 from detcon.annotations.errors import AnnotationError
-from detcon.annotations.nyu import open_depth_folder, open_nyu
+from detcon.annotations.nyu import open_nyu
 from detcon.photos import UnreadablePhoto
 
 RNG = np.random.default_rng(0)

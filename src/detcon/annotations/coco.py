@@ -11,44 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+from jaxtyping import Int64, UInt8
 
 from detcon.annotations.coco_json import (
-    CocoCategories,
-    CocoImages,
     read_categories,
     read_coco_json,
     read_images,
-    refuse_twice,
-    whole_number,
 )
-from detcon.annotations.coco_segments import Segments, SegmentsWriter
+from detcon.annotations.coco_rows import CocoRows, read_rows, take_images
 from detcon.annotations.errors import AnnotationError
 from detcon.annotations.objects import Objects
 from detcon.photos import Photos, nearest_key
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """All annotations, those of an image side by side.
-
-    Attributes:
-        ids: Of the annotations.
-        boxes: Left, top, right, bottom, within the picture.
-        classes: From 0.
-        crowd: Whether they hold many objects.
-        first: Where the rows of each image begin; one more at the end.
-        segments: The segmentations; None where there are boxes alone.
-        entries: Which of them belongs to each row.
-    """
-
-    ids: Int64[np.ndarray, " n"]
-    boxes: Float32[np.ndarray, "n 4"]
-    classes: Int64[np.ndarray, " n"]
-    crowd: Bool[np.ndarray, " n"]
-    first: Int64[np.ndarray, " i"]
-    segments: Segments | None
-    entries: Int64[np.ndarray, " n"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +45,7 @@ class CocoObjects:
     image_ids: Int64[np.ndarray, " i"] = field(repr=False)
     dropped: int
     _sizes: Int64[np.ndarray, "i 2"] = field(repr=False)
-    _rows: _Rows = field(repr=False)
+    _rows: CocoRows = field(repr=False)
     _places: dict[str, int] = field(repr=False)
 
     @property
@@ -195,14 +168,14 @@ def read_coco(
         )
     found = read_images(path, values["images"], folder)
     categories = read_categories(path, values["categories"])
-    rows, dropped = _read_rows(path, values["annotations"], found, categories)
+    rows, dropped = read_rows(path, values["annotations"], found, categories)
     kept = np.arange(len(found.ids))
     if skip_empty:
         usable = np.add.reduceat(np.append(~rows.crowd, False), rows.first[:-1])
         kept = np.flatnonzero((usable > 0) & (np.diff(rows.first) > 0))
         if not len(kept):
             raise AnnotationError(f"{path} holds no object to learn from: all are crowds, or empty")
-        rows = _take_images(rows, kept)
+        rows = take_images(rows, kept)
     keys = [found.photos.keys[place] for place in kept.tolist()]
     return CocoObjects(
         annotations=path,
@@ -214,97 +187,4 @@ def read_coco(
         _sizes=found.sizes[kept],
         _rows=rows,
         _places={key: place for place, key in enumerate(keys)},
-    )
-
-
-def _read_rows(
-    path: Path, entries: list[dict[str, Any]], images: CocoImages, categories: CocoCategories
-) -> tuple[_Rows, int]:
-    """Checks all annotations and sorts them by image; says how many were dropped."""
-    classes = categories.places()
-    has_segments = bool(entries[0].get("segmentation"))
-    kept, boxes, writer = [], [], SegmentsWriter()
-    for entry in entries:
-        number = whole_number(path, entry, "id", "an annotation")
-        image = images.place.get(whole_number(path, entry, "image_id", "an annotation"))
-        label = classes.get(whole_number(path, entry, "category_id", "an annotation"))
-        if image is None or label is None:
-            what = "image" if image is None else "category"
-            raise AnnotationError(
-                f"the annotation {number} of {path} belongs to the {what} "
-                f"{entry[what + '_id']}, which isn't in the file"
-            )
-        if bool(entry.get("segmentation")) != has_segments:
-            raise AnnotationError(
-                f"the annotation {number} of {path} has {'no ' if has_segments else 'a '}"
-                f"'segmentation', unlike those before; all must have one, or none"
-            )
-        size = images.sizes[image].tolist()
-        boxes.append(_check_box(path, number, entry.get("bbox")))
-        if has_segments:
-            try:
-                writer.add(entry["segmentation"], (size[0], size[1]))
-            except ValueError as error:
-                raise AnnotationError(
-                    f"the 'segmentation' of the annotation {number} of {path} {error}"
-                ) from error
-        kept.append((image, label, bool(entry.get("iscrowd", 0)), number))
-    refuse_twice(path, (row[3] for row in kept), "annotations with the id")
-    table = np.array(kept, np.int64)
-    corners = _corners(np.array(boxes, np.float64), images.sizes[table[:, 0]])
-    sound = np.flatnonzero((corners[:, 2] > corners[:, 0]) & (corners[:, 3] > corners[:, 1]))
-    if not len(sound):
-        raise AnnotationError(f"no box of {path} lies within its picture; check the file")
-    dropped = len(table) - len(sound)
-    order = sound[np.argsort(table[sound, 0], kind="stable")]
-    table = table[order]
-    rows = _Rows(
-        ids=table[:, 3].copy(),
-        boxes=corners[order],
-        classes=table[:, 1].copy(),
-        crowd=table[:, 2].astype(bool),
-        first=np.searchsorted(table[:, 0], np.arange(len(images.ids) + 1)).astype(np.int64),
-        segments=writer.close() if has_segments else None,
-        entries=order.astype(np.int64),
-    )
-    return rows, dropped
-
-
-def _check_box(path: Path, number: int, box: Any) -> list[Any]:
-    if (
-        not isinstance(box, list)
-        or len(box) != 4
-        or not all(
-            isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e9
-            for value in box
-        )
-    ):
-        raise AnnotationError(
-            f"the annotation {number} of {path} has {box!r} as 'bbox'; it takes left, top, width "
-            f"and height"
-        )
-    return box
-
-
-def _corners(
-    boxes: Float64[np.ndarray, "n 4"], sizes: Int64[np.ndarray, "n 2"]
-) -> Float32[np.ndarray, "n 4"]:
-    """From left, top, width, height to four edges within the picture."""
-    corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
-    return np.clip(corners, 0, sizes[:, [1, 0, 1, 0]]).astype(np.float32)
-
-
-def _take_images(rows: _Rows, kept: Int64[np.ndarray, " k"]) -> _Rows:
-    """The rows of some images, numbered anew."""
-    counts = np.diff(rows.first)[kept]
-    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    wanted = np.arange(first[-1]) - np.repeat(first[:-1] - rows.first[kept], counts)
-    return replace(
-        rows,
-        ids=rows.ids[wanted],
-        boxes=rows.boxes[wanted],
-        classes=rows.classes[wanted],
-        crowd=rows.crowd[wanted],
-        first=first,
-        entries=rows.entries[wanted],
     )

@@ -8,10 +8,11 @@ from detcon.annotations.camvid import open_camvid
 from detcon.annotations.cityscapes import open_cityscapes, open_cityscapes_objects
 from detcon.annotations.coco import open_coco
 from detcon.annotations.coco_panoptic import open_coco_panoptic
+from detcon.annotations.depth_files import open_depth_folder
 from detcon.annotations.errors import AnnotationError
 from detcon.annotations.folder import open_folder, open_folder_objects
 from detcon.annotations.imagenet import open_imagenet
-from detcon.annotations.nyu import open_depth_folder, open_nyu
+from detcon.annotations.nyu import open_nyu
 from detcon.annotations.splits import ClassifiedPhotos, DepthMaps, LabelMaps, ObjectSets
 from detcon.annotations.voc import open_voc, open_voc_objects
 

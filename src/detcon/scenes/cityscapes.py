@@ -25,10 +25,12 @@ _CITY, _PER_CLASS = "scenes", 1000
 
 @dataclass(frozen=True)
 class CityscapesLayout:
-    """Attributes:
-    root: The folder.
-    names: Of the classes.
-    num_stuff: How many of them, the first, are no objects.
+    """Cityscapes, all in one city.
+
+    Attributes:
+        root: The folder.
+        names: Of the classes.
+        num_stuff: How many of them, the first, are no objects.
     """
 
     root: Path

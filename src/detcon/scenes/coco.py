@@ -26,10 +26,12 @@ _VAL_IDS = 500_000
 
 @dataclass(frozen=True)
 class CocoLayout:
-    """Attributes:
-    root: The folder.
-    names: Of the classes; a category's id is one more than the class id.
-    num_stuff: How many of them, the first, are no objects.
+    """COCO 2017: photos, instances and panoptic maps.
+
+    Attributes:
+        root: The folder.
+        names: Of the classes; a category's id is one more than the class id.
+        num_stuff: How many of them, the first, are no objects.
     """
 
     root: Path

@@ -23,10 +23,12 @@ IGNORE = 255
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """Attributes:
-    root: The folder.
-    names: Of the classes, by class id.
-    has_depth: Whether pictures have depth: rendered ones, which are PNG files then.
+    """A labelled folder, with all that is known of the pictures.
+
+    Attributes:
+        root: The folder.
+        names: Of the classes, by class id.
+        has_depth: Whether pictures have depth: rendered ones, which are PNG files then.
     """
 
     root: Path

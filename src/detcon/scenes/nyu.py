@@ -18,7 +18,7 @@ import h5py
 import numpy as np
 from scipy.io import savemat
 
-from detcon.annotations.nyu import LABELED, PARTS, SPLITS
+from detcon.annotations.nyu_mat import LABELED, PARTS, SPLITS
 from detcon.files import replacing, write_whole
 from detcon.scenes.picture import Picture
 
@@ -30,9 +30,11 @@ _OLD_HEADER = b"MATLAB 5.0 MAT-file, scenes of detcon".ljust(116)
 
 @dataclass(frozen=True)
 class NyuLayout:
-    """Attributes:
-    root: The folder.
-    num_train: How many pictures there are to train on.
+    """The labelled part of NYU-Depth v2: all pictures in one file.
+
+    Attributes:
+        root: The folder.
+        num_train: How many pictures there are to train on.
     """
 
     root: Path

@@ -36,11 +36,13 @@ _MAT_HEADER = b"MATLAB 5.0 MAT-file, scenes of detcon".ljust(116)
 
 @dataclass(frozen=True)
 class VocLayout:
-    """Attributes:
-    root: The folder.
-    names: Of the classes.
-    num_stuff: How many of them, the first, are background.
-    num_train: How many pictures there are to train on.
+    """VOC 2012, and SBD beside it.
+
+    Attributes:
+        root: The folder.
+        names: Of the classes.
+        num_stuff: How many of them, the first, are background.
+        num_train: How many pictures there are to train on.
     """
 
     root: Path

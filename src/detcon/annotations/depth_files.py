@@ -1,0 +1,100 @@
+"""Photos with their depth beside them, in PNG files of 16 bits, as `detcon scenes` writes it.
+
+{train,val}/images/a.jpg        {train,val}/depth/a.png     thousandths of a metre
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from detcon.annotations.depth_arrays import in_metres
+from detcon.annotations.errors import AnnotationError
+from detcon.annotations.label_maps import read_ids
+from detcon.annotations.sizes import check_size
+from detcon.photos import Photos, open_photos
+
+
+@dataclass(frozen=True, eq=False)
+class DepthFiles:
+    """Photos with a PNG of depth each.
+
+    Attributes:
+        photos: The photos; their keys.
+        folder: Where the PNG files are, under the photos' names.
+        unit: How many metres a step of the PNG is; 0 means that nothing was measured.
+    """
+
+    photos: Photos
+    folder: Path
+    unit: float
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The photos' names, sorted."""
+        return self.photos.keys
+
+    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
+        """Decodes a photo.
+
+        Raises:
+            UnreadablePhoto: It is missing or damaged.
+        """
+        return replace(self.photos, channels=channels).read(key)
+
+    def depth_file(self, key: str) -> Path:
+        """Where the depth of a photo is."""
+        return self.folder / PurePosixPath(key).with_suffix(".png")
+
+    def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
+        """Reads the depth of a photo in metres.
+
+        Raises:
+            AnnotationError: The file is missing or damaged, or has more than one channel.
+        """
+        return in_metres(read_ids(self.depth_file(key), photo=key), self.unit)
+
+    def pair(
+        self, key: str, channels: int = 3
+    ) -> tuple[UInt8[np.ndarray, "y x c"], Float32[np.ndarray, "y x"]]:
+        """A photo and its depth, which must have its size.
+
+        Raises:
+            UnreadablePhoto: The photo is missing or damaged.
+            AnnotationError: The depth is, or doesn't fit the photo.
+        """
+        photo, depth = self.photo(key, channels), self.depth(key)
+        path = str(self.photos.path(key))
+        check_size(str(self.depth_file(key)), depth.shape, path, photo.shape[:2])
+        return photo, depth
+
+
+def open_depth_folder(data: str | Path, split: str, *, unit: float = 0.001) -> DepthFiles:
+    """Opens a folder of photos with depth as PNG files of 16 bits, as `detcon scenes` writes it.
+
+    Args:
+        data: Holds `train/images`, `train/depth` and so on.
+        split: train or val.
+        unit: How many metres a step is.
+
+    Raises:
+        AnnotationError: A folder or a file is missing.
+        PhotosError: There are no photos.
+    """
+    folder = Path(data) / split
+    for part in (folder / "images", folder / "depth"):
+        if not part.is_dir():
+            raise AnnotationError(
+                f"there is no folder {part}; photos with depth need train/images, train/depth, "
+                f"val/images and val/depth"
+            )
+    depths = DepthFiles(open_photos(folder / "images"), folder / "depth", unit)
+    for key in depths.keys:
+        if not depths.depth_file(key).is_file():
+            raise AnnotationError(
+                f"the photo {depths.photos.path(key)} has no depth: there is no file "
+                f"{depths.depth_file(key)}"
+            )
+    return depths
