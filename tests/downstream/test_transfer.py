@@ -13,7 +13,7 @@ from downstream_squares import SMALL
 from safetensors.torch import load_file
 
 from detcon.annotations.errors import AnnotationError
-from detcon.config import RecipeError, load_recipe, shipped_recipes
+from detcon.config import RecipeError, load_recipe
 from detcon.downstream import cell as module, training
 from detcon.downstream.pictures import LabelError
 from detcon.downstream.recipe import TransferRecipe
@@ -245,36 +245,3 @@ def test_result_files(squares, tmp_path):
 def test_colours_of_classes_differ():
     colours = class_colours()
     assert len(np.unique(colours[:60], axis=0)) == 60 and not colours[255].any()
-
-
-RECIPES = sorted((shipped_recipes() / "transfer").glob("*.yaml"))
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_shipped_recipes_are_understood_and_say_what_they_cost(path):
-    settings = load_recipe(TransferRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
-    assert ("linear" in path.stem) == (settings.task == "linear_segmentation")
-    header = path.read_text().split("\n\n")[0]
-    assert "detcon transfer" in header and "Cost:" in header
-    assert "Expect:" in header or path.stem.startswith("demo_")
-
-
-def test_the_voc_recipe_is_the_protocol():
-    """MoCo A.5 and BYOL D.4."""
-    path = shipped_recipes() / "transfer" / "voc_fcn.yaml"
-    settings = load_recipe(TransferRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
-    assert (settings.crop, settings.scale, settings.flip) == (513, (0.5, 2.0), 0.5)
-    assert (settings.batch_size, settings.steps, settings.stride) == (16, 30_000, 16)
-    assert (settings.head_channels, settings.dilation, settings.num_classes) == (256, 6, 21)
-    assert settings.optimizer.model_dump(include={"kind", "lr", "momentum", "weight_decay"}) == {
-        "kind": "sgd",
-        "lr": 0.003,
-        "momentum": 0.9,
-        "weight_decay": 1e-4,
-    }
-    assert settings.schedule.model_dump(include={"kind", "milestones", "gamma", "warmup"}) == {
-        "kind": "step",
-        "milestones": (0.7, 0.9),
-        "gamma": 0.1,
-        "warmup": 0.0,
-    }

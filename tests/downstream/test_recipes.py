@@ -1,0 +1,97 @@
+"""Every recipe of transfer: what it says, and that its small twin learns in the true layout."""
+
+import numpy as np
+import pytest
+from toys import write_toys
+
+from detcon.config import load_recipe, shipped_recipes
+from detcon.downstream.recipe import GridRecipe
+from detcon.downstream.segmentation.labelled import open_labelled
+from detcon.downstream.transfer import transfer
+
+RECIPES = sorted((shipped_recipes() / "transfer").glob("*.yaml"))
+TWINS = {  # of recipes that need a large GPU: a small one of the same task and format
+    "voc_fcn": "voc_fcn_small",
+    "cityscapes_fcn": "cityscapes_fcn_small",
+}
+TINY = {
+    "backbone": "random",
+    "encoder": {"name": "resnet18", "width": 0.25},
+    "loop": {"precision": "32", "accelerator": "cpu"},
+    "workers": 0,
+}
+FCN = {"stride": 8, "size": 64, "crop": 48, "head_channels": 32, "dilation": 1, "steps": 50}
+
+
+def settings_of(name):
+    path = shipped_recipes() / "transfer" / f"{name}.yaml"
+    return load_recipe(GridRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_recipes_are_understood_and_say_what_they_cost(path):
+    settings = settings_of(path.stem)
+    words = settings.task.split("_")
+    assert "linear" not in words or "linear" in path.stem
+    header = path.read_text().split("\n\n")[0]
+    assert "detcon transfer" in header and "Cost:" in header
+    assert "Expect:" in header or path.stem.startswith("demo_")
+
+
+@pytest.mark.parametrize(("large", "small"), TWINS.items())
+def test_twins_are_of_one_kind(large, small):
+    large, small = settings_of(large), settings_of(small)
+    assert (large.task, large.format, large.stride) == (small.task, small.format, small.stride)
+
+
+@pytest.mark.parametrize("name", ["voc_fcn_small", "cityscapes_fcn_small"])
+def test_small_segmentation_recipes_beat_chance(name, tmp_path):
+    format = settings_of(name).format
+    data = write_toys(tmp_path / "data", format)
+    (result,) = transfer(
+        f"recipes/transfer/{name}.yaml",
+        **TINY,
+        **FCN,
+        data=str(data),
+        out=str(tmp_path / "run"),
+        **{"optimizer.lr": 1e-2},
+    )
+    assert result.value > 2 * best_constant(data, format)  # 80 and more in practice
+
+
+def best_constant(data, format):
+    """The mean IoU of naming the most frequent class everywhere."""
+    val = open_labelled(data, format=format).val
+    labels = np.concatenate([val.read(i).labels.ravel() for i in range(len(val.keys))])
+    counts = np.bincount(labels[labels != 255])
+    return 100 * counts.max() / counts.sum() / (counts > 0).sum()
+
+
+def sgd_of(settings):
+    return settings.optimizer.model_dump(include={"kind", "lr", "momentum", "weight_decay"})
+
+
+def steps_of(settings):
+    return settings.schedule.model_dump(include={"kind", "milestones", "gamma", "warmup"})
+
+
+def test_the_voc_recipe_is_the_protocol():
+    """MoCo A.5 and BYOL D.4."""
+    settings = settings_of("voc_fcn")
+    assert (settings.crop, settings.scale, settings.flip) == (513, (0.5, 2.0), 0.5)
+    assert (settings.batch_size, settings.steps, settings.stride) == (16, 30_000, 16)
+    assert (settings.head_channels, settings.dilation, settings.format) == (256, 6, "voc")
+    sgd = {"kind": "sgd", "lr": 0.003, "momentum": 0.9, "weight_decay": 1e-4}
+    assert sgd_of(settings) == sgd
+    steps = {"kind": "step", "milestones": (0.7, 0.9), "gamma": 0.1, "warmup": 0.0}
+    assert steps_of(settings) == steps
+
+
+def test_the_cityscapes_recipe_is_the_protocol():
+    """MoCo A.5: the same network, other crops, rate and length."""
+    settings, voc = settings_of("cityscapes_fcn"), settings_of("voc_fcn")
+    assert (settings.crop, settings.steps, settings.format) == (769, 90_000, "cityscapes")
+    assert sgd_of(settings) == sgd_of(voc) | {"lr": 0.01}
+    assert steps_of(settings) == steps_of(voc)
+    same = ("scale", "flip", "batch_size", "stride", "head_channels", "dilation", "size")
+    assert all(getattr(settings, name) == getattr(voc, name) for name in same)
