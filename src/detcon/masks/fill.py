@@ -100,7 +100,14 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
         say = f"this share is done; {missing} of {num_shards(header)} shards are left to others"
         print(say, file=sys.stderr)
         return folder
-    _list_unreadable(folder, merge_index(folder, header), len(photos))
+    try:
+        unreadable = merge_index(folder, header)
+    except DamagedShard as error:
+        if not (settings.check and settings.shard):
+            raise
+        print(f"this share is done; another's is not: {error}", file=sys.stderr)
+        return folder
+    _list_unreadable(folder, unreadable, len(photos))
     return folder
 
 
