@@ -17,7 +17,8 @@ folder = pathlib.Path(sys.argv[1])
 rank = open_fabric("32", "cpu").global_rank
 for kind in (1, 2):
     torch.save(t.pass_through(t.synchronised(kind), t.share(kind, rank)), folder / f"{kind}{rank}")
-torch.save(t.pass_through(t.synchronised(1), t.share(1, rank)[: 0 if rank else None]), folder / f"none{rank}")
+few = t.share(1, rank)[: 0 if rank else None]
+torch.save(t.pass_through(t.synchronised(1), few), folder / f"none{rank}")
 torch.save(t.pass_through(t.synchronised(2), t.share(2, rank), again=True), folder / f"again{rank}")
 empty = t.synchronised(2)
 empty(torch.zeros(0, 4, 3, 3, dtype=torch.float64))

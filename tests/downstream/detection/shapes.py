@@ -21,7 +21,7 @@ def objects_of(size, boxes, classes, masks=None, crowd=None):
         size=size,
         boxes=np.array(boxes, np.float32).reshape(num, 4),
         classes=np.array(classes, np.int64),
-        crowd=np.zeros(num, bool) if crowd is None else np.array(crowd),
+        crowd=np.array([False] * num if crowd is None else crowd, bool),
         segments=segments,
     )
 

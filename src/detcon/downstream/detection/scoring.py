@@ -126,7 +126,7 @@ def evaluate(
     for category in truth["categories"]:
         values = precision[:, :, order[category["id"]]]
         values = values[values > -1]
-        per_class[category["name"]] = _per_cent(values.mean() if values.size else -1)
+        per_class[category["name"]] = _per_cent(values.mean() if values.size else -1.0)
     return figures, per_class
 
 

@@ -128,6 +128,6 @@ def draw_window(
     return Window(size, photo, scaled, top, left, bool(rng.random() < flip))
 
 
-def _scaled(photo: tuple[int, int], longest: float) -> tuple[int, int]:
+def _scaled(photo: tuple[int, int], longest: int | float) -> tuple[int, int]:
     height, width = (max(1, round(side * longest / max(photo))) for side in photo)
     return height, width
