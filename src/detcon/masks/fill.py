@@ -100,14 +100,7 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
         say = f"this share is done; {missing} of {num_shards(header)} shards are left to others"
         print(say, file=sys.stderr)
         return folder
-    try:
-        unreadable = merge_index(folder, header)
-    except DamagedShard as error:
-        if not (settings.check and settings.shard):
-            raise
-        print(f"this share is done; another's is not: {error}", file=sys.stderr)
-        return folder
-    _list_unreadable(folder, unreadable, len(photos))
+    _list_unreadable(folder, merge_index(folder, header), len(photos))
     return folder
 
 
