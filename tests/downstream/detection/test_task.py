@@ -181,6 +181,23 @@ def test_drawing_shows_what_is_sure():
     assert grey.shape == (64, 64, 3)
 
 
+def test_predictions_are_written_at_the_photos_own_size(tmp_path):
+    task = open_task("detection")
+    objects = Shapes(1, 0).objects("000.png")
+    found = task.enlarge(Detections(objects, np.ones(len(objects))), (128, 128))
+    bare = replace(found, objects=replace(found.objects, segments=()))
+    task.save(iter([("a/b.jpg", found), ("c.jpg", bare)]), tmp_path, NAMES)
+    results = json.loads((tmp_path / "predictions.json").read_text())
+    assert len(results) == 2 * len(objects) and "segmentation" not in results[-1]
+    first = results[0]
+    assert (first["image_id"], first["file_name"], first["score"]) == (1, "a/b.jpg", 1.0)
+    assert first["category"] == NAMES[first["category_id"] - 1] == NAMES[objects.classes[0]]
+    left, top, right, bottom = objects.boxes[0] * 2
+    assert first["bbox"] == [left, top, right - left, bottom - top]
+    assert first["segmentation"]["size"] == [128, 128]
+    assert (results[-1]["image_id"], results[-1]["file_name"]) == (2, "c.jpg")
+
+
 def test_detection_has_its_own_defaults():
     given = {"data": "d", "out": "o", "backbone": "b"}
     plain = load_recipe(TransferRecipe, None, given)

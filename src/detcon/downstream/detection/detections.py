@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from pycocotools import mask as rle
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from detcon.annotations.objects import Objects
 from detcon.downstream.detection.detector import Detector
+from detcon.downstream.detection.labelled import encoded
 from detcon.downstream.detection.windows import whole
 
 _THRESHOLD = 0.5
@@ -40,9 +40,13 @@ def detect(network: Detector, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
     (found,) = network.find(square.to(network.device))
     found = {name: value.cpu() for name, value in found.items()}
     boxes = window.boxes_back(found["boxes"].numpy())
-    seen = (boxes[:, 2:] > boxes[:, :2]).all(1)  # not in the margin around the photo
+    seen = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)  # not in the margin around the photo
     boxes = boxes[seen]
-    segments = _paste(found["masks"][seen], boxes, window.photo) if "masks" in found else ()
+    segments = (
+        _paste(found["masks"][torch.from_numpy(seen)], boxes, window.photo)
+        if "masks" in found
+        else ()
+    )
     objects = Objects(
         size=window.photo,
         boxes=boxes,
@@ -60,5 +64,5 @@ def _paste(
     segments = []
     for mask, box in zip(masks, torch.from_numpy(boxes), strict=True):
         pasted = paste_masks_in_image(mask[None], box[None], size)[0, 0] >= _THRESHOLD
-        segments.append(rle.encode(np.asfortranarray(pasted.numpy().astype(np.uint8))))
+        segments.append(encoded(pasted.numpy()))
     return tuple(segments)

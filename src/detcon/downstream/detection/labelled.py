@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -107,14 +108,19 @@ def open_labelled(
             f"the training photos have the classes {', '.join(train.names)}, but the validation "
             f"photos have {', '.join(val.names)}; give both the same, in the same order"
         )
-    splits = [DetectionSplit(source, masks, max_side, channels) for source in (train, val)]
-    for split, name in zip(splits, ("training", "validation")):
+    learnt, judged = (DetectionSplit(one, masks, max_side, channels) for one in (train, val))
+    for split, name in ((learnt, "training"), (judged, "validation")):
         if not any(not split.objects(key).crowd.all() for key in split.keys):
             raise LabelError(
                 f"none of the {len(split.keys)} {name} photos has an object that isn't a crowd; "
                 f"annotate some, or correct the folder"
             )
-    return Labelled(*splits, tuple(train.names))
+    return Labelled(learnt, judged, tuple(train.names))
+
+
+def encoded(mask: np.ndarray) -> dict[str, Any]:
+    """The run-length code of a mask [y x], as `Objects.segments` has it."""
+    return rle.encode(np.asfortranarray(mask, np.uint8))  # pyright: ignore[reportReturnType]
 
 
 def resized(objects: Objects, size: tuple[int, int]) -> Objects:
@@ -126,6 +132,6 @@ def resized(objects: Objects, size: tuple[int, int]) -> Objects:
     for number in range(len(objects.segments)):
         mask = objects.mask(number).astype(np.uint8)
         small = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        segments.append(rle.encode(np.asfortranarray(small)))
+        segments.append(encoded(small))
     boxes = (objects.boxes * factors).astype(np.float32)
     return replace(objects, size=size, boxes=boxes, segments=tuple(segments))

@@ -86,7 +86,7 @@ def build_rcnn(backbone: nn.Module, num_classes: int, recipe: DetectorRecipe) ->
     model = (MaskRCNN if recipe.masks else FasterRCNN)(backbone, **options)
     heads = model.roi_heads
     for part in (model.rpn.head, heads.box_predictor, heads.mask_predictor):
-        if part is not None:  # losses, boxes and scores are computed in float32
+        if isinstance(part, nn.Module):  # losses, boxes and scores are computed in float32
             part.register_forward_hook(_give_float32)
     return model
 

@@ -7,7 +7,7 @@ data set has its own: then results are as COCO's server wants them.
 import contextlib
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -21,7 +21,7 @@ from detcon.downstream.detection.detections import Detections
 from detcon.files import write_whole
 
 Kind = Literal["box", "mask"]
-TYPES = {"box": "bbox", "mask": "segm"}
+TYPES: dict[Kind, Literal["bbox", "segm"]] = {"box": "bbox", "mask": "segm"}
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's twelve, in its order: precision over overlaps 0.5 to 0.95, at 0.5, at 0.75, of small,
 medium and large objects; recall with 1, 10 and 100 detections a photo, and again by size."""
@@ -67,7 +67,7 @@ def coco_truth(
             }
             if objects.segments:
                 segment = objects.segments[number]
-                entry |= {"segmentation": _written(segment), "area": float(rle.area(segment))}
+                entry |= {"segmentation": _written(segment), "area": _area(segment)}
             annotations.append(entry)
     sizes = [objects.size for objects in truth]
     return {
@@ -113,7 +113,7 @@ def evaluate(
     """
     with contextlib.redirect_stdout(io.StringIO()):
         known = _coco(truth)
-        own = [dict(result) for result in results]  # pycocotools writes into them
+        own: Any = [dict(result) for result in results]  # pycocotools writes into them
         found = known.loadRes(own) if own else _coco({**truth, "annotations": []})
         judge = COCOeval(known, found, TYPES[kind])
         judge.evaluate()
@@ -130,6 +130,23 @@ def evaluate(
     return figures, per_class
 
 
+def named_results(
+    found: Iterable[tuple[str, Detections]], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Detections by the key of their photo, in COCO's format of results, with names besides."""
+    results = []
+    for number, (key, one) in enumerate(found, start=1):
+        ids = [number], list(range(1, len(names) + 1))
+        parts = coco_results([one], ids, "box")
+        if one.objects.segments:
+            masks = coco_results([one], ids, "mask")
+            parts = [{**box, **mask} for box, mask in zip(parts, masks, strict=True)]
+        results += [
+            {**part, "file_name": key, "category": names[part["category_id"] - 1]} for part in parts
+        ]
+    return results
+
+
 def write_results(folder: Path, name: str, content: Any) -> None:
     """Writes `NAME.json` in one move."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,9 +155,14 @@ def write_results(folder: Path, name: str, content: Any) -> None:
 
 def _coco(content: dict[str, Any]) -> COCO:
     coco = COCO()
-    coco.dataset = {**content, "annotations": [dict(one) for one in content["annotations"]]}
+    dataset: Any = {**content, "annotations": [dict(one) for one in content["annotations"]]}
+    coco.dataset = dataset
     coco.createIndex()
     return coco
+
+
+def _area(segment: dict[str, Any]) -> float:
+    return float(rle.area(segment))  # pyright: ignore[reportArgumentType]
 
 
 def _per_cent(value: float | np.floating) -> float | None:

@@ -1,5 +1,7 @@
 """Detection and instance segmentation as a transfer task: a Mask R-CNN, fine-tuned whole."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from detcon.downstream.detection.crops import DetectionCrops
 from detcon.downstream.detection.detections import Detections, detect
 from detcon.downstream.detection.detector import Detector, build_detector
 from detcon.downstream.detection.drawing import draw_detections
-from detcon.downstream.detection.labelled import DetectionSplit, Picture, open_labelled
+from detcon.downstream.detection.labelled import DetectionSplit, Picture, open_labelled, resized
 from detcon.downstream.detection.mask_rcnn import LEVELS
 from detcon.downstream.detection.scoring import (
     Kind,
@@ -20,6 +22,7 @@ from detcon.downstream.detection.scoring import (
     coco_truth,
     evaluate,
     ids_of,
+    named_results,
     write_results,
 )
 from detcon.downstream.network import Network
@@ -109,6 +112,15 @@ class Detection:
         self, photo: UInt8[np.ndarray, "y x c"], prediction: Detections, names: tuple[str, ...]
     ) -> UInt8[np.ndarray, "y x 3"]:
         return draw_detections(photo, prediction, names)
+
+    def enlarge(self, prediction: Detections, size: tuple[int, int]) -> Detections:
+        return replace(prediction, objects=resized(prediction.objects, size))
+
+    def save(
+        self, found: Iterable[tuple[str, Detections]], folder: Path, names: tuple[str, ...]
+    ) -> None:
+        """`predictions.json` in COCO's format of results; photos and classes count from 1."""
+        write_results(folder, "predictions", named_results(found, names))
 
 
 def _size(settings: TransferRecipe) -> int:

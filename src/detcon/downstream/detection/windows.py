@@ -35,7 +35,8 @@ class Window:
     ) -> UInt8[np.ndarray, "s s c"]:
         """The photo in the square, with `fill` around it."""
         smaller = self.scaled[0] < self.photo[0] or self.scaled[1] < self.photo[1]
-        scaled = resize(photo, self.scaled[::-1], cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+        height, width = self.scaled
+        scaled = resize(photo, (width, height), cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
         square = np.empty((self.size, self.size, len(fill)), np.uint8)
         square[:] = fill
         rows, columns = self._inside(0, self.top), self._inside(1, self.left)
@@ -124,7 +125,8 @@ def draw_window(
         flip: The probability of a mirror image.
     """
     scaled = _scaled(photo, size * rng.uniform(*scale))
-    top, left = (int(rng.integers(*sorted((0, side - size)), endpoint=True)) for side in scaled)
+    room = [sorted((0, side - size)) for side in scaled]
+    top, left = (int(rng.integers(low, high, endpoint=True)) for low, high in room)
     return Window(size, photo, scaled, top, left, bool(rng.random() < flip))
 
 
