@@ -1,18 +1,24 @@
 """Tests for the Mask R-CNN: its parts, its losses, and two ranks as one."""
 
-import pytest
+import json
+
 import torch
 from gloo import run_ranks
 from shapes import Shapes
 from torch import nn
 from torchvision.models.detection import roi_heads
 
+from detcon.downstream.detection import task
 from detcon.downstream.detection.crops import DetectionCrops, join
 from detcon.downstream.detection.detections import detect
 from detcon.downstream.detection.detector import build_detector
 from detcon.downstream.detection.labelled import DetectionSplit
 from detcon.downstream.detection.recipe import DetectorRecipe
+from detcon.downstream.detection.scoring import coco_truth, ids_of
+from detcon.downstream.model_file import load_model
 from detcon.downstream.pictures import Pictures
+from detcon.downstream.result import read_result
+from detcon.downstream.transfer import transfer
 from detcon.models.encoders import EncoderRecipe, build_encoder
 from detcon.models.sync_norm import synchronise_norms as synchronise_norms
 
@@ -131,19 +137,6 @@ def test_small_photos_in_a_corner_are_found_where_they_are():
         assert found.objects.masks().shape == (len(found), *size)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("vit_tiny_patch16_224", "'vit_tiny_patch16_224' here has 16; give stride=32 for a ResNet"),
-        ("resnet18", "'ResNet' here has 4, 8, 16, 16; give stride=32"),
-    ],
-)
-def test_encoders_without_four_grids(name, message):
-    recipe = EncoderRecipe(name=name, **({"stride": 16} if name == "resnet18" else {}))
-    with pytest.raises(ValueError, match=message):
-        build_detector(build_encoder(recipe), 2, DetectorRecipe(**TINY), size=64, **STATS)
-
-
 SCRIPT = """
 import pathlib, sys, torch
 import test_detector as t
@@ -154,8 +147,19 @@ network = t.synchronise_norms(t.detector().double(), "cpu")
 seen, loss = t.pass_through(fabric.strategy.setup_module(network), network, t.shares()[rank])
 found = {"seen": seen, "loss": loss}
 found |= {"gradients": t.gradients(network), "statistics": t.statistics(network)}
-torch.save(found, pathlib.Path(sys.argv[1]) / f"{rank}.pt")
+folder = pathlib.Path(sys.argv[1])
+torch.save(found, folder / f"{rank}.pt")
+t.run_whole(folder / "run")
 """
+
+
+def run_whole(folder):
+    """A transfer of two steps."""
+    task.open_objects = lambda root, format, split: Shapes(5, split == "val")
+    transfer(
+        "recipes/transfer/coco_mask_rcnn_tiny.yaml",
+        **{"backbone": "random", "data": "shapes", "out": str(folder), "steps": 2},
+    )
 
 
 def shares():
@@ -208,8 +212,15 @@ def rows(parts, counted, photos):
 
 
 def test_two_ranks_are_the_joined_batch(tmp_path, monkeypatch):
-    """Levels, running statistics, the loss and its gradients, in float64."""
-    run_ranks(SCRIPT, tmp_path)
+    """Levels, running statistics, the loss and its gradients, in float64; then a whole run."""
+    said = run_ranks(SCRIPT, tmp_path)
+    assert "AP mask" in said[0] and "AP mask" not in said[1]
+    result = read_result(tmp_path / "run" / "seed0")
+    truth = json.loads((tmp_path / "run" / "seed0" / "truth.json").read_text())
+    val = Shapes(5, 1)
+    whole = coco_truth([val.objects(key) for key in val.keys], val.names, ids_of(None, range(5), 2))
+    assert truth == json.loads(json.dumps(whole)) and result.value >= 0
+    assert len(load_model(tmp_path / "run" / "seed0").names) == 2
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
     sizes = [len(share.images) for share in shares()]
     network = detector().double()
