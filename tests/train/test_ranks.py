@@ -1,12 +1,7 @@
 """Two gloo ranks, as torchrun would start them: one rank's results, one rank's files."""
 
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import torch
+from gloo import run_ranks
 from train_things import train_two_ranks
 
 from detcon.train.checkpoint import load_checkpoint
@@ -33,29 +28,6 @@ fabric = open_fabric("32", "cpu")
 for _ in range(20):
     gather_objects(fabric, "bye")
 """
-
-
-def run_ranks(script, folder, world=2):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    common = {"PYTHONPATH": path, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    common |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
-    common |= {"TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(folder)],
-            env={**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(world)
-    ]
-    results = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * world, results
-    return [out for out, _ in results]
 
 
 def test_two_ranks_equal_one(tmp_path):

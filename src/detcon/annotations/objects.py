@@ -31,6 +31,10 @@ class Objects:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def mask(self, number: int) -> Bool[np.ndarray, "y x"]:
+        """Draws one mask."""
+        return rle.decode(self.segments[number]).astype(bool)  # pyright: ignore[reportArgumentType]
+
     def masks(self) -> Bool[np.ndarray, "n y x"]:
         """Draws all masks.
 

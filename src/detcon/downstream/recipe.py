@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from detcon.annotations.open import Format
 from detcon.config import Recipe
+from detcon.downstream.detection.recipe import DetectorRecipe
 from detcon.downstream.probes.linear_segmentation import ProbeRecipe
 from detcon.models.encoders import EncoderRecipe
 from detcon.train.loop import LoopRecipe
@@ -13,6 +14,8 @@ from detcon.train.optim import AdamW, Cosine, OptimizerRecipe, ScheduleRecipe
 
 Side = Annotated[int, Field(ge=8)]
 Factor = Annotated[float, Field(gt=0)]
+_OWN_DEFAULTS = {"detection": {"stride": 32, "scale": (0.8, 1.25), "crop": 512}}
+"""Where a task departs from the defaults of the others."""
 
 
 def _several(value: Any) -> Any:
@@ -38,9 +41,9 @@ Amounts = Annotated[Amount | tuple[Amount, ...], BeforeValidator(_several), Afte
 class TransferSettings(Recipe):
     """What all cells of a transfer have in common."""
 
-    task: Literal["segmentation", "linear_segmentation"] = Field(
+    task: Literal["segmentation", "linear_segmentation", "detection"] = Field(
         default="segmentation",
-        description="fine-tune an FCN, or fit a linear layer on the frozen encoder",
+        description="fine-tune an FCN or a Mask R-CNN, or fit a linear layer on the frozen encoder",
     )
     data: str = Field(description="folder of the labelled data")
     format: Format = Field(
@@ -59,7 +62,7 @@ class TransferSettings(Recipe):
         default=None, description="for a backbone that doesn't say its architecture"
     )
     stride: int | None = Field(
-        default=16, description="pixels to a cell; null leaves the backbone's (timm models)"
+        default=16, description="pixels to a cell (detection: 32); null leaves the backbone's"
     )
     seeds: int = Field(default=1, ge=1, description="runs, each with the next seed")
     seed: int = Field(default=0, ge=0, description="of the labelled subset, order, fresh weights")
@@ -67,10 +70,13 @@ class TransferSettings(Recipe):
         default=None, description="longest side of the pictures, shrunk when read; null: as is"
     )
     crop: Side | tuple[Side, Side] = Field(
-        default=320, description="training crop in pixels, or its [height, width]"
+        default=320,
+        description="training crop in pixels, or its [height, width]; detection: a square, 512",
     )
     scale: tuple[Factor, Factor] = Field(
-        default=(0.5, 2.0), description="training pictures are scaled by a factor in between"
+        default=(0.5, 2.0),
+        description="training pictures are scaled by a factor in between; detection: their "
+        "longest side to 0.8 to 1.25 times the square",
     )
     flip: float = Field(default=0.5, ge=0, le=1, description="share of mirrored training pictures")
     ignore: int | None = Field(default=None, ge=0, description="a class id that means void, as 255")
@@ -79,6 +85,9 @@ class TransferSettings(Recipe):
     )
     head_channels: int = Field(default=256, ge=1, description="of the FCN's two convolutions")
     dilation: int = Field(default=6, ge=1, description="of the FCN's two convolutions")
+    detector: DetectorRecipe = Field(
+        default=DetectorRecipe(), description="the Mask R-CNN of detection"
+    )
     probe: ProbeRecipe = Field(default=ProbeRecipe(), description="how the linear layer is fitted")
     batch_size: int = Field(default=16, ge=2, description="crops an update, on all devices")
     steps: int = Field(default=1000, ge=1, description="updates of the FCN")
@@ -88,6 +97,12 @@ class TransferSettings(Recipe):
     schedule: ScheduleRecipe = Field(default=Cosine(warmup=0.1), description="how the rate changes")
     workers: int = Field(default=0, ge=0, description="processes that read and cut pictures")
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_task(cls, values: Any) -> Any:
+        is_known = isinstance(values, dict) and values.get("task") in list(_OWN_DEFAULTS)
+        return {**_OWN_DEFAULTS[values["task"]], **values} if is_known else values
 
 
 class TransferRecipe(TransferSettings):

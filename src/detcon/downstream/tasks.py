@@ -6,6 +6,7 @@ from detcon.downstream.task import Task
 
 TASKS = {
     "segmentation": "segmentation.task:Segmentation",
+    "detection": "detection.task:Detection",
     "linear_segmentation": "probes.tasks:LinearSegmentation",
 }
 

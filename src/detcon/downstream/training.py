@@ -19,6 +19,8 @@ def fine_tune(
     train: Pictures,
     make: Callable[[list[tuple[int, int]]], Any],
     folder: Path,
+    *,
+    observe: Callable[[Any], dict[str, float]] | None = None,
 ) -> None:
     """Trains encoder and head together, and leaves the network in eval mode.
 
@@ -29,6 +31,7 @@ def fine_tune(
         make: From (epoch, number of the picture) of each member to a batch with `to(device)`,
             `pin_memory()` and `index`, the numbers of its pictures.
         folder: Of the run.
+        observe: Turns the network's second output into figures for the log.
     """
     network.train()
     fit(
@@ -40,6 +43,8 @@ def fine_tune(
         schedule=settings.schedule,
         batch_size=settings.batch_size,
         loop=settings.loop,
+        sync_norms=True,
+        observe=observe,
         names=lambda batch: [train.key(index) for index in batch.index.tolist()],
         title=f"{settings.task} seed {settings.seed}",
     )

@@ -78,16 +78,27 @@ def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, 
 class TimmEncoder(nn.Module):
     """Any timm model that gives feature maps; the last of them is ours."""
 
-    def __init__(self, name: str, in_channels: int) -> None:
+    def __init__(self, name: str, in_channels: int, stages: tuple[int, ...] = (-1,)) -> None:
+        """Makes the model.
+
+        Args:
+            name: Of timm.
+            in_channels: Of the photos.
+            stages: Which of timm's feature maps `pyramid` gives; the last of them must be the
+                last of all. They don't change the names or shapes of the weights.
+        """
         super().__init__()
         self.name = name
-        options = {"features_only": True, "out_indices": (-1,), "in_chans": in_channels}
+        options = {"features_only": True, "out_indices": stages, "in_chans": in_channels}
         try:  # a transformer that takes photos of any size its patches divide
             self.body = timm.create_model(name, dynamic_img_size=True, **options)
         except TypeError:
             self.body = timm.create_model(name, **options)
         info: Any = self.body.feature_info
-        self.num_channels: int = info.channels()[-1]
+        self.in_channels = in_channels
+        self.pyramid_channels: list[int] = info.channels()
+        self.pyramid_strides: list[int] = info.reduction()
+        self.num_channels: int = self.pyramid_channels[-1]
 
     def recompute_activations(self) -> None:
         """Lets timm compute its blocks again in the backward pass.
@@ -105,6 +116,11 @@ class TimmEncoder(nn.Module):
         switch(True)
 
     def forward(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
-        (features,) = self.body(photos)
-        is_last = features.shape[1] != self.num_channels  # Swin gives channels last
-        return features.movedim(-1, 1) if is_last else features
+        return self.pyramid(photos)[-1]
+
+    def pyramid(self, photos: Float[Tensor, "b c y x"]) -> list[Tensor]:
+        """The feature maps that were asked for, channels first."""
+        return [
+            grid.movedim(-1, 1) if grid.shape[1] != channels else grid  # Swin gives channels last
+            for grid, channels in zip(self.body(photos), self.pyramid_channels, strict=True)
+        ]

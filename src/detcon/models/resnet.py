@@ -102,6 +102,8 @@ class ResNet(nn.Module):
         make = partial(Block, bottleneck=bottleneck, same=same_padding)
         c, reached, dilation = stem, 4, 1
         stages = []
+        self.pyramid_channels: list[int] = []
+        self.pyramid_strides: list[int] = []
         for number, num_blocks in enumerate(blocks):
             inner = round(64 * 2**number * width)
             step = 1 if number == 0 or reached >= stride else 2
@@ -110,6 +112,8 @@ class ResNet(nn.Module):
             c, reached, dilation = inner * (4 if bottleneck else 1), reached * step, later
             stage += [make(c, inner, stride=1, dilation=dilation) for _ in range(num_blocks - 1)]
             stages.append(nn.Sequential(*stage))
+            self.pyramid_channels.append(c)
+            self.pyramid_strides.append(reached)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
         self.num_channels = c
         self.recompute = False
@@ -119,10 +123,24 @@ class ResNet(nn.Module):
         self.recompute = True
 
     def forward(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
-        x = self.relu(self.bn1(self.conv1(photos)))
-        x = self.maxpool(pad_same(x, 3, 2, -torch.inf) if self.same_padding else x)
+        x = self._stem(photos)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
-            for block in stage:
-                again = self.recompute and torch.is_grad_enabled()
-                x = recomputed(block, x) if again else block(x)
+            x = self._through(stage, x)
+        return x
+
+    def pyramid(self, photos: Float[Tensor, "b c y x"]) -> list[Tensor]:
+        """The grid of each of the four stages, the last one being what `forward` gives."""
+        grids = [self._through(self.layer1, self._stem(photos))]
+        for stage in (self.layer2, self.layer3, self.layer4):
+            grids.append(self._through(stage, grids[-1]))
+        return grids
+
+    def _stem(self, photos: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(photos)))
+        return self.maxpool(pad_same(x, 3, 2, -torch.inf) if self.same_padding else x)
+
+    def _through(self, stage: nn.Module, x: Tensor) -> Tensor:
+        for block in stage.children():
+            again = self.recompute and torch.is_grad_enabled()
+            x = recomputed(block, x) if again else block(x)
         return x

@@ -31,6 +31,7 @@ def fit(
     schedule: Cosine | StepDecay,
     loop: LoopRecipe,
     batch_size: int,
+    sync_norms: bool = False,
     after_step: Callable[[int], None] | None = None,
     observe: Callable[[Any], dict[str, float]] | None = None,
     names: Callable[[Any], list[str]] | None = None,
@@ -52,6 +53,7 @@ def fit(
         schedule: What share of the peak each step has.
         loop: Precision, logs, checkpoints.
         batch_size: Photos in a step, on all ranks.
+        sync_norms: Whether batch norms join the batches of all ranks.
         after_step: Called after the optimiser with the number of the step, from 0: for the EMA.
         observe: Turns the module's second output into figures for the log; at log steps only.
         names: The photos of a batch, for messages.
@@ -63,7 +65,7 @@ def fit(
         ValueError: If the data end early.
         Stopped: After Ctrl-C or SIGTERM, with a checkpoint saved.
     """
-    training = start(module, folder, optimizer, loop, batch_size)
+    training = start(module, folder, optimizer, loop, batch_size, sync_norms)
     training.resume()
     first = training.fabric.global_rank == 0
     log = MetricsLog(folder, step=training.step, write=first)

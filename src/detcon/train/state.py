@@ -9,6 +9,7 @@ import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
+from detcon.models.sync_norm import synchronise_norms
 from detcon.train.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -152,8 +153,11 @@ def start(
     optimizer: Lars | Sgd | AdamW,
     loop: LoopRecipe,
     batch_size: int,
+    sync_norms: bool = False,
 ) -> Training:
     """Puts the module on its device, in its memory format, and makes its optimiser.
+
+    With `sync_norms`, the batch norms of several ranks are joined first.
 
     The module is not wrapped in Fabric's own, which cannot take frozen dataclasses as batches.
     """
@@ -161,6 +165,8 @@ def start(
     if loop.channels_last:
         module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     fabric.to_device(module)
+    if sync_norms and fabric.world_size > 1:
+        synchronise_norms(module, fabric.device.type)
     if loop.recompute:
         _recompute(module)
     if loop.compile:

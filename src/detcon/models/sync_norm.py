@@ -1,0 +1,118 @@
+"""Batch norm over the joined batch of all ranks.
+
+On GPUs this is torch's `SyncBatchNorm`. That one refuses tensors on the CPU, and DistributedData-
+Parallel refuses models that hold it there; `CpuSyncNorm` is the same arithmetic for gloo.
+"""
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def synchronise_norms(module: nn.Module, device: str) -> nn.Module:
+    """Replaces every batch norm within a module by one that joins the batches of all ranks.
+
+    The names, shapes and values of the state dict stay as they are, and so does what the module
+    does in eval mode, or alone.
+
+    Args:
+        module: Changed in place, unless it is itself a batch norm.
+        device: Where it will run, "cuda", or "cpu" for gloo.
+
+    Returns:
+        The module, or what replaces it.
+    """
+    if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        return _joined(module, nn.SyncBatchNorm if device == "cuda" else CpuSyncNorm)
+    for name, part in module.named_children():
+        setattr(module, name, synchronise_norms(part, device))
+    return module
+
+
+def _joined(norm: nn.BatchNorm1d | nn.BatchNorm2d, kind: type[_BatchNorm]) -> nn.Module:
+    """The tensors are shared, not copied: an optimiser that holds them stays right."""
+    joined = kind(
+        norm.num_features,
+        norm.eps,
+        norm.momentum,
+        affine=norm.affine,
+        track_running_stats=norm.track_running_stats,
+    )
+    for name, tensor in (*norm.named_parameters(), *norm.named_buffers()):
+        setattr(joined, name, tensor)
+    return joined.train(norm.training)
+
+
+class CpuSyncNorm(_BatchNorm):
+    """Batch norm 1d and 2d over the joined batch, by differentiable sums over all ranks.
+
+    Ranks may hold different numbers of rows, and none at all; without a row on any rank the running
+    statistics stay as they are. As torch's, it computes in float32 at least, normalises by the
+    biased variance of the joined batch, and keeps the unbiased one.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.ndim < 2:
+            raise ValueError(
+                f"batch norm wants rows of channels, not a tensor of {input.ndim} axes"
+            )
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or not dist.is_initialized() or dist.get_world_size() == 1:
+            return super().forward(input)
+        self._check_input_dim(input)
+        with torch.autocast(input.device.type, enabled=False):
+            return self._normalise(input).to(input.dtype)
+
+    def _normalise(self, input: Tensor) -> Tensor:
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
+        axes = [0, *range(2, x.ndim)]
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        rows = x.new_tensor([x.numel() / max(x.shape[1], 1)])
+        joined = sum_over_ranks(torch.cat([x.sum(axes), rows]))
+        count = joined[-1].detach()
+        mean = joined[:-1] / count.clamp(min=1)
+        x = x - mean.view(shape)
+        variance = sum_over_ranks((x * x).sum(axes)) / count.clamp(min=1)
+        self._remember(mean.detach(), variance.detach(), count)
+        x = x * torch.rsqrt(variance + self.eps).view(shape)
+        return x if self.weight is None else x * self.weight.view(shape) + self.bias.view(shape)
+
+    @torch.no_grad()
+    def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None:
+            return
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked += 1
+        share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        share = torch.as_tensor(share * (count > 0), dtype=mean.dtype)
+        unbiased = variance * count / (count - 1).clamp(min=1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
+
+
+class _SumOverRanks(torch.autograd.Function):
+    """Each rank's loss depends on every rank's summand, so gradients are summed likewise."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        (grad,) = grads
+        total = grad.clone()
+        dist.all_reduce(total)
+        return total
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """Adds the tensors of all ranks; gradients flow back to all of them."""
+    total = _SumOverRanks.apply(x)
+    assert isinstance(total, Tensor)
+    return total
