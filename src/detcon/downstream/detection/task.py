@@ -27,7 +27,7 @@ from detcon.downstream.detection.scoring import (
 )
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures, watched
-from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.recipe import TransferRecipe, TransferSettings
 from detcon.downstream.task import Score
 from detcon.downstream.training import fine_tune
 from detcon.models.backbone_file import Backbone
@@ -42,7 +42,7 @@ class Detection:
     unit = "%"
     higher_is_better = True
 
-    def open(self, settings: TransferRecipe, channels: int) -> Labelled:
+    def open(self, settings: TransferSettings, channels: int) -> Labelled:
         train, val = (
             open_objects(settings.data, settings.format, split) for split in ("train", "val")
         )
