@@ -125,6 +125,10 @@ def test_recipes_machine_and_commands_are_there(page):
     assert f"detcon report {page.parent}/runs out={page}" in text
 
 
+def test_other_figures_are_there_to_unfold(page):
+    assert "All figures" in words(page) and "pixel accuracy71.5" in words(page)
+
+
 def test_classes_have_a_legend(page):
     assert re.search(
         r'aria-label="classes"><li>.*wall.*floor.*box.*cone.*lamp.*void', page.read_text()

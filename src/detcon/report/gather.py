@@ -155,6 +155,7 @@ def _read_result(folder: Path, run: Path, pretrainings: Sequence[Pretraining]) -
         labels=values.get("labels"),
         backbone=backbone_name(str(values["backbone"]), pretrainings),
         per_class=values.get("per_class") or {},
+        figures=values.get("figures") or {},
         seconds=values.get("seconds"),
         versions=values.get("versions") or {},
         predictions=sorted((folder / "predictions").glob("*.png")),

@@ -66,6 +66,7 @@ class Result:
     labels: int | None
     backbone: str
     per_class: Mapping[str, float | None]
+    figures: Mapping[str, float | None]
     seconds: float | None
     versions: Mapping[str, Any]
     predictions: Sequence[Path]

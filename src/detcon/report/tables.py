@@ -29,19 +29,19 @@ class Row:
 
 
 @dataclass(frozen=True)
-class ClassRow:
-    """One class, with a text for each backbone."""
+class PartRow:
+    """One part of a figure, as a class, with a text for each backbone."""
 
     name: str
     values: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class ClassTable:
-    """Means over seeds by class and backbone."""
+class Breakdown:
+    """Means over seeds by part and backbone."""
 
     heads: tuple[str, ...] = ()
-    rows: tuple[ClassRow, ...] = ()
+    rows: tuple[PartRow, ...] = ()
     caption: str = ""
 
 
@@ -54,7 +54,8 @@ class Table:
     rows: tuple[Row, ...]
     caption: str
     plots: tuple[Plot, ...]
-    classes: ClassTable
+    classes: Breakdown
+    figures: Breakdown
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def make_table(
         caption=caption,
         plots=tuple(_plots(comparison, looks)),
         classes=_by_class(comparison, results),
+        figures=_all_figures(comparison, results),
     )
 
 
@@ -130,28 +132,43 @@ def _plots(comparison: Comparison, looks: Mapping[str, Look]) -> list[Plot]:
     return [Plot("", address, caption, f"{label} of {', '.join(c.backbone for c in cells)}")]
 
 
-def _by_class(comparison: Comparison, results: Sequence[Result]) -> ClassTable:
-    """By class, at the fewest labels; where a class occurs in no seed there is a dash."""
-    labels, names = comparison.amounts[0], comparison.backbones()
+def _by_class(comparison: Comparison, results: Sequence[Result]) -> Breakdown:
+    """The metric by class; where a class occurs in no seed there is a dash."""
+    caption = f"{comparison.metric} by class{comparison.unit and f' in {comparison.unit}'}, mean "
+    return _breakdown(comparison, results, lambda result: result.per_class, caption)
+
+
+def _all_figures(comparison: Comparison, results: Sequence[Result]) -> Breakdown:
+    """Whatever else was measured."""
+    return _breakdown(comparison, results, lambda result: result.figures, "Mean ")
+
+
+def _breakdown(
+    comparison: Comparison,
+    results: Sequence[Result],
+    parts: Callable[[Result], Mapping[str, float | None]],
+    caption: str,
+) -> Breakdown:
+    """Parts of the results by backbone, at the fewest labels."""
+    labels, backbones = comparison.amounts[0], comparison.backbones()
     found = [
         r for r in results
         if (r.task, r.metric, r.labels) == (comparison.task, comparison.metric, labels)
     ]  # fmt: skip
-    classes = dict.fromkeys(name for result in found for name in result.per_class)
     rows = []
-    for name in classes:
+    for name in dict.fromkeys(name for result in found for name in parts(result)):
         values = [
-            _class_mean([r for r in found if r.backbone == b], name, comparison.written)
-            for b in names
+            _mean([parts(r).get(name) for r in found if r.backbone == b], comparison.written)
+            for b in backbones
         ]
-        rows.append(ClassRow(name, tuple(values)))
-    caption = f"{comparison.metric} by class{comparison.unit and f' in {comparison.unit}'}, mean "
-    return ClassTable(tuple(names), tuple(rows), caption + f"over seeds, {label_words(labels)}.")
+        rows.append(PartRow(name, tuple(values)))
+    caption += f"over seeds, {label_words(labels)}."
+    return Breakdown(tuple(backbones), tuple(rows), caption)
 
 
-def _class_mean(results: Sequence[Result], name: str, written: Callable[[float], str]) -> str:
-    values = [v for r in results if (v := r.per_class.get(name)) is not None]
-    return written(math.fsum(values) / len(values)) if values else "none"
+def _mean(values: Sequence[float | None], written: Callable[[float], str]) -> str:
+    there = [value for value in values if value is not None]
+    return written(math.fsum(there) / len(there)) if there else "none"
 
 
 def make_tiles(comparison: Comparison, looks: Mapping[str, Look]) -> list[Tile]:
