@@ -1,11 +1,12 @@
 """A training step of detection beside torchvision's own model in a bare loop, on the same batch.
 
-    python benchmarks/detection_step.py            # about five minutes on one thread
+    python benchmarks/detection_step.py            # about two minutes on one idle core
 
 The peer is torchvision's Mask R-CNN, whole, with the same encoder, pyramid, heads and sizes; its
 transform normalises and batches, but doesn't resize. It gets the photos as floats, and a loop of
 forward, backward and update. Ours is `fit` itself, on uint8 crops: it and the peer take turns
-within one run. Both choose regions at random, and have different weights after the first step.
+within one run, and CPU time is counted. Both choose regions at random, and their weights differ
+after the first step.
 """
 
 import sys
@@ -50,9 +51,9 @@ CASES = {
 class Backbone(nn.Module):
     """Encoder and pyramid, as torchvision's detectors want them."""
 
-    def __init__(self, encoder: nn.Module, head: DetectionHead) -> None:
+    def __init__(self, encoder: nn.Module, fpn: nn.Module, out_channels: int) -> None:
         super().__init__()
-        self.encoder, self.fpn, self.out_channels = encoder, head.fpn, head.fpn.out_channels
+        self.encoder, self.fpn, self.out_channels = encoder, fpn, out_channels
 
     def forward(self, photos: Tensor) -> dict[str, Tensor]:
         assert isinstance(self.encoder, PyramidEncoder)
@@ -81,7 +82,8 @@ def peer_of(recipe: EncoderRecipe, sizes: DetectorRecipe, batch: DetectionBatch)
     """A function that makes a step of torchvision's model, and no more."""
     encoder, size = build_encoder(recipe), batch.images.shape[-1]
     assert isinstance(encoder, PyramidEncoder)
-    backbone = Backbone(encoder, DetectionHead(encoder.pyramid_channels, CLASSES, sizes))
+    fpn = DetectionHead(encoder.pyramid_channels, CLASSES, sizes).fpn
+    backbone = Backbone(encoder, fpn, sizes.channels)
     model = build_rcnn(backbone, CLASSES, sizes)
     model.transform = GeneralizedRCNNTransform(size, size, MEAN, STD, _skip_resize=True)
     model.to(memory_format=torch.channels_last).train()
@@ -103,7 +105,7 @@ def peer_of(recipe: EncoderRecipe, sizes: DetectorRecipe, batch: DetectionBatch)
 
 
 def measure(recipe: EncoderRecipe, size: int, num: int, sizes: DetectorRecipe) -> Pairs:
-    """Seconds of a step and of the peer's, in turns."""
+    """CPU seconds of a step and of the peer's, in turns."""
     torch.manual_seed(0)
     encoder = build_encoder(recipe)
     network = build_detector(encoder, CLASSES, sizes, size=size, mean=MEAN, std=STD)
@@ -112,12 +114,12 @@ def measure(recipe: EncoderRecipe, size: int, num: int, sizes: DetectorRecipe) -
 
     def turns(first: int) -> Iterator[DetectionBatch]:
         for _ in range(WARM_UP + RUNS):
-            start = time.perf_counter()
+            start = time.process_time()
             yield batch
-            ours.append(time.perf_counter() - start)
-            start = time.perf_counter()
+            ours.append(time.process_time() - start)
+            start = time.process_time()
             peer()
-            bare.append(time.perf_counter() - start)
+            bare.append(time.process_time() - start)
         yield batch
 
     with tempfile.TemporaryDirectory() as folder:

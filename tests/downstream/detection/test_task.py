@@ -139,6 +139,7 @@ class Turned(Shapes):
             LabelError,
             r"objects of 00..png are in a photo of 40 x 64 pixels, but it has 64 x 40 \(upright\)",
         ),
+        (TRAIN, {"loop.compile": True}, ValueError, "loop.compile doesn't work with detection;"),
         (TRAIN, {"stride": 16}, ValueError, "here has 4, 8, 16, 16; give stride=32"),
         (
             TRAIN,

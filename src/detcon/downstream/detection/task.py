@@ -53,6 +53,8 @@ class Detection:
     def build(
         self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
     ) -> Detector:
+        if settings.loop.compile:
+            raise ValueError("loop.compile doesn't work with detection; leave it out")
         self.metric = "AP mask" if settings.detector.masks else "AP box"
         network = build_detector(
             backbone.encoder,
