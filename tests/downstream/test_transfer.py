@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe, shipped_recipes
 from detcon.downstream import training, transfer as module
+from detcon.downstream.model_file import load_model
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.result import ResultError, read_result, write_result
 from detcon.downstream.segmentation.labelled import LabelError
@@ -91,6 +92,17 @@ def test_the_probe_beats_chance_and_leaves_the_encoder_alone(squares, tmp_path):
     assert result.value > 40 and result.task == "linear_segmentation"
     assert result.backbone_sha256 and len(result.backbone_sha256) == 64
     assert same(weights(tmp_path / "run/seed0"), load_file(tmp_path / "b.safetensors"))
+
+
+def test_neighbours_beat_chance_and_the_model_remembers_them(squares, tmp_path):
+    options = {"task": "knn_segmentation", "knn": {"k": 5, "bank": 100}, "labels": 10}
+    (result,) = run(squares, tmp_path / "run", **options)
+    assert result.value > 40 and result.task == "knn_segmentation" and result.steps == 0
+    model = load_model(tmp_path / "run/seed0")
+    assert model.network.head.features.shape == (100, 128)
+    predicted = model.predict(squares / "val/images/00.png")
+    strip = cv2.imread(str(tmp_path / "run/seed0/predictions/00.png"), cv2.IMREAD_COLOR_RGB)
+    assert np.array_equal(class_colours()[predicted], strip[:, 64:])
 
 
 def test_fine_tuning_starts_from_the_backbone(squares, tmp_path):
@@ -232,7 +244,8 @@ RECIPES = sorted((shipped_recipes() / "transfer").glob("*.yaml"))
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_are_understood_and_say_what_they_cost(path):
     settings = load_recipe(TransferRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
-    assert ("linear" in path.stem) == (settings.task == "linear_segmentation")
+    assert ("linear" in path.stem) == settings.task.startswith("linear")
+    assert ("knn" in path.stem) == settings.task.startswith("knn")
     header = path.read_text().split("\n\n")[0]
     assert "detcon transfer" in header and "Cost:" in header
     assert "Expect:" in header or path.stem.startswith("demo_")

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detcon.config import Recipe
-from detcon.downstream.probes.linear_segmentation import ProbeRecipe
+from detcon.downstream.probes.classifier import CentreRecipe
+from detcon.downstream.probes.logistic import ProbeRecipe
+from detcon.downstream.probes.neighbours import KnnRecipe
 from detcon.models.encoders import EncoderRecipe
 from detcon.train.loop import LoopRecipe
 from detcon.train.optim import AdamW, Cosine, OptimizerRecipe, ScheduleRecipe
@@ -14,14 +16,24 @@ Side = Annotated[int, Field(ge=8)]
 Factor = Annotated[float, Field(gt=0)]
 
 
+ProbeTask = Literal[
+    "linear_segmentation", "knn_segmentation", "linear_classification", "knn_classification"
+]
+"""Tasks that leave the encoder as it is."""
+
+
 class TransferRecipe(Recipe):
     """A backbone and a folder of labelled pictures become a trained model and its figures."""
 
-    task: Literal["segmentation", "linear_segmentation"] = Field(
+    task: Literal["segmentation", ProbeTask] = Field(
         default="segmentation",
-        description="fine-tune an FCN, or fit a linear layer on the frozen encoder",
+        description="fine-tune an FCN; or linear_segmentation, knn_segmentation, "
+        "linear_classification, knn_classification: what the frozen encoder shows",
     )
-    data: str = Field(description="folder with train/ and val/, each with images/ and labels/")
+    data: str = Field(
+        description="folder with train/ and val/, each with images/ and labels/; for "
+        "classification each with a folder for each class"
+    )
     out: str = Field(description="run folder; each seed has its own in it")
     backbone: str = Field(description="file, torchvision:resnet50, timm:convnext_atto, or random")
     backbone_sha256: str | None = Field(
@@ -59,6 +71,10 @@ class TransferRecipe(Recipe):
     head_channels: int = Field(default=256, ge=1, description="of the FCN's two convolutions")
     dilation: int = Field(default=6, ge=1, description="of the FCN's two convolutions")
     probe: ProbeRecipe = Field(default=ProbeRecipe(), description="how the linear layer is fitted")
+    knn: KnnRecipe = Field(default=KnnRecipe(), description="how the nearest neighbours vote")
+    centre: CentreRecipe = Field(
+        default=CentreRecipe(), description="the part of a photo that a classification looks at"
+    )
     batch_size: int = Field(default=16, ge=2, description="crops an update, on all devices")
     steps: int = Field(default=1000, ge=1, description="updates of the FCN")
     optimizer: OptimizerRecipe = Field(
@@ -71,5 +87,7 @@ class TransferRecipe(Recipe):
 
 def updates(settings: TransferRecipe) -> int:
     """How many updates the task makes: of the network, or of the solver of a probe."""
-    is_probe = settings.task == "linear_segmentation"
+    if settings.task in ("knn_segmentation", "knn_classification"):
+        return 0
+    is_probe = settings.task in ("linear_segmentation", "linear_classification")
     return settings.probe.iterations if is_probe else settings.steps
