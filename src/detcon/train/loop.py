@@ -14,6 +14,7 @@ from detcon.train.finite import NONFINITE, Before, NonFiniteLoss
 from detcon.train.metrics import MetricsLog
 from detcon.train.monitor import Throughput
 from detcon.train.optim import AdamW, Cosine, Lars, Sgd, StepDecay, lr_multiplier, peak_lr
+from detcon.train.probing import Probing
 from detcon.train.progress import ProgressReport
 from detcon.train.recipe import LoopRecipe as LoopRecipe
 from detcon.train.run import LAST
@@ -34,6 +35,7 @@ def fit(
     after_step: Callable[[int], None] | None = None,
     observe: Callable[[Any], dict[str, float]] | None = None,
     names: Callable[[Any], list[str]] | None = None,
+    probing: Probing | None = None,
     title: str = "pretraining",
 ) -> None:
     """Trains a module; goes on from `folder/checkpoints/last.ckpt` where there is one.
@@ -55,6 +57,7 @@ def fit(
         after_step: Called after the optimiser with the number of the step, from 0: for the EMA.
         observe: Turns the module's second output into figures for the log; at log steps only.
         names: The photos of a batch, for messages.
+        probing: What is measured now and then; it leaves the training as it was.
         title: Before the progress bar.
 
     Raises:
@@ -76,7 +79,8 @@ def fit(
             report.say(f"{title}: going on after step {training.step} of {steps}")
         peak = peak_lr(optimizer, batch_size)
         rates = [peak * lr_multiplier(schedule, step, steps) for step in range(steps)]
-        run = _Run(training, rates, batch_size, loop, log, report, stop, after_step, observe, names)
+        given = after_step, observe, names, probing
+        run = _Run(training, rates, batch_size, loop, log, report, stop, *given)
         run.through(iter(open_batches(training.step)))
 
 
@@ -94,6 +98,7 @@ class _Run:
     after_step: Callable[[int], None] | None
     observe: Callable[[Any], dict[str, float]] | None
     names: Callable[[Any], list[str]] | None
+    probing: Probing | None
     meter: Throughput = field(default_factory=Throughput)
     recent: dict[int, list[str]] = field(default_factory=dict)  # names by step, since the last log
 
@@ -109,8 +114,10 @@ class _Run:
             self.report.advance(training.step)
             is_last = training.step == steps
             is_log = is_last or training.step == 1 or training.step % self.loop.log_every == 0
-            if is_log:
-                self.write_log(extra)
+            figures = self.figures(extra) if is_log else {}
+            figures |= self.probe()
+            if figures:
+                self.log.write(training.step, figures)
             stop, due = self.wishes(is_log)
             if stop or due or is_last:
                 self.check()
@@ -158,17 +165,25 @@ class _Run:
             self.after_step(step)
         return extra
 
-    def write_log(self, extra: Any) -> None:
-        """One line of figures; here, and nowhere else, an accelerator is waited for."""
+    def figures(self, extra: Any) -> dict[str, float]:
+        """A log's figures, reported; an accelerator is waited for here, at probes and at saves."""
         training = self.training
         self.check()
         figures = {"loss": training.mean_loss(), "lr": self.rates[training.step - 1]}
         figures |= self.meter.read() | {"seconds": training.elapsed}
         if self.observe is not None:
             figures |= self.observe(extra)
-        self.log.write(training.step, figures)
         self.report.log(training.step, figures)
         self.recent.clear()
+        return figures
+
+    def probe(self) -> dict[str, float]:
+        """What is measured after this step; photos a second are those of the training alone."""
+        if self.probing is None or not self.probing.is_due(self.training.step, len(self.rates)):
+            return {}
+        self.check()
+        with self.report.aside(), self.meter.stopped():
+            return self.probing.figures(self.training)
 
     def nonfinite(self, bad: int, kept: Path) -> NonFiniteLoss:
         """Names the first bad step of all ranks and its photos; -1 for none on this rank."""
