@@ -9,15 +9,14 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
-from detcon.train.environment import agree, gather_objects
-from detcon.train.finite import NONFINITE, Before, NonFiniteLoss
+from detcon.train.environment import agree
+from detcon.train.finite import NONFINITE, Before
 from detcon.train.metrics import MetricsLog
 from detcon.train.monitor import Throughput
 from detcon.train.optim import AdamW, Cosine, Lars, Sgd, StepDecay, lr_multiplier, peak_lr
 from detcon.train.probing import Probing
 from detcon.train.progress import ProgressReport
 from detcon.train.recipe import LoopRecipe as LoopRecipe
-from detcon.train.run import LAST
 from detcon.train.state import Training, start
 from detcon.train.stop import Stopped, StopSignals
 
@@ -79,8 +78,8 @@ def fit(
             report.say(f"{title}: going on after step {training.step} of {steps}")
         peak = peak_lr(optimizer, batch_size)
         rates = [peak * lr_multiplier(schedule, step, steps) for step in range(steps)]
-        given = after_step, observe, names, probing
-        run = _Run(training, rates, batch_size, loop, log, report, stop, *given)
+        told = after_step, observe, names, probing
+        run = _Run(training, rates, batch_size, loop, log, report, stop, *told)
         run.through(iter(open_batches(training.step)))
 
 
@@ -120,7 +119,7 @@ class _Run:
                 self.log.write(training.step, figures)
             stop, due = self.wishes(is_log)
             if stop or due or is_last:
-                self.check()
+                training.check(self.recent)
                 training.save()
             if stop:
                 self.end()
@@ -156,7 +155,7 @@ class _Run:
         if before is not None and any(agree(training.fabric, not torch.isfinite(loss))):
             before.restore()
             training.save(NONFINITE)
-            raise self.nonfinite(-1 if torch.isfinite(loss) else step, NONFINITE)
+            raise training.nonfinite(-1 if loss.isfinite() else step, self.recent, NONFINITE)
         training.add_loss(loss)
         training.fabric.backward(loss)
         training.optimizer.step()
@@ -168,7 +167,7 @@ class _Run:
     def figures(self, extra: Any) -> dict[str, float]:
         """A log's figures, reported; an accelerator is waited for here, at probes and at saves."""
         training = self.training
-        self.check()
+        training.check(self.recent)
         figures = {"loss": training.mean_loss(), "lr": self.rates[training.step - 1]}
         figures |= self.meter.read() | {"seconds": training.elapsed}
         if self.observe is not None:
@@ -181,22 +180,9 @@ class _Run:
         """What is measured after this step; photos a second are those of the training alone."""
         if self.probing is None or not self.probing.is_due(self.training.step, len(self.rates)):
             return {}
-        self.check()
+        self.training.check(self.recent)
         with self.report.aside(), self.meter.stopped():
             return self.probing.figures(self.training)
-
-    def nonfinite(self, bad: int, kept: Path) -> NonFiniteLoss:
-        """Names the first bad step of all ranks and its photos; -1 for none on this rank."""
-        reports = gather_objects(self.training.fabric, (bad, self.recent.get(bad, [])))
-        first = min(step for step, _ in reports if step >= 0)
-        photos = [name for step, names in reports if step == first for name in names]
-        return NonFiniteLoss.at(first + 1, photos, self.training.folder / kept)
-
-    def check(self) -> None:
-        """Asks the device whether all losses since the last log were numbers."""
-        bad = int(self.training.first_bad)
-        if any(agree(self.training.fabric, bad >= 0)):
-            raise self.nonfinite(bad, LAST)
 
     def wishes(self, is_log: bool) -> tuple[bool, bool]:
         """Whether to stop, and to save. Several ranks agree on clocks and signals at logs only."""

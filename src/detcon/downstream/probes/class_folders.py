@@ -87,6 +87,11 @@ def _classes(folder: Path) -> tuple[str, ...]:
             f"val/CLASS/*.jpg"
         )
     names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if names == ["images", "labels"]:
+        raise AnnotationError(
+            f"{folder} holds photos with a class for each pixel, not a folder for each class; give "
+            f"task=knn_segmentation or linear_segmentation, or another folder"
+        )
     if len(names) < 2:
         raise AnnotationError(
             f"{folder} has {len(names)} folders of classes, but it takes two to tell them apart; "
