@@ -251,6 +251,32 @@ def test_shipped_recipes_are_understood_and_say_what_they_cost(path):
     assert "Expect:" in header or path.stem.startswith("demo_")
 
 
+def encoder_twin(**options):
+    """What makes a recipe small: a random encoder, photos of the sizes of the tests."""
+    small = {"backbone": "random", "encoder.name": "resnet18", "encoder.width": 0.25}
+    return small | {"loop.precision": "32", "loop.accelerator": "cpu", "workers": 0} | options
+
+
+@pytest.mark.parametrize("name", ["camvid_knn", "folder_knn", "camvid_linear", "folder_linear"])
+def test_twins_of_the_probes_of_cells_beat_chance(squares, tmp_path, name):
+    options = encoder_twin(stride=8, ignore=255, num_classes=3)
+    (result,) = transfer(
+        f"recipes/transfer/{name}.yaml", data=squares, out=tmp_path / "run", **options
+    )
+    assert result.value > 40  # all ground: about 22
+
+
+@pytest.mark.parametrize(
+    "name", ["folder_linear_classification", "imagenet_linear", "imagenet_knn"]
+)
+def test_twins_of_the_probes_of_photos_beat_chance(fruit, tmp_path, name):
+    options = encoder_twin(**{"centre.shorter": 36, "centre.side": 32})
+    (result,) = transfer(
+        f"recipes/transfer/{name}.yaml", data=fruit, out=tmp_path / "run", **options
+    )
+    assert result.value > 66  # chance: 33
+
+
 def test_the_voc_recipe_is_the_protocol():
     """MoCo A.5 and BYOL D.4."""
     path = shipped_recipes() / "transfer" / "voc_fcn.yaml"
