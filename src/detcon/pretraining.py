@@ -16,6 +16,7 @@ from detcon.data.classes import read_classes
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import batches, steps_per_epoch
 from detcon.data.views import ViewsRecipe
+from detcon.downstream.probes.periodic import PeriodicProbe, ProbingRecipe
 from detcon.masks.store import MaskStore
 from detcon.methods import Method, byol, detcon_b, detcon_s, simclr, supervised
 from detcon.models.backbone_file import Normalisation, save_backbone
@@ -26,6 +27,7 @@ from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import LoopRecipe, fit
 from detcon.train.monitor import collapse_figures
 from detcon.train.optim import Cosine, Lars, OptimizerRecipe, ScheduleRecipe
+from detcon.train.probing import Probing
 from detcon.train.run import Run, open_run
 
 Regions = Annotated[int, Field(ge=1, description="masks sampled a view")]
@@ -109,6 +111,9 @@ class PretrainRecipe(Recipe):
     seed: int = Field(default=0, ge=0, description="of all that is drawn")
     workers: int = Field(default=2, ge=0, description="processes that read and cut photos")
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
+    probing: ProbingRecipe | None = Field(
+        default=None, description="measure the encoder on labelled data now and then; null: don't"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -173,6 +178,7 @@ def pretrain(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
 def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
     photos = open_photos(settings.images, settings.encoder.in_channels)
     classes, num_classes = _classes(settings, photos)
+    probe = _open_probe(settings)
     torch.manual_seed(settings.seed)
     encoder = build_encoder(settings.encoder)
     method = build_method(settings, encoder, num_classes)
@@ -192,6 +198,7 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
         after_step=_follow(settings, method, steps),
         observe=None if settings.method.kind == "supervised" else _observe,
         names=lambda batch: [str(dataset.keys[i]) for i in batch.index.tolist()],
+        probing=_probing(settings, probe, encoder),
         title=settings.method.kind,
     )
     if is_first_rank():
@@ -203,6 +210,26 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
             normalisation=settings.normalisation,
             notes=notes | {"images": settings.images, "masks": settings.masks},
         )
+
+
+def _open_probe(settings: PretrainRecipe) -> PeriodicProbe | None:
+    """The first rank's alone: the others wait while it measures."""
+    if settings.probing is None or not is_first_rank():
+        return None
+    return PeriodicProbe(
+        settings.probing,
+        settings.encoder,
+        normalisation=settings.normalisation,
+        seed=settings.seed,
+    )
+
+
+def _probing(
+    settings: PretrainRecipe, probe: PeriodicProbe | None, encoder: nn.Module
+) -> Probing | None:
+    if settings.probing is None:
+        return None
+    return Probing(settings.probing.every, lambda: probe.measure(encoder) if probe else {})
 
 
 def _say_what_is_off(channels: int) -> None:

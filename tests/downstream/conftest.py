@@ -35,3 +35,23 @@ def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
             write_pair(folder / split, f"{i:02}", *draw_squares(rng))
     (folder / "classes.json").write_text('{"names": ["ground", "red", "blue"], "ignore": 255}')
     return folder
+
+
+@pytest.fixture(scope="session")
+def fruit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos of three classes, told apart by colour, no two of one size."""
+    folder = tmp_path_factory.mktemp("fruit")
+    rng = np.random.default_rng(0)
+    for split, num in (("train", 8), ("val", 4)):
+        for name, colour in (
+            ("blue", (40, 60, 200)),
+            ("green", (50, 180, 60)),
+            ("red", COLOURS[1]),
+        ):
+            for i in range(num):
+                size = (*rng.integers(30, 60, 2), 3)
+                image = np.array(colour) * rng.uniform(0.5, 1) + rng.integers(-40, 40, size)
+                path = folder / split / name / f"{i:02}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                assert cv2.imwrite(str(path), image.clip(0, 255).astype(np.uint8)[..., ::-1])
+    return folder

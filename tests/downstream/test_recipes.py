@@ -31,8 +31,8 @@ def settings_of(name):
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_recipes_are_understood_and_say_what_they_cost(path):
     settings = settings_of(path.stem)
-    words = settings.task.split("_")
-    assert "linear" not in words or "linear" in path.stem
+    assert ("linear" in path.stem) == settings.task.startswith("linear")
+    assert ("knn" in path.stem) == settings.task.startswith("knn")
     header = path.read_text().split("\n\n")[0]
     assert "detcon transfer" in header and "Cost:" in header
     assert "Expect:" in header or path.stem.startswith("demo_")
@@ -57,6 +57,26 @@ def test_small_segmentation_recipes_beat_chance(name, tmp_path):
         **{"optimizer.lr": 1e-2},
     )
     assert result.value > 2 * best_constant(data, format)  # 80 and more in practice
+
+
+@pytest.mark.parametrize("name", ["camvid_knn", "folder_knn", "camvid_linear", "folder_linear"])
+def test_twins_of_the_probes_of_cells_beat_chance(squares, tmp_path, name):
+    options = TINY | {"stride": 8, "ignore": 255, "num_classes": 3}
+    (result,) = transfer(
+        f"recipes/transfer/{name}.yaml", **options, data=str(squares), out=str(tmp_path / "run")
+    )
+    assert result.value > 40  # all ground: about 22
+
+
+@pytest.mark.parametrize(
+    "name", ["folder_linear_classification", "imagenet_linear", "imagenet_knn"]
+)
+def test_twins_of_the_probes_of_photos_beat_chance(fruit, tmp_path, name):
+    options = TINY | {"centre": {"shorter": 36, "side": 32}}
+    (result,) = transfer(
+        f"recipes/transfer/{name}.yaml", **options, data=str(fruit), out=str(tmp_path / "run")
+    )
+    assert result.value > 66  # chance: 33
 
 
 def best_constant(data, format):

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from detcon.annotations.errors import AnnotationError
 from detcon.config import RecipeError, load_recipe
 from detcon.downstream import cell as module, training
+from detcon.downstream.model_file import load_model
 from detcon.downstream.pictures import LabelError
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.result import ResultError, read_result, write_result
@@ -80,6 +81,17 @@ def test_the_probe_beats_chance_and_leaves_the_encoder_alone(squares, tmp_path):
     assert result.value > 40 and result.task == "linear_segmentation"
     assert result.backbone_sha256 and len(result.backbone_sha256) == 64
     assert same(weights(tmp_path / "run/seed0"), load_file(tmp_path / "b.safetensors"))
+
+
+def test_neighbours_beat_chance_and_the_model_remembers_them(squares, tmp_path):
+    options = {"task": "knn_segmentation", "knn": {"k": 5, "bank": 100}, "labels": 10}
+    (result,) = run(squares, tmp_path / "run", **options)
+    assert result.value > 40 and result.task == "knn_segmentation" and result.steps == 0
+    model = load_model(tmp_path / "run/seed0")
+    assert model.network.head.features.shape == (100, 128)
+    predicted = model.predict(squares / "val/images/00.png")
+    strip = cv2.imread(str(tmp_path / "run/seed0/predictions/00.png"), cv2.IMREAD_COLOR_RGB)
+    assert np.array_equal(class_colours()[predicted], strip[:, 64:])
 
 
 def test_fine_tuning_starts_from_the_backbone(squares, tmp_path):

@@ -46,7 +46,15 @@ def write_picture(path: Path, picture: np.ndarray) -> None:
     cv2.imwrite(str(path), picture[..., ::-1] if picture.ndim == 3 else picture)
 
 
-def write_pretraining(folder: Path, *, images: Path, masks: Path | None, kind: str, seed: int = 0):
+def write_pretraining(
+    folder: Path,
+    *,
+    images: Path,
+    masks: Path | None,
+    kind: str,
+    seed: int = 0,
+    probe: str | None = None,
+):
     folder.mkdir(parents=True)
     method = {"kind": kind, **({"num_regions": 8} if kind.startswith("detcon") else {})}
     recipe = {
@@ -79,6 +87,9 @@ def write_pretraining(folder: Path, *, images: Path, masks: Path | None, kind: s
                 "accuracy": 0.9 * done,
             }
             file.write(json.dumps(row) + "\n")
+            if probe is not None and step % 200 == 0:
+                figures = {"step": step + 5, probe: 20 + 30 * done, "probe_seconds": 3.0}
+                file.write(json.dumps(figures) + "\n")
     torch.manual_seed(seed)
     encoder = build_encoder(ENCODER)
     path = folder / "backbone.safetensors"

@@ -156,6 +156,21 @@ def test_a_page_of_pretraining_alone(runs, tmp_path):
     assert "Predictions beside the truth" not in text
 
 
+def test_the_curve_of_a_probe_stands_beside_the_loss(tmp_path, collection):
+    from run_folders import write_pretraining
+
+    for kind, probe in (("detcon_s", "probe_mIoU"), ("byol", "probe_accuracy"), ("simclr", None)):
+        folder = tmp_path / "runs" / kind
+        write_pretraining(folder, images=collection.photos, masks=None, kind=kind, probe=probe)
+    page = make_report([tmp_path / "runs"], out=tmp_path / "report.html")
+    alts = [image["alt"] for image in read(page).images]
+    loss = alts.index("Training loss over steps of BYOL, DetCon-S, SimCLR")
+    assert alts[loss + 3 : loss + 5] == [
+        "Probe: segmentation over steps of DetCon-S",
+        "Probe: classification over steps of BYOL",
+    ]
+
+
 def test_a_page_of_transfer_alone(runs, tmp_path):
     text = words(make_report([runs.folder / "seg_random"], out=tmp_path / "report.html"))
     assert "random weights: 29.3 % mIoU" in text

@@ -20,6 +20,7 @@ from detcon.train.checkpoint import CheckpointError, load_checkpoint
 from detcon.train.finite import NonFiniteLoss
 from detcon.train.metrics import read_metrics
 from detcon.train.optim import Lars
+from detcon.train.probing import Probing
 from detcon.train.stop import Stopped
 
 LAST = "checkpoints/last.ckpt"
@@ -361,3 +362,88 @@ def test_a_module_moves_with_lars(tmp_path):
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ValidationError, match="log_every"):
         type(LOOP)(log_every=0)
+
+
+def rough_probe(module, figures):
+    """Measures, and draws from all generators on the way."""
+
+    def measure():
+        seed(5)
+        np.random.rand(), torch.rand(3), random.random()
+        figures.append(float(sum(p.detach().sum() for p in module.parameters())))
+        return {"probe_sum": figures[-1]}
+
+    return measure
+
+
+def probed(folder, every, **options):
+    module, figures = Net(), []
+    train(folder, module, probing=Probing(every, rough_probe(module, figures)), **options)
+    return figures
+
+
+def test_probing_leaves_no_trace_in_the_training(tmp_path, whole):
+    seed()
+    figures = probed(tmp_path / "probed", every=4)
+    step, numbers, rng, lines = outcome(tmp_path / "probed")
+    of_probes = [line for line in lines if "probe_sum" in line]
+    assert [line["step"] for line in of_probes] == [4, 8, 10] and len(figures) == 3
+    assert [line["probe_sum"] for line in of_probes] == figures
+    for line in lines:
+        line.pop("probe_sum", None), line.pop("probe_seconds", None)
+    assert (step, numbers, rng, [line for line in lines if len(line) > 1]) == whole
+
+
+@pytest.mark.parametrize("step", [4, 5, 6, 8])
+def test_no_probe_is_lost_or_doubled_by_a_crash(tmp_path, step):
+    """Checkpoints are at 5 and 10, probes at 4, 8 and 10."""
+    seed()
+    probed(tmp_path / "whole", every=4)
+    for batches in (stop_at(step, Crash), points):
+        seed()
+        try:
+            probed(tmp_path / "cut", every=4, open_batches=batches)
+        except Crash:
+            continue
+    cut, undisturbed = outcome(tmp_path / "cut"), outcome(tmp_path / "whole")
+    for line in (*cut[3], *undisturbed[3]):
+        line.pop("probe_seconds", None)
+    assert cut == undisturbed
+
+
+def test_a_crash_within_a_probe(tmp_path):
+    """The probe at 4 crashes, and one at the step of a checkpoint, which isn't made before it."""
+    for every, before in ((4, 0), (5, 0), (10, 5)):
+        folder = tmp_path / str(every)
+
+        def crash():
+            raise Crash
+
+        seed()
+        with pytest.raises(Crash):
+            train(folder, probing=Probing(every, crash))
+        last = folder / LAST
+        assert (load_checkpoint(last).step if last.exists() else 0) == before
+        seed()
+        probed(folder, every)
+        steps = [line["step"] for line in read_metrics(folder) if "probe_sum" in line]
+        assert steps == sorted({*range(every, 11, every), 10})
+
+
+def test_a_stop_during_a_probe_waits_for_it(tmp_path):
+    def measure():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {"probe_sum": 1.0}
+
+    with pytest.raises(Stopped):
+        train(tmp_path, probing=Probing(6, measure))
+    assert load_checkpoint(tmp_path / LAST).step == 6
+    assert [line["step"] for line in read_metrics(tmp_path) if "probe_sum" in line] == [6]
+
+
+def test_a_probe_that_fails_says_why(tmp_path):
+    def measure():
+        raise ValueError("cannot read val/3.jpg")
+
+    with pytest.raises(ValueError, match="cannot read val/3"):
+        train(tmp_path, probing=Probing(3, measure))

@@ -31,7 +31,9 @@ for _ in range(20):
 
 
 def test_two_ranks_equal_one(tmp_path):
-    """Through a crash and a resume; and a bad loss on one rank stops both, with its photos."""
+    """Through a crash and a resume, with probes that the first rank makes alone; and a bad loss on
+    one rank stops both, with its photos.
+    """
     said = run_ranks(SCRIPT, tmp_path)
     train_two_ranks(tmp_path / "alone")
     joint, alone = (
@@ -40,8 +42,12 @@ def test_two_ranks_equal_one(tmp_path):
     assert (joint.step, len(joint.ranks), len(alone.ranks)) == (10, 2, 1)
     for name, weight in alone.module.items():
         torch.testing.assert_close(joint.module[name], weight, atol=1e-6, rtol=0)
-    losses = [[line["loss"] for line in read_metrics(tmp_path / n)] for n in ("joint", "alone")]
-    torch.testing.assert_close(*map(torch.tensor, losses), atol=1e-6, rtol=0)
+    logs = [read_metrics(tmp_path / n) for n in ("joint", "alone")]
+    for figure, steps in (("loss", [1, 3, 6, 9, 10]), ("probe_sum", [4, 8, 10])):
+        lines = [[line for line in log if figure in line] for log in logs]
+        assert [[line["step"] for line in some] for some in lines] == [steps, steps]
+        values = [torch.tensor([line[figure] for line in some]) for some in lines]
+        torch.testing.assert_close(*values, atol=1e-5, rtol=0)
     assert len(list((tmp_path / "alone").glob("events*"))) == 1
     assert all("the loss of step 4 is not finite, on rank1.jpg;" in text for text in said), said
     assert (tmp_path / "bad/checkpoints/nonfinite.ckpt").is_file()

@@ -8,6 +8,7 @@ from torch import nn
 from detcon.train.environment import ranks
 from detcon.train.loop import LoopRecipe, fit
 from detcon.train.optim import Cosine, Sgd
+from detcon.train.probing import Probing
 
 LOOP = LoopRecipe(precision="32", accelerator="cpu", log_every=3, checkpoint_every=5)
 
@@ -87,7 +88,14 @@ def train_two_ranks(folder, crash=None, bad=None):
             is_bad = step == bad and place.rank == 1
             yield Points(x * torch.nan if is_bad else x, (f"rank{place.rank}.jpg",))
 
+    module = TwoRanks()
+
+    def measure():
+        assert place.rank == 0
+        torch.rand(7)
+        return {"probe_sum": float(sum(p.detach().sum() for p in module.parameters()))}
+
     try:
-        train(folder, TwoRanks(), batches)
+        train(folder, module, batches, probing=Probing(4, measure))
     except Crash:
         assert crash is not None

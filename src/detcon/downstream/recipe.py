@@ -7,7 +7,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from detcon.annotations.open import Format
 from detcon.config import Recipe
 from detcon.downstream.detection.recipe import DetectorRecipe
-from detcon.downstream.probes.linear_segmentation import ProbeRecipe
+from detcon.downstream.probes.classifier import CentreRecipe
+from detcon.downstream.probes.logistic import ProbeRecipe
+from detcon.downstream.probes.neighbours import KnnRecipe
 from detcon.models.encoders import EncoderRecipe
 from detcon.train.loop import LoopRecipe
 from detcon.train.optim import AdamW, Cosine, OptimizerRecipe, ScheduleRecipe
@@ -38,17 +40,25 @@ Amount = Annotated[int, Field(ge=1)] | None
 Amounts = Annotated[Amount | tuple[Amount, ...], BeforeValidator(_several), AfterValidator(_differ)]
 
 
+ProbeTask = Literal[
+    "linear_segmentation", "knn_segmentation", "linear_classification", "knn_classification"
+]
+"""Tasks that leave the encoder as it is."""
+
+
 class TransferSettings(Recipe):
     """What all cells of a transfer have in common."""
 
-    task: Literal["segmentation", "linear_segmentation", "detection"] = Field(
+    task: Literal["segmentation", "detection", ProbeTask] = Field(
         default="segmentation",
-        description="fine-tune an FCN or a Mask R-CNN, or fit a linear layer on the frozen encoder",
+        description="fine-tune an FCN or a Mask R-CNN; or linear_segmentation, knn_segmentation, "
+        "linear_classification, knn_classification: what the frozen encoder shows",
     )
     data: str = Field(description="folder of the labelled data")
     format: Format = Field(
         default="folder",
-        description="how it lies there: train/ and val/ with images/ and labels/, or as downloaded",
+        description="how it lies there: train/ and val/ with images/ and labels/, for "
+        "classification with a folder for each class; or as downloaded",
     )
     out: str = Field(description="run folder; each seed has its own in it")
     backbone_sha256: str | None = Field(
@@ -89,6 +99,10 @@ class TransferSettings(Recipe):
         default=DetectorRecipe(), description="the Mask R-CNN of detection"
     )
     probe: ProbeRecipe = Field(default=ProbeRecipe(), description="how the linear layer is fitted")
+    knn: KnnRecipe = Field(default=KnnRecipe(), description="how the nearest neighbours vote")
+    centre: CentreRecipe = Field(
+        default=CentreRecipe(), description="the part of a photo that a classification looks at"
+    )
     batch_size: int = Field(default=16, ge=2, description="crops an update, on all devices")
     steps: int = Field(default=1000, ge=1, description="updates of the FCN")
     optimizer: OptimizerRecipe = Field(
@@ -143,5 +157,7 @@ class GridRecipe(TransferSettings):
 
 def updates(settings: TransferSettings) -> int:
     """How many updates the task makes: of the network, or of the solver of a probe."""
-    is_probe = settings.task == "linear_segmentation"
+    if settings.task in ("knn_segmentation", "knn_classification"):
+        return 0
+    is_probe = settings.task in ("linear_segmentation", "linear_classification")
     return settings.probe.iterations if is_probe else settings.steps

@@ -24,7 +24,7 @@ class Result:
         unit: Of `value` and `per_class`: `%` or `m`.
         value: The figure.
         seed: Chose the subset of labels, the order of the pictures and the fresh weights.
-        steps: Updates of the training; iterations of the solver for a probe.
+        steps: Updates of the training; iterations of the solver for a linear probe, 0 for k-NN.
         labels: How many labelled pictures were used; None for all.
         backbone: The file, "torchvision:resnet50" or "random".
         backbone_sha256: Of the file.

@@ -7,11 +7,14 @@ from detcon.downstream.task import Task
 TASKS = {
     "segmentation": "segmentation.task:Segmentation",
     "detection": "detection.task:Detection",
-    "linear_segmentation": "probes.tasks:LinearSegmentation",
+    "linear_segmentation": "probes.tasks:linear_segmentation",
+    "knn_segmentation": "probes.tasks:knn_segmentation",
+    "linear_classification": "probes.tasks:linear_classification",
+    "knn_classification": "probes.tasks:knn_classification",
 }
 
 
 def open_task(name: str) -> Task:
     """The task of that name; one of `TASKS`."""
-    module, _, kind = TASKS[name].partition(":")
-    return getattr(import_module(f"detcon.downstream.{module}"), kind)()
+    module, _, make = TASKS[name].partition(":")
+    return getattr(import_module(f"detcon.downstream.{module}"), make)()

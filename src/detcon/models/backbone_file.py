@@ -130,7 +130,7 @@ def load_backbone(
     """
     source = str(source)
     if source == "random":
-        recipe = _strided(_known(encoder, source), stride)
+        recipe = _known(encoder, source).with_stride(stride)
         normalisation = Normalisation.of(recipe.in_channels)
         return Backbone(build_encoder(recipe), recipe, normalisation, source, {})
     weights = open_weights(source, encoder)
@@ -156,17 +156,11 @@ def _build(
     recipe = weights.encoder or encoder
     if recipe is None or recipe.name in RESNETS:
         translated = translate(weights.tensors)
-        recipe = _strided(recipe or infer_resnet(translated.tensors), stride)
+        recipe = (recipe or infer_resnet(translated.tensors)).with_stride(stride)
         return build_encoder(recipe), recipe, translated
     network = build_encoder(recipe)
     names = _body(network).state_dict()
     return network, recipe, from_timm(weights.tensors, names, recipe.name)
-
-
-def _strided(recipe: EncoderRecipe, stride: int | None) -> EncoderRecipe:
-    if stride is None or recipe.name not in RESNETS:
-        return recipe
-    return recipe.model_copy(update={"stride": stride})
 
 
 def _known(encoder: EncoderRecipe | None, source: str) -> EncoderRecipe:

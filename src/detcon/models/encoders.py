@@ -39,6 +39,12 @@ class EncoderRecipe(Recipe):
                 raise ValueError(f"width, stride and same_padding don't apply to '{self.name}'")
         return self
 
+    def with_stride(self, stride: int | None) -> "EncoderRecipe":
+        """The same ResNet, for the same weights, of another stride; a timm model keeps its own."""
+        if stride is None or self.name not in RESNETS:
+            return self
+        return self.model_copy(update={"stride": stride})
+
 
 def build_encoder(recipe: EncoderRecipe) -> nn.Module:
     """Makes the network with fresh weights; it has an attribute `num_channels`."""

@@ -77,6 +77,7 @@ def plot_curves(
     label: str,
     share: bool = False,
     below: Mapping[str, Curve] | None = None,
+    dots: bool = False,
 ) -> str:
     """One quantity of several runs over the steps.
 
@@ -86,6 +87,7 @@ def plot_curves(
         label: The quantity with its unit, written along the upright axis.
         share: The values are shares: shown in per cent, from 0 to 100.
         below: A second quantity of the same unit, drawn thin and dotted.
+        dots: Each value is marked and none averaged, since they are few and each is whole.
 
     Returns:
         The figure's address.
@@ -93,7 +95,13 @@ def plot_curves(
     with mpl.rc_context(_SETTINGS):
         figure, axes = _figure(4.3, 2.9)
         for name, (steps, values) in curves.items():
-            _line(axes, steps, values, looks[name])
+            if dots:
+                look = looks[name]
+                axes.plot(
+                    steps, values, look.marker, color=look.colour, linestyle=look.line, markersize=5
+                )
+            else:
+                _line(axes, steps, values, looks[name])
         for name, (steps, values) in (below or {}).items():
             axes.plot(steps, values, color=looks[name].colour, linestyle=":", linewidth=1.3)
         axes.set_xlabel("step")

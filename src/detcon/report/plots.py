@@ -29,7 +29,10 @@ class LegendEntry:
 
 @dataclass(frozen=True)
 class Quantity:
-    """One logged figure, how its axis is called, and what a reader should know."""
+    """One logged figure, how its axis is called, and what a reader should know.
+
+    `dots` marks each value of a figure that is measured at some steps only.
+    """
 
     name: str
     title: str
@@ -37,6 +40,7 @@ class Quantity:
     caption: str
     share: bool = False
     below: str = ""
+    dots: bool = False
 
 
 LOSS = (
@@ -46,6 +50,11 @@ LOSS = (
              "went through the network."),
     Quantity("data_wait", "Waiting for data", "share of time", "Share of the time in which the "
              "network waited for photos.", share=True),
+    Quantity("probe_mIoU", "Probe: segmentation", "mIoU (%)", "What the frozen encoder of that "
+             "step reaches on the labelled pictures of the recipe's probing settings.", dots=True),
+    Quantity("probe_accuracy", "Probe: classification", "accuracy (%)", "What the frozen encoder "
+             "of that step reaches on the classified photos of the recipe's probing settings.",
+             dots=True),
 )  # fmt: skip
 
 COLLAPSE = (
@@ -72,7 +81,7 @@ def plot_quantities(
         if curves:
             address = plot_curves(
                 curves, looks, label=quantity.label, share=quantity.share,
-                below=_curves(runs, quantity.below),
+                below=_curves(runs, quantity.below), dots=quantity.dots,
             )  # fmt: skip
             alt = f"{quantity.title} over steps of {', '.join(curves)}"
             plots.append(Plot(quantity.title, address, quantity.caption, alt))

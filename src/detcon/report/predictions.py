@@ -89,7 +89,12 @@ def read_strip(
 
 
 def _classes(result: Result) -> tuple[ClassColour, ...]:
-    """The classes in order of their ids, in the colours of the strips; void is the last."""
+    """The classes in order of their ids, in the colours of the strips; void is the last.
+
+    Where there are more classes than colours, as of whole photos, the strips have names in them.
+    """
+    if len(result.per_class) > VOID:
+        return ()
     colours = ["#%02x%02x%02x" % tuple(colour) for colour in class_colours().tolist()]  # noqa: UP031
     named = [ClassColour(name, colours[i]) for i, name in enumerate(result.per_class)]
     return (*named, ClassColour("void, not counted", colours[VOID])) if named else ()

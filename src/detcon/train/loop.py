@@ -9,14 +9,14 @@ from typing import Any, NoReturn
 import torch
 from torch import nn
 
-from detcon.train.environment import agree, gather_objects
-from detcon.train.finite import NONFINITE, Before, NonFiniteLoss
+from detcon.train.environment import agree
+from detcon.train.finite import NONFINITE, Before
 from detcon.train.metrics import MetricsLog
 from detcon.train.monitor import Throughput
 from detcon.train.optim import AdamW, Cosine, Lars, Sgd, StepDecay, lr_multiplier, peak_lr
+from detcon.train.probing import Probing
 from detcon.train.progress import ProgressReport
 from detcon.train.recipe import LoopRecipe as LoopRecipe
-from detcon.train.run import LAST
 from detcon.train.state import Training, start
 from detcon.train.stop import Stopped, StopSignals
 
@@ -35,6 +35,7 @@ def fit(
     after_step: Callable[[int], None] | None = None,
     observe: Callable[[Any], dict[str, float]] | None = None,
     names: Callable[[Any], list[str]] | None = None,
+    probing: Probing | None = None,
     title: str = "pretraining",
 ) -> None:
     """Trains a module; goes on from `folder/checkpoints/last.ckpt` where there is one.
@@ -57,6 +58,7 @@ def fit(
         after_step: Called after the optimiser with the number of the step, from 0: for the EMA.
         observe: Turns the module's second output into figures for the log; at log steps only.
         names: The photos of a batch, for messages.
+        probing: What is measured now and then; it leaves the training as it was.
         title: Before the progress bar.
 
     Raises:
@@ -78,7 +80,8 @@ def fit(
             report.say(f"{title}: going on after step {training.step} of {steps}")
         peak = peak_lr(optimizer, batch_size)
         rates = [peak * lr_multiplier(schedule, step, steps) for step in range(steps)]
-        run = _Run(training, rates, batch_size, loop, log, report, stop, after_step, observe, names)
+        told = after_step, observe, names, probing
+        run = _Run(training, rates, batch_size, loop, log, report, stop, *told)
         run.through(iter(open_batches(training.step)))
 
 
@@ -96,6 +99,7 @@ class _Run:
     after_step: Callable[[int], None] | None
     observe: Callable[[Any], dict[str, float]] | None
     names: Callable[[Any], list[str]] | None
+    probing: Probing | None
     meter: Throughput = field(default_factory=Throughput)
     recent: dict[int, list[str]] = field(default_factory=dict)  # names by step, since the last log
 
@@ -111,11 +115,13 @@ class _Run:
             self.report.advance(training.step)
             is_last = training.step == steps
             is_log = is_last or training.step == 1 or training.step % self.loop.log_every == 0
-            if is_log:
-                self.write_log(extra)
+            figures = self.figures(extra) if is_log else {}
+            figures |= self.probe()
+            if figures:
+                self.log.write(training.step, figures)
             stop, due = self.wishes(is_log)
             if stop or due or is_last:
-                self.check()
+                training.check(self.recent)
                 training.save()
             if stop:
                 self.end()
@@ -151,7 +157,7 @@ class _Run:
         if before is not None and any(agree(training.fabric, not torch.isfinite(loss))):
             before.restore()
             training.save(NONFINITE)
-            raise self.nonfinite(-1 if torch.isfinite(loss) else step, NONFINITE)
+            raise training.nonfinite(-1 if loss.isfinite() else step, self.recent, NONFINITE)
         training.add_loss(loss)
         training.fabric.backward(loss)
         training.optimizer.step()
@@ -160,30 +166,25 @@ class _Run:
             self.after_step(step)
         return extra
 
-    def write_log(self, extra: Any) -> None:
-        """One line of figures; here, and nowhere else, an accelerator is waited for."""
+    def figures(self, extra: Any) -> dict[str, float]:
+        """A log's figures, reported; an accelerator is waited for here, at probes and at saves."""
         training = self.training
-        self.check()
+        training.check(self.recent)
         figures = {"loss": training.mean_loss(), "lr": self.rates[training.step - 1]}
         figures |= self.meter.read() | {"seconds": training.elapsed}
         if self.observe is not None:
             figures |= self.observe(extra)
-        self.log.write(training.step, figures)
         self.report.log(training.step, figures)
         self.recent.clear()
+        return figures
 
-    def nonfinite(self, bad: int, kept: Path) -> NonFiniteLoss:
-        """Names the first bad step of all ranks and its photos; -1 for none on this rank."""
-        reports = gather_objects(self.training.fabric, (bad, self.recent.get(bad, [])))
-        first = min(step for step, _ in reports if step >= 0)
-        photos = [name for step, names in reports if step == first for name in names]
-        return NonFiniteLoss.at(first + 1, photos, self.training.folder / kept)
-
-    def check(self) -> None:
-        """Asks the device whether all losses since the last log were numbers."""
-        bad = int(self.training.first_bad)
-        if any(agree(self.training.fabric, bad >= 0)):
-            raise self.nonfinite(bad, LAST)
+    def probe(self) -> dict[str, float]:
+        """What is measured after this step; photos a second are those of the training alone."""
+        if self.probing is None or not self.probing.is_due(self.training.step, len(self.rates)):
+            return {}
+        self.training.check(self.recent)
+        with self.report.aside(), self.meter.stopped():
+            return self.probing.figures(self.training)
 
     def wishes(self, is_log: bool) -> tuple[bool, bool]:
         """Whether to stop, and to save. Several ranks agree on clocks and signals at logs only."""

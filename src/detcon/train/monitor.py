@@ -132,6 +132,15 @@ class Throughput:
         finally:
             self._waited += time.perf_counter() - begin
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Around what isn't training: its time counts for nothing."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._begin += time.perf_counter() - begin
+
     def count(self, images: int) -> None:
         """After a step on so many photos."""
         self._images += images

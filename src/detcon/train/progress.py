@@ -1,6 +1,8 @@
 """What a person sees of a run: a progress bar on a terminal, now and then a line elsewhere."""
 
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 
 from rich.console import Console
@@ -52,6 +54,15 @@ class ProgressReport:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Takes the bar off the terminal for something that may have a bar of its own."""
+        with ExitStack() as after:
+            if self._bar is not None:
+                self._bar.stop()
+                after.callback(self._bar.start)
+            yield
 
     def say(self, text: str) -> None:
         """A line of its own, above the bar."""

@@ -18,7 +18,7 @@ from detcon.files import is_partial, write_whole
 from detcon.train.environment import describe_environment, is_first_rank
 
 # Settings that change how a run is watched or how fast it goes, but not what comes out.
-FREE = ("out", "workers", "log_every", "checkpoint_every", "checkpoint_minutes")
+FREE = ("out", "workers", "log_every", "checkpoint_every", "checkpoint_minutes", "probing")
 LAST = Path("checkpoints") / "last.ckpt"
 
 
@@ -149,9 +149,11 @@ def _settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Values by dotted name, without the free ones."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
+        if name in FREE:
+            continue
         if isinstance(value, Mapping):
             flat |= _settings(value, f"{prefix}{name}.")
-        elif name not in FREE:
+        else:
             flat[prefix + name] = value
     return flat
 

@@ -1,6 +1,7 @@
 """A training in memory: what a checkpoint holds, put in place, saved and resumed."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from detcon.train.checkpoint import (
     save_checkpoint,
     set_rng_state,
 )
-from detcon.train.environment import gather_objects, mean_over_ranks, open_fabric
+from detcon.train.environment import agree, gather_objects, mean_over_ranks, open_fabric
 from detcon.train.finite import NonFiniteLoss, first_nonfinite
 from detcon.train.optim import AdamW, Lars, Sgd, build_optimizer
 from detcon.train.recipe import LoopRecipe
@@ -74,6 +75,26 @@ class Training:
         self.losses.zero_()
         self.num_losses = 0
         return mean
+
+    def check(self, names: Mapping[int, list[str]]) -> None:
+        """Asks the device whether all losses since the last log were numbers.
+
+        Args:
+            names: The photos of each step since then.
+
+        Raises:
+            NonFiniteLoss: On all ranks, if one was none on any; all must ask at the same time.
+        """
+        bad = int(self.first_bad)
+        if any(agree(self.fabric, bad >= 0)):
+            raise self.nonfinite(bad, names, LAST)
+
+    def nonfinite(self, bad: int, names: Mapping[int, list[str]], kept: Path) -> NonFiniteLoss:
+        """Names the first bad step of all ranks and its photos; -1 for none on this rank."""
+        reports = gather_objects(self.fabric, (bad, names.get(bad, [])))
+        first = min(step for step, _ in reports if step >= 0)
+        photos = [name for step, some in reports if step == first for name in some]
+        return NonFiniteLoss.at(first + 1, photos, self.folder / kept)
 
     def is_due(self, every: int | None, minutes: float | None) -> tuple[bool, bool]:
         """Whether a checkpoint is due by the number of steps, and by this rank's clock."""

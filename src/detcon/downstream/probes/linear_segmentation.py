@@ -1,40 +1,26 @@
 """A linear probe: how much of the classes can be read off frozen features by a linear layer.
 
 Features are computed once, for the few labelled pictures and their mirror images. What is left is
-multinomial logistic regression, a convex problem with one solution, so the figure depends neither
-on a learning rate nor on how the layer was initialised: seeds differ by their subset of labels
-alone. L-BFGS finds the solution in seconds.
+logistic regression (`logistic`): seeds differ by their subset of labels alone, and the solution is
+found in seconds.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Integer, UInt8
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, one_hot
 
-from detcon.config import Recipe
 from detcon.downstream.pictures import LabelError
+from detcon.downstream.probes.logistic import ProbeRecipe, minimise, moments
 from detcon.downstream.segmentation.labelled import VOID, Picture
 
 Features = Callable[[UInt8[Tensor, "b c y x"]], Float[Tensor, "b d h w"]]
 """A frozen encoder, from bytes to the grid."""
 
 MEMORY = 4 * 2**30
-
-
-class ProbeRecipe(Recipe):
-    """How the linear layer is fitted."""
-
-    weight_decay: float = Field(
-        default=1e-4, ge=0, description="L2 penalty on the weights of standardised features"
-    )
-    iterations: int = Field(default=200, ge=1, description="of L-BFGS, at most")
-    fineness: int = Field(
-        default=2, ge=1, description="labels are learnt at this multiple of the feature grid"
-    )
 
 
 @dataclass(frozen=True)
@@ -76,7 +62,10 @@ def fit_probe(
         LabelError: More pictures than their features can be kept of.
     """
     cells = gather_cells(features, pictures, num_classes, recipe.fineness, device)
-    mean, std = _moments(cells)
+    mean, std = (
+        moment[:, None, None]
+        for moment in moments([part.features.movedim(1, 0).flatten(1) for part in cells])
+    )
     cells = [Cells((part.features - mean) / std, part.shares) for part in cells]
     weight, bias = _solve(cells, num_classes, recipe)
     weight = weight / std
@@ -128,44 +117,22 @@ def cell_shares(
     return adaptive_avg_pool2d(members.float(), grid)
 
 
-def _moments(cells: list[Cells]) -> tuple[Float[Tensor, "c 1 1"], Float[Tensor, "c 1 1"]]:
-    """Mean and deviation of each channel over all cells; a constant channel deviates by 1."""
-    rows = [part.features.movedim(1, 0).flatten(1).double() for part in cells]
-    count = sum(row.shape[1] for row in rows)
-    mean = torch.stack([row.sum(1) for row in rows]).sum(0) / count
-    square = torch.stack([(row - mean[:, None]).square().sum(1) for row in rows]).sum(0) / count
-    std = square.sqrt()
-    std = torch.where(std > 1e-6 * (1 + mean.abs()), std, torch.ones_like(std))
-    return mean.float()[:, None, None], std.float()[:, None, None]
-
-
 def _solve(
     cells: list[Cells], num_classes: int, recipe: ProbeRecipe
 ) -> tuple[Float[Tensor, "k c 1 1"], Float[Tensor, " k"]]:
     """Minimises the mean cross entropy plus `weight_decay` times the squared weights."""
     some = cells[0].features
-    weight = some.new_zeros(num_classes, some.shape[1], 1, 1, requires_grad=True)
-    bias = some.new_zeros(num_classes, requires_grad=True)
+    weight = some.new_zeros(num_classes, some.shape[1], 1, 1)
+    bias = some.new_zeros(num_classes)
     total = torch.stack([part.shares.sum() for part in cells]).sum().clamp(min=1e-12)
-    solver = torch.optim.LBFGS(
-        [weight, bias],
-        max_iter=recipe.iterations,
-        history_size=20,
-        tolerance_grad=1e-6,
-        tolerance_change=1e-9,
-        line_search_fn="strong_wolfe",
-    )
 
-    def closure() -> float:
-        solver.zero_grad()
-        loss = recipe.weight_decay * weight.square().sum()
+    def loss(weight: Tensor, bias: Tensor) -> Iterator[Tensor]:
+        value = recipe.weight_decay * weight.square().sum()
         for part in cells:
             logits = conv2d(part.features, weight, bias)
             logits = interpolate(logits, size=part.shares.shape[-2:], mode="bilinear")
-            loss = loss - (part.shares * logits.log_softmax(1)).sum() / total
-        loss.backward()
-        return float(loss.detach())
+            value = value - (part.shares * logits.log_softmax(1)).sum() / total
+        yield value
 
-    with torch.enable_grad():
-        solver.step(closure)
-    return weight.detach(), bias.detach()
+    minimise(loss, weight, bias, recipe.iterations)
+    return weight, bias

@@ -1,0 +1,52 @@
+"""Measuring what is trained now and then, without a trace in the training."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from detcon.train.checkpoint import rng_state, set_rng_state
+from detcon.train.environment import agree
+from detcon.train.state import Training
+
+
+@dataclass(frozen=True)
+class Probing:
+    """A measurement, and when it is due: every so many steps, and after the last.
+
+    Attributes:
+        every: Steps from one to the next.
+        measure: Figures of the module as it is; it must not change the module. Called by the first
+            rank alone: it must not wait for others.
+    """
+
+    every: int
+    measure: Callable[[], dict[str, float]]
+
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether to measure after so many steps of all."""
+        return step % self.every == 0 or step == steps
+
+    def figures(self, training: Training) -> dict[str, float]:
+        """Measures on the first rank, while the others wait; random generators go on as if not.
+
+        Returns:
+            The figures, and `probe_seconds`; nothing but that on other ranks.
+
+        Raises:
+            ValueError: What the measurement raised, or on other ranks that it did; OSError
+                likewise.
+        """
+        fabric, begin = training.fabric, time.monotonic()
+        figures: dict[str, float] = {}
+        failure: ValueError | OSError | None = None
+        if fabric.global_rank == 0:
+            before = rng_state(fabric.device)
+            try:
+                figures = self.measure()
+            except (ValueError, OSError) as error:
+                failure = error
+            finally:
+                set_rng_state(before, fabric.device)
+        if any(agree(fabric, failure is not None)):
+            raise failure or ValueError("the first rank couldn't probe; its own message says why")
+        return figures | {"probe_seconds": time.monotonic() - begin}

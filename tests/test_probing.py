@@ -1,0 +1,190 @@
+"""Tests of probes during pretraining: whole runs, with and without."""
+
+import cv2
+import pytest
+import torch
+
+from detcon.annotations.errors import AnnotationError
+from detcon.config import RecipeError
+from detcon.downstream.pictures import LabelError
+from detcon.downstream.probes.periodic import PeriodicProbe, ProbingRecipe
+from detcon.downstream.transfer import transfer
+from detcon.models.backbone_file import Normalisation, load_backbone
+from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.pretraining import pretrain
+from detcon.scenes.raycast import render_scene
+from detcon.train.checkpoint import load_checkpoint, rng_state
+from detcon.train.metrics import read_metrics
+from detcon.train.run import recorded_fingerprint
+
+LAST = "checkpoints/last.ckpt"
+TIMES = ("images_per_second", "data_wait", "seconds", "probe_seconds")
+TASKS = {
+    "linear_segmentation": "probe_mIoU",
+    "knn_segmentation": "probe_mIoU",
+    "linear_classification": "probe_accuracy",
+    "knn_classification": "probe_accuracy",
+}
+
+
+def write(path, picture):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), picture)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Scenes to learn from, the same with labels, and in folders of two classes."""
+    folder = tmp_path_factory.mktemp("data")
+    for i in range(12):
+        scene = render_scene(seed=1, index=i, size=48)
+        photo = cv2.cvtColor(scene.rgb, cv2.COLOR_RGB2BGR)
+        split, name = "train" if i < 8 else "val", f"{i:02}.png"
+        write(folder / "images" / name, photo)
+        write(folder / "labelled" / split / "images" / name, photo)
+        write(folder / "labelled" / split / "labels" / name, scene.labels)
+        write(
+            folder / "classes" / split / ("dark" if i % 2 else "light") / name, photo // (1 + i % 2)
+        )
+    return folder
+
+
+def run(data, out, steps=6, **overrides):
+    settings = {
+        "images": data / "images",
+        "out": out,
+        "method": {"kind": "byol", "hidden": 16, "outputs": 8},
+        "encoder": {"name": "resnet18", "width": 0.125, "stride": 16},
+        "views": {"size": 32},
+        "optimizer": {"kind": "adamw", "lr": 1e-3},
+        "batch_size": 4,
+        "steps": steps,
+        "workers": 0,
+        "loop": {"log_every": 4, "checkpoint_every": 3, "precision": "32", "accelerator": "cpu"},
+    }
+    return pretrain(None, **{**settings, **overrides})
+
+
+def probing(data, task="knn_segmentation", **options):
+    folder = "classes" if task.endswith("classification") else "labelled"
+    centre = {"shorter": 48, "side": 32}
+    few = {"iterations": 20, "fineness": 1}
+    settings = {"every": 2, "data": str(data / folder), "task": task, "centre": centre}
+    return settings | {"probe": few} | options
+
+
+def state(folder):
+    """All that a checkpoint holds of the training, and its log without probes and times."""
+    last = load_checkpoint(folder / LAST, fingerprint=recorded_fingerprint(folder))
+    rng = [{**of_rank["rng"], "python": None} for of_rank in last.ranks]  # beartype draws there
+    tensors, _ = torch.utils._pytree.tree_flatten((last.module, last.optimizer, rng))
+    lines = [
+        {name: value for name, value in line.items() if not name.startswith("probe")}
+        for line in read_metrics(folder)
+    ]
+    lines = [{n: v for n, v in line.items() if n not in TIMES} for line in lines if len(line) > 1]
+    return [t.tolist() if isinstance(t, torch.Tensor) else t for t in tensors], lines
+
+
+@pytest.fixture(scope="module")
+def plain(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("plain") / "run"
+    backbone = run(data, out)
+    return backbone.read_bytes(), state(out)
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_the_training_is_the_same_bit_for_bit(data, plain, tmp_path, task):
+    """Weights, statistics of batch norm, target, optimiser, generators, and every other figure."""
+    backbone = run(data, tmp_path / "run", probing=probing(data, task))
+    assert (backbone.read_bytes(), state(tmp_path / "run")) == plain
+    lines = [line for line in read_metrics(tmp_path / "run") if TASKS[task] in line]
+    assert [line["step"] for line in lines] == [2, 4, 6]
+    assert all(0 <= line[TASKS[task]] <= 100 and line["probe_seconds"] > 0 for line in lines)
+    assert {"loss", TASKS[task]} <= lines[-1].keys() and "loss" not in lines[0]
+
+
+def test_the_last_figure_is_that_of_a_transfer_of_the_backbone(data, tmp_path):
+    """Evaluation mode, 32 bits, the same labels: what the finished file gives."""
+    options = {"labels": 5, "knn": {"k": 3, "bank": 50}}
+    backbone = run(data, tmp_path / "run", probing=probing(data, **options))
+    (result,) = transfer(
+        None,
+        task="knn_segmentation",
+        data=data / "labelled",
+        backbone=backbone,
+        out=tmp_path / "transfer",
+        loop={"accelerator": "cpu"},
+        **options,
+    )
+    assert read_metrics(tmp_path / "run")[-1]["probe_mIoU"] == pytest.approx(result.value)
+
+
+def test_measuring_leaves_the_encoder_alone(data):
+    recipe = EncoderRecipe(name="resnet18", width=0.125)
+    encoder = build_encoder(recipe)
+    encoder.layer1.eval()
+    options = {"normalisation": Normalisation(), "seed": 0}
+    probe = PeriodicProbe(ProbingRecipe(**probing(data)), recipe, **options)
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    modes = [part.training for part in encoder.modules()]
+    first = probe.measure(encoder)
+    assert probe.measure(encoder) == first
+    assert all(torch.equal(t, before[name]) for name, t in encoder.state_dict().items())
+    assert [part.training for part in encoder.modules()] == modes
+    with torch.no_grad():
+        encoder.conv1.weight.zero_()
+    assert probe.measure(encoder) != first, "it is the encoder as it is now that is probed"
+
+
+def test_opening_a_probe_draws_nothing(data):
+    device = torch.device("cpu")
+    before = rng_state(device)["torch"]
+    recipe = EncoderRecipe(name="resnet18", width=0.125)
+    PeriodicProbe(ProbingRecipe(**probing(data)), recipe, normalisation=Normalisation(), seed=0)
+    assert torch.equal(rng_state(device)["torch"], before)
+
+
+def test_a_run_that_stopped_may_go_on_with_another_probe(data, plain, tmp_path, monkeypatch):
+    """Watching isn't part of what comes out: neither of the recipe's fingerprint."""
+    measure = PeriodicProbe.measure
+
+    def crash(self, encoder):
+        crash.calls += 1
+        if crash.calls == 2:
+            raise KeyboardInterrupt
+        return measure(self, encoder)
+
+    crash.calls = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(PeriodicProbe, "measure", crash)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "run", probing=probing(data))
+    backbone = run(data, tmp_path / "run", probing=probing(data, "linear_segmentation", every=5))
+    assert (backbone.read_bytes(), state(tmp_path / "run")) == plain
+    steps = [line["step"] for line in read_metrics(tmp_path / "run") if "probe_mIoU" in line]
+    assert steps == [2, 5, 6]
+
+
+def test_mistakes_are_found_before_the_first_step(data, tmp_path):
+    for options, error, message in (
+        ({"data": "nowhere"}, LabelError, r"there is no folder nowhere.train.images"),
+        ({"labels": 99}, LabelError, "labels=99, but there are only 8 training photos"),
+        ({"task": "knn_classification"}, AnnotationError, "photos with a class for each pixel"),
+    ):
+        given = {**probing(data), **options}
+        with pytest.raises(error, match=message):
+            run(data, tmp_path / "run", probing=given)
+        assert not (tmp_path / "run" / "metrics.jsonl").exists()
+    for given, message in (
+        ({"data": "d"}, r"'probing\.every' is missing; give probing\.every="),
+        ({"every": 0, "data": "d"}, r"'probing\.every' cannot be 0"),
+        ({"every": 1, "data": "d", "task": "segmentation"}, r"'probing\.task' cannot be 'segm"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            run(data, tmp_path / "other", probing=given)
+
+
+def test_a_probe_of_another_stride_has_the_same_weights(data, tmp_path):
+    backbone = run(data, tmp_path / "run", steps=1, probing=probing(data, stride=8))
+    assert load_backbone(backbone).recipe.stride == 16
