@@ -168,7 +168,7 @@ def test_a_run_that_stopped_may_go_on_with_another_probe(data, plain, tmp_path, 
 
 def test_mistakes_are_found_before_the_first_step(data, tmp_path):
     for options, error, message in (
-        ({"data": "nowhere"}, LabelError, r"there is no folder nowhere.train.images"),
+        ({"data": "nowhere"}, AnnotationError, r"there is no folder nowhere.train.images"),
         ({"labels": 99}, LabelError, "labels=99, but there are only 8 training photos"),
         ({"task": "knn_classification"}, AnnotationError, "photos with a class for each pixel"),
     ):

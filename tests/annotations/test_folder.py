@@ -1,4 +1,4 @@
-"""Tests for detcon.annotations.folder, imagenet and open."""
+"""Tests for detcon.annotations.folder and open; class folders by their format."""
 
 import pickle
 
@@ -7,7 +7,6 @@ import pytest
 
 from detcon.annotations.errors import AnnotationError
 from detcon.annotations.folder import open_folder, open_folder_objects
-from detcon.annotations.imagenet import open_imagenet
 from detcon.annotations.open import open_classes, open_depth, open_label_maps, open_objects
 from detcon.annotations.splits import ClassifiedPhotos, DepthMaps, LabelMaps, ObjectSets
 from detcon.photos import PhotosError
@@ -136,38 +135,13 @@ def sorted_photos(tmp_path, write):
     return tmp_path
 
 
-def test_imagenet(sorted_photos):
-    photos = open_imagenet(sorted_photos, "train")
-    assert photos.names == ("n01", "n02") and len(photos.keys) == 4
-    assert [photos.label(key) for key in photos.keys] == [0, 0, 1, 1]
-    assert photos.photo(photos.keys[0]).shape == (4, 6, 3)
-    with pytest.raises(AnnotationError, match="the photo n03/a.JPEG is in no class of .*train"):
-        photos.label("n03/a.JPEG")
-
-
-def test_classes_must_be_the_same(sorted_photos, write):
-    write(sorted_photos / "val" / "n03" / "a.jpeg", PHOTO)
-    for split in ("train", "val"):
-        with pytest.raises(
-            AnnotationError, match="classes and .* has .*, and n03 is in val alone; "
-        ):
-            open_imagenet(sorted_photos, split)
-
-
 def test_photos_that_are_not_sorted(sorted_photos, write):
-    write(sorted_photos / "train" / "a.jpeg", PHOTO)
-    with pytest.raises(AnnotationError, match=r"train/a\.jpeg is in no folder of a class; move it"):
-        open_imagenet(sorted_photos, "train")
-    with pytest.raises(AnnotationError, match="there is no folder .*/train; it takes train/CLASS/"):
-        open_imagenet(sorted_photos / "val", "train")
-    write(sorted_photos / "flat" / "train" / "n01" / "a.jpeg", PHOTO)
+    for number in range(2):
+        write(sorted_photos / f"flat/train/n0{number}/a.jpeg", PHOTO)
     write(sorted_photos / "flat" / "val" / "ILSVRC2012_val_00000001.jpeg", PHOTO)
     sentence = "aren't sorted into folders of classes; .*ILSVRC2012_validation_ground_truth.txt"
     with pytest.raises(AnnotationError, match=sentence):
-        open_imagenet(sorted_photos / "flat", "train")
-    (sorted_photos / "none" / "val").mkdir(parents=True)
-    with pytest.raises(AnnotationError, match="there are no folders of classes in .*none/val"):
-        open_imagenet(sorted_photos / "none", "val")
+        open_classes(sorted_photos / "flat", "imagenet", "val")
 
 
 # By name
@@ -200,7 +174,7 @@ def test_classes_by_name(sorted_photos):
         (
             open_classes,
             "coco",
-            "'coco' has no classes of whole photos; formats that have: imagenet",
+            "'coco' has no classes of whole photos; formats that have: folder, ima",
         ),
     ],
 )

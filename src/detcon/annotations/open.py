@@ -6,12 +6,12 @@ from typing import Any, Literal, TypeVar
 
 from detcon.annotations.camvid import open_camvid
 from detcon.annotations.cityscapes import open_cityscapes, open_cityscapes_objects
+from detcon.annotations.class_folders import open_class_folders
 from detcon.annotations.coco import open_coco
 from detcon.annotations.coco_panoptic import open_coco_panoptic
 from detcon.annotations.depth_files import open_depth_folder
 from detcon.annotations.errors import AnnotationError
 from detcon.annotations.folder import open_folder, open_folder_objects
-from detcon.annotations.imagenet import open_imagenet
 from detcon.annotations.nyu import open_nyu
 from detcon.annotations.splits import ClassifiedPhotos, DepthMaps, LabelMaps, ObjectSets
 from detcon.annotations.voc import open_voc, open_voc_objects
@@ -34,7 +34,10 @@ _OBJECTS: dict[Format, Callable[..., ObjectSets]] = {
     "cityscapes": open_cityscapes_objects,
 }
 _DEPTH: dict[Format, Callable[..., DepthMaps]] = {"folder": open_depth_folder, "nyu": open_nyu}
-_CLASSES: dict[Format, Callable[..., ClassifiedPhotos]] = {"imagenet": open_imagenet}
+_CLASSES: dict[Format, Callable[..., ClassifiedPhotos]] = {
+    "folder": open_class_folders,
+    "imagenet": open_class_folders,
+}
 
 
 def open_label_maps(root: str | Path, format: Format, split: str, **options: Any) -> LabelMaps:
@@ -90,7 +93,7 @@ def open_classes(root: str | Path, format: Format, split: str, **options: Any) -
 
     Args:
         root: The data set, as the module of its format says.
-        format: imagenet.
+        format: folder or imagenet, which is laid out alike.
         split: train or val.
         options: What the format's own function takes besides.
 

@@ -1,20 +1,24 @@
 """Naming the class of whole photos as a transfer task."""
 
+import csv
+import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from detcon.annotations.open import open_classes
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures
 from detcon.downstream.probes.accuracy import judge
-from detcon.downstream.probes.class_folders import open_class_folders
 from detcon.downstream.probes.classified import ClassifiedPicture, ClassifiedSplit, crops_of
 from detcon.downstream.probes.classifier import Classifier
 from detcon.downstream.probes.reading import Reading, learn_by
-from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.recipe import TransferRecipe, TransferSettings
 from detcon.downstream.task import Score
+from detcon.files import write_whole
 from detcon.models.backbone_file import Backbone
 from detcon.palette import class_colours
 from detcon.photos import shown
@@ -34,9 +38,9 @@ class Classification:
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
 
-    def open(self, settings: TransferRecipe, channels: int) -> Labelled:
+    def open(self, settings: TransferSettings, channels: int) -> Labelled:
         train, val = (
-            open_class_folders(settings.data, split, channels=channels)
+            open_classes(settings.data, settings.format, split, channels=channels)
             for split in ("train", "val")
         )
         return Labelled(
@@ -95,3 +99,14 @@ class Classification:
             1,
             cv2.LINE_AA,
         )
+
+    def enlarge(self, prediction: int, size: tuple[int, int]) -> int:
+        return prediction
+
+    def save(self, found: Iterable[tuple[str, int]], folder: Path, names: tuple[str, ...]) -> None:
+        """Photos and the names of their classes in `classes.csv`."""
+        lines = io.StringIO()
+        rows = csv.writer(lines)
+        rows.writerow(("photo", "class"))
+        rows.writerows((key, names[number]) for key, number in found)
+        write_whole(folder / "classes.csv", lines.getvalue())

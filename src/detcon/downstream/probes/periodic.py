@@ -6,6 +6,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from detcon.annotations.open import Format
 from detcon.config import Recipe
 from detcon.downstream.pictures import Pictures, nested_subset
 from detcon.downstream.probes.classifier import CentreRecipe
@@ -24,7 +25,8 @@ class ProbingRecipe(Recipe):
     """What an encoder is probed on while it is trained; settings are those of a transfer."""
 
     every: int = Field(ge=1, description="steps between probes; the last step has one too")
-    data: str = Field(description="labelled folder, as for 'detcon transfer'")
+    data: str = Field(description="labelled data, as for 'detcon transfer'")
+    format: Format = Field(default="folder", description="how they lie there")
     task: ProbeTask = Field(
         default="knn_segmentation", description="how classes are read off the features"
     )

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.annotations.errors import AnnotationError
-from detcon.photos import Photos, nearest_key, open_photos
+from detcon.photos import EXTENSIONS, Photos, nearest_key, open_photos
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +87,11 @@ def _classes(folder: Path) -> tuple[str, ...]:
             f"val/CLASS/*.jpg"
         )
     names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    if not names and any(path.suffix.lower() in EXTENSIONS for path in folder.iterdir()):
+        raise AnnotationError(
+            f"the photos in {folder} aren't sorted into folders of classes; ImageNet's val is "
+            f"sorted by ILSVRC2012_validation_ground_truth.txt of the official development kit"
+        )
     if names == ["images", "labels"]:
         raise AnnotationError(
             f"{folder} holds photos with a class for each pixel, not a folder for each class; give "
