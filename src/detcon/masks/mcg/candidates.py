@@ -1,19 +1,19 @@
-"""Regions that may be objects: nodes of the trees, and neighbouring nodes joined by two to four.
+"""Regions that may be objects: nodes of trees, and neighbouring nodes joined by two to four.
 
 A tree is walked from the root down. Each split gives two new single regions, and with each new
-region x come the pairs of x and a neighbour that stands at that moment, the triplets of a new
-pair and a neighbour, the 4-tuples of a new triplet and a neighbour. Each of the four lists is
-thus ordered by how clearly its regions stand out, and is cut at a number (MCG, section 6 of
-arXiv 1503.00848).
+region come its pairs with a neighbour that stands at that moment, the triplets of a new pair and
+a neighbour, the 4-tuples of a new triplet and a neighbour. Each of the four lists so begins with
+what stands out most, and is cut at a number (MCG, section 6 of arXiv 1503.00848).
 
-Axes: n superpixels, t nodes of a tree, g nodes of all trees, k candidates, f measures, m maps.
+Axes: n superpixels, t nodes of a tree, r nodes at hand: those that splits give, the root last,
+k candidates.
 """
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float64, Int32, Int64
+from jaxtyping import Float64, Int32
 
 from detcon.masks.mcg.hierarchy import Tree
 from detcon.masks.mcg.superpixels import Superpixels
@@ -24,218 +24,204 @@ class Candidates(NamedTuple):
     """What may be chosen.
 
     Attributes:
-        members: Up to four nodes that are disjoint and together are the candidate, counted
-            through the trees; -1 where there are fewer.
-        measures: See `MEASURES`.
+        members: The disjoint nodes that together are the candidate, counted through all trees;
+            -1 where there are fewer than four.
+        areas: In pixels.
+        box_areas: Of the upright boxes around them, in pixels.
+        ends: The height at which the first of the members is merged with something else.
     """
 
     members: Int32[np.ndarray, "k 4"]
-    measures: Float64[np.ndarray, "k f"]
-
-
-MEASURES = (
-    "area",  # pixels
-    "box_area",  # pixels
-    "end",  # the least height at which a member is merged with something else
-    "start",  # the greatest height within a member
-    "num",  # members
-    "balance",  # area of the smallest member to that of the largest
-    "length",  # of the outline within the photo, in pixel edges
-    "tree",  # which one it is from
-    "top", "left", "bottom", "right",  # of the box, in pixels
-    "outline_0", "outline_1",  # the sum of each map's contours along the outline
-)
+    areas: Float64[np.ndarray, " k"]
+    box_areas: Float64[np.ndarray, " k"]
+    ends: Float64[np.ndarray, " k"]
 
 
 def find_candidates(
-    superpixels: Superpixels, trees: Sequence[Tree], *, num_regions: int, nums: Sequence[int]
+    superpixels: Superpixels, trees: Sequence[Tree], nums: Sequence[int]
 ) -> Candidates:
-    """Lists the candidates of all trees, none twice, the whole photo not among them.
+    """Lists the candidates of all trees, none twice; the whole photo is none of them.
 
     Args:
         superpixels: What the trees are made of.
         trees: In the order in which they are listed.
-        num_regions: Into how many regions a tree is split at most.
-        nums: How many singles, pairs, triplets and 4-tuples of a tree are taken at most.
+        nums: How many singles, pairs, triplets and 4-tuples of each tree are taken at most.
     """
-    limits = np.array(nums, np.int64)
-    slots = np.full(1 << (4 * len(trees) * int(limits.sum()) + 64).bit_length(), 0, np.uint64)
-    members, measures, offset = [], [], 0
-    for number, tree in enumerate(trees):
-        m, f = _list_tree(*superpixels[1:], *tree, num_regions, limits, slots)
-        m = np.where(m < 0, -1, m + offset)
-        f[:, 7] = number
-        members.append(m.astype(np.int32))
-        measures.append(f)
-        offset += len(tree.heights)
-    return Candidates(np.concatenate(members), np.concatenate(measures))
+    limits = np.array(nums)
+    seen = np.zeros(1 << int(2 * len(trees) * limits.sum() + 8).bit_length(), np.uint64)
+    found, first = [], 0
+    for tree in trees:
+        names, owners, pairs = _at_hand(tree.children, tree.parents, limits[0] // 2)
+        areas, boxes, hashes, touch = _measure_nodes(
+            owners, pairs, superpixels.areas, superpixels.boxes, superpixels.ends
+        )
+        tuples = _list_tuples(pairs, hashes, touch, limits, seen)
+        ends = np.append(tree.heights[tree.parents[names[:-1]]], np.inf)
+        found.append(_measure_tuples(tuples, names + np.int32(first), areas, boxes, ends))
+        first += len(tree.heights)
+    return Candidates(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 @compiled
-def _list_tree(areas, boxes, ends, lengths, strengths, children, heights, num_regions, limits, slots):
-    num, num_nodes = len(areas), len(heights)
-    num_splits = min(num_regions, num) - 1
-    cut = num_nodes - num_splits  # nodes from here on are split
-    parents = np.full(num_nodes, -1, np.int32)
-    for node in range(num, num_nodes):
-        parents[children[node, 0]], parents[children[node, 1]] = node, node
-    # nodes at hand: the regions that aren't split, then those that are
-    top = np.full(num_nodes, -1, np.int32)
-    names = np.empty(2 * num_splits + 1, np.int32)
-    count = 0
+def _at_hand(children, parents, most):
+    """The nodes that the last merges, at most so many, joined or made.
+
+    Returns:
+        Their numbers in the tree [r]; which of them, as the smallest, holds a superpixel [n]; for
+        each the two that it splits into [r 2], or -1.
+    """
+    num_nodes = len(parents)
+    num = (num_nodes + 1) // 2
+    cut = num_nodes - min(most, num - 1)  # nodes from here on are split
+    places, count = np.full(num_nodes, -1, np.int32), 0
     for node in range(num_nodes):
-        if node >= cut or node == num_nodes - 1 or parents[node] >= cut:
-            top[node] = count
-            names[count] = node
+        if node >= cut or parents[node] >= cut or node == num_nodes - 1:
+            places[node] = count
             count += 1
+    names, pairs = np.empty(count, np.int32), np.full((count, 2), -1, np.int32)
     owners = np.empty(num_nodes, np.int32)
     for node in range(num_nodes - 1, -1, -1):
-        if top[node] >= 0:
-            owners[node] = top[node]
+        place = places[node]
+        if place >= 0:
+            owners[node], names[place] = place, node
+            if node >= cut:
+                pairs[place, 0] = places[children[node, 0]]
+                pairs[place, 1] = places[children[node, 1]]
         else:
             owners[node] = owners[parents[node]]
-    # areas, boxes, hashes of nodes
-    num_maps = len(strengths)
-    area, box = np.zeros(count), np.empty((count, 4))
-    box[:, :2], box[:, 2:] = 1 << 30, -1
-    hashes = np.zeros(count, np.uint64)
-    shared = np.zeros((1 + num_maps, count, count), np.float32)
-    around = np.zeros((1 + num_maps, count))
-    for leaf in range(num):
+    return names, owners[:num].copy(), pairs
+
+
+@compiled
+def _measure_nodes(owners, pairs, leaf_areas, leaf_boxes, leaf_ends):
+    """Areas [r], boxes [r 4] and hashes [r] of nodes, and which ones touch [r r].
+
+    A union of disjoint nodes has the exclusive or of their hashes.
+    """
+    count = len(pairs)
+    areas, boxes, hashes = np.zeros(count), np.empty((count, 4)), np.zeros(count, np.uint64)
+    boxes[:, :2], boxes[:, 2:] = np.inf, -np.inf
+    touch = np.zeros((count, count), np.bool_)
+    for leaf in range(len(owners)):
         own = owners[leaf]
-        area[own] += areas[leaf]
-        hashes[own] ^= _scramble(np.uint64(leaf + 1))
+        areas[own] += leaf_areas[leaf]
+        hashes[own] ^= _scramble(np.uint64(leaf))
+        _widen(boxes[own], leaf_boxes[leaf])
+    for e in range(len(leaf_ends)):
+        a, b = owners[leaf_ends[e, 0]], owners[leaf_ends[e, 1]]
+        touch[a, b] = touch[b, a] = True
+    for node in range(count):
         for i in range(2):
-            box[own, i] = min(box[own, i], boxes[leaf, i])
-            box[own, 2 + i] = max(box[own, 2 + i], boxes[leaf, 2 + i])
-    for e in range(len(ends)):
-        a, b = owners[ends[e, 0]], owners[ends[e, 1]]
-        if a != b:
-            for m in range(1 + num_maps):
-                value = lengths[e] if m == 0 else strengths[m - 1, e]
-                shared[m, a, b] += value
-                shared[m, b, a] += value
-                around[m, a] += value
-                around[m, b] += value
-    for c in range(count):
-        if names[c] >= cut and names[c] >= num:
-            a, b = top[children[names[c], 0]], top[children[names[c], 1]]
-            area[c] = area[a] + area[b]
-            hashes[c] = hashes[a] ^ hashes[b]
-            for i in range(2):
-                box[c, i] = min(box[a, i], box[b, i])
-                box[c, 2 + i] = max(box[a, 2 + i], box[b, 2 + i])
-            for m in range(1 + num_maps):
-                around[m, c] = around[m, a] + around[m, b] - 2 * shared[m, a, b]
-                for d in range(count):
-                    shared[m, c, d] = shared[m, a, d] + shared[m, b, d]
-                for d in range(count):
-                    shared[m, d, c] = shared[m, c, d]
-    most = limits.sum()
-    found, num_found = np.full((most, 4), -1, np.int32), 0
+            below = pairs[node, i]
+            if below >= 0:
+                areas[node] += areas[below]
+                hashes[node] ^= hashes[below]
+                _widen(boxes[node], boxes[below])
+                touch[node] |= touch[below]
+                touch[:, node] |= touch[:, below]
+    return areas, boxes, hashes, touch
+
+
+@compiled
+def _list_tuples(pairs, hashes, touch, limits, seen):
+    """The nodes at hand that each candidate has [k 4]; `seen` are the hashes of candidates."""
+    count = len(pairs)
+    found, num = np.full((limits.sum(), 4), -1, np.int32), 0
     taken = np.zeros(4, np.int64)
-    standing, num_standing = np.empty(count, np.int32), 1
-    standing[0] = count - 1
-    tuple_ = np.empty(4, np.int32)
-    for split in range(count - 1, -1, -1):
-        if names[split] < cut or names[split] < num:
+    standing, num_standing = np.full(count, count - 1, np.int32), 1
+    fresh, num_fresh = np.empty((len(found) + 2, 4), np.int32), 0
+    _is_new(hashes[count - 1], seen)  # the whole photo
+    for node in range(count - 1, -1, -1):
+        if pairs[node, 0] < 0:
             continue
-        pair = (top[children[names[split], 0]], top[children[names[split], 1]])
         for i in range(num_standing):
-            if standing[i] == split:
-                standing[i] = pair[0]
-        standing[num_standing] = pair[1]
+            if standing[i] == node:
+                standing[i] = pairs[node, 0]
+        standing[num_standing] = pairs[node, 1]
         num_standing += 1
+        fresh[:2] = -1
+        fresh[0, 0], fresh[1, 0] = pairs[node, 0], pairs[node, 1]
+        start, num_fresh = 0, 2
         for i in range(2):
-            x, sibling = pair[i], pair[1 - i]
-            tuple_[0] = x
-            num_found = _take(found, num_found, taken, limits, tuple_, 1, hashes, slots)
-            if (taken >= limits)[1:].all():
-                continue
-            for j in range(num_standing):
-                n = standing[j]
-                if n == x or n == sibling or shared[0, x, n] == 0:
-                    continue
-                tuple_[1] = n
-                num_found = _take(found, num_found, taken, limits, tuple_, 2, hashes, slots)
-                if (taken >= limits)[2:].all():
-                    continue
-                for k in range(num_standing):
-                    m = standing[k]
-                    if m == x or m == n or m == sibling:
+            if taken[0] < limits[0] and _is_new(hashes[pairs[node, i]], seen):
+                found[num, 0] = pairs[node, i]
+                num, taken[0] = num + 1, taken[0] + 1
+        for size in range(1, 4):
+            stop = num_fresh
+            for f in range(start, stop):
+                for i in range(num_standing):
+                    if taken[size] >= limits[size]:
+                        break
+                    other = standing[i]
+                    if not _joins(fresh[f], size, other, touch):
                         continue
-                    if shared[0, x, m] == 0 and shared[0, n, m] == 0:
-                        continue
-                    tuple_[2] = m
-                    num_found = _take(found, num_found, taken, limits, tuple_, 3, hashes, slots)
-                    if taken[3] >= limits[3]:
-                        continue
-                    for q in range(num_standing):
-                        o = standing[q]
-                        if o == x or o == n or o == m or o == sibling:
-                            continue
-                        if shared[0, x, o] + shared[0, n, o] + shared[0, m, o] == 0:
-                            continue
-                        tuple_[3] = o
-                        num_found = _take(
-                            found, num_found, taken, limits, tuple_, 4, hashes, slots
-                        )
-    measures = np.zeros((num_found, 12 + num_maps))
-    for k in range(num_found):
-        row, size = measures[k], 0
-        low, high = 1e30, 0.0
-        row[2], row[8], row[9], row[10], row[11] = 1e30, 1e30, 1e30, -1, -1
-        for i in range(4):
-            a = found[k, i]
-            if a < 0:
-                break
-            size += 1
-            row[0] += area[a]
-            low, high = min(low, area[a]), max(high, area[a])
-            row[2] = min(row[2], heights[parents[names[a]]])
-            row[3] = max(row[3], heights[names[a]])
-            row[8], row[9] = min(row[8], box[a, 0]), min(row[9], box[a, 1])
-            row[10], row[11] = max(row[10], box[a, 2]), max(row[11], box[a, 3])
-            row[6] += around[0, a]
-            for m in range(num_maps):
-                row[12 + m] += around[1 + m, a]
-            for j in range(i):
-                b = found[k, j]
-                row[6] -= 2 * shared[0, a, b]
-                for m in range(num_maps):
-                    row[12 + m] -= 2 * shared[1 + m, a, b]
-        row[1] = (row[10] - row[8] + 1) * (row[11] - row[9] + 1)
-        row[4], row[5] = size, low / high
-        for i in range(size):
-            found[k, i] = names[found[k, i]]
-    return found[:num_found].copy(), measures
+                    key = hashes[other]
+                    for j in range(size):
+                        key ^= hashes[fresh[f, j]]
+                    if _is_new(key, seen):
+                        fresh[num_fresh] = fresh[f]
+                        fresh[num_fresh, size] = other
+                        found[num] = fresh[num_fresh]
+                        num_fresh += 1
+                        num, taken[size] = num + 1, taken[size] + 1
+            start = stop
+    return found[:num].copy()
 
 
 @compiled
-def _take(found, num_found, taken, limits, members, size, hashes, slots):
-    """Adds a candidate to its list unless that is full or has it already."""
-    if taken[size - 1] >= limits[size - 1]:
-        return num_found
-    key = np.uint64(0)
+def _joins(members, size, other, touch):
+    """Whether a node touches one of the members, and is none of them."""
+    joins = False
     for i in range(size):
-        key ^= hashes[members[i]]
-    last = np.uint64(len(slots) - 1)
+        if members[i] == other:
+            return False
+        joins |= touch[members[i], other]
+    return joins
+
+
+@compiled
+def _is_new(key, seen):
+    """Whether a hash wasn't in the table yet, which is never full; puts it in."""
+    last = np.uint64(len(seen) - 1)
     slot = key & last
-    while slots[slot] != 0:
-        if slots[slot] == key:
-            return num_found
+    while seen[slot] != 0:
+        if seen[slot] == key:
+            return False
         slot = (slot + np.uint64(1)) & last
-    slots[slot] = key
-    for i in range(size):
-        found[num_found, i] = members[i]
-    taken[size - 1] += 1
-    return num_found + 1
+    seen[slot] = key
+    return True
 
 
 @compiled
-def _scramble(x):
-    """A number's hash (SplitMix64), the same on every machine."""
-    x += np.uint64(0x9E3779B97F4A7C15)
+def _measure_tuples(tuples, names, areas, boxes, ends):
+    """The fields of candidates."""
+    num = len(tuples)
+    members = np.full((num, 4), -1, np.int32)
+    sizes, box_areas, first_ends = np.zeros(num), np.empty(num), np.full(num, np.inf)
+    box = np.empty(4)
+    for k in range(num):
+        box[:2], box[2:] = np.inf, -np.inf
+        for i in range(4):
+            node = tuples[k, i]
+            if node >= 0:
+                members[k, i] = names[node]
+                sizes[k] += areas[node]
+                first_ends[k] = min(first_ends[k], ends[node])
+                _widen(box, boxes[node])
+        box_areas[k] = (box[2] - box[0] + 1) * (box[3] - box[1] + 1)
+    return members, sizes, box_areas, first_ends
+
+
+@compiled
+def _widen(box, other):
+    for i in range(2):
+        box[i], box[2 + i] = min(box[i], other[i]), max(box[2 + i], other[2 + i])
+
+
+@compiled
+def _scramble(number):
+    """A hash of a number (SplitMix64), the same on every machine."""
+    x = (number + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
