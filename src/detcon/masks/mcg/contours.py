@@ -43,7 +43,7 @@ def find_contours(channels: Float32[np.ndarray, "c y x"]) -> Float32[np.ndarray,
     """
     kernel = _gaussian(_SIGMA, _REACH)
     scales = _strengths(channels * np.float32(_BINS - 1), _BINS, _SCALES, kernel)
-    fine, coarse = (np.tensordot(np.float32(weights), scales, 1) for weights in (_FINE, _COARSE))
+    fine, coarse = np.tensordot(np.array([_FINE, _COARSE], np.float32), scales, 1)
     return np.stack([_smoothed(fine, _gaussian(_FINE_BLUR, 3)), coarse])
 
 

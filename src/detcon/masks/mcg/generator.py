@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Bool, Float64, Int16, UInt8
 
 from detcon.masks.masks import Masks
 from detcon.masks.mcg.candidates import Candidates, find_candidates
@@ -88,8 +88,8 @@ class MCG:
             return Masks.from_stack(
                 np.ones((1, *superpixels.labels.shape), bool), np.zeros(1), size
             )
-        membership, patterns = np.unique(inside, axis=0, return_inverse=True)
-        return Masks(size, patterns.astype(np.int16)[superpixels.labels], membership, worth)
+        membership, patterns = _patterns(inside)
+        return Masks(size, patterns[superpixels.labels], membership, worth)
 
     def _scores(self, candidates: Candidates, num_pixels: float) -> Float64[np.ndarray, " k"]:
         """How good candidates are, up to 1; -inf: too small, too large or not set off at all."""
@@ -99,3 +99,13 @@ class MCG:
         allowed = (shares >= self.min_area) & (shares <= _MOST) & (scores > 0)
         scores[~allowed] = -np.inf
         return scores / scores.max(initial=0.0, where=allowed) if allowed.any() else scores
+
+
+def _patterns(
+    inside: Bool[np.ndarray, "n m"],
+) -> tuple[Bool[np.ndarray, "p m"], Int16[np.ndarray, " n"]]:
+    """The sets of masks that there are, and which one a superpixel has."""
+    bits = np.packbits(inside, axis=1)
+    codes = bits.view(np.dtype((np.void, bits.shape[1]))).ravel()
+    _, first, patterns = np.unique(codes, return_index=True, return_inverse=True)
+    return inside[first], patterns.astype(np.int16)

@@ -13,7 +13,7 @@ from detcon.masks.mcg.superpixels import Superpixels
 from detcon.ops.compiled import compiled
 
 _AREA_POWER = 0.1
-_COLOUR_POWER, _COLOUR_FLOOR = 0.25, 0.06  # the floor: of channels up to 1
+_COLOUR_FLOOR = 0.06  # of channels up to 1
 
 
 class Tree(NamedTuple):
@@ -35,7 +35,7 @@ def build_tree(superpixels: Superpixels, strengths: Float64[np.ndarray, " e"]) -
 
     That is the ultrametric contour map's rule (Arbelaez et al., PAMI 2011). Two factors are
     ours. The smaller area to a small power lets specks go first, however contrasty they are.
-    How far the mean colours are apart, to another, tells an object's outline from a line that
+    The fourth root of how far the mean colours are apart tells an object's outline from a line that
     has the same on both sides.
     """
     return Tree(
@@ -122,7 +122,7 @@ def _weight(areas, powers, colours, a, b):
     for c in range(colours.shape[1]):
         apart += (colours[a, c] - colours[b, c]) ** 2
     apart = _COLOUR_FLOOR + np.sqrt(apart / colours.shape[1])
-    return min(powers[a], powers[b]) * apart**_COLOUR_POWER
+    return min(powers[a], powers[b]) * np.sqrt(np.sqrt(apart))
 
 
 @compiled
