@@ -20,7 +20,7 @@ class Tree(NamedTuple):
     """A hierarchy of regions.
 
     Attributes:
-        children: The two nodes that were merged; -1 at superpixels.
+        children: The two nodes that were merged, the earlier first; -1 at superpixels.
         parents: The node that a node was merged into; -1 at the root.
         heights: How much the two differed, and never less than below; 0 at superpixels.
     """
@@ -91,7 +91,8 @@ def _merge(leaf_areas, leaf_colours, leaf_ends, leaf_lengths, leaf_strengths):
         a, b = ends[e, 0], ends[e, 1]
         if degrees[a] < degrees[b]:
             a, b = b, a
-        children[made, 0], children[made, 1] = nodes[a], nodes[b]
+        children[made, 0] = min(nodes[a], nodes[b])
+        children[made, 1] = max(nodes[a], nodes[b])
         parents[nodes[a]] = parents[nodes[b]] = made
         heights[made] = max(costs[e], max(heights[nodes[a]], heights[nodes[b]]))
         nodes[a], costs[e] = made, -1.0
