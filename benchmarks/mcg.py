@@ -1,7 +1,7 @@
 """MCG masks: beside scikit-image's Felzenszwalb-Huttenlocher segments, and stage by stage.
 
-OMP_NUM_THREADS=1 python benchmarks/mcg.py         # a minute; writes a result
-OMP_NUM_THREADS=1 python benchmarks/mcg.py quick   # a quarter of it; writes nothing
+OMP_NUM_THREADS=1 python benchmarks/mcg.py         # two minutes; writes a result
+OMP_NUM_THREADS=1 python benchmarks/mcg.py quick   # half a minute; writes nothing
 python benchmarks/mcg.py table                     # the result as Markdown
 
 The peer makes other, disjoint masks: the ones that DetCon is published with, at their settings.
