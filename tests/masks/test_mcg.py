@@ -1,5 +1,7 @@
 """Each stage beside a plain one, and objects that are found."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import pytest
@@ -208,6 +210,16 @@ def test_any_shape_and_plain_photos(shape):
     noise = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     masks = MCG()(noise)
     assert masks.size == shape[:2] and masks.num_masks >= 1 and masks.stack().any((1, 2)).all()
+
+
+def test_the_same_from_several_threads():
+    photos = [picture(60, 80, seed=seed) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(MCG(), photos))
+    for photo, masks in zip(photos, found, strict=True):
+        again = MCG()(photo)
+        assert np.array_equal(masks.stack(), again.stack())
+        assert np.array_equal(masks.scores, again.scores)
 
 
 def test_works_on_a_smaller_picture():

@@ -20,7 +20,7 @@ _SCALES = 4
 _BINS = 8
 _SIGMA, _REACH = 1.0, 2  # in pixels of each scale
 _CHROMA = 64.0  # of OpenCV's 128 in a and b; the few colours beyond share a bin
-_FINE, _FINE_BLUR = (2.0, 1.0, 1.0, 0.0), 0.8
+_FINE, _FINE_BLUR = (2.0, 1.0, 1.0, 0.5), 0.8
 _COARSE = (0.0, 1.0, 1.0, 1.0)
 
 

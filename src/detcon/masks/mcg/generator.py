@@ -14,7 +14,7 @@ from detcon.masks.mcg.hierarchy import build_tree
 from detcon.masks.mcg.superpixels import find_superpixels
 from detcon.photos import shrink
 
-_AREA_POWER, _FILL_POWER = 0.1, 0.25
+_AREA_POWER, _FILL_POWER = 0.2, 0.2
 _MOST = 0.8  # of the photo; larger ones win by their outline alone
 
 
@@ -49,7 +49,7 @@ class MCG:
     max_side: int | None = 256
     min_area: float = 0.005
     max_overlap: float = 0.5
-    diversity: float = 0.25
+    diversity: float = 0.2
     singles: int = 200
     pairs: int = 0
     triplets: int = 0
