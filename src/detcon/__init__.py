@@ -20,6 +20,7 @@ _HOMES = {
     "WholeImage": "masks",
     "Grid": "masks",
     "Felzenszwalb": "masks",
+    "MCG": "masks",
     "FromAnnotations": "masks",
     "MaskStore": "masks.store",
     "make_masks": "masks.fill",

@@ -10,7 +10,15 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.segmentation import felzenszwalb
 
-from detcon.masks import Felzenszwalb, FromAnnotations, Grid, MaskGenerator, Masks, WholeImage
+from detcon.masks import (
+    MCG,
+    Felzenszwalb,
+    FromAnnotations,
+    Grid,
+    MaskGenerator,
+    Masks,
+    WholeImage,
+)
 
 GENERATORS = [
     WholeImage(),
@@ -18,6 +26,8 @@ GENERATORS = [
     Grid(rows=1, columns=3),
     Felzenszwalb(scale=50.0, min_size=5),
     Felzenszwalb(scale=50.0, min_size=5, max_side=7),
+    MCG(),
+    MCG(num=3, max_side=20, min_area=0.0, singles=30, pairs=20, triplets=10, quadruplets=5),
 ]
 images = array_shapes(min_dims=2, max_dims=2, min_side=5, max_side=40).flatmap(
     lambda shape: arrays(np.uint8, (*shape, 3), elements=st.sampled_from([0, 90, 200]))

@@ -20,6 +20,7 @@ from detcon.masks.felzenszwalb import Felzenszwalb
 from detcon.masks.grid import Grid
 from detcon.masks.header import begin_store, describe, num_shards, shard_path, shard_paths
 from detcon.masks.masks import MaskGenerator, Masks
+from detcon.masks.mcg.generator import MCG
 from detcon.masks.shard import Row, StoreError, write_shard
 from detcon.masks.store import merge_index
 from detcon.masks.whole_image import WholeImage
@@ -27,7 +28,7 @@ from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.workers import in_order
 
 AnyGenerator = Annotated[
-    WholeImage | Grid | Felzenszwalb | FromAnnotations, Field(discriminator="kind")
+    WholeImage | Grid | Felzenszwalb | MCG | FromAnnotations, Field(discriminator="kind")
 ]
 
 _PHOTOS_A_JOB = 8  # enough to make handing over cheap, few enough for all workers to end together

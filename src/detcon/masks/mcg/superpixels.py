@@ -1,0 +1,133 @@
+"""Superpixels: the basins of a contour map, and the graph of their neighbours.
+
+Axes: y x pixels, c channels, m maps of contours, n superpixels, e borders between two of them.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int32
+
+from detcon.ops.compiled import compiled
+
+
+class Superpixels(NamedTuple):
+    """A partition of a photo into connected regions, and its borders.
+
+    Attributes:
+        labels: Each pixel's superpixel; numbered in order of their first pixels, row by row.
+        areas: In pixels.
+        boxes: First row, first column, last row, last column.
+        colours: The mean of each channel.
+        ends: The two superpixels of a border.
+        lengths: Of borders, in edges of pixels.
+        strengths: Of borders: the sum of each map's contours along them.
+    """
+
+    labels: Int32[np.ndarray, "y x"]
+    areas: Float64[np.ndarray, " n"]
+    boxes: Int32[np.ndarray, "n 4"]
+    colours: Float64[np.ndarray, "n c"]
+    ends: Int32[np.ndarray, "e 2"]
+    lengths: Float64[np.ndarray, " e"]
+    strengths: Float64[np.ndarray, "m e"]
+
+
+def find_superpixels(
+    contours: Float32[np.ndarray, "m y x"], channels: Float32[np.ndarray, "c y x"]
+) -> Superpixels:
+    """Cuts a photo along the ridges of the first contour map.
+
+    Each pixel flows to its lowest neighbour of four; all that end in one pixel are a superpixel.
+    Of equal pixels the earlier one counts as lower, so that there are no plateaus.
+    """
+    labels, num = _basins(contours[0])
+    areas, boxes, colours = _measure_regions(labels, num, channels)
+    return Superpixels(labels, areas, boxes, colours, *_measure_borders(labels, num, contours))
+
+
+@compiled
+def _basins(relief):
+    """Each pixel's basin, and how many there are."""
+    height, width = relief.shape
+    down = np.empty(height * width, np.int32)
+    for y in range(height):
+        for x in range(width):
+            v, u = y, x
+            if y > 0 and relief[y - 1, x] <= relief[v, u]:
+                v, u = y - 1, x
+            if x > 0 and (
+                relief[y, x - 1] < relief[v, u] or (v == y and relief[y, x - 1] <= relief[v, u])
+            ):
+                v, u = y, x - 1
+            if x < width - 1 and relief[y, x + 1] < relief[v, u]:
+                v, u = y, x + 1
+            if y < height - 1 and relief[y + 1, x] < relief[v, u]:
+                v, u = y + 1, x
+            down[y * width + x] = v * width + u
+    labels, num = np.empty(height * width, np.int32), 0
+    numbers = np.full(height * width, -1, np.int32)
+    for pixel in range(height * width):
+        bottom = down[pixel]
+        while down[bottom] != bottom:
+            bottom = down[bottom]
+        place = pixel
+        while down[place] != bottom:  # the next ones needn't go all the way
+            down[place], place = bottom, down[place]
+        if numbers[bottom] < 0:
+            numbers[bottom] = num
+            num += 1
+        labels[pixel] = numbers[bottom]
+    return labels.reshape(height, width), num
+
+
+@compiled
+def _measure_regions(labels, num, channels):
+    height, width = labels.shape
+    areas, colours = np.zeros(num), np.zeros((num, len(channels)))
+    boxes = np.empty((num, 4), np.int32)
+    boxes[:, :2], boxes[:, 2:] = max(height, width), -1
+    for y in range(height):
+        for x in range(width):
+            here = labels[y, x]
+            areas[here] += 1
+            box = boxes[here]
+            box[0], box[1] = min(box[0], y), min(box[1], x)
+            box[2], box[3] = max(box[2], y), max(box[3], x)
+            for c in range(len(channels)):
+                colours[here, c] += channels[c, y, x]
+    for here in range(num):
+        colours[here] /= areas[here]
+    return areas, boxes, colours
+
+
+@compiled
+def _measure_borders(labels, num, contours):
+    """The pairs of neighbours in the order in which they are met, lengths and strengths."""
+    height, width = labels.shape
+    size = 64
+    while size < 8 * num:
+        size *= 2
+    slots, most = np.full(size, -1, np.int32), 3 * num  # no planar graph has more borders
+    ends, lengths = np.empty((most, 2), np.int32), np.zeros(most)
+    strengths, count = np.zeros((len(contours), most)), 0
+    for y in range(height):
+        for x in range(width):
+            for down in range(2):
+                v, u = y + down, x + 1 - down
+                if v == height or u == width or labels[v, u] == labels[y, x]:
+                    continue
+                low, high = min(labels[y, x], labels[v, u]), max(labels[y, x], labels[v, u])
+                slot = (low * 40503 + high * 30011) & (size - 1)
+                border = slots[slot]
+                while border >= 0 and (ends[border, 0] != low or ends[border, 1] != high):
+                    slot = (slot + 1) & (size - 1)
+                    border = slots[slot]
+                if border < 0:
+                    slots[slot] = border = count
+                    ends[border, 0], ends[border, 1] = low, high
+                    count += 1
+                lengths[border] += 1
+                for m in range(len(contours)):
+                    strengths[m, border] += 0.5 * (contours[m, y, x] + contours[m, v, u])
+    return ends[:count].copy(), lengths[:count].copy(), strengths[:, :count].copy()
