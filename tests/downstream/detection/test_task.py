@@ -1,16 +1,20 @@
 """Tests for detection as a transfer task: whole runs on tiny data, and mistakes."""
 
+import itertools
 import json
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
+from safetensors.torch import load_file
 from shapes import NAMES, Shapes
 
 from detcon.config import load_recipe, shipped_recipes
+from detcon.downstream import training
 from detcon.downstream.detection import task as module
 from detcon.downstream.detection.detections import Detections
 from detcon.downstream.detection.labelled import DetectionSplit, open_labelled, resized
@@ -105,6 +109,26 @@ def test_two_seeds_with_few_labels_and_shrunk_photos(monkeypatch, tmp_path):
     assert [one.seed for one in results] == [0, 1]
     truth = json.loads((tmp_path / "seed1" / "truth.json").read_text())
     assert (truth["images"][0]["height"], truth["images"][0]["width"]) == (45, 60)
+
+
+def test_seeds_and_interruptions_decide_nothing_else(monkeypatch, tmp_path):
+    """The same seed, the same weights, bit for bit: again, or after a stop and a resume."""
+    few = Shapes(6, 0), Shapes(1, 1)
+    options = {"steps": 4, "batch_size": 4, "loop.checkpoint_every": 1}
+    run(monkeypatch, tmp_path / "whole", *few, **options)
+    fit = training.fit
+
+    def interrupted(model, open_batches, **settings):
+        fit(model, lambda first: itertools.islice(open_batches(first), 2), **settings)
+
+    monkeypatch.setattr(training, "fit", interrupted)
+    with pytest.raises(ValueError, match="the data ended after 2 of 4 steps"):
+        run(monkeypatch, tmp_path / "parts", *few, **options)
+    monkeypatch.setattr(training, "fit", fit)
+    torch.rand(1)
+    run(monkeypatch, tmp_path / "parts", *few, **options)
+    whole, parts = (load_file(tmp_path / n / "seed0/model.safetensors") for n in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 @dataclass(frozen=True)

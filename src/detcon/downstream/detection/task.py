@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import torch.distributed as dist
 from jaxtyping import UInt8
 
@@ -79,7 +80,9 @@ class Detection:
             fill=network.mean_colour,
             masks=settings.detector.masks,
         )
-        fine_tune(settings, network, train, crops.batch, folder, observe=_floats)
+        with torch.random.fork_rng(devices=[]):  # anchors and regions to learn from are drawn
+            torch.manual_seed(_seed_of_rank(settings.seed))
+            fine_tune(settings, network, train, crops.batch, folder, observe=_floats)
 
     def score(
         self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
@@ -134,6 +137,11 @@ def _size(settings: TransferRecipe) -> int:
             f"crop={settings.crop}; give one number, as in crop=1024"
         )
     return settings.crop
+
+
+def _seed_of_rank(seed: int) -> int:
+    source = np.random.SeedSequence([seed, ranks().rank], spawn_key=(2,))
+    return int(source.generate_state(1)[0])
 
 
 def _find_all(network: Detector, val: Pictures) -> list[tuple[Any, Detections]]:
