@@ -33,6 +33,7 @@ _HOMES = {
     "pretrain": "pretraining",
     "transfer": "downstream.transfer",
     "make_scenes": "scenes.write",
+    "score": "report.score",
     "make_report": "report.page",
     "export": "exporting.write",
     "load_backbone": "models.backbone_file",
