@@ -143,9 +143,14 @@ def scenes(words: Words = None, help: Help = False, debug: Debug = False) -> Non
 
 
 @app.command(context_settings=OURS)
-def masks(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+def masks(
+    words: Words = None,
+    check: Annotated[bool, typer.Option("--check", help="make damaged shards anew")] = False,
+    help: Help = False,
+    debug: Debug = False,
+) -> None:
     """Find the masks of a folder of photos, and store them."""
-    _carry_out("masks", words, help)
+    _carry_out("masks", [*(words or []), *(["check=true"] if check else [])], help)
 
 
 @app.command(context_settings=OURS)

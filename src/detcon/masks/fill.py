@@ -18,9 +18,9 @@ from detcon.masks.annotations import FromAnnotations
 from detcon.masks.entry import pack
 from detcon.masks.felzenszwalb import Felzenszwalb
 from detcon.masks.grid import Grid
-from detcon.masks.header import begin_store, describe, num_shards, shard_path, shard_paths
+from detcon.masks.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.masks import MaskGenerator, Masks
-from detcon.masks.shard import Row, StoreError, write_shard
+from detcon.masks.shard import DamagedShard, Row, StoreError, read_footer, write_shard
 from detcon.masks.store import merge_index
 from detcon.masks.whole_image import WholeImage
 from detcon.photos import Photos, UnreadablePhoto, open_photos
@@ -49,6 +49,9 @@ class MasksRecipe(Recipe):
         default=None, description="do only this share of the work, as in 3/64"
     )
     shard_size: int = Field(default=256, ge=1, description="photos in a file of the store")
+    check: bool = Field(
+        default=False, description="look through what is there, and make damaged shards anew"
+    )
 
     @field_validator("shard")
     @classmethod
@@ -77,7 +80,7 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     Args:
         recipe: A recipe, or the path of one, or None for the defaults.
         overrides: Values to lay over it, as on the command line: `images`, `out`, `generator`,
-            `workers`, `shard`, `shard_size`.
+            `workers`, `shard`, `shard_size`, `check`.
 
     Returns:
         The store's folder, for `MaskStore`.
@@ -95,7 +98,7 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     folder = Path(settings.out)
     header = begin_store(folder, describe(settings.generator, photos, settings.shard_size))
     _fill(folder, header, settings, photos)
-    missing = sum(not path.exists() for path in shard_paths(folder, header))
+    missing = len(missing_shards(folder, header))
     if missing:
         say = f"this share is done; {missing} of {num_shards(header)} shards are left to others"
         print(say, file=sys.stderr)
@@ -137,8 +140,11 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
     share, shares = parse_share(settings.shard or "1/1")
     size, fingerprint = header["shard_size"], header["fingerprint"]
     numbers = range(share - 1, num_shards(header), shares)
-    missing = [number for number in numbers if not shard_path(folder, number).exists()]
-    parts = {number: photos.part(number * size, (number + 1) * size) for number in missing}
+    parts = {}
+    for number in numbers:
+        path, part = shard_path(folder, number), photos.part(number * size, (number + 1) * size)
+        if not path.exists() or (settings.check and _is_damaged(path, part, fingerprint)):
+            parts[number] = part
     jobs = (
         Job(number, part.part(start, start + _PHOTOS_A_JOB), settings.generator)
         for number, part in parts.items()
@@ -157,6 +163,17 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
             if len(rows) == len(parts[number]):
                 write_shard(shard_path(folder, number), rows, fingerprint)
                 rows = []
+
+
+def _is_damaged(path: Path, part: Photos, fingerprint: str) -> bool:
+    """Looks through a shard, and says what is wrong with it."""
+    try:
+        if read_footer(path, fingerprint)["key"].to_pylist() != list(part.keys):
+            raise DamagedShard(path, "it holds other photos")
+    except DamagedShard as error:
+        print(f"{path}: {error.what}; its photos are done anew", file=sys.stderr)
+        return True
+    return False
 
 
 def _generate(generator: MaskGenerator, photo: UInt8[np.ndarray, "y x c"], key: str) -> Masks:
