@@ -40,7 +40,9 @@ def _num_cores() -> int:
 class MasksRecipe(Recipe):
     """How to make the masks of a collection of photos."""
 
-    images: str = Field(description="a folder of photos, or a list of them (.txt, .csv)")
+    images: str = Field(
+        description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
+    )
     out: str = Field(description="the folder of the store to make, or to go on with")
     channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
     generator: AnyGenerator = Field(default=Felzenszwalb(), description="where the masks come from")

@@ -31,7 +31,9 @@ _INCHES = 3.1
 class ShowRecipe(Recipe):
     """Photos, their masks and two views of each, on one sheet."""
 
-    images: str = Field(description="a folder of photos, or a list of them (.txt, .csv)")
+    images: str = Field(
+        description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
+    )
     masks: Several = Field(
         default=(), description="mask stores to compare, as in a,b; views are cut with the first"
     )
