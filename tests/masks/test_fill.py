@@ -168,8 +168,8 @@ def test_check_makes_damaged_shards_anew_and_no_other(
     with pytest.raises(StoreError, match="with --check"):
         make_masks(**settings, generator=FELZENSZWALB)
     make_masks(**settings, generator=FELZENSZWALB, shard="1/2", check=True)
-    said = f"{path}: "
-    assert said not in capsys.readouterr().err, "it belongs to the other share"
+    told, said = capsys.readouterr().err, f"{path}: "
+    assert said not in told and "this share is done; another's is not: the " in told
     make_masks(**settings, generator=FELZENSZWALB, shard="2/2", check=True)
     told = capsys.readouterr().err
     assert said in told and "; its photos are done anew" in told

@@ -5,7 +5,7 @@ import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -24,7 +24,7 @@ from detcon.masks.shard import DamagedShard, Row, StoreError, read_footer, write
 from detcon.masks.store import merge_index
 from detcon.masks.whole_image import WholeImage
 from detcon.photos import Photos, UnreadablePhoto, open_photos
-from detcon.workers import in_order
+from detcon.workers import in_order, in_order_on_ray
 
 AnyGenerator = Annotated[
     WholeImage | Grid | Felzenszwalb | FromAnnotations, Field(discriminator="kind")
@@ -46,7 +46,12 @@ class MasksRecipe(Recipe):
     out: str = Field(description="the folder of the store to make, or to go on with")
     channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
     generator: AnyGenerator = Field(default=Felzenszwalb(), description="where the masks come from")
-    workers: int = Field(default_factory=_num_cores, ge=1, description="processes at once")
+    engine: Literal["local", "ray"] = Field(
+        default="local", description="this machine, or all cores of a cluster of Ray"
+    )
+    workers: int = Field(
+        default_factory=_num_cores, ge=1, description="processes at once on this machine"
+    )
     shard: str | None = Field(
         default=None, description="do only this share of the work, as in 3/64"
     )
@@ -82,7 +87,7 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     Args:
         recipe: A recipe, or the path of one, or None for the defaults.
         overrides: Values to lay over it, as on the command line: `images`, `out`, `generator`,
-            `workers`, `shard`, `shard_size`, `check`.
+            `engine`, `workers`, `shard`, `shard_size`, `check`.
 
     Returns:
         The store's folder, for `MaskStore`.
@@ -105,7 +110,14 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
         say = f"this share is done; {missing} of {num_shards(header)} shards are left to others"
         print(say, file=sys.stderr)
         return folder
-    _list_unreadable(folder, merge_index(folder, header), len(photos))
+    try:
+        unreadable = merge_index(folder, header)
+    except StoreError as error:
+        if not (settings.check and settings.shard):
+            raise
+        print(f"this share is done; another's is not: {error}", file=sys.stderr)
+        return folder
+    _list_unreadable(folder, unreadable, len(photos))
     return folder
 
 
@@ -153,7 +165,10 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
         for start in range(0, len(part), _PHOTOS_A_JOB)
     )
     num_jobs = sum(-(-len(part) // _PHOTOS_A_JOB) for part in parts.values())
-    results = in_order(make_rows, jobs, num_workers=max(1, min(settings.workers, num_jobs)))
+    if settings.engine == "ray":
+        results = in_order_on_ray(make_rows, jobs)
+    else:
+        results = in_order(make_rows, jobs, num_workers=max(1, min(settings.workers, num_jobs)))
     total = sum(len(photos.part(number * size, (number + 1) * size)) for number in numbers)
     with _progress() as progress, closing(results):
         bar = progress.add_task("masks", total=total)
