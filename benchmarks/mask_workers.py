@@ -4,7 +4,7 @@ OMP_NUM_THREADS=1 python benchmarks/mask_workers.py         # three minutes; wri
 OMP_NUM_THREADS=1 python benchmarks/mask_workers.py quick   # one pair; writes nothing
 
 A photo is decoded, segmented (Felzenszwalb, the official settings) and packed, as `detcon masks`
-does it. The clock starts with the third job's result, when both processes have started; what
+does it. The clock starts with the fifth job's result, when both processes have started; what
 starting costs is given apart.
 """
 
@@ -12,14 +12,12 @@ import json
 import sys
 import tempfile
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import cv2
 from jpegs import make_photos
 from pairs import save
 
@@ -28,21 +26,8 @@ from detcon.masks.fill import Job, make_rows
 from detcon.photos import Photos
 from detcon.workers import in_order
 
-NUM_WORKERS, NUM_PHOTOS, PHOTOS_A_JOB, JOBS_BEFORE = 2, 24, 8, 2
-ROUNDS = 10  # the same photos so many times in a run
-
-
-def in_threads(work: Callable, jobs: Iterable[Any], *, num_workers: int) -> Iterator[Any]:
-    """What `detcon.workers.in_order` does in processes."""
-    cv2.setNumThreads(1)
-    ahead: deque = deque()
-    with ThreadPoolExecutor(num_workers) as pool:
-        for job in jobs:
-            ahead.append(pool.submit(work, job))
-            if len(ahead) == 4 * num_workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+NUM_WORKERS, NUM_PHOTOS, PHOTOS_A_JOB, JOBS_BEFORE = 2, 24, 8, 4
+ROUNDS = 5  # the same photos so many times in a run
 
 
 def run(how: Callable, photos: Photos, num_workers: int) -> tuple[float, float]:
@@ -59,7 +44,7 @@ def run(how: Callable, photos: Photos, num_workers: int) -> tuple[float, float]:
 def measure(folder: Path, pairs: int) -> dict[str, Any]:
     """Both in turn, who begins alternates; the first pair warms up."""
     photos, _ = make_photos(folder, (375, 500), NUM_PHOTOS)
-    ways = {"processes": in_order, "threads": in_threads}
+    ways = {"processes": in_order, "threads": partial(in_order, threads=True)}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for pair in range(pairs + 1):
         for name in list(ways)[:: 1 if pair % 2 else -1]:
@@ -84,5 +69,5 @@ def measure(folder: Path, pairs: int) -> dict[str, Any]:
 if __name__ == "__main__":
     quick = sys.argv[1:] == ["quick"]
     with tempfile.TemporaryDirectory() as name:
-        found = measure(Path(name), 1 if quick else 8)
+        found = measure(Path(name), 1 if quick else 5)
     print(json.dumps(found, indent=1) if quick else save("mask_workers", found).read_text())

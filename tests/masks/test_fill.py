@@ -77,7 +77,9 @@ def test_unreadable_photos_are_skipped_and_listed(images, undisturbed, tmp_path,
     assert told[-1].endswith("out/unreadable.json")
 
 
-def test_workers_change_no_byte(images, undisturbed, tmp_path):
+@pytest.mark.parametrize("most_threads", [0, 4], ids=["processes", "threads"])
+def test_workers_change_no_byte(images, undisturbed, tmp_path, monkeypatch, most_threads):
+    monkeypatch.setattr("detcon.masks.fill._MOST_THREADS", most_threads)
     make_masks(images=images, out=tmp_path, workers=2, shard_size=7, generator=FELZENSZWALB)
     assert contents(tmp_path) == contents(undisturbed)
 
@@ -304,8 +306,22 @@ def double(job):
     return 2 * job
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_jobs(workers):
+@pytest.mark.parametrize("workers, threads", [(1, False), (2, False), (2, True)])
+def test_results_come_in_the_order_of_jobs(workers, threads):
     before = dict(os.environ)
-    assert list(in_order(double, range(30), num_workers=workers)) == list(range(0, 60, 2))
+    results = in_order(double, range(30), num_workers=workers, threads=threads)
+    assert list(results) == list(range(0, 60, 2))
     assert dict(os.environ) == before
+
+
+def test_jobs_are_taken_as_needed():
+    taken = []
+
+    def jobs():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = in_order(double, jobs(), num_workers=2, threads=True)
+    assert next(results) == 0 and len(taken) <= 8
+    results.close()

@@ -30,6 +30,7 @@ AnyGenerator = Annotated[
     WholeImage | Grid | Felzenszwalb | FromAnnotations, Field(discriminator="kind")
 ]
 
+_MOST_THREADS = 4  # some 7 % of a photo's time holds Python's lock, so that many would wait for it
 _PHOTOS_A_JOB = 8  # enough to make handing over cheap, few enough for all workers to end together
 
 
@@ -50,7 +51,7 @@ class MasksRecipe(Recipe):
         default="local", description="this machine, or all cores of a cluster of Ray"
     )
     workers: int = Field(
-        default_factory=_num_cores, ge=1, description="processes at once on this machine"
+        default_factory=_num_cores, ge=1, description="photos at once on this machine"
     )
     shard: str | None = Field(
         default=None, description="do only this share of the work, as in 3/64"
@@ -168,7 +169,9 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
     if settings.engine == "ray":
         results = in_order_on_ray(make_rows, jobs)
     else:
-        results = in_order(make_rows, jobs, num_workers=max(1, min(settings.workers, num_jobs)))
+        workers = max(1, min(settings.workers, num_jobs))
+        threads = workers <= _MOST_THREADS
+        results = in_order(make_rows, jobs, num_workers=workers, threads=threads)
     total = sum(len(photos.part(number * size, (number + 1) * size)) for number in numbers)
     with _progress() as progress, closing(results):
         bar = progress.add_task("masks", total=total)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import cv2
 
-from detcon.workers.processes import WorkerDied
+from detcon.workers.local import WorkerDied
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
