@@ -1,8 +1,14 @@
 """Tests for detcon.files: whole or not at all."""
 
+import os
+import platform
+import subprocess
+import sys
+import time
+
 import pytest
 
-from detcon.files import is_partial, replacing, write_whole
+from detcon.files import is_partial, remove_abandoned, replacing, write_whole
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -36,3 +42,24 @@ def test_what_a_killed_process_leaves_is_recognised(tmp_path):
         (beside,) = tmp_path.iterdir()
         assert is_partial(beside) and not path.exists()
     assert not is_partial(path)
+
+
+def test_what_killed_processes_left_is_removed_and_what_others_write_is_not(tmp_path):
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    here, now, old = platform.node(), time.time(), time.time() - 7200
+    files = {
+        f".a.{here}.{dead.pid}.partial": (now, False),
+        f".b.{here}.{os.getpid()}.partial": (now, True),
+        ".c.another.host.1.partial": (now, True),
+        ".d.another.host.1.partial": (old, False),
+        ".e.partial": (now, True),
+        "f.partial": (old, True),
+    }
+    for name, (written, _) in files.items():
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (written, written))
+    remove_abandoned(tmp_path)
+    assert {name: (tmp_path / name).exists() for name in files} == {
+        name: stays for name, (_, stays) in files.items()
+    }

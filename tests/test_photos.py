@@ -4,9 +4,12 @@ import io
 import pickle
 import subprocess
 import sys
+from contextlib import suppress
 
 import cv2
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageOps
@@ -189,11 +192,14 @@ def test_links_to_folders_are_followed_once(folder):
     assert len(open_photos(folder)) == 4
 
 
-@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+@pytest.mark.parametrize("name", ["list.txt", "list.csv", "list.parquet"])
 def test_a_manifest_lists_paths_relative_to_its_own_folder(folder, name):
     paths = ["b.JPG", "a/../a/y.png", str(folder / "a/z.jpeg"), ""]
     rows = ["path,label", *(f"{path},3" for path in paths[:3])] if name.endswith("csv") else paths
     (folder / name).write_text("\n".join(rows))
+    if name.endswith("parquet"):
+        columns = {"label": range(5), "path": pa.array([*paths, None]).dictionary_encode()}
+        pq.write_table(pa.table(columns), folder / name)
     photos = open_photos(folder / name)
     assert list(photos) == ["a/y.png", "a/z.jpeg", "b.JPG"]
     assert np.array_equal(photos.read("a/z.jpeg"), RGB)
@@ -204,7 +210,7 @@ def test_a_manifest_lists_paths_relative_to_its_own_folder(folder, name):
     [
         ("no/such", None, "there is no folder or manifest {}/no/such; check the path"),
         ("empty", "", "cannot list photos from {}/empty: give a folder, a .txt with one path"),
-        ("photos.tar", "", "cannot list photos from {}/photos.tar: give a folder"),
+        ("photos.zip", "", "cannot list photos from {}/photos.zip: give a folder"),
         ("list.txt", "\n", "the manifest {}/list.txt lists no photos; write one path a line"),
         ("list.txt", "a.jpg\na.jpg", "the manifest {}/list.txt lists a.jpg twice; remove one"),
         ("list.csv", "file,x\na,b", "the manifest {}/list.csv has no column 'path'; its columns"),
@@ -216,6 +222,42 @@ def test_says_what_is_wrong_with_a_source(tmp_path, name, text, sentence):
     with pytest.raises(PhotosError) as error:
         open_photos(tmp_path / name)
     assert str(error.value).startswith(sentence.format(tmp_path))
+
+
+def test_says_what_is_wrong_with_a_parquet_manifest(tmp_path):
+    path = tmp_path / "list.parquet"
+    for table, sentence in (
+        (
+            {"file": ["a"], "x": [1]},
+            "the manifest {} has no column 'path'; its columns are file, x",
+        ),
+        (
+            {"path": [[1]]},
+            "cannot read the manifest {}: it is no Parquet file with text in a column",
+        ),
+        ({"path": pa.array([], pa.string())}, "the manifest {} lists no photos"),
+        ({"path": ["a.jpg", "./a.jpg"]}, "the manifest {} lists a.jpg twice"),
+    ):
+        pq.write_table(pa.table(table), path)
+        with pytest.raises(PhotosError) as error:
+            open_photos(path)
+        assert str(error.value).startswith(sentence.format(path))
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(PhotosError, match="it is no Parquet file with text in a column 'path'; wr"):
+        open_photos(path)
+
+
+@given(st.data())
+@settings(max_examples=80, deadline=None)
+def test_a_damaged_parquet_manifest_is_read_or_refused(tmp_path_factory, data):
+    path = tmp_path_factory.getbasetemp() / "damaged.parquet"
+    pq.write_table(pa.table({"path": ["a.jpg", "b/c.jpg"], "x": [1, 2]}), path)
+    whole = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole)) | st.none())])
+    with suppress(PhotosError):
+        assert len(open_photos(path)) <= 2
 
 
 def test_says_what_was_looked_for_in_an_empty_folder(tmp_path):

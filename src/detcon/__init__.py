@@ -36,6 +36,7 @@ _HOMES = {
     "predict": "downstream.predicting",
     "load_model": "downstream.model_file",
     "make_scenes": "scenes.write",
+    "score": "report.score",
     "make_report": "report.page",
     "export": "exporting.write",
     "load_backbone": "models.backbone_file",

@@ -45,12 +45,14 @@ class Verb:
         function: "module:name" of what it calls.
         example: A command line that works.
         then: From the settings to the command that a user would want next.
+        shown: "module:name" of what makes a table of the settings' results, to be printed.
     """
 
     recipe: str
     function: str
     example: str
     then: Callable[[Any], str] = lambda settings: ""
+    shown: str = ""
 
 
 _AFTER_EXPORT = {
@@ -82,6 +84,13 @@ VERBS = {
         "masks.fill:make_masks",
         "detcon masks recipes/masks/felzenszwalb.yaml images=photos out=masks",
         lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
+    ),
+    "score": Verb(
+        "report.score:ScoreRecipe",
+        "report.score:score",
+        "detcon score masks=grid,felzenszwalb truth=labels out=score.html",
+        lambda s: f"open {s.out} in a browser",
+        "report.score:score_table",
     ),
     "show": Verb(
         "report.sheet:ShowRecipe",
@@ -151,9 +160,20 @@ def scenes(words: Words = None, help: Help = False, debug: Debug = False) -> Non
 
 
 @app.command(context_settings=OURS)
-def masks(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+def masks(
+    words: Words = None,
+    check: Annotated[bool, typer.Option("--check", help="make damaged shards anew")] = False,
+    help: Help = False,
+    debug: Debug = False,
+) -> None:
     """Find the masks of a folder of photos, and store them."""
-    _carry_out("masks", words, help)
+    _carry_out("masks", [*(words or []), *(["check=true"] if check else [])], help)
+
+
+@app.command(context_settings=OURS)
+def score(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Hold masks against annotations, before paying for pretraining."""
+    _carry_out("score", words, help)
 
 
 @app.command(context_settings=OURS)
@@ -237,6 +257,8 @@ def _carry_out(name: str, words: Sequence[str] | None, help: bool) -> Any:
     settings = load_recipe(model, recipe, overrides)
     out.print(escape(to_yaml(settings).rstrip()), style="dim")
     written = _load(verb.function)(recipe, **overrides)
+    if verb.shown:
+        out.print(_load(verb.shown)(settings))
     place = written if isinstance(written, Path) else settings.model_dump()["out"]
     _say_written(place, verb.then(settings))
     return settings

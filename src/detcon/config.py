@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 
 class RecipeError(ValueError):
@@ -30,6 +30,15 @@ class Recipe(BaseModel):
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
 
+
+def _listed(value: Any) -> Any:
+    if value is None:
+        return ()
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
+
+
+Several = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+"""One or more paths: `a,b` on the command line, or a list; none is an empty one."""
 
 R = TypeVar("R", bound=Recipe)
 

@@ -2,10 +2,13 @@
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+_ABANDONED = 3600  # seconds
 
 
 @contextmanager
@@ -49,6 +52,31 @@ def write_whole(path: Path, data: bytes | str, *, durable: bool = True) -> None:
 def is_partial(path: Path) -> bool:
     """Whether the file was being written by a process that was killed."""
     return path.name.startswith(".") and path.name.endswith(".partial")
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Removes files that processes were writing when they were killed.
+
+    Those of this machine whose process is gone, and any that is older than an hour: on a shared
+    disk another machine may just be writing its own.
+    """
+    for path in folder.glob(".*.partial"):
+        with suppress(OSError):
+            if _process_is_gone(path) or time.time() - path.stat().st_mtime > _ABANDONED:
+                path.unlink()
+
+
+def _process_is_gone(partial: Path) -> bool:
+    before, _, pid = partial.name.removesuffix(".partial").rpartition(".")
+    if os.name != "posix" or not before.endswith(f".{platform.node()}") or not pid.isdecimal():
+        return False
+    try:
+        os.kill(int(pid), 0)  # asks only
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -77,7 +77,9 @@ def test_unreadable_photos_are_skipped_and_listed(images, undisturbed, tmp_path,
     assert told[-1].endswith("out/unreadable.json")
 
 
-def test_workers_change_no_byte(images, undisturbed, tmp_path):
+@pytest.mark.parametrize("most_threads", [0, 4], ids=["processes", "threads"])
+def test_workers_change_no_byte(images, undisturbed, tmp_path, monkeypatch, most_threads):
+    monkeypatch.setattr("detcon.masks.fill._MOST_THREADS", most_threads)
     make_masks(images=images, out=tmp_path, workers=2, shard_size=7, generator=FELZENSZWALB)
     assert contents(tmp_path) == contents(undisturbed)
 
@@ -125,7 +127,9 @@ def test_killed_and_given_again_changes_no_byte(images, undisturbed, tmp_path, w
     assert (
         "index.arrow" not in whole and after <= sum(name.endswith(".masks") for name in whole) < 6
     )
-    (out / "shards" / ".00005.masks.host.1.partial").write_bytes(b"half a shard")
+    abandoned = out / "shards" / ".00005.masks.host.1.partial"
+    abandoned.write_bytes(b"half a shard")
+    os.utime(abandoned, (0, 0))
     make_masks(images=images, out=out, workers=2, shard_size=7, generator=FELZENSZWALB)
     assert contents(out) == contents(undisturbed)
 
@@ -144,6 +148,52 @@ def test_what_is_whole_is_not_made_again(images, undisturbed, tmp_path, monkeypa
     make_masks(**settings, generator=FELZENSZWALB)
     make_masks(**settings, generator=FELZENSZWALB)
     assert made == ["00002.masks"] and contents(tmp_path) == contents(undisturbed)
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut off", "of other photos", "empty"])
+def test_check_makes_damaged_shards_anew_and_no_other(
+    images, undisturbed, tmp_path, capsys, damage
+):
+    settings = {"images": images, "out": tmp_path, "workers": 1, "shard_size": 7}
+    make_masks(**settings, generator=FELZENSZWALB)
+    path = tmp_path / "shards" / "00003.masks"
+    data = path.read_bytes()
+    path.write_bytes(
+        {
+            "changed": data[:20] + b"?" + data[21:],
+            "cut off": data[:-9],
+            "of other photos": (tmp_path / "shards" / "00002.masks").read_bytes(),
+            "empty": b"",
+        }[damage]
+    )
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "shards").iterdir() if p != path}
+    with pytest.raises(StoreError, match="with --check"):
+        make_masks(**settings, generator=FELZENSZWALB)
+    make_masks(**settings, generator=FELZENSZWALB, shard="1/2", check=True)
+    told, said = capsys.readouterr().err, f"{path}: "
+    assert said not in told and "this share is done; another's is not: the " in told
+    make_masks(**settings, generator=FELZENSZWALB, shard="2/2", check=True)
+    told = capsys.readouterr().err
+    assert said in told and "; its photos are done anew" in told
+    assert contents(tmp_path) == contents(undisturbed)
+    assert before == {p: p.stat().st_mtime_ns for p in before}
+
+
+def test_jobs_of_an_array_that_begin_and_end_together(images, undisturbed, tmp_path):
+    out = tmp_path / "store"
+    code = (
+        "import sys; from detcon.masks.fill import make_masks; make_masks(images=sys.argv[1], "
+        "out=sys.argv[2], shard=sys.argv[3], workers=1, shard_size=7, "
+        "generator={'scale': 50, 'min_size': 20})"
+    )
+    jobs = [
+        subprocess.Popen([sys.executable, "-c", code, images, out, share], stderr=subprocess.PIPE)
+        for share in ("1/3", "2/3", "3/3", "3/3")
+    ]
+    for job in jobs:
+        _, told = job.communicate()
+        assert job.returncode == 0, told.decode()
+    assert contents(out) == contents(undisturbed)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +306,22 @@ def double(job):
     return 2 * job
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_the_order_of_jobs(workers):
+@pytest.mark.parametrize("workers, threads", [(1, False), (2, False), (2, True)])
+def test_results_come_in_the_order_of_jobs(workers, threads):
     before = dict(os.environ)
-    assert list(in_order(double, range(30), num_workers=workers)) == list(range(0, 60, 2))
+    results = in_order(double, range(30), num_workers=workers, threads=threads)
+    assert list(results) == list(range(0, 60, 2))
     assert dict(os.environ) == before
+
+
+def test_jobs_are_taken_as_needed():
+    taken = []
+
+    def jobs():
+        for number in range(1000):
+            taken.append(number)
+            yield number
+
+    results = in_order(double, jobs(), num_workers=2, threads=True)
+    assert next(results) == 0 and len(taken) <= 8
+    results.close()

@@ -3,18 +3,21 @@
 import json
 import os
 import pickle
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from detcon.masks import Grid, Masks
 from detcon.masks.entry import pack, unpack
 from detcon.masks.header import begin_store, describe, shard_path
+from detcon.masks.index import key_hash
 from detcon.masks.shard import DamagedShard, Row, StoreError, write_shard
-from detcon.masks.store import MaskStore, key_hash, merge_index
+from detcon.masks.store import MaskStore, merge_index
 from detcon.photos import Photos
 
 
@@ -117,7 +120,7 @@ def test_pickling_takes_the_folder_alone(folder):
 
 
 def test_keys_with_the_same_hash_are_told_apart(folder, monkeypatch):
-    monkeypatch.setattr("detcon.masks.store.key_hash", lambda key: 5)
+    monkeypatch.setattr("detcon.masks.index.key_hash", lambda key: 5)
     merge_index(folder, MaskStore(folder).header)
     store = MaskStore(folder)
     assert all(same(store[key], masks_of(key)) for key in store) and LOST not in store
@@ -156,7 +159,25 @@ def test_says_that_there_is_no_store(tmp_path):
 def test_says_that_a_store_is_not_finished(folder):
     (folder / "index.arrow").unlink()
     shard_path(folder, 1).unlink()
-    assert "is not finished (2 of 3 shards); run the command" in message(lambda: MaskStore(folder))
+    assert message(lambda: MaskStore(folder)) == (
+        f"the mask store {folder} is not finished (2 of 3 shards; missing: 1); run the command "
+        f"that makes it again, and it goes on from there"
+    )
+
+
+def test_names_the_first_of_many_missing_shards(tmp_path):
+    begin_store(tmp_path / "s", describe(Grid(), PHOTOS, shard_size=1))
+    said = message(lambda: MaskStore(tmp_path / "s"))
+    assert "is not finished (0 of 10 shards; missing: 0, 1, 2 and 7 more);" in said
+
+
+def test_whole_shards_are_enough(folder):
+    """Whoever wrote the last one may have died, or not have seen the others' on a shared disk."""
+    index = (folder / "index.arrow").read_bytes()
+    (folder / "index.arrow").unlink()
+    (folder / "unreadable.json").unlink()
+    assert len(MaskStore(folder)) == 9 and MaskStore(folder).unreadable == {LOST: "torn"}
+    assert (folder / "index.arrow").read_bytes() == index
 
 
 def test_says_that_a_store_is_of_a_later_format(folder):
@@ -182,7 +203,10 @@ def test_a_damaged_shard_is_named(folder, place):
     path.write_bytes(bytes(data))
     said = message(lambda: merge_index(folder, MaskStore(folder).header))
     assert said.startswith(f"the shard {path} is damaged (its ")
-    assert "delete this file and run the command that made the store again" in said
+    assert said.endswith(
+        "; give the command that made the store again, with --check: only this shard's photos are "
+        "done anew"
+    )
 
 
 def test_damage_is_noticed_when_masks_are_read(folder):
@@ -202,3 +226,48 @@ def test_a_shard_of_another_store_is_refused(folder):
         DamagedShard, match=r"00001\.masks is damaged \(it belongs to another store"
     ):
         merge_index(folder, MaskStore(folder).header)
+
+
+def test_a_shard_under_anothers_name_is_noticed(folder):
+    shard_path(folder, 0).write_bytes(shard_path(folder, 1).read_bytes())
+    said = message(lambda: merge_index(folder, MaskStore(folder).header))
+    assert said.startswith(f"the shards of the mask store {folder} hold other photos than its head")
+
+
+@given(st.data())
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_damaged_index_gives_the_masks_or_a_sentence(folder, data):
+    path = folder / "index.arrow"
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    for _ in range(data.draw(st.integers(0, 3))):
+        damaged[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    # replaced and not written over: the memory map of a store that is open must stay as it is
+    path.with_name("new").write_bytes(damaged[: data.draw(st.integers(0, len(whole)) | st.none())])
+    path.with_name("new").replace(path)
+    try:
+        with suppress(StoreError):
+            store = MaskStore(folder)
+            for key in PHOTOS:
+                with suppress(StoreError):
+                    assert store[key].patterns.size
+    finally:
+        path.with_name("new").write_bytes(whole)
+        path.with_name("new").replace(path)
+
+
+def test_an_index_of_other_columns_is_damaged(folder):
+    table = pa.table({"hash": pa.array([1], pa.uint64())})
+    with pa.ipc.new_file(str(folder / "index.arrow"), table.schema) as file:
+        file.write_table(table)
+    assert "index.arrow is damaged; delete this file and run" in message(lambda: MaskStore(folder))
+
+
+def test_says_that_a_store_holds_no_masks(tmp_path):
+    photos = Photos("photos", "photos", ["a.jpg"])
+    header = begin_store(tmp_path / "s", describe(Grid(), photos, shard_size=4))
+    write_shard(shard_path(tmp_path / "s", 0), [Row("a.jpg", reason="x")], header["fingerprint"])
+    said = message(lambda: MaskStore(tmp_path / "s"))
+    assert said == f"the mask store {tmp_path}/s holds no masks; none of its photos was read"

@@ -5,7 +5,7 @@ import sys
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
@@ -18,19 +18,20 @@ from detcon.masks.annotations import FromAnnotations
 from detcon.masks.entry import pack
 from detcon.masks.felzenszwalb import Felzenszwalb
 from detcon.masks.grid import Grid
-from detcon.masks.header import begin_store, describe, num_shards, shard_path, shard_paths
+from detcon.masks.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.masks import MaskGenerator, Masks
 from detcon.masks.mcg.generator import MCG
-from detcon.masks.shard import Row, StoreError, write_shard
+from detcon.masks.shard import DamagedShard, Row, StoreError, read_footer, write_shard
 from detcon.masks.store import merge_index
 from detcon.masks.whole_image import WholeImage
 from detcon.photos import Photos, UnreadablePhoto, open_photos
-from detcon.workers import in_order
+from detcon.workers import in_order, in_order_on_ray
 
 AnyGenerator = Annotated[
     WholeImage | Grid | Felzenszwalb | MCG | FromAnnotations, Field(discriminator="kind")
 ]
 
+_MOST_THREADS = 4  # some 7 % of a photo's time holds Python's lock, so that many would wait for it
 _PHOTOS_A_JOB = 8  # enough to make handing over cheap, few enough for all workers to end together
 
 
@@ -41,15 +42,25 @@ def _num_cores() -> int:
 class MasksRecipe(Recipe):
     """How to make the masks of a collection of photos."""
 
-    images: str = Field(description="a folder of photos, or a list of them (.txt, .csv)")
+    images: str = Field(
+        description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
+    )
     out: str = Field(description="the folder of the store to make, or to go on with")
     channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
     generator: AnyGenerator = Field(default=Felzenszwalb(), description="where the masks come from")
-    workers: int = Field(default_factory=_num_cores, ge=1, description="processes at once")
+    engine: Literal["local", "ray"] = Field(
+        default="local", description="this machine, or all cores of a cluster of Ray"
+    )
+    workers: int = Field(
+        default_factory=_num_cores, ge=1, description="photos at once on this machine"
+    )
     shard: str | None = Field(
         default=None, description="do only this share of the work, as in 3/64"
     )
     shard_size: int = Field(default=256, ge=1, description="photos in a file of the store")
+    check: bool = Field(
+        default=False, description="look through what is there, and make damaged shards anew"
+    )
 
     @field_validator("shard")
     @classmethod
@@ -78,7 +89,7 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     Args:
         recipe: A recipe, or the path of one, or None for the defaults.
         overrides: Values to lay over it, as on the command line: `images`, `out`, `generator`,
-            `workers`, `shard`, `shard_size`.
+            `engine`, `workers`, `shard`, `shard_size`, `check`.
 
     Returns:
         The store's folder, for `MaskStore`.
@@ -96,12 +107,19 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     folder = Path(settings.out)
     header = begin_store(folder, describe(settings.generator, photos, settings.shard_size))
     _fill(folder, header, settings, photos)
-    missing = sum(not path.exists() for path in shard_paths(folder, header))
+    missing = len(missing_shards(folder, header))
     if missing:
         say = f"this share is done; {missing} of {num_shards(header)} shards are left to others"
         print(say, file=sys.stderr)
         return folder
-    _list_unreadable(folder, merge_index(folder, header), len(photos))
+    try:
+        unreadable = merge_index(folder, header)
+    except StoreError as error:
+        if not (settings.check and settings.shard):
+            raise
+        print(f"this share is done; another's is not: {error}", file=sys.stderr)
+        return folder
+    _list_unreadable(folder, unreadable, len(photos))
     return folder
 
 
@@ -138,15 +156,23 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
     share, shares = parse_share(settings.shard or "1/1")
     size, fingerprint = header["shard_size"], header["fingerprint"]
     numbers = range(share - 1, num_shards(header), shares)
-    missing = [number for number in numbers if not shard_path(folder, number).exists()]
-    parts = {number: photos.part(number * size, (number + 1) * size) for number in missing}
+    parts = {}
+    for number in numbers:
+        path, part = shard_path(folder, number), photos.part(number * size, (number + 1) * size)
+        if not path.exists() or (settings.check and _is_damaged(path, part, fingerprint)):
+            parts[number] = part
     jobs = (
         Job(number, part.part(start, start + _PHOTOS_A_JOB), settings.generator)
         for number, part in parts.items()
         for start in range(0, len(part), _PHOTOS_A_JOB)
     )
     num_jobs = sum(-(-len(part) // _PHOTOS_A_JOB) for part in parts.values())
-    results = in_order(make_rows, jobs, num_workers=max(1, min(settings.workers, num_jobs)))
+    if settings.engine == "ray":
+        results = in_order_on_ray(make_rows, jobs)
+    else:
+        workers = max(1, min(settings.workers, num_jobs))
+        threads = workers <= _MOST_THREADS
+        results = in_order(make_rows, jobs, num_workers=workers, threads=threads)
     total = sum(len(photos.part(number * size, (number + 1) * size)) for number in numbers)
     with _progress() as progress, closing(results):
         bar = progress.add_task("masks", total=total)
@@ -158,6 +184,17 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
             if len(rows) == len(parts[number]):
                 write_shard(shard_path(folder, number), rows, fingerprint)
                 rows = []
+
+
+def _is_damaged(path: Path, part: Photos, fingerprint: str) -> bool:
+    """Looks through a shard, and says what is wrong with it."""
+    try:
+        if read_footer(path, fingerprint)["key"].to_pylist() != list(part.keys):
+            raise DamagedShard(path, "it holds other photos")
+    except DamagedShard as error:
+        print(f"{path}: {error.what}; its photos are done anew", file=sys.stderr)
+        return True
+    return False
 
 
 def _generate(generator: MaskGenerator, photo: UInt8[np.ndarray, "y x c"], key: str) -> Masks:

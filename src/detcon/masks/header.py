@@ -5,6 +5,7 @@ The header is written first, and decides whether a later command may go on with 
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
     Its fingerprint covers what the masks depend on: generator, names of photos, shard size,
     channels.
     """
-    keys = hashlib.sha256("\n".join(photos.keys).encode()).hexdigest()
+    keys = digest_of_keys(photos.keys)
     masks: dict[str, Any] = {"generator": asdict(generator), "shard_size": shard_size, "keys": keys}
     if photos.channels != 3:  # what the generator looked at; stores of RGB say nothing
         masks["channels"] = photos.channels
@@ -38,6 +39,11 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
     }
 
 
+def digest_of_keys(keys: Iterable[str]) -> str:
+    """64 hexadecimal digits that stand for the names of photos, in their order."""
+    return hashlib.sha256("\n".join(keys).encode()).hexdigest()
+
+
 def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
     """Creates a store, or checks that the one that is there is the one that was asked for.
 
@@ -47,19 +53,20 @@ def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
     Raises:
         StoreError: If `folder` holds other masks, masks of other photos, or something else.
     """
-    if (folder / "header.json").exists():
-        found = read_header(folder)
-        if difference := _difference(found, header):
-            raise StoreError(
-                f"the mask store {folder} was made with other parameters: {difference}; "
-                f"give another out=, or delete the folder to make it anew"
-            )
-    else:
-        if folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*"))):
+    path = folder / "header.json"
+    if not path.exists():
+        taken = folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*")))
+        if taken and not path.exists():  # it may have come just now, from another job of an array
             raise StoreError(f"{folder} exists and is no mask store; give another out=")
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "header.json", json.dumps(header, indent=1).encode())
-        found = header
+        if not path.exists():
+            write_whole(path, json.dumps(header, indent=1).encode())
+    found = read_header(folder)
+    if difference := _difference(found, header):
+        raise StoreError(
+            f"the mask store {folder} was made with other parameters: {difference}; "
+            f"give another out=, or delete the folder to make it anew"
+        )
     (folder / "shards").mkdir(exist_ok=True)
     return found
 
@@ -103,6 +110,11 @@ def shard_path(folder: Path, number: int) -> Path:
 def shard_paths(folder: Path, header: dict[str, Any]) -> list[Path]:
     """All shards of the whole store, there or not."""
     return [shard_path(folder, number) for number in range(num_shards(header))]
+
+
+def missing_shards(folder: Path, header: dict[str, Any]) -> list[int]:
+    """The numbers of the shards that aren't there yet."""
+    return [n for n, path in enumerate(shard_paths(folder, header)) if not path.exists()]
 
 
 def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:

@@ -34,8 +34,8 @@ class DamagedShard(StoreError):
 
     def __init__(self, path: str | Path, what: str) -> None:
         super().__init__(
-            f"the shard {path} is damaged ({what}); delete this file and run the command that "
-            f"made the store again: only its photos are done anew"
+            f"the shard {path} is damaged ({what}); give the command that made the store again, "
+            f"with --check: only this shard's photos are done anew"
         )
         self.path, self.what = path, what
 

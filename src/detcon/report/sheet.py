@@ -11,9 +11,9 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from detcon.config import Recipe, load_recipe
+from detcon.config import Recipe, Several, load_recipe
 from detcon.data.views import ViewsRecipe
 from detcon.files import write_whole
 from detcon.masks import Masks
@@ -31,9 +31,11 @@ _INCHES = 3.1
 class ShowRecipe(Recipe):
     """Photos, their masks and two views of each, on one sheet."""
 
-    images: str = Field(description="a folder of photos, or a list of them (.txt, .csv)")
-    masks: tuple[str, ...] = Field(
-        default=(), description="mask stores, to compare; views are cut with the first"
+    images: str = Field(
+        description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
+    )
+    masks: Several = Field(
+        default=(), description="mask stores to compare, as in a,b; views are cut with the first"
     )
     out: str = Field(
         default="sheet.png", description="the sheet; an older sheet of ours is replaced"
@@ -44,13 +46,6 @@ class ShowRecipe(Recipe):
     stride: int = Field(default=32, ge=1, description="pixels to a cell of the encoder's grid")
     num_regions: int = Field(default=16, ge=1, description="masks sampled a view")
     channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
-
-    @field_validator("masks", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        if value is None:
-            return ()
-        return (value,) if isinstance(value, str) else value
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
-"""Working on many small jobs in processes of their own.
+"""Working on many small jobs on this machine, in threads or in processes of their own.
 
-Processes are spawned, not forked: a parent that has used threads can't be forked safely. They
-end with their parent, even if that was killed.
+Threads begin at once and share all memory, but take turns with what is plain Python. Processes
+are spawned, not forked: a parent that has used threads can't be forked safely. They end with
+their parent, even if that was killed.
 """
 
 import multiprocessing
@@ -10,7 +11,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.connection import wait as wait_for_handles
@@ -29,14 +30,15 @@ class WorkerDied(ChildProcessError):
 
 
 def in_order(
-    work: Callable[[Job], Result], jobs: Iterable[Job], *, num_workers: int
+    work: Callable[[Job], Result], jobs: Iterable[Job], *, num_workers: int, threads: bool = False
 ) -> Generator[Result, None, None]:
-    """Yields `work(job)` for each job, in the order of jobs, worked out ahead in processes.
+    """Yields `work(job)` for each job, in the order of jobs, worked out ahead.
 
     Args:
         work: A function of a module.
         jobs: What to do; picklable. Taken as needed, a few for each worker ahead.
-        num_workers: Processes at once; 1 works in this process.
+        num_workers: Processes or threads at once; 1 works in this thread.
+        threads: Whether they are threads: for work that lets go of Python's lock.
 
     Raises:
         WorkerDied: If a process is killed, for want of memory for instance.
@@ -46,31 +48,43 @@ def in_order(
         with _one_thread():
             yield from map(work, jobs)
         return
+    if threads:
+        with _one_thread(), ThreadPoolExecutor(num_workers) as pool:
+            yield from _ahead(pool, work, jobs, 4 * num_workers)
+        return
     if multiprocessing.parent_process() is not None:
         raise WorkerDied(
             "a worker process began to start workers itself; in a script, put the call under "
             "if __name__ == '__main__':, or give workers=1"
         )
     context = multiprocessing.get_context("spawn")
-    ahead: deque[Future[Result]] = deque()
     with (
         _single_threaded_children(),
         ProcessPoolExecutor(num_workers, context, _begin_worker) as pool,
     ):
         try:
-            for job in jobs:
-                ahead.append(pool.submit(work, job))
-                if len(ahead) == 4 * num_workers:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+            yield from _ahead(pool, work, jobs, 4 * num_workers)
         except BrokenProcessPool as error:
             raise WorkerDied(
                 "a worker process died, perhaps for want of memory: give fewer workers=, and in "
                 "a script put the call under if __name__ == '__main__':; what is done is kept"
             ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _ahead(
+    pool: Executor, work: Callable[[Job], Result], jobs: Iterable[Job], most: int
+) -> Generator[Result, None, None]:
+    """Never more than `most` jobs that are begun or done and not yet taken."""
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(work, job))
+            if len(waiting) == most:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
@@ -90,7 +104,7 @@ def _single_threaded_children() -> Iterator[None]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """OpenCV with one thread, as in a worker."""
+    """OpenCV with one thread, as in a worker process."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

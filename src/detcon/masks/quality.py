@@ -1,0 +1,282 @@
+"""How well masks cover what people marked in a photo: what to know before paying for pretraining.
+
+Every figure is kept as a `Tally`, sums that are added up over photos and divided at the end. So
+each region counts once, as in MCG's tables (arXiv 1503.00848), and not each photo.
+
+Axes: y x pixels, k masks, t marked regions, p patterns of a map.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Int64, Integer
+
+from detcon.masks.masks import Masks
+from detcon.ops.labels import count_labels
+
+TOLERANCE = 0.0075
+"""How far boundaries may lie apart, as a share of the photo's diagonal (that of BSDS)."""
+
+_GRID, _VIEW = (7, 7), (224, 224)  # the cells of a ResNet's last map, of a view of this size
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What people marked in one photo.
+
+    Attributes:
+        marked: The regions that each person marked, one `Masks` a person.
+        void: Pixels that masks may do with as they like; None if there are none. A pixel of no
+            region that isn't void is background: masks that spill over it overlap less.
+    """
+
+    marked: tuple[Masks, ...]
+    void: Bool[np.ndarray, "y x"] | None = None
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Which marked regions are looked for, by their share of the photo's pixels.
+
+    Specks and what fills the photo say little about masks. Covering counts all regions, since it
+    weighs them by area.
+    """
+
+    least: float = 0.005
+    most: float = 0.9
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Sums over regions, pixels, masks and photos.
+
+    Attributes:
+        photos: How many were looked at.
+        regions: Marked regions within the bounds.
+        overlap: Their best IoU with any mask, added up.
+        over_50: How many of them have a mask with an IoU of at least 0.5.
+        over_70: The same at 0.7.
+        labelled: Pixels of all marked regions, each weighing its best IoU in `covered`.
+        covered: See `labelled`.
+        border: Pixels on boundaries that people drew; each person's count.
+        recalled: How many of them have a boundary of a mask near.
+        drawn: Pixels on boundaries of masks.
+        precise: How many of them have anybody's boundary near.
+        masks: How many masks there are.
+        area: Their shares of the photo, added up.
+        lost: How many of them win no cell of a 7 x 7 grid.
+    """
+
+    photos: int = 0
+    regions: int = 0
+    overlap: float = 0.0
+    over_50: int = 0
+    over_70: int = 0
+    labelled: int = 0
+    covered: float = 0.0
+    border: int = 0
+    recalled: int = 0
+    drawn: int = 0
+    precise: int = 0
+    masks: int = 0
+    area: float = 0.0
+    lost: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":
+        return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The figures of a photo or of many; None where there was nothing to measure.
+
+    Attributes:
+        average_best_overlap: Mean over marked regions of the best IoU with any mask (MCG's J_i).
+        recall_50: Share of them that some mask overlaps with an IoU of at least 0.5.
+        recall_70: The same at 0.7.
+        covering: Mean over marked regions of the best IoU, weighted by area (Arbelaez et al.,
+            PAMI 2011, section 3.1.2).
+        boundary_f: Harmonic mean of the share of boundary pixels of masks that lie near one that
+            a person drew, and the other way round. Unlike the benchmark of BSDS, which
+            pairs pixels one to one, any number may lie near the same one: figures are a little
+            higher.
+        masks: Masks a photo.
+        area: Mean share of the photo that a mask covers.
+        lost: Share of masks that never win a cell of a 7 x 7 grid laid over the whole photo, so
+            that training can't see them there: disjoint masks win the cells that they cover
+            most of, overlapping ones those that they cover at least half.
+    """
+
+    average_best_overlap: float | None
+    recall_50: float | None
+    recall_70: float | None
+    covering: float | None
+    boundary_f: float | None
+    masks: float | None
+    area: float | None
+    lost: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def quality(tally: Tally) -> Quality:
+    """Divides the sums."""
+    recall, precision = _share(tally.recalled, tally.border), _share(tally.precise, tally.drawn)
+    boundary_f = None
+    if recall is not None:
+        found = precision or 0.0
+        boundary_f = 2 * recall * found / (recall + found) if recall + found else 0.0
+    return Quality(
+        average_best_overlap=_share(tally.overlap, tally.regions),
+        recall_50=_share(tally.over_50, tally.regions),
+        recall_70=_share(tally.over_70, tally.regions),
+        covering=_share(tally.covered, tally.labelled),
+        boundary_f=boundary_f,
+        masks=_share(tally.masks, tally.photos),
+        area=_share(tally.area, tally.masks),
+        lost=_share(tally.lost, tally.masks),
+    )
+
+
+def measure(masks: Masks, truth: Truth, bounds: Bounds | None = None) -> Tally:
+    """Measures the masks of one photo.
+
+    Args:
+        masks: At any resolution; compared at the photo's.
+        truth: What people marked in it.
+        bounds: Which regions are looked for.
+
+    Raises:
+        ValueError: If masks and truth are of photos of different sizes.
+    """
+    bounds = bounds or Bounds()
+    for marked in truth.marked:
+        if marked.size != masks.size:
+            raise ValueError(
+                f"the masks are of a photo of {masks.size[0]} x {masks.size[1]} pixels, but the "
+                f"truth is of one of {marked.size[0]} x {marked.size[1]}"
+            )
+    height, width = masks.size
+    counted = np.ones(masks.size, bool) if truth.void is None else ~truth.void
+    drawn = masks.at_size()
+    tally = _of_masks(drawn)
+    for marked in truth.marked:
+        ious, sizes = _overlaps(marked.at_size(), drawn, counted)
+        best = ious.max(1, initial=0.0)
+        share = sizes / (height * width)
+        sought = best[(share >= bounds.least) & (share <= bounds.most)]
+        tally += Tally(
+            regions=len(sought),
+            overlap=float(sought.sum()),
+            over_50=int((sought >= 0.5).sum()),
+            over_70=int((sought >= 0.7).sum()),
+            labelled=int(sizes.sum()),
+            covered=float(best @ sizes),
+        )
+    return tally + _boundaries(drawn, truth, counted)
+
+
+def overlaps(
+    marked: Masks, masks: Masks, void: Bool[np.ndarray, "y x"] | None = None
+) -> Float[np.ndarray, "t k"]:
+    """The intersection over union of each marked region with each mask, at the photo's size.
+
+    Args:
+        marked: The regions.
+        masks: The masks, of the same photo.
+        void: Pixels that count for neither.
+    """
+    counted = np.ones(masks.size, bool) if void is None else ~void
+    return _overlaps(marked.at_size(), masks.at_size(), counted)[0]
+
+
+def boundaries(patterns: Integer[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+    """Pixels that differ from the one to the right, below, or below on the right.
+
+    One pixel thick, as the benchmark of BSDS has them (`seg2bmap`); the photo's edge is none.
+    """
+    found = np.zeros(patterns.shape, bool)
+    found[:, :-1] |= patterns[:, :-1] != patterns[:, 1:]
+    found[:-1] |= patterns[:-1] != patterns[1:]
+    found[:-1, :-1] |= patterns[:-1, :-1] != patterns[1:, 1:]
+    return found
+
+
+def num_lost(masks: Masks) -> int:
+    """How many masks win no cell of a 7 x 7 grid, as `detcon.data.regions` pools them (hard)."""
+    patterns, counts = count_labels(masks.at_size(_VIEW).patterns, _GRID)
+    if masks.membership is None:
+        winners = np.unique(patterns[counts.argmax(-1)])
+        return masks.num_masks - int((winners >= 0).sum())
+    area = counts @ masks.membership[patterns].astype(np.int64)  # [h w k]
+    wins = 2 * area >= counts[0, 0].sum()
+    return int((~wins.any((0, 1))).sum())
+
+
+def _of_masks(masks: Masks) -> Tally:
+    rows, table = _rows(masks)
+    pixels = np.bincount(rows.ravel(), minlength=len(table)) @ table
+    area = float(pixels.sum()) / rows.size
+    return Tally(photos=1, masks=masks.num_masks, area=area, lost=num_lost(masks))
+
+
+def _overlaps(
+    marked: Masks, masks: Masks, counted: Bool[np.ndarray, "y x"]
+) -> tuple[Float[np.ndarray, "t k"], Int64[np.ndarray, " t"]]:
+    """IoU of all pairs, and the pixels of each marked region: from one table of joint counts."""
+    (one, table), (other, others) = _rows(marked), _rows(masks)
+    pairs = (one.astype(np.int64) * len(others) + other)[counted]
+    joint = np.bincount(pairs, minlength=len(table) * len(others)).reshape(len(table), len(others))
+    both = table.T @ joint @ others
+    sizes, areas = joint.sum(1) @ table, joint.sum(0) @ others
+    either = sizes[:, None] + areas - both
+    return both / np.maximum(either, 1), sizes
+
+
+def _rows(masks: Masks) -> tuple[Int64[np.ndarray, "y x"], Int64[np.ndarray, "p k"]]:
+    """Overlapping and disjoint masks alike: each pixel's row of a table of membership."""
+    if masks.membership is not None:
+        return masks.patterns.astype(np.int64), masks.membership.astype(np.int64)
+    ids = masks.ids
+    places = np.searchsorted(ids, masks.patterns) + 1  # row 0 is of no mask
+    places[masks.patterns < 0] = 0
+    return places, np.eye(len(ids) + 1, dtype=np.int64)[:, 1:]
+
+
+def _boundaries(masks: Masks, truth: Truth, counted: Bool[np.ndarray, "y x"]) -> Tally:
+    """Boundary pixels, and how many have one of the other side near.
+
+    Boundaries in and beside void pixels are nobody's: what is there isn't known.
+    """
+    tolerance = TOLERANCE * float(np.hypot(*masks.size))
+    inside = cv2.erode(counted.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    ours = boundaries(masks.patterns) & inside
+    theirs = [boundaries(marked.at_size().patterns) & inside for marked in truth.marked]
+    near_ours = _near(ours, tolerance)
+    near_theirs = _near(np.any(theirs, axis=0), tolerance) if theirs else np.zeros_like(ours)
+    return Tally(
+        border=sum(int(one.sum()) for one in theirs),
+        recalled=sum(int((one & near_ours).sum()) for one in theirs),
+        drawn=int(ours.sum()),
+        precise=int((ours & near_theirs).sum()),
+    )
+
+
+def _near(border: Bool[np.ndarray, "y x"], tolerance: float) -> Bool[np.ndarray, "y x"]:
+    if not border.any():
+        return border
+    away = cv2.distanceTransform((~border).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(away) <= tolerance
+
+
+def _share(part: int | float, whole: int | float) -> float | None:
+    return part / whole if whole else None
+
+
+def total(tallies: Sequence[Tally]) -> Tally:
+    """The sums of several photos."""
+    return sum(tallies, Tally())

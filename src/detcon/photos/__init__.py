@@ -1,0 +1,16 @@
+"""Photos: listing a collection, and decoding one photo, in one place and in one way.
+
+Masks are made from these pixels and training cuts from these pixels, so both must agree on which
+way is up and how large a photo is: whatever reads photos reads them here. No torch.
+"""
+
+from detcon.photos.collection import Photos, nearest_key
+from detcon.photos.decoding import decode, upright_size
+from detcon.photos.errors import PhotosError, UnreadablePhoto
+from detcon.photos.listing import BAND_EXTENSIONS, EXTENSIONS, open_photos
+from detcon.photos.resizing import resize, shown, shrink
+
+__all__ = [
+    "BAND_EXTENSIONS", "EXTENSIONS", "Photos", "PhotosError", "UnreadablePhoto", "decode",
+    "nearest_key", "open_photos", "resize", "shown", "shrink", "upright_size",
+]  # fmt: skip

@@ -1,0 +1,133 @@
+"""Decoding one photo, in one way, whoever asks."""
+
+import io
+import re
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from detcon.photos.bands import decode_bands
+from detcon.photos.errors import UnreadablePhoto
+
+_JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
+_JPEG_END = b"\xff\xd9"
+_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+
+_REDUCED = {
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+_REDUCED_GREY = {
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+}
+_ORIENTATION = 0x0112  # of EXIF
+
+# OpenCV would complain beside us, without naming the file.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def decode(
+    data: bytes, name: str, reduce: int = 1, channels: int = 3
+) -> UInt8[np.ndarray, "y x {channels}"]:
+    """Decodes the bytes of a photo to upright 8-bit RGB, to grey, or to its bands.
+
+    Grey is repeated into three channels, 16 bits keep their upper 8, alpha is dropped, CMYK is
+    converted, and the EXIF orientation is applied, so that sizes are those a viewer shows. With
+    one channel, colours become grey. With another number, the file must hold just so many bands,
+    as a TIFF, as a NumPy array `[y x bands]` of 8 or 16 bits, or as a PNG with alpha for 4, and
+    they are taken as they are.
+
+    A file that ends early is an error here, although decoders may fill the rest with grey: masks
+    of a grey half would be noise.
+
+    Args:
+        data: The whole file.
+        name: How messages call the photo.
+        reduce: 2, 4 or 8 give a JPEG at 1/2, 1/4 or 1/8 of its size, rounded up, in less time:
+            each pixel is the mean of those that it stands for, but for the decoder's rounding.
+        channels: 3 for RGB, 1 for grey, else how many bands the file must have.
+
+    Raises:
+        UnreadablePhoto: An empty file, one that is no photo, or one that is cut off or damaged.
+    """
+    if not data:
+        raise UnreadablePhoto(f"cannot read {name}: the file is empty; copy it again or remove it")
+    if _ends_early(data):
+        raise UnreadablePhoto(
+            f"cannot read {name}: the file ends before the picture does; copy it again or remove it"
+        )
+    if channels not in (1, 3):
+        return decode_bands(data, name, channels)
+    try:
+        photo = _decode(np.frombuffer(data, np.uint8), reduce, channels)
+    except (cv2.error, MemoryError):
+        photo = None
+    if photo is None:
+        what = "is damaged" if data.startswith((_JPEG, _PNG)) else "holds no photo"
+        raise UnreadablePhoto(
+            f"cannot read {name}: the file {what} (it begins with {data[:8]!r}); "
+            f"copy it again or remove it"
+        )
+    return photo
+
+
+def upright_size(data: bytes) -> tuple[int, int] | None:
+    """The height and width that a JPEG will have when decoded, from its header.
+
+    Args:
+        data: The whole file.
+
+    Returns:
+        None where it is no JPEG, or its header can't be read.
+    """
+    if not data.startswith(_JPEG):
+        return None
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            width, height = header.size
+            lies = header.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    return (width, height) if lies else (height, width)
+
+
+def _decode(
+    data: UInt8[np.ndarray, " n"], reduce: int, channels: int
+) -> UInt8[np.ndarray, "y x c"] | None:
+    if channels == 1:
+        grey = cv2.imdecode(data, _REDUCED_GREY.get(reduce, cv2.IMREAD_GRAYSCALE))
+        return None if grey is None else grey[..., None]
+    if reduce == 1:
+        return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+    photo = cv2.imdecode(data, _REDUCED[reduce])  # RGB isn't to be had in the same call
+    return None if photo is None else cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
+
+
+def _ends_early(data: bytes) -> bool:
+    if data.startswith(_PNG):
+        return _PNG_END not in data
+    return data.startswith(_JPEG) and not _reaches_end_of_jpeg(data)
+
+
+def _reaches_end_of_jpeg(data: bytes) -> bool:
+    """Walks the markers to the first scan, past thumbnails, and looks for the end behind it.
+
+    Searching the whole file would be fooled by a thumbnail before the picture. Inside a scan an
+    end marker can't be anything else, and the first one comes before the film that phones append.
+    """
+    position = 2
+    while found := _MARKER.search(data, position):
+        marker, position = data[found.end() - 1], found.end()
+        if marker == _START_OF_SCAN:
+            # most files end right there, which saves the search
+            return data.endswith(_JPEG_END) or data.find(_JPEG_END, position) >= 0
+        if marker == _END_OF_IMAGE:
+            return True
+        position += int.from_bytes(data[position : position + 2])  # skip the segment's payload
+    return False

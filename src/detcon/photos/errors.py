@@ -1,0 +1,9 @@
+"""What is said of photos that can't be had."""
+
+
+class PhotosError(ValueError):
+    """A collection of photos that can't be opened."""
+
+
+class UnreadablePhoto(ValueError):
+    """A photo that can't be decoded; the message names it."""

@@ -1,0 +1,93 @@
+"""Listing the photos of a folder, a manifest, or tars."""
+
+import os
+from collections.abc import Iterator, Sequence
+from glob import glob, has_magic
+from itertools import takewhile
+from pathlib import Path, PurePosixPath
+
+from detcon.photos.collection import Photos
+from detcon.photos.errors import PhotosError
+from detcon.photos.manifests import MANIFESTS, read_manifest
+from detcon.photos.tars import list_tars
+
+EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+BAND_EXTENSIONS = (".npy", ".png", ".tif", ".tiff")  # of photos of other than 1 or 3 channels
+
+_TAR = ".tar"
+
+
+def open_photos(source: str | Path, channels: int = 3) -> Photos:
+    """Lists the photos of a folder and all its subfolders, of a manifest, or of tars.
+
+    Hidden files and folders are passed over; links to folders are followed, each folder once.
+    A manifest is a `.txt` with one path a line, or a `.csv` or `.parquet` with a column `path`;
+    its paths are relative to the manifest's own folder. Tars are given as a folder that holds
+    them and no photos, as a single one, or as a pattern, `shards/*.tar`.
+
+    Args:
+        source: The folder, manifest, tar or pattern.
+        channels: Of the photos: 3 for RGB, 1 for grey, else bands, as `decode` has it.
+
+    Raises:
+        PhotosError: No such folder or file, nothing in it, or a kind that isn't understood.
+    """
+    path, extensions = Path(source), EXTENSIONS if channels in (1, 3) else BAND_EXTENSIONS
+    if path.is_dir():
+        keys = sorted(_walk(path, extensions))
+        if keys:
+            return Photos(str(source), str(path), keys, channels)
+        tars = [path / name for name in sorted(_walk(path, (_TAR,)))]
+        if not tars:
+            raise PhotosError(
+                f"there are no photos in the folder {path}: looked in it and in all its "
+                f"subfolders for {', '.join(extensions)}, and for {_TAR}"
+            )
+        return _in_tars(source, tars, path, channels, extensions)
+    if not path.exists():
+        if tars := [Path(name) for name in sorted(glob(str(source), recursive=True))]:
+            return _in_tars(source, tars, _root(path), channels, extensions)
+        raise PhotosError(f"there is no folder or manifest {path}; check the path")
+    if path.suffix.lower() == _TAR:
+        return _in_tars(source, [path], path.parent, channels, extensions)
+    if path.suffix.lower() not in MANIFESTS:
+        raise PhotosError(
+            f"cannot list photos from {path}: give a folder, a .txt with one path a line, "
+            f"a .csv or .parquet with a column 'path', or uncompressed tars"
+        )
+    return Photos(str(source), str(path.parent), read_manifest(path), channels)
+
+
+def _in_tars(
+    source: str | Path, tars: Sequence[Path], root: Path, channels: int, extensions: tuple[str, ...]
+) -> Photos:
+    for tar in tars:
+        if tar.suffix.lower() != _TAR:
+            raise PhotosError(f"the pattern {source} names {tar}, which is no {_TAR}; name tars")
+    keys, members = list_tars(tars, root, extensions)
+    if not keys:
+        raise PhotosError(
+            f"there are no photos in {source}: looked in the tars for {', '.join(extensions)}"
+        )
+    return Photos(str(source), str(root), keys, channels, members)
+
+
+def _root(pattern: Path) -> Path:
+    """The folder before the first wildcard."""
+    plain = takewhile(lambda part: not has_magic(part), pattern.parent.parts)
+    return Path(*plain)
+
+
+def _walk(root: Path, extensions: tuple[str, ...]) -> Iterator[str]:
+    seen = set()
+    for folder, subfolders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:
+            subfolders.clear()
+            continue
+        seen.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
+        for name in files:
+            if not name.startswith(".") and name.lower().endswith(extensions):
+                yield str(relative / name)

@@ -1,0 +1,198 @@
+"""Photos in tar files, as WebDataset keeps them: read in place, by offset, without unpacking.
+
+A tar is walked once, header by header; the list of its members is kept beside it, in a hidden
+file, where the folder may be written, and is used as long as the tar has the same size and date.
+"""
+
+import tarfile
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int32, Int64
+
+from detcon.files import write_whole
+from detcon.photos.errors import PhotosError, UnreadablePhoto
+
+_BLOCK = 512  # bytes; a tar ends with two of zeros
+_SCHEMA = pa.schema([("name", pa.large_string()), ("offset", pa.int64()), ("size", pa.int64())])
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+
+
+@dataclass(frozen=True, eq=False)
+class Members:
+    """Where the files of a collection's keys lie in tars, in the order of keys.
+
+    Attributes:
+        tars: Paths of tars.
+        tar: The number of each file's tar.
+        offset: Of each file's first byte in its tar.
+        size: Of each file, in bytes.
+    """
+
+    tars: tuple[str, ...]
+    tar: Int32[np.ndarray, " n"]
+    offset: Int64[np.ndarray, " n"]
+    size: Int64[np.ndarray, " n"]
+
+    def part(self, start: int, stop: int) -> "Members":
+        """Those from number `start` up to, without, `stop`; names no tar that they aren't in."""
+        used, tar = np.unique(self.tar[start:stop], return_inverse=True)
+        tars = tuple(self.tars[i] for i in used.tolist())
+        return Members(tars, tar.astype(np.int32), self.offset[start:stop], self.size[start:stop])
+
+    def path(self, number: int) -> str:
+        """The tar of one file."""
+        return self.tars[int(self.tar[number])]
+
+    def read(self, number: int) -> bytes:
+        """The bytes of one file.
+
+        Raises:
+            UnreadablePhoto: If the tar has become shorter since it was listed.
+            OSError: If it is gone, or may not be read.
+        """
+        path, size = self.path(number), int(self.size[number])
+        with open(path, "rb", buffering=0) as file:
+            file.seek(int(self.offset[number]))
+            data = file.read(size)
+        if len(data) != size:
+            raise UnreadablePhoto(f"cannot read from {path}: it has changed since it was listed")
+        return data
+
+
+def list_tars(
+    tars: Sequence[Path], root: Path, extensions: tuple[str, ...]
+) -> tuple[list[str], Members]:
+    """The photos in some tars: sorted keys, and where they lie.
+
+    A key is the tar's path from `root`, without its ending, and the member's name: the photo's
+    path if each tar were unpacked into a folder of its own name.
+
+    Args:
+        tars: Uncompressed tars.
+        root: The folder they lie in.
+        extensions: What photos end in; other members are passed over.
+
+    Raises:
+        PhotosError: A tar that is damaged, cut off or compressed, or holds a name twice.
+    """
+    keys: list[str] = []
+    columns: list[pa.Table] = []
+    for number, path in enumerate(tars):
+        members = _members(path)
+        names = members["name"].to_pylist()
+        photos = [
+            i for i, name in enumerate(names)
+            if name.lower().endswith(extensions) and not PurePosixPath(name).name.startswith(".")
+        ]  # fmt: skip
+        prefix = path.relative_to(root).with_suffix("").as_posix()
+        keys += [f"{prefix}/{names[i]}" for i in photos]
+        tar = pa.array(np.full(len(photos), number, np.int32))
+        columns.append(
+            members.take(pa.array(photos, pa.int64()))
+            .drop_columns("name")
+            .append_column("tar", tar)
+        )
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    keys = [keys[i] for i in order]
+    table = pa.concat_tables(columns).take(pa.array(order, pa.int64()))
+    places = [table[name].to_numpy() for name in ("tar", "offset", "size")]
+    return keys, Members(tuple(map(str, tars)), *places)
+
+
+def _members(path: Path) -> pa.Table:
+    """All files of a tar: name, offset and size."""
+    state = path.stat()
+    stamp = {"size": str(state.st_size), "date": str(state.st_mtime_ns)}
+    kept = path.with_name(f".{path.name}.members")
+    with suppress(Exception):  # whatever is wrong with it, it is made again
+        table = pa.ipc.open_file(pa.memory_map(str(kept))).read_all()
+        found = {name.decode(): text.decode() for name, text in table.schema.metadata.items()}
+        if found == stamp and table.schema.equals(_SCHEMA) and _within(table, state.st_size):
+            table.validate(full=True)
+            return table
+    table = _walk(path, state.st_size).replace_schema_metadata(stamp)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as file:
+        file.write_table(table)
+    with suppress(OSError):  # the folder of the tars may not be ours
+        write_whole(kept, sink.getvalue().to_pybytes(), durable=False)
+    return table
+
+
+def _walk(path: Path, length: int) -> pa.Table:
+    """Reads all headers of a tar."""
+    rows: dict[str, tuple[int, int]] = {}
+    try:
+        with tarfile.open(path, "r:") as tar:
+            before = -1
+            while (member := tar.next()) is not None:
+                if member.offset <= before:  # a damaged size may lead back, for ever
+                    raise tarfile.ReadError("a header leads backwards")
+                before = member.offset
+                tar.members = []  # pyright: ignore[reportAttributeAccessIssue]  # or it keeps all
+                if not member.isreg() or member.issparse():
+                    continue
+                name = member.name.removeprefix("./")
+                name.encode()
+                if name in rows:
+                    raise PhotosError(
+                        f"the tar {path} holds {name} twice; write it again with each file once"
+                    )
+                rows[name] = member.offset_data, member.size
+            end = tar.offset
+    except PhotosError:
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise PhotosError(f"cannot read the tar {path}: {error.strerror}") from error
+        raise PhotosError(_what_it_is(path, str(error))) from error
+    except Exception as error:  # tarfile has a dozen for a damaged file
+        raise PhotosError(_what_it_is(path, str(error))) from error
+    _check_end(path, end)
+    offsets, sizes = zip(*rows.values()) if rows else ((), ())
+    columns = [
+        pa.array(list(rows), pa.large_string()),
+        pa.array(offsets, pa.int64()),
+        pa.array(sizes, pa.int64()),
+    ]
+    table = pa.table(columns, schema=_SCHEMA)
+    if not _within(table, length):
+        raise PhotosError(_what_it_is(path, "a member ends behind the file's end"))
+    return table
+
+
+def _check_end(path: Path, end: int) -> None:
+    """Tells a tar's end from a header that can't be read, where tarfile stops without a word."""
+    with path.open("rb") as file:
+        file.seek(end)
+        block = file.read(_BLOCK)
+    if not block.strip(b"\0") and len(block) == _BLOCK:
+        return
+    if len(block) < _BLOCK:
+        raise PhotosError(
+            f"the tar {path} ends before its end mark; it was cut off, or its writer was not "
+            f"closed: copy or write it again"
+        )
+    raise PhotosError(_what_it_is(path, f"no header at byte {end}"))
+
+
+def _within(table: pa.Table, length: int) -> bool:
+    offsets, sizes = (table[name].to_numpy() for name in ("offset", "size"))
+    return bool(np.all((offsets >= 0) & (sizes >= 0) & (offsets <= length - sizes)))
+
+
+def _what_it_is(path: Path, what: str) -> str:
+    with path.open("rb") as file:
+        begins = file.read(8)
+    for magic, name in _COMPRESSED.items():
+        if begins.startswith(magic):
+            return (
+                f"cannot read photos from {path}: it is compressed ({name}), so that no file in it "
+                f"can be read alone; uncompress it to a .tar"
+            )
+    return f"the tar {path} is damaged ({what}); copy or write it again"

@@ -1,0 +1,144 @@
+"""`detcon score`: mask stores held against annotations, as a table, figures and one page."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from rich.table import Table
+
+import detcon
+from detcon.config import Recipe, Several, load_recipe
+from detcon.files import write_whole
+from detcon.masks.quality import TOLERANCE, Bounds, quality
+from detcon.masks.scoring import StoreScore, score_stores
+from detcon.masks.store import MaskStore
+from detcon.masks.truth import open_truth
+from detcon.report.output import check_output
+from detcon.report.panels import describe_generator
+from detcon.report.score_page import render_page
+
+COLUMNS = {  # field of Quality: its name, its unit's factor and digits
+    "average_best_overlap": ("best overlap", 1, 3),
+    "recall_50": ("recall at 0.5", 1, 3),
+    "recall_70": ("recall at 0.7", 1, 3),
+    "covering": ("covering", 1, 3),
+    "boundary_f": ("boundary F", 1, 3),
+    "masks": ("masks", 1, 1),
+    "area": ("area, %", 100, 1),
+    "lost": ("lost, %", 100, 1),
+}
+"""The figures of a store in the order of the table."""
+
+
+class ScoreRecipe(Recipe):
+    """Mask stores held against annotations, before paying for pretraining."""
+
+    masks: Several = Field(min_length=1, description="mask stores of the same photos, as in a,b")
+    truth: str = Field(
+        description="the annotations: a folder of label or instance PNGs, of BSDS .mat files, or "
+        "another mask store"
+    )
+    out: str = Field(
+        default="score.html", description="the page; the figures go beside it, into a .json"
+    )
+    images: str | None = Field(
+        default=None, description="the photos, for the page; where the masks were made unless given"
+    )
+    num: int | None = Field(default=None, ge=1, description="score so many photos, none for all")
+    least: float = Field(
+        default=0.005, ge=0, le=1, description="smallest region looked for, as a share of the photo"
+    )
+    most: float = Field(default=0.9, ge=0, le=1, description="largest region looked for")
+    ignore: int | None = Field(default=255, description="value of void pixels in PNGs")
+    background: bool = Field(default=False, description="whether 0 is a region too, in PNGs")
+    pictures: int = Field(default=4, ge=0, le=24, description="best and worst photos on the page")
+    workers: int = Field(default=1, ge=1, description="processes at once")
+
+
+def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -> Path:
+    """Measures stores, and writes a page and its figures.
+
+    Args:
+        recipe: A recipe, or the path of one, or None for the defaults.
+        **overrides: Settings by name: `score(masks=["grid", "fh"], truth="labels")`.
+
+    Returns:
+        The page's path; the figures lie beside it under the same name, ending in `.json`.
+
+    Raises:
+        OutputExists: `out` is a file of another origin.
+        ValueError: Stores or annotations that can't be opened, that share no photo, or that are
+            of photos of different sizes.
+    """
+    if isinstance(recipe, ScoreRecipe):
+        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
+    settings = load_recipe(ScoreRecipe, recipe, overrides)
+    path = Path(settings.out)
+    check_output(path, suffixes=(".html", ".htm"))
+    stores = [MaskStore(folder) for folder in settings.masks]
+    truth = open_truth(settings.truth, ignore=settings.ignore, background=settings.background)
+    scores = score_stores(
+        stores, truth,
+        num=settings.num,
+        bounds=Bounds(settings.least, settings.most),
+        num_workers=settings.workers,
+    )  # fmt: skip
+    figures = _figures(scores, settings)
+    write_whole(path.with_suffix(".json"), json.dumps(figures, indent=1, ensure_ascii=False))
+    page = render_page(
+        scores, truth,
+        rows=_rows(figures), heads=[name for name, _, _ in COLUMNS.values()],
+        source=settings.truth, images=settings.images, num=settings.pictures,
+        least=settings.least, most=settings.most,
+    )  # fmt: skip
+    write_whole(path, page)
+    return path
+
+
+def score_table(settings: ScoreRecipe) -> Table:
+    """The figures that were written, a store a row, for the terminal."""
+    figures = json.loads(Path(settings.out).with_suffix(".json").read_text())
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("masks", overflow="fold")
+    for name, _, _ in COLUMNS.values():
+        table.add_column(name, justify="right")
+    for row in _rows(figures):
+        table.add_row(*row)
+    return table
+
+
+def _figures(scores: Sequence[StoreScore], settings: ScoreRecipe) -> dict[str, Any]:
+    return {
+        "detcon": detcon.__version__,
+        "truth": settings.truth,
+        "num_photos": len(scores[0].tallies),
+        "least": settings.least,
+        "most": settings.most,
+        "boundary_tolerance": TOLERANCE,
+        "stores": [
+            {
+                "store": str(score.store.folder),
+                "made_by": describe_generator(score.store.header),
+                **score.quality().as_dict(),
+                "photos": {key: quality(one).as_dict() for key, one in score.tallies.items()},
+            }
+            for score in scores
+        ],
+    }
+
+
+def _rows(figures: dict[str, Any]) -> list[list[str]]:
+    stores = figures["stores"]
+    names = [Path(store["store"]).name for store in stores]
+    if len(set(names)) < len(names):
+        names = [store["store"] for store in stores]
+    return [
+        [name, *(_written(store[field], *how[1:]) for field, how in COLUMNS.items())]
+        for name, store in zip(names, stores)
+    ]
+
+
+def _written(value: float | None, factor: int, digits: int) -> str:
+    return "-" if value is None else f"{value * factor:.{digits}f}"
