@@ -63,7 +63,7 @@ LONG = (
     ("detcon_b", FELZENSZWALB),
 )
 TUNING = (1e-3, 3e-3)
-# Rates not taken from the sweep: random weights need none, and BYOL's 32e-3 was tried after `final`.
+# Rates that the sweep doesn't say: random weights need none; BYOL's 32e-3 came after `final`.
 CHOSEN = {"random": 0.0, "random_plain": 0.0, "byol": 8e-3}
 STEPS = {"sweep": 128, "masks": 128, "final": 256, "long": 512, "fine": 128}
 LABELS = (20, 50, 100, 367)
