@@ -45,7 +45,20 @@ TRUE = {"kind": "annotations", "background": True, "ignore": None}
 FELZENSZWALB = {"kind": "felzenszwalb", "scale": 200.0, "min_size": 100}
 STEPS, LABELS, SIZE, OBJECTS = 256, 200, 160, 4
 FINE_TUNING = {"head_channels": 128, "steps": 300, "optimizer.lr": 3e-3, "crop": 160, "workers": 0}
-TASKS = {"linear_segmentation": {}, "segmentation": FINE_TUNING}
+DETECTION = {
+    "format": "folder",
+    "crop": 192,
+    "steps": 300,
+    "optimizer.lr": 1e-3,
+    "workers": 0,
+    "detector": {"channels": 64, "hidden": 256, "mask_layers": 2, "proposals": 100}
+    | {"rpn_batch": 64, "box_batch": 64},
+}
+RECIPES = {  # of transfer, and what is smaller here
+    "linear_segmentation": ("folder_linear", {"size": SIZE}),
+    "segmentation": ("folder_fcn", {"size": SIZE, **FINE_TUNING}),
+    "detection": ("coco_mask_rcnn_small", DETECTION),
+}
 CELLS = (
     ("many", "random", "exact"),
     ("many", "detcon_s", "exact"),
@@ -62,7 +75,7 @@ CELLS = (
 def cells() -> Iterator[Cell]:
     for seed in range(3):
         for stage, method, masks in CELLS:
-            for task in TASKS:
+            for task in RECIPES:
                 yield Cell(stage, method, RATES[method], seed, task, LABELS, masks)
 
 
@@ -72,16 +85,16 @@ def carry_out(cell: Cell, data: Path, work: Path) -> None:
     backbone = "random"
     if cell.method != "random":
         backbone = pretrain_cell(cell, data / cell.stage, work)
+    recipe, smaller = RECIPES[cell.task]
     (result,) = transfer(
-        f"recipes/transfer/folder_{'fcn' if cell.task == 'segmentation' else 'linear'}.yaml",
+        f"recipes/transfer/{recipe}.yaml",
         data=data / "many",
         backbone=backbone,
         out=work / "transfer" / cell.name,
         labels=cell.labels,
         seed=cell.seed,
-        size=SIZE,
         encoder=ENCODER if backbone == "random" else None,
-        **TASKS[cell.task],
+        **smaller,
     )
     save_cell(RESULTS, cell, result, command("data", "work", "cutouts", "backgrounds"), work)
 
