@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detcon.config import Recipe
+from detcon.downstream.depth.recipe import DepthRecipe
 from detcon.downstream.probes.linear_segmentation import ProbeRecipe
 from detcon.models.encoders import EncoderRecipe
 from detcon.train.loop import LoopRecipe
@@ -17,11 +18,14 @@ Factor = Annotated[float, Field(gt=0)]
 class TransferRecipe(Recipe):
     """A backbone and a folder of labelled pictures become a trained model and its figures."""
 
-    task: Literal["segmentation", "linear_segmentation"] = Field(
+    task: Literal["segmentation", "linear_segmentation", "depth"] = Field(
         default="segmentation",
-        description="fine-tune an FCN, or fit a linear layer on the frozen encoder",
+        description="fine-tune an FCN, fit a linear layer on the frozen encoder, or learn depth",
     )
-    data: str = Field(description="folder with train/ and val/, each with images/ and labels/")
+    data: str = Field(
+        description="folder with train/ and val/, each with images/ and labels/ or depth/"
+    )
+    format: str = Field(default="folder", description="how the data are laid out")
     out: str = Field(description="run folder; each seed has its own in it")
     backbone: str = Field(description="file, torchvision:resnet50, timm:convnext_atto, or random")
     backbone_sha256: str | None = Field(
@@ -59,8 +63,11 @@ class TransferRecipe(Recipe):
     head_channels: int = Field(default=256, ge=1, description="of the FCN's two convolutions")
     dilation: int = Field(default=6, ge=1, description="of the FCN's two convolutions")
     probe: ProbeRecipe = Field(default=ProbeRecipe(), description="how the linear layer is fitted")
+    depth: DepthRecipe = Field(
+        default=DepthRecipe(), description="head, loss and augmentation of depth"
+    )
     batch_size: int = Field(default=16, ge=2, description="crops an update, on all devices")
-    steps: int = Field(default=1000, ge=1, description="updates of the FCN")
+    steps: int = Field(default=1000, ge=1, description="updates of the network")
     optimizer: OptimizerRecipe = Field(
         default=AdamW(lr=1e-3, weight_decay=0.01), description="what makes the updates"
     )

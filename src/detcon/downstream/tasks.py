@@ -7,6 +7,7 @@ from detcon.downstream.task import Task
 TASKS = {
     "segmentation": "segmentation.task:Segmentation",
     "linear_segmentation": "probes.tasks:LinearSegmentation",
+    "depth": "depth.task:Depth",
 }
 
 
