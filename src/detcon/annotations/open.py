@@ -30,7 +30,9 @@ class FolderDepth:
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
         path = self.folder / "depth" / PurePosixPath(key).with_suffix(".png")
         ids = read_ids(path, key)
-        if (mode := Image.open(path).mode) in ("1", "L", "P"):
+        with Image.open(path) as picture:
+            mode = picture.mode
+        if mode in ("1", "L", "P"):
             raise AnnotationError(
                 f"the depth map {path} is a PNG of the kind {mode}, which can't hold depth beyond "
                 f"0.255 m; save it with 16 bits, in thousandths of a metre"

@@ -49,7 +49,7 @@ class DepthCrops:
     """Crops by (epoch, number of the picture): each draw comes from these and the seed.
 
     A picture that is scaled by s is as if taken from s times as near: its depth is divided by s
-    (Eigen et al., arXiv 1406.2283, section 3.4). Depth is scaled to the nearest pixel.
+    (Eigen et al., arXiv 1406.2283). Depth is scaled to the nearest pixel.
 
     BYOL's order of the changes of colour isn't known: brightness, saturation and hue come in a
     random order here, grey comes last.

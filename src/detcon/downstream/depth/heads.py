@@ -12,7 +12,7 @@ from detcon.downstream.depth.recipe import DepthRecipe
 def up_convolution(in_channels: int, channels: int) -> nn.ConvTranspose2d:
     """Doubles the resolution: features spread out among zeros, then a 5 x 5 convolution.
 
-    Laina et al. (arXiv 1606.00373, section 3.3) do this fast: at each of the four kinds of pixels
+    Laina et al. (arXiv 1606.00373) do this fast: at each of the four kinds of pixels
     of the result, told apart by even and odd rows and columns, only 3 x 3, 3 x 2, 2 x 3 or 2 x 2
     of the 5 x 5 weights meet a feature, so four small convolutions are interleaved. A transposed
     convolution is the same sum with the same number of products in one call; on a CPU it took 0.4
@@ -26,7 +26,7 @@ def up_convolution(in_channels: int, channels: int) -> nn.ConvTranspose2d:
 
 
 class UpProjection(nn.Module):
-    """A residual block that doubles the resolution (Laina et al., section 3.3).
+    """A residual block that doubles the resolution (Laina et al.).
 
     One branch is an up-convolution and a 3 x 3, the other, the projection, an up-convolution
     alone; each with batch norm. Their sum is rectified.

@@ -13,7 +13,7 @@ SHARE = 0.2
 def reverse_huber(
     predicted: Float[Tensor, "b y x"], measured: Float[Tensor, "b y x"]
 ) -> Float[Tensor, ""]:
-    """The reverse Huber loss, berHu (Laina et al., arXiv 1606.00373, section 3.2).
+    """The reverse Huber loss, berHu (Laina et al., arXiv 1606.00373).
 
     An error e costs |e| up to c, and (e^2 + c^2) / 2c above, where c is a fifth of the greatest
     |e| among the measured pixels of the batch (of this rank's part of it) and takes no gradient.

@@ -50,7 +50,6 @@ def test_an_up_projection_is_the_sum_of_two_branches():
 
 
 def test_the_head_of_the_protocol():
-    """With a ResNet-50 (23.5 M) it has the 63.6 M parameters of Laina et al., table 1."""
     with torch.device("meta"):
         head = depth_head(2048, DepthRecipe())
     kinds = [type(layer).__name__ for layer in head]
@@ -60,8 +59,6 @@ def test_the_head_of_the_protocol():
     sides = [(1024, 512), (512, 256), (256, 128), (128, 64)]
     assert ups == [(a, b, 5, 5) for a, b in sides]
     assert head[-1].weight.shape == (1, 64, 3, 3)
-    total = sum(parameter.numel() for parameter in head.parameters())
-    assert (total + 23_508_032) / 1e6 == pytest.approx(63.6, abs=0.05)
 
 
 def test_the_deconvolution_head():
