@@ -46,18 +46,19 @@ def split(folder, name, **options):
     return DepthSplit(open_depth(folder, "folder", name), f"{name} of {folder}", **options)
 
 
-def chance(folder):
-    """The score of the mean depth of the training pictures, everywhere."""
+def guesses(folder):
+    """The score of the mean depth of all training pictures; of the mean of each of their pixels."""
     train, val = split(folder, "train"), split(folder, "val")
-    mean = np.nanmean([np.nanmean(train.read(i).depth) for i in range(len(train.keys))])
+    depths = np.stack([train.read(i).depth for i in range(len(train.keys))])
     pictures = [val.read(i) for i in range(len(val.keys))]
-    return score(lambda picture: np.full(picture.depth.shape, mean), pictures)
+    constant = score(lambda p: np.full(p.depth.shape, depths.mean()), pictures)
+    return constant, score(lambda p: depths.mean(0), pictures)
 
 
 @pytest.mark.parametrize(("recipe", "rate"), [("nyu_depth", 0.02), ("folder_depth", 0.005)])
 def test_a_small_twin_beats_chance(scenes, tmp_path, recipe, rate):
     result = run(recipe, scenes, tmp_path / "run", **{"optimizer.lr": rate})
-    base = chance(scenes)
+    base, _ = guesses(scenes)
     assert result.value > base.value + 15 and base.value < 40
     assert result.figures["rms"] < base.figures["rms"] and list(result.figures) == FIGURES
     assert (result.task, result.metric, result.unit) == ("depth", "delta1", "%")
@@ -78,6 +79,13 @@ def test_a_small_twin_beats_chance(scenes, tmp_path, recipe, rate):
     assert np.array_equal(parts[0], cv2.imread(str(photo), cv2.IMREAD_COLOR_RGB))
     assert np.array_equal(parts[1], depth_colours(val.read(0).depth))
     assert np.array_equal(parts[2], depth_colours(depth))
+
+
+def test_depth_is_read_off_the_photo(blocks, tmp_path):
+    """Here the place of a pixel says nothing, unlike in rooms, where the floor is below."""
+    options = {"crop": 64, "depth.colour.jitter": 0, "optimizer.lr": 0.005}
+    result = run("folder_depth", blocks, tmp_path / "run", **options)
+    assert result.value > 60 and max(guess.value for guess in guesses(blocks)) < 25
 
 
 def test_predictions_are_judged_at_the_size_of_the_depth_map(scenes, tmp_path):
