@@ -1,20 +1,21 @@
-"""Depth of path-traced rooms: the data as a folder, and the rate and length of fine-tuning.
+"""Depth of path-traced rooms: the data as a folder, and how to fine-tune on them.
 
     python studies/rooms.py prepare data=rooms128 out=runs/rooms
-    python studies/rooms.py sweep data=runs/rooms work=runs/rooms-sweep [rates=[1e-3]] [steps=[300]]
-    python studies/rooms.py chance data=runs/rooms
+    python studies/rooms.py sweep data=runs/rooms work=runs/rooms-sweep
+    python studies/rooms.py guesses data=runs/rooms
 
 `prepare` reads `SCENE_VIEW_rgb.png` and `SCENE_VIEW_depth.png` (16 bits, thousandths of a metre),
 three views a scene, and writes train/ and val/, each with images/ and depth/; the last fifth of the
 scenes are val: views of one room are never on both sides. `sweep` holds the last fifth of the
-training scenes back and judges rates and lengths on them, from random weights; val takes no part.
-Each run is one JSON in studies/results/rooms; one that is there is not run again.
+training scenes back and judges settings on them, from random weights; val takes no part. Each run
+is one JSON in studies/results/rooms; one that is there is not run again; `cells=[0,3]` does some of
+them. `guesses` says what can be had without a look at the photo.
 """
 
-import itertools
 import json
 import shutil
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,10 +29,25 @@ from detcon.downstream.depth.measured import DepthSplit
 from detcon.downstream.depth.scoring import score
 
 RESULTS = Path(__file__).parent / "results" / "rooms"
-ENCODER = {"name": "resnet18", "width": 0.5, "stride": 32}
-HEADS = ("up_projection",)
-RATES = (1e-3, 3e-3, 1e-2)
-STEPS = (300, 600)
+ENCODER = {"name": "resnet18", "width": 0.5}
+FLAT = {"depth.colour.grey": 0.0, "depth.colour.hue": 0.0, "depth.colour.saturation": 0.2}
+SETTINGS = {
+    "stride32": {"stride": 32, "depth.widths": [128, 64, 32, 16]},
+    "stride16": {"stride": 16, "depth.widths": [128, 64, 32]},
+    "stride8": {"stride": 8, "depth.widths": [128, 64]},
+}
+SETTINGS |= {f"{n}-flat": {**SETTINGS[n], "crop": 128, **FLAT} for n in ("stride32", "stride16")}
+CELLS = (
+    ("stride32", 1e-3, 300),
+    ("stride32", 3e-3, 300),
+    ("stride32", 1e-2, 300),
+    ("stride16", 3e-3, 300),
+    ("stride8", 3e-3, 200),
+    ("stride32-flat", 3e-3, 300),
+    ("stride16-flat", 3e-3, 300),
+    ("stride16", 3e-3, 600),
+)
+"""Settings, rate and steps: rates first, then the resolution, the augmentation, the length."""
 
 
 def prepare(data: Path, out: Path) -> None:
@@ -67,38 +83,39 @@ def copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
-def sweep(data: Path, work: Path, settings: dict) -> None:
+def sweep(data: Path, work: Path, cells: Sequence[int]) -> None:
     held_out = hold_out(data, work)
-    names = (("heads", HEADS), ("steps", STEPS), ("rates", RATES))
-    choices = [settings.get(name, default) for name, default in names]
-    for head, steps, rate in itertools.product(*choices):
-        name = f"sweep-{head}-lr{rate:g}-steps{steps}"
-        if (RESULTS / f"{name}.json").exists():
+    for name, rate, steps in (CELLS[number] for number in cells):
+        run = f"{name}-lr{rate:g}-steps{steps}"
+        if (RESULTS / f"{run}.json").exists():
             continue
+        begin = time.process_time()
         (result,) = transfer(
             "recipes/transfer/rooms_depth.yaml",
             data=held_out,
             backbone="random",
             encoder=ENCODER,
-            out=work / name,
+            out=work / run,
             steps=steps,
-            **{"optimizer.lr": rate, "depth.head": head},
+            **SETTINGS[name],
+            **{"optimizer.lr": rate},
         )
-        line = {"head": head, "rate": rate, "steps": steps, "result": asdict(result)}
+        spent = round(time.process_time() - begin)
+        line = {"settings": SETTINGS[name], "rate": rate, "steps": steps, "cpu_seconds": spent}
         RESULTS.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(line, indent=1, default=str).replace(f"{work}/", "")
-        (RESULTS / f"{name}.json").write_text(text + "\n")
-        print(name, {n: round(v, 3) for n, v in result.figures.items() if v}, flush=True)
+        text = json.dumps(line | {"result": asdict(result)}, indent=1, default=str)
+        (RESULTS / f"{run}.json").write_text(text.replace(f"{work}/", "") + "\n")
+        print(run, result.figures, f"{spent} s of CPU", flush=True)
 
 
-def print_chance(data: Path) -> None:
-    """What the best constant guesses reach on val: the mean and the median depth of train."""
+def print_guesses(data: Path) -> None:
+    """What one depth for all, and the mean picture of depth, reach on val."""
     train, val = (DepthSplit(open_depth(data, "folder", part), part) for part in ("train", "val"))
-    depths = np.concatenate([train.read(i).depth.ravel() for i in range(len(train.keys))])
-    for name, guess in (("mean", np.nanmean(depths)), ("median", np.nanmedian(depths))):
-        pictures = (val.read(i) for i in range(len(val.keys)))
-        figures = score(lambda p, guess=guess: np.full(p.depth.shape, guess), pictures).figures
-        print(name, f"{guess:.3f} m", {n: round(v, 3) for n, v in figures.items() if v})
+    depths = np.stack([train.read(i).depth for i in range(len(train.keys))])
+    pictures = [val.read(i) for i in range(len(val.keys))]
+    for name, guess in (("one depth", np.nanmean(depths)), ("mean map", np.nanmean(depths, 0))):
+        found = score(lambda p, guess=guess: np.broadcast_to(guess, p.depth.shape), pictures)
+        print(name, found.figures)
 
 
 def main() -> None:
@@ -108,9 +125,9 @@ def main() -> None:
     if stage == "prepare":
         prepare(data, Path(settings["out"]))
     elif stage == "sweep":
-        sweep(data, Path(settings["work"]), settings)
+        sweep(data, Path(settings["work"]), settings.get("cells", range(len(CELLS))))
     else:
-        print_chance(data)
+        print_guesses(data)
 
 
 if __name__ == "__main__":
