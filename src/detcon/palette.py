@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 OKABE_ITO = {
     "blue": "#0072B2",
@@ -16,6 +16,9 @@ OKABE_ITO = {
 """Okabe and Ito, "Color universal design", 2008; without black, which means void here."""
 
 VOID = 255
+
+MIDDLE_DEPTH = 3.0
+"""Metres that are drawn in the middle of the scale of depths."""
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
@@ -38,3 +41,16 @@ def class_colours() -> UInt8[np.ndarray, "256 3"]:
     colours[: len(OKABE_ITO)] = [rgb(colour) for colour in OKABE_ITO.values()]
     colours[VOID] = 0
     return colours
+
+
+def depth_colours(depth: Float[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x 3"]:
+    """Depth in metres as colours: viridis, the nearest brightest; NaN is black.
+
+    The place on the scale is 1 / (1 + depth / 3 m), so that one scale does for a desk and for a
+    street, and the same depth has the same colour in truth and prediction, in every picture.
+    """
+    known = ~np.isnan(depth)
+    nearness = 1 / (1 + np.where(known, depth, 0.0) / MIDDLE_DEPTH)
+    steps = np.clip(np.round(255 * nearness), 0, 255).astype(np.uint8)
+    colours = cv2.cvtColor(cv2.applyColorMap(steps, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+    return np.where(known[..., None], colours, 0).astype(np.uint8)

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from detcon.annotations.open import Format
 from detcon.config import Recipe
+from detcon.downstream.depth.recipe import DepthRecipe
 from detcon.downstream.detection.recipe import DetectorRecipe
 from detcon.downstream.probes.classifier import CentreRecipe
 from detcon.downstream.probes.logistic import ProbeRecipe
@@ -16,7 +17,10 @@ from detcon.train.optim import AdamW, Cosine, OptimizerRecipe, ScheduleRecipe
 
 Side = Annotated[int, Field(ge=8)]
 Factor = Annotated[float, Field(gt=0)]
-_OWN_DEFAULTS = {"detection": {"stride": 32, "scale": (0.8, 1.25), "crop": 512}}
+_OWN_DEFAULTS = {
+    "detection": {"stride": 32, "scale": (0.8, 1.25), "crop": 512},
+    "depth": {"stride": 32, "scale": (1.0, 1.0)},
+}
 """Where a task departs from the defaults of the others."""
 
 
@@ -49,16 +53,17 @@ ProbeTask = Literal[
 class TransferSettings(Recipe):
     """What all cells of a transfer have in common."""
 
-    task: Literal["segmentation", "detection", ProbeTask] = Field(
+    task: Literal["segmentation", "detection", "depth", ProbeTask] = Field(
         default="segmentation",
-        description="fine-tune an FCN or a Mask R-CNN; or linear_segmentation, knn_segmentation, "
-        "linear_classification, knn_classification: what the frozen encoder shows",
+        description="fine-tune an FCN, a Mask R-CNN or a depth head; or linear_segmentation, "
+        "knn_segmentation, linear_classification, knn_classification: what the frozen encoder "
+        "shows",
     )
     data: str = Field(description="folder of the labelled data")
     format: Format = Field(
         default="folder",
-        description="how it lies there: train/ and val/ with images/ and labels/, for "
-        "classification with a folder for each class; or as downloaded",
+        description="how it lies there: train/ and val/ with images/ and labels/ or "
+        "depth/, for classification with a folder for each class; or as downloaded",
     )
     out: str = Field(description="run folder; each seed has its own in it")
     backbone_sha256: str | None = Field(
@@ -103,8 +108,11 @@ class TransferSettings(Recipe):
     centre: CentreRecipe = Field(
         default=CentreRecipe(), description="the part of a photo that a classification looks at"
     )
+    depth: DepthRecipe = Field(
+        default=DepthRecipe(), description="head, loss and augmentation of depth"
+    )
     batch_size: int = Field(default=16, ge=2, description="crops an update, on all devices")
-    steps: int = Field(default=1000, ge=1, description="updates of the FCN")
+    steps: int = Field(default=1000, ge=1, description="updates of the network")
     optimizer: OptimizerRecipe = Field(
         default=AdamW(lr=1e-3, weight_decay=0.01), description="what makes the updates"
     )

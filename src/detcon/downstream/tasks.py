@@ -7,6 +7,7 @@ from detcon.downstream.task import Task
 TASKS = {
     "segmentation": "segmentation.task:Segmentation",
     "detection": "detection.task:Detection",
+    "depth": "depth.task:Depth",
     "linear_segmentation": "probes.tasks:linear_segmentation",
     "knn_segmentation": "probes.tasks:knn_segmentation",
     "linear_classification": "probes.tasks:linear_classification",

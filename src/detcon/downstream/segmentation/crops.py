@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Integer, UInt8
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from detcon.downstream.pictures import Pictures
 from detcon.downstream.segmentation.labelled import VOID, Picture
-from detcon.photos import resize
+from detcon.downstream.windows import draw_window
 
 
 @dataclass(frozen=True)
@@ -56,32 +55,8 @@ def random_crop(
         flip: The probability of a mirror image.
         fill: The colour around a small picture; normalised, it should be zero.
     """
-    (y, x), (h, w) = picture.labels.shape, size
-    factor = rng.uniform(*scale)
-    y, x = max(1, round(y * factor)), max(1, round(x * factor))
-    smooth = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
-    image = resize(picture.image, (x, y), smooth)
-    labels = cv2.resize(picture.labels, (x, y), interpolation=cv2.INTER_NEAREST_EXACT)
-    top, left = (_place(rng, have, want) for have, want in ((y, h), (x, w)))
-    window = np.empty((h, w, len(fill)), np.uint8)
-    window[:] = fill
-    window_labels = np.full((h, w), VOID, np.uint8)
-    source = slice(max(top, 0), top + h), slice(max(left, 0), left + w)
-    image, labels = image[source], labels[source]
-    target = (
-        slice(max(-top, 0), max(-top, 0) + labels.shape[0]),
-        slice(max(-left, 0), max(-left, 0) + labels.shape[1]),
-    )
-    window[target], window_labels[target] = image, labels
-    if rng.random() < flip:
-        window, window_labels = window[:, ::-1], window_labels[:, ::-1]
-    return np.ascontiguousarray(window), np.ascontiguousarray(window_labels)
-
-
-def _place(rng: np.random.Generator, have: int, want: int) -> int:
-    """Where a window begins along one axis; negative where the picture is smaller."""
-    low, high = sorted((0, have - want))
-    return int(rng.integers(low, high + 1))
+    window = draw_window(rng, picture.labels.shape, size=size, scale=scale, flip=flip)
+    return window.cut_photo(picture.image, fill), window.cut_map(picture.labels, VOID)
 
 
 @dataclass(frozen=True)
