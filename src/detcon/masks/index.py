@@ -44,10 +44,7 @@ class Index:
                 batch.validate()
                 self._read(batch)
         except Exception as error:  # Arrow has many for a damaged file
-            raise StoreError(
-                f"the index {path} is damaged; delete this file and run the command that made the "
-                f"store again"
-            ) from error
+            raise self._damaged() from error
         if batch is None:
             raise StoreError(
                 f"the mask store {path.parent} holds no masks; none of its photos was read"
@@ -72,8 +69,23 @@ class Index:
         return values.pop("shard"), Entry(**values)
 
     def keys(self) -> list[str]:
-        """All photos, sorted."""
-        return sorted(self._batch["key"].to_pylist())
+        """All photos, sorted.
+
+        Raises:
+            StoreError: If the names aren't whole.
+        """
+        names = self._batch["key"]
+        try:
+            names.validate(full=True)  # or Arrow would follow offsets anywhere
+        except pa.ArrowInvalid as error:
+            raise self._damaged() from error
+        return sorted(names.to_pylist())
+
+    def _damaged(self) -> StoreError:
+        return StoreError(
+            f"the index {self.path} is damaged; delete this file and run the command that made the "
+            f"store again"
+        )
 
     def _read(self, batch: pa.RecordBatch) -> None:
         self._batch = batch
