@@ -17,6 +17,9 @@ from detcon.annotations.sizes import check_size
 from detcon.photos import Photos, open_photos
 
 
+_BIT_DEPTH = 24  # of a PNG's bytes
+
+
 @dataclass(frozen=True, eq=False)
 class DepthFiles:
     """Photos with a PNG of depth each.
@@ -52,9 +55,19 @@ class DepthFiles:
         """Reads the depth of a photo in metres.
 
         Raises:
-            AnnotationError: The file is missing or damaged, or has more than one channel.
+            AnnotationError: The file is missing or damaged, or has more than one channel, or
+                fewer than 16 bits.
         """
-        return in_metres(read_ids(self.depth_file(key), photo=key), self.unit)
+        path = self.depth_file(key)
+        thousandths = read_ids(path, photo=key)
+        with path.open("rb") as file:
+            bits = file.read(_BIT_DEPTH + 1)[_BIT_DEPTH]
+        if bits < 16:
+            raise AnnotationError(
+                f"the depth map {path} is a PNG of {bits} bits, which can't hold depth; save it "
+                f"with 16 bits, in thousandths of a metre"
+            )
+        return in_metres(thousandths, self.unit)
 
     def pair(
         self, key: str, channels: int = 3
