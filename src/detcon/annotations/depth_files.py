@@ -16,7 +16,6 @@ from detcon.annotations.label_maps import read_ids
 from detcon.annotations.sizes import check_size
 from detcon.photos import Photos, open_photos
 
-
 _BIT_DEPTH = 24  # of a PNG's bytes
 
 
