@@ -9,6 +9,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 
+LATER = {"later": True}
+"""Metadata of a generator's field that came after stores had been filled: headers leave it out
+while it has its default, so that those stores stay what they are."""
+
 
 @dataclass(frozen=True, eq=False)
 class Masks:
