@@ -26,24 +26,28 @@ class PhotoPaths:
         return (path for paths in self._by_name.values() for path in paths)
 
     def find(self, key: str) -> str | None:
-        """The path that is the end of `key`, or that `key` is the end of; whole names only.
+        """The path that is the same photo's as `key`, or None. Raises what `match_path` does."""
+        return match_path(key, self._by_name.get(PurePosixPath(key).name, []))
 
-        Returns:
-            None if there is none.
 
-        Raises:
-            AnnotationError: There are several, and none of them is `key` itself.
-        """
-        alike = self._by_name.get(PurePosixPath(key).name, [])
-        found = [path for path in alike if path == key or _is_end(path, key) or _is_end(key, path)]
-        if key in found:
-            return key
-        if len(found) > 1:
-            raise AnnotationError(
-                f"the photo {key} may be {found[0]} or {found[1]} of the annotations; give as "
-                f"images= a folder further up, so that its name says which"
-            )
-        return found[0] if found else None
+def match_path(key: str, paths: Iterable[str]) -> str | None:
+    """The path that is the end of `key`, or that `key` is the end of; whole names only.
+
+    Returns:
+        None if there is none.
+
+    Raises:
+        AnnotationError: There are several, and none of them is `key` itself.
+    """
+    found = [path for path in paths if path == key or _is_end(path, key) or _is_end(key, path)]
+    if key in found:
+        return key
+    if len(found) > 1:
+        raise AnnotationError(
+            f"the photo {key} may be {found[0]} or {found[1]} of the annotations; give as "
+            f"images= a folder further up, so that its name says which"
+        )
+    return found[0] if found else None
 
 
 def _is_end(short: str, long: str) -> bool:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Integer
 from detcon.annotations.coco import CocoObjects
 from detcon.annotations.coco_panoptic import CocoPanoptic
 from detcon.annotations.errors import AnnotationError, NotAnnotated
+from detcon.annotations.fh_records import FhRecords
 from detcon.annotations.label_maps import read_ids
 from detcon.annotations.photo_paths import PhotoPaths
 from detcon.masks.masks import Masks
@@ -139,6 +140,38 @@ class AnnotatedSegments:
         ids = np.append(np.where(found.crowd[order] & ~self.crowd, -1, ids), -1)
         places = np.searchsorted(numbers, found.ids)
         return Annotation(numbered(np.where(found.ids == 0, -1, ids[places])), place)
+
+
+@dataclass(frozen=True, eq=False)
+class AnnotatedRecords:
+    """The records of the official script.
+
+    Attributes:
+        records: The reader.
+        which: Which of the settings of a photo's maps, from 0.
+        ignore: The id that belongs to no mask, if there is one.
+    """
+
+    records: FhRecords
+    which: int
+    ignore: int | None
+
+    def read(self, key: str) -> Annotation:
+        """The masks of a photo, in the order of ids.
+
+        Raises:
+            NotAnnotated: There is no record of the photo.
+            AnnotationError: It is damaged, or has fewer settings.
+        """
+        maps = self.records.maps(key)
+        if self.which >= len(maps):
+            raise AnnotationError(
+                f"the record of {key} in {self.records.folder} has {len(maps)} maps, numbered from "
+                f"0; give a lower which= than {self.which}"
+            )
+        ids = maps[self.which].astype(np.int16)
+        masks = numbered(ids if self.ignore is None else np.where(ids == self.ignore, -1, ids))
+        return Annotation(masks, f"of {key} in {self.records.folder}")
 
 
 def beside(folder: Path, suffix: str) -> Callable[[str], Path]:

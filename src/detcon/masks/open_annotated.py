@@ -12,6 +12,7 @@ from detcon.annotations.cityscapes import open_cityscapes, open_cityscapes_objec
 from detcon.annotations.coco import read_coco
 from detcon.annotations.coco_panoptic import read_coco_panoptic
 from detcon.annotations.errors import AnnotationError, NotAnnotated
+from detcon.annotations.fh_records import open_fh_records
 from detcon.annotations.label_files import read_map
 from detcon.annotations.label_maps import read_ids
 from detcon.annotations.photo_paths import PhotoPaths
@@ -19,6 +20,7 @@ from detcon.annotations.voc import open_voc, open_voc_objects
 from detcon.masks.annotated import (
     AnnotatedFiles,
     AnnotatedObjects,
+    AnnotatedRecords,
     AnnotatedSegments,
     AnnotationSource,
     beside,
@@ -28,7 +30,7 @@ from detcon.masks.annotated import (
 )
 from detcon.masks.masks import Masks
 
-Format = Literal["png", "coco", "coco_panoptic", "voc", "cityscapes", "ade20k", "bsds"]
+Format = Literal["png", "coco", "coco_panoptic", "voc", "cityscapes", "ade20k", "bsds", "tfrecord"]
 Regions = Literal["instances", "classes"]
 
 _FIRST_CLASS, _GROUPS, _FIRST_INSTANCE = 7, (24, 33), 1000  # label ids of Cityscapes
@@ -69,6 +71,8 @@ def open_source(
             return AnnotatedFiles(beside(path, SUFFIX), partial(_load_ade20k, merged=merged))
         case "bsds":
             return AnnotatedFiles(beside(path, ".mat"), partial(_load_bsds, which=which))
+        case "tfrecord":
+            return AnnotatedRecords(open_fh_records(path), which or 0, ignore)
 
 
 def _open_coco(
