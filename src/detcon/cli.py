@@ -70,6 +70,14 @@ _AFTER_SCENES = {
     "nyu": "",
 }
 
+_AFTER_CONVERT = {
+    "png": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.folder={out}",
+    "coco": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.format=coco "
+    "generator.folder={out}/masks.json",
+    "tfrecord": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations "
+    "generator.format=tfrecord generator.folder={out}",
+}
+
 VERBS = {
     "scenes": Verb(
         "scenes.write:ScenesRecipe",
@@ -82,6 +90,12 @@ VERBS = {
         "masks.fill:make_masks",
         "detcon masks recipes/masks/felzenszwalb.yaml images=photos out=masks",
         lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
+    ),
+    "convert": Verb(
+        "masks.convert:ConvertRecipe",
+        "masks.convert:convert_masks",
+        "detcon convert masks=masks to=png out=masks-png",
+        lambda s: f"to read them back, {_AFTER_CONVERT[s.to].format(out=s.out)}",
     ),
     "show": Verb(
         "report.sheet:ShowRecipe",
@@ -154,6 +168,12 @@ def scenes(words: Words = None, help: Help = False, debug: Debug = False) -> Non
 def masks(words: Words = None, help: Help = False, debug: Debug = False) -> None:
     """Find the masks of a folder of photos, and store them."""
     _carry_out("masks", words, help)
+
+
+@app.command(context_settings=OURS)
+def convert(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Write masks as PNG files, as COCO's JSON, or as the official TFRecords."""
+    _carry_out("convert", words, help)
 
 
 @app.command(context_settings=OURS)

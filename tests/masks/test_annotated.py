@@ -34,9 +34,7 @@ def made(tmp_path_factory):
     def make(format):
         if format not in folders:
             out = tmp_path_factory.mktemp("scenes") / format
-            folders[format] = make_scenes(
-                out=out, format=format, num=9, size=48, seed=5, workers=1
-            )
+            folders[format] = make_scenes(out=out, format=format, num=9, size=48, seed=5, workers=1)
         return folders[format]
 
     return make
@@ -173,7 +171,9 @@ def test_ade20k_reads_codes(tmp_path):
 
 def test_ade20k_says_what_is_wrong(tmp_path):
     generate = FromAnnotations(str(tmp_path), format="ade20k")
-    with pytest.raises(NotAnnotated, match=r"no annotation .*/a_seg\.png for the photo a\.jpg; ADE"):
+    with pytest.raises(
+        NotAnnotated, match=r"no annotation .*/a_seg\.png for the photo a\.jpg; ADE"
+    ):
         generate(BLANK, "a.jpg")
     save(tmp_path / "a_seg.png", BLANK[..., 0])
     with pytest.raises(AnnotationError, match=r"channels L, .* are RGB; .* take format=png"):
@@ -285,7 +285,9 @@ def test_photos_without_annotation_are_up_to_the_user(tmp_path):
         assert none(blank(4, 6), key).num_masks == 0
         assert whole(blank(4, 6), key).stack().tolist() == np.ones((1, 4, 6), bool).tolist()
     assert whole(blank(4, 6), "a/1.jpg").num_masks == 1
-    assert np.array_equal(whole(blank(4, 6), "a/1.jpg").stack(), none(blank(4, 6), "a/1.jpg").stack())
+    assert np.array_equal(
+        whole(blank(4, 6), "a/1.jpg").stack(), none(blank(4, 6), "a/1.jpg").stack()
+    )
 
 
 def test_a_name_that_two_photos_have_is_refused(tmp_path):

@@ -12,7 +12,6 @@ which nothing can undo.
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -59,7 +58,7 @@ class FhRecords:
         if name is None:
             raise NotAnnotated(f"there is no record of the photo {key} in {self.folder}")
         path = self.folder / found[name].file
-        data = read_record(_file(path), found[name].place, path)
+        data = read_record(path, found[name].place)
         try:
             return _maps(read_features(data))
         except ValueError as error:
@@ -136,9 +135,3 @@ def _upright(maps: UInt8[np.ndarray, "n y x"], orientation: int) -> UInt8[np.nda
     if orientation in (2, 3, 6, 7):
         maps = maps[:, :, ::-1]
     return maps
-
-
-@lru_cache(maxsize=64)
-def _file(path: Path) -> memoryview:
-    """Files stay mapped: photos that follow one another lie in the same ones."""
-    return map_file(path)

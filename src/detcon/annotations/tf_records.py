@@ -43,7 +43,7 @@ def map_file(path: Path) -> memoryview:
                 return memoryview(b"")
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise AnnotationError(f"cannot read the records {path}: {error.strerror}") from error
+        raise _unreadable(path, error) from error
     if hasattr(mmap, "MADV_RANDOM"):
         mapped.madvise(mmap.MADV_RANDOM)  # looking for names, it would read all the photos ahead
     return memoryview(mapped)
@@ -74,17 +74,26 @@ def find_records(file: memoryview, path: Path) -> Iterator[Place]:
         yield place
 
 
-def read_record(file: memoryview, place: Place, path: Path) -> memoryview:
+def read_record(path: Path, place: Place) -> bytes:
     """The data of a record.
 
     Raises:
-        AnnotationError: They aren't those that were written.
+        AnnotationError: There is no such file, or the data aren't those that were written.
     """
-    end = place.offset + place.length
-    data, checksum = file[place.offset : end], file[end : end + _CHECKSUM.size]
+    try:
+        with path.open("rb") as file:
+            file.seek(place.offset)
+            found = file.read(place.length + _CHECKSUM.size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    data, checksum = found[: place.length], found[place.length :]
     if len(checksum) < _CHECKSUM.size or _CHECKSUM.unpack(checksum)[0] != masked_crc32c(data):
         raise _damaged(path, place.offset, "the checksum does not match")
     return data
+
+
+def _unreadable(path: Path, error: OSError) -> AnnotationError:
+    return AnnotationError(f"cannot read the records {path}: {error.strerror}")
 
 
 def _damaged(path: Path, offset: int, what: str) -> AnnotationError:

@@ -215,7 +215,9 @@ def read_ids_or_pictures(path: Path, photo: str, none: tuple[int | None, int | N
     folder = path.with_suffix("")
     if path.is_file() or not folder.is_dir():
         ids = read_ids(path, photo=photo)
-        return Masks.from_labels(np.where(np.isin(ids, [v for v in none if v is not None]), -1, ids))
+        return Masks.from_labels(
+            np.where(np.isin(ids, [v for v in none if v is not None]), -1, ids)
+        )
     files = sorted(folder.glob("*.png"))
     if not files:
         raise NotAnnotated(f"there is no PNG in {folder} for the photo {photo}")

@@ -95,7 +95,9 @@ class FromAnnotations:
             found = _open(self).read(key)
         except NotAnnotated as error:
             if self.missing == "error":
-                raise NotAnnotated(f"{error} (missing=none or missing=whole let it pass)") from error
+                raise NotAnnotated(
+                    f"{error} (missing=none or missing=whole let it pass)"
+                ) from error
             return Masks.from_labels(np.full(size, 0 if self.missing == "whole" else -1))
         if found.masks.size != size:
             there = found.masks.size

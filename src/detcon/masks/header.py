@@ -26,7 +26,11 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
     channels.
     """
     keys = hashlib.sha256("\n".join(photos.keys).encode()).hexdigest()
-    masks: dict[str, Any] = {"generator": _recorded(generator), "shard_size": shard_size, "keys": keys}
+    masks: dict[str, Any] = {
+        "generator": _recorded(generator),
+        "shard_size": shard_size,
+        "keys": keys,
+    }
     if photos.channels != 3:  # what the generator looked at; stores of RGB say nothing
         masks["channels"] = photos.channels
     return {
