@@ -3,9 +3,9 @@
     ADE_train_00000001.jpg      ADE_train_00000001_seg.png
 
 A pixel's class is R // 10 * 256 + G, and B tells the objects of a photo apart; 0 is none. Zhou et
-al., "Scene parsing through ADE20K", CVPR 2017; the code is that of index_ade20k and of
-utils_ade20k.py, github.com/CSAILVision/ADE20K. Photos and maps of SceneParsing (ADEChallengeData2016)
-lie in folders of their own, and its maps hold the class itself.
+al., "Scene parsing through ADE20K", CVPR 2017; the code is that of utils_ade20k.py,
+github.com/CSAILVision/ADE20K. SceneParsing (ADEChallengeData2016) has folders of its own for
+photos and maps, and its maps hold the class itself.
 """
 
 from dataclasses import dataclass

@@ -4,9 +4,9 @@
 
 Each record is a `tf.train.Example` with `image/filename` (without its folder), `image/height`,
 `image/width`, `image/encoded` (a JPEG) and `image/felzenszwalb_segmentations`: an id of 8 bits for
-each pixel, for one setting after another (generate_fh_masks_for_imagenet.py, and
-datasets/imagenet_with_fh.py, of github.com/google-deepmind/detcon). Ids above 255 were wrapped there,
-which nothing can undo.
+each pixel, for one setting after another (generate_fh_masks_for_imagenet.py and
+datasets/imagenet_with_fh.py of github.com/google-deepmind/detcon). Ids above 255 were wrapped
+there, which nothing can undo.
 """
 
 import io

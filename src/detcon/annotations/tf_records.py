@@ -1,7 +1,8 @@
 """TFRecord files, record by record, without TensorFlow.
 
-A record is its length in 8 bytes, the masked CRC-32C of these, the data, the masked CRC-32C of the
-data, all little-endian; a file is one record after another (tensorflow.org/tutorials/load_data/tfrecord).
+A record is its length in 8 bytes, the masked CRC-32C of these, the data, the masked CRC-32C of
+the data, all little-endian; a file is one record after another
+(tensorflow.org/tutorials/load_data/tfrecord).
 """
 
 import mmap

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -29,14 +28,16 @@ class FromAnnotations:
 
     | format | what `folder` is | a mask is |
     |---|---|---|
-    | png | has `a/b.png` for `photos/a/b.jpg`; or a folder `a/b` with a PNG for each mask | an id; whatever isn't 0 |
-    | coco | the data set, or a JSON file of objects in its format | an object; they may overlap |
-    | coco_panoptic | the data set, or a JSON file beside a folder of its name with the PNGs | a segment |
+    | png | has `a/b.png`, or a folder `a/b` of PNGs, for `photos/a/b.jpg` | an id, or a PNG |
+    | coco | the data set, or a JSON file of objects in its format | an object |
+    | coco_panoptic | the data set, or a JSON file; beside it a folder of its name | a segment |
     | voc | `VOC2012`, or what holds it; SBD counts where it is there | an object |
-    | cityscapes | holds `leftImg8bit` and `gtFine` | an object, or all of a class without objects |
-    | ade20k | the photos' own; for `a.jpg` it has `a_seg.png` | an object |
-    | bsds | has `a.mat` for `a.jpg` | a region that a person marked |
+    | cityscapes | holds `leftImg8bit` and `gtFine` | an object, or a class without objects |
+    | ade20k | the photos' own, with `b_seg.png` for `b.jpg` | an object |
+    | bsds | has `a/b.mat` for `photos/a/b.jpg` | a region that a person marked |
     | tfrecord | has the official records, `*-00000-of-02048` | a segment |
+
+    Objects of coco may overlap, and so may masks that have a PNG each.
 
     Photos of coco, voc, cityscapes and tfrecord are found by the ends of their paths, so `images`
     may be the folder of the photos, one above it or one within it. A PNG may have 8 or 16 bits, or

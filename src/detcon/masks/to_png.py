@@ -55,8 +55,8 @@ def check_names(keys: Sequence[str]) -> None:
         for parent in map(str, PurePosixPath(key).parents):
             if parent in stems:
                 raise StoreError(
-                    f"cannot write PNG files: the masks of {stems[parent]} would go into the folder "
-                    f"of {key}; use to=coco"
+                    f"cannot write PNG files: the masks of {stems[parent]} would go into the "
+                    f"folder of {key}; use to=coco"
                 )
 
 

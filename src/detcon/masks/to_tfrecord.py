@@ -6,7 +6,6 @@ An id has 8 bits there, each pixel has one, and masks don't overlap. Pixels of n
 """
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
