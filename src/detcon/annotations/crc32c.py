@@ -1,5 +1,7 @@
 """CRC-32C (Castagnoli), which guards TFRecord files (RFC 3720, appendix B.4)."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Int64, UInt8
 
@@ -26,7 +28,7 @@ def crc32c(data: bytes | memoryview) -> int:
 
 @compiled
 def _run(data: UInt8[np.ndarray, " n"], table: Int64[np.ndarray, "256"]) -> int:
-    crc = 0xFFFFFFFF
+    crc: Any = 0xFFFFFFFF
     for place in range(len(data)):
         crc = (crc >> 8) ^ table[(crc ^ data[place]) & 255]
     return crc ^ 0xFFFFFFFF

@@ -60,7 +60,7 @@ class RecordIndex:
         while row < len(hashes) and hashes[row] == wanted:
             values = {name: self.table[name][row].as_py() for name in _SCHEMA.names}
             place = Place(values["offset"], values["length"])
-            yield Found(values["name"], self.files[values["file"]], place)
+            yield Found(values["name"], self.files[int(values["file"])], place)
             row += 1
 
 
