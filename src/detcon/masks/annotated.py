@@ -239,9 +239,10 @@ def numbered(ids: Ids) -> Masks:
 
 
 def _stacked(stack: Bool[np.ndarray, "k y x"], size: tuple[int, int]) -> Masks:
-    if not stack.any():
+    kept = np.array([mask.any() for mask in stack], bool)
+    if not kept.any():
         return Masks.from_labels(np.full(size, -1))
-    return Masks.from_stack(stack[stack.any((1, 2))])
+    return Masks.from_stack(stack if kept.all() else stack[kept])
 
 
 def _listed(paths: PhotoPaths, key: str, source: str) -> tuple[str, str]:
