@@ -353,7 +353,7 @@ def test_a_store_from_the_command_line(made, tmp_path, format):
         "generator.missing": "none",
         "workers": 1,
     }
-    recipe = f"recipes/masks/{format}_annotated.yaml"
+    recipe = f"recipes/masks/{format}_annotations.yaml"
     store = MaskStore(make_masks(recipe, **settings))
     assert sum(store[key].num_masks for key in store.keys()) > 9  # noqa: SIM118
     with pytest.raises(ValueError, match="the default split, not split=val"):
