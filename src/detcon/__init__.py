@@ -24,6 +24,7 @@ _HOMES = {
     "FromAnnotations": "masks",
     "MaskStore": "masks.store",
     "make_masks": "masks.fill",
+    "convert_masks": "masks.convert",
     "Batch": "data.batch",
     "Method": "methods",
     "detcon_s": "methods",

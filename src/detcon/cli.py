@@ -72,6 +72,14 @@ _AFTER_SCENES = {
     "nyu": "",
 }
 
+_AFTER_CONVERT = {
+    "png": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.folder={out}",
+    "coco": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.format=coco "
+    "generator.folder={out}/masks.json",
+    "tfrecord": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations "
+    "generator.format=tfrecord generator.folder={out}",
+}
+
 VERBS = {
     "scenes": Verb(
         "scenes.write:ScenesRecipe",
@@ -91,6 +99,12 @@ VERBS = {
         "detcon score masks=grid,felzenszwalb truth=labels out=score.html",
         lambda s: f"open {s.out} in a browser",
         "report.score:score_table",
+    ),
+    "convert": Verb(
+        "masks.convert:ConvertRecipe",
+        "masks.convert:convert_masks",
+        "detcon convert masks=masks to=png out=masks-png",
+        lambda s: f"to read them back, {_AFTER_CONVERT[s.to].format(out=s.out)}",
     ),
     "show": Verb(
         "report.sheet:ShowRecipe",
@@ -174,6 +188,12 @@ def masks(
 def score(words: Words = None, help: Help = False, debug: Debug = False) -> None:
     """Hold masks against annotations, before paying for pretraining."""
     _carry_out("score", words, help)
+
+
+@app.command(context_settings=OURS)
+def convert(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Write masks as PNG files, as COCO's JSON, or as the official TFRecords."""
+    _carry_out("convert", words, help)
 
 
 @app.command(context_settings=OURS)

@@ -23,6 +23,15 @@ def test_a_stack_comes_back_as_it_was(stack):
     assert len(masks.membership) == len(pixels), "one pattern for each set of masks there is"
 
 
+@pytest.mark.parametrize("num", [1, 8, 9, 64, 65, 300])
+def test_any_number_of_masks_has_its_patterns_in_order(num):
+    stack = np.random.default_rng(num).random((num, 6, 7)) > 0.8
+    masks = Masks.from_stack(stack)
+    assert np.array_equal(masks.stack(), stack)
+    patterns = [tuple(row) for row in masks.membership.tolist()]
+    assert patterns == sorted(set(patterns)), "stores of the same masks have the same bytes"
+
+
 @given(
     arrays(
         np.int64, array_shapes(min_dims=2, max_dims=2), elements=st.integers(-3, 9) | st.just(70000)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
-from scipy.io import loadmat
 
 from detcon.annotations.errors import AnnotationError
+from detcon.annotations.mat_file import read_mat
 
 
 def read_segmentations(path: Path, photo: str = "") -> list[Int32[np.ndarray, "y x"]]:
@@ -32,10 +32,10 @@ def read_segmentations(path: Path, photo: str = "") -> list[Int32[np.ndarray, "y
             f"the photos' own names, in the same subfolders"
         )
     try:
-        people = loadmat(path)["groundTruth"].ravel()
-        maps = [np.asarray(person["Segmentation"][0, 0]) for person in people]
+        people = read_mat(path.read_bytes())["groundTruth"]
+        maps = [np.asarray(person["Segmentation"]) for (person,) in people]
         sound = maps and all(one.ndim == 2 and one.size and one.dtype.kind in "ui" for one in maps)
-    except Exception:  # scipy's readers fail in a dozen ways
+    except (ValueError, LookupError, TypeError):  # no MAT file, or one that holds something else
         sound, maps = False, []
     if not sound or len({one.shape for one in maps}) > 1:
         raise AnnotationError(

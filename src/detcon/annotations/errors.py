@@ -3,3 +3,7 @@
 
 class AnnotationError(ValueError):
     """An annotation that is missing, damaged, or can't be the annotation of its photo."""
+
+
+class NotAnnotated(AnnotationError):
+    """There is no annotation of a photo at all."""

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image
 
-from detcon.annotations.errors import AnnotationError
+from detcon.annotations.errors import AnnotationError, NotAnnotated
 
 _ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B")
 
@@ -19,13 +19,14 @@ def read_ids(path: Path, photo: str = "") -> Integer[np.ndarray, "y x"]:
         photo: The photo it belongs to, for messages.
 
     Raises:
-        AnnotationError: If there is no such file, or it is no PNG of one channel.
+        NotAnnotated: There is no such file.
+        AnnotationError: It is no PNG of one channel.
     """
     try:
         with Image.open(path, formats=["PNG"]) as picture:
             mode, ids = picture.mode, np.array(picture)
     except FileNotFoundError as error:
-        raise AnnotationError(
+        raise NotAnnotated(
             f"there is no annotation {path} for the photo {photo}; annotations are PNG files "
             f"with the photos' own names, in the same subfolders"
         ) from error

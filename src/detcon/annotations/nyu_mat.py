@@ -6,17 +6,16 @@
 Silberman et al., "Indoor segmentation and support inference from RGBD images", ECCV 2012.
 """
 
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import h5py
 import numpy as np
 from jaxtyping import Float32, UInt8
-from scipy.io import loadmat
 
 from detcon.annotations.depth_arrays import in_channels, in_metres
 from detcon.annotations.errors import AnnotationError
+from detcon.annotations.mat_file import read_mat
 from detcon.photos import UnreadablePhoto, nearest_key
 
 LABELED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
@@ -117,12 +116,11 @@ def _read_split(path: Path, name: str) -> list[int]:
             with h5py.File(path) as file:
                 values = np.asarray(file[name][()])  # pyright: ignore
         else:
-            with warnings.catch_warnings(action="ignore"):  # SciPy's, of odd variables
-                values = np.asarray(loadmat(path)[name])
+            values = np.asarray(read_mat(path.read_bytes())[name])
         numbers = sorted({int(value) for value in values.ravel()})
         if not numbers:
             raise ValueError("an empty list")
-    except Exception as error:  # neither library has one exception for a damaged file
+    except Exception as error:  # HDF5's library has no one exception for a damaged file
         raise AnnotationError(
             f"{path} holds no list '{name}' that can be read; copy it again, {NYU_FROM}"
         ) from error

@@ -1,53 +1,126 @@
-"""Human annotations as masks: label or instance maps in PNG files."""
+"""Human annotations as masks, from data sets as they are downloaded and from what was exported."""
 
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.annotations.errors import AnnotationError
-from detcon.annotations.label_maps import read_ids
-from detcon.masks.masks import Masks
+from detcon.annotations.errors import AnnotationError, NotAnnotated
+from detcon.masks.annotated import AnnotationSource
+from detcon.masks.masks import LATER, Masks
+from detcon.masks.open_annotated import Format, Regions, open_source
+
+_FORMATS_WITH: dict[str, tuple[Format, ...]] = {
+    "ignore": ("png", "voc", "tfrecord"),
+    "background": ("png", "voc", "coco"),
+    "split": ("coco", "coco_panoptic", "voc", "cityscapes"),
+    "regions": ("coco", "coco_panoptic", "voc", "cityscapes", "ade20k"),
+    "crowd": ("coco", "coco_panoptic", "cityscapes"),
+    "which": ("bsds", "tfrecord"),
+}
 
 
 @dataclass(frozen=True)
 class FromAnnotations:
-    """Reads the masks of `photos/a/b.jpg` from `folder/a/b.png`: the pixel's value is its id.
+    """Looks the masks of a photo up in annotations, by the photo's key.
 
-    Maps may have 8 or 16 bits, or a palette, whose indices are the ids (as in Pascal VOC).
-    Ids keep their values. In a label map all objects of a class are one mask; give instance maps
-    to tell them apart.
+    | format | what `folder` is | a mask is |
+    |---|---|---|
+    | png | has `a/b.png`, or a folder `a/b` of PNGs, for `photos/a/b.jpg` | an id, or a PNG |
+    | coco | the data set, or a JSON file of objects in its format | an object |
+    | coco_panoptic | the data set, or a JSON file; beside it a folder of its name | a segment |
+    | voc | `VOC2012`, or what holds it; SBD counts where it is there | an object |
+    | cityscapes | holds `leftImg8bit` and `gtFine` | an object, or a class without objects |
+    | ade20k | the photos' own, with `b_seg.png` for `b.jpg` | an object |
+    | bsds | has `a/b.mat` for `photos/a/b.jpg` | a region that a person marked |
+    | tfrecord | has the official records, `*-00000-of-02048` | a segment |
+
+    Objects of coco may overlap, and so may masks that have a PNG each.
+
+    Photos of coco, voc, cityscapes and tfrecord are found by the ends of their paths, so `images`
+    may be the folder of the photos, one above it or one within it. A PNG may have 8 or 16 bits, or
+    a palette, whose indices are the ids; in png, and nowhere else, ids keep their values. A JSON
+    file is parsed once in each process.
 
     Args:
-        folder: Where the PNG files lie, in the same subfolders and under the same stems as the
-            photos in theirs.
-        ignore: A value that belongs to no mask; None if there is none.
-        background: Whether value 0 is a mask as well, and not just where no object is.
+        folder: Where the annotations lie; see the table.
+        ignore: The id that belongs to no mask; None if there is none. Of png, voc and tfrecord.
+        background: Whether what no object covers (in a PNG, id 0) is a mask as well. Of png, voc
+            and coco.
+        format: What the annotations are.
+        split: train or val, of data sets that have both in one folder.
+        regions: "classes" makes one mask of all objects of a class.
+        crowd: Whether many objects that nobody told apart are a mask, and not just no mask. Of
+            coco, coco_panoptic and cityscapes.
+        missing: What becomes of a photo without annotation: an "error", "none" (no masks), or
+            "whole": one mask that covers it, as it then does where nothing is marked in a photo.
+        which: Which annotation, from 0, of a photo that has several: which person's in bsds (None:
+            who marked the most regions), which setting's in tfrecord (None: the first).
     """
 
     folder: str
     ignore: int | None = 255
     background: bool = False
     kind: Literal["annotations"] = "annotations"
+    format: Format = field(default="png", metadata=LATER)
+    split: str = field(default="train", metadata=LATER)
+    regions: Regions = field(default="instances", metadata=LATER)
+    crowd: bool = field(default=False, metadata=LATER)
+    missing: Literal["error", "none", "whole"] = field(default="error", metadata=LATER)
+    which: int | None = field(default=None, metadata=LATER)
     __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        defaults = {one.name: one.default for one in fields(self)}
+        for name, formats in _FORMATS_WITH.items():
+            value = getattr(self, name)
+            if value != defaults[name] and self.format not in formats:
+                raise ValueError(
+                    f"{name}={value} means nothing in annotations of format={self.format}; it is "
+                    f"for {', '.join(formats)}"
+                )
+        if self.which is not None and self.which < 0:
+            raise ValueError(f"which={self.which} is no place in a list; they begin at 0")
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         """Looks the photo's masks up.
 
         Raises:
-            AnnotationError: No annotation of that name, one of another size than the photo, one
-                with several channels, or a file that is no PNG.
+            NotAnnotated: There is no annotation of the photo, and `missing` is "error".
+            AnnotationError: One of another size than the photo, or one that can't be used.
         """
-        path = Path(self.folder, PurePosixPath(key).with_suffix(".png"))
-        ids = read_ids(path, photo=key)
-        if ids.shape != image.shape[:2]:
+        size = image.shape[:2]
+        try:
+            found = _open(self).read(key)
+        except NotAnnotated as error:
+            if self.missing == "error":
+                raise NotAnnotated(
+                    f"{error} (missing=none or missing=whole let it pass)"
+                ) from error
+            return Masks.from_labels(np.full(size, 0 if self.missing == "whole" else -1))
+        if found.masks.size != size:
+            there = found.masks.size
             raise AnnotationError(
-                f"the annotation {path} has {ids.shape[0]} x {ids.shape[1]} pixels, but its photo "
-                f"{key} has {image.shape[0]} x {image.shape[1]}; they must match"
+                f"the annotation {found.place} has {there[0]} x {there[1]} pixels, but its photo "
+                f"{key} has {size[0]} x {size[1]}; they must match"
             )
-        none = np.zeros(ids.shape, bool) if self.background else ids == 0
-        if self.ignore is not None:
-            none |= ids == self.ignore
-        return Masks.from_labels(np.where(none, -1, ids))
+        if self.missing == "whole" and found.masks.num_masks == 0:
+            return Masks.from_labels(np.zeros(size, np.int16))
+        return found.masks
+
+
+@lru_cache(maxsize=4)
+def _open(settings: FromAnnotations) -> AnnotationSource:
+    """Opens annotations once in a process: workers are handed settings alone."""
+    return open_source(
+        settings.folder,
+        settings.format,
+        ignore=settings.ignore,
+        background=settings.background,
+        split=settings.split,
+        regions=settings.regions,
+        crowd=settings.crowd,
+        which=settings.which,
+    )

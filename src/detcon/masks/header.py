@@ -6,13 +6,14 @@ The header is written first, and decides whether a later command may go on with 
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import detcon
 from detcon.config import fingerprint
 from detcon.files import write_whole
+from detcon.masks.masks import LATER
 from detcon.masks.shard import StoreError
 from detcon.photos import Photos
 
@@ -26,7 +27,11 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
     channels.
     """
     keys = digest_of_keys(photos.keys)
-    masks: dict[str, Any] = {"generator": asdict(generator), "shard_size": shard_size, "keys": keys}
+    masks: dict[str, Any] = {
+        "generator": _recorded(generator),
+        "shard_size": shard_size,
+        "keys": keys,
+    }
     if photos.channels != 3:  # what the generator looked at; stores of RGB say nothing
         masks["channels"] = photos.channels
     return {
@@ -117,6 +122,16 @@ def missing_shards(folder: Path, header: dict[str, Any]) -> list[int]:
     return [n for n, path in enumerate(shard_paths(folder, header)) if not path.exists()]
 
 
+def _recorded(generator: Any) -> dict[str, Any]:
+    """The fields of a generator, without those of `LATER` that have their default."""
+    later = {one.name: one.default for one in fields(generator) if one.metadata == LATER}
+    return {
+        name: value
+        for name, value in asdict(generator).items()
+        if name not in later or value != later[name]
+    }
+
+
 def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
     there, here = (
         {**of["generator"], "shard_size": of["shard_size"], "channels": of.get("channels", 3)}
@@ -125,10 +140,14 @@ def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
     names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
     if "kind" in names:
         names = ["kind"]
-    parts = [f"it has {name}={there.get(name)}, not {name}={here.get(name)}" for name in names]
+    parts = [f"it has {_value(there, name)}, not {_value(here, name)}" for name in names]
     if found["keys"] != asked["keys"]:
         parts.append(
             f"its {found['num_photos']} photos are not the {asked['num_photos']} that are now in "
             f"{asked['source']}"
         )
     return ", and ".join(parts)
+
+
+def _value(parameters: dict[str, Any], name: str) -> str:
+    return f"{name}={parameters[name]}" if name in parameters else f"the default {name}"

@@ -9,6 +9,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 
+LATER = {"later": True}
+"""Metadata of a generator's field that came after stores had been filled: headers leave it out
+while it has its default, so that those stores stay what they are."""
+
 
 @dataclass(frozen=True, eq=False)
 class Masks:
@@ -71,10 +75,8 @@ class Masks:
         k, y, x = stack.shape
         if k == 0:
             return cls(size or (y, x), np.zeros((y, x), np.int16), np.zeros((1, 0), bool), scores)
-        codes = np.ascontiguousarray(np.packbits(stack.reshape(k, -1), axis=0).T)  # [y*x bytes]
-        keys = codes.view(np.dtype((np.void, codes.shape[1]))).ravel()
-        _, first, pattern = np.unique(keys, return_index=True, return_inverse=True)
-        membership = np.unpackbits(codes[first], axis=1, count=k).astype(bool)  # [p k]
+        codes, pattern = _distinct(_pack(stack.reshape(k, -1)))
+        membership = np.unpackbits(codes, axis=1, count=k).astype(bool)  # [p k]
         return cls(size or (y, x), _narrow(pattern.reshape(y, x)), membership, scores)
 
     @property
@@ -128,6 +130,33 @@ class MaskGenerator(Protocol):
     """
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks: ...
+
+
+def _pack(stack: Bool[np.ndarray, "k n"]) -> UInt8[np.ndarray, "bytes n"]:
+    """`np.packbits` along the first axis, in a tenth of its time."""
+    codes = np.zeros((-(-len(stack) // 8), stack.shape[1]), np.uint8)
+    for place, mask in enumerate(stack):
+        codes[place // 8] |= mask.astype(np.uint8) << (7 - place % 8)
+    return codes
+
+
+def _distinct(
+    codes: UInt8[np.ndarray, "bytes n"],
+) -> tuple[UInt8[np.ndarray, "p bytes"], Integer[np.ndarray, " n"]]:
+    """The distinct columns, sorted, and which of them each column is."""
+    num_bytes, num = codes.shape
+    if num_bytes > 8:
+        rows = np.ascontiguousarray(codes.T)
+        keys = rows.view(np.dtype((np.void, num_bytes))).ravel()
+        _, first, places = np.unique(keys, return_index=True, return_inverse=True)
+        return rows[first], places
+    padded = np.zeros((num, 8), np.uint8)  # as numbers they are sorted ten times faster
+    padded[:, :num_bytes] = codes.T
+    numbers = padded.view(">u8").ravel().astype(np.uint64)
+    ordered = np.sort(numbers)
+    found = ordered[np.append(True, ordered[1:] != ordered[:-1])]
+    rows = found.astype(">u8").view(np.uint8).reshape(-1, 8)
+    return rows[:, :num_bytes], np.searchsorted(found, numbers)
 
 
 def _narrow(ids: np.ndarray) -> np.ndarray:

@@ -1,0 +1,162 @@
+"""Opening annotations of any format as a source of masks."""
+
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from detcon.annotations.ade20k import SUFFIX, read_ade20k
+from detcon.annotations.bsds import read_segmentations
+from detcon.annotations.cityscapes import open_cityscapes, open_cityscapes_objects
+from detcon.annotations.coco import read_coco
+from detcon.annotations.coco_panoptic import read_coco_panoptic
+from detcon.annotations.errors import AnnotationError, NotAnnotated
+from detcon.annotations.fh_records import open_fh_records
+from detcon.annotations.label_files import read_map
+from detcon.annotations.label_maps import read_ids
+from detcon.annotations.photo_paths import PhotoPaths
+from detcon.annotations.voc import open_voc, open_voc_objects
+from detcon.masks.annotated import (
+    AnnotatedFiles,
+    AnnotatedObjects,
+    AnnotatedRecords,
+    AnnotatedSegments,
+    AnnotationSource,
+    beside,
+    listed,
+    numbered,
+    read_ids_or_pictures,
+)
+from detcon.masks.masks import Masks
+
+Format = Literal["png", "coco", "coco_panoptic", "voc", "cityscapes", "ade20k", "bsds", "tfrecord"]
+Regions = Literal["instances", "classes"]
+
+_FIRST_CLASS, _GROUPS, _FIRST_INSTANCE = 7, (24, 33), 1000  # label ids of Cityscapes
+
+
+def open_source(
+    folder: str | Path,
+    format: Format,
+    *,
+    ignore: int | None,
+    background: bool,
+    split: str,
+    regions: Regions,
+    crowd: bool,
+    which: int | None,
+) -> AnnotationSource:
+    """Opens annotations; the arguments are those of `FromAnnotations`.
+
+    Raises:
+        AnnotationError: There are none, or they can't be used.
+    """
+    path, merged = Path(folder), regions == "classes"
+    if not path.exists():
+        raise AnnotationError(f"there are no annotations {path}; check folder=")
+    none = (ignore, None if background else 0)
+    match format:
+        case "png":
+            return AnnotatedFiles(beside(path, ".png"), partial(read_ids_or_pictures, none=none))
+        case "coco":
+            return _open_coco(path, split, merged, crowd, background)
+        case "coco_panoptic":
+            return _open_panoptic(path, split, merged, crowd)
+        case "voc":
+            return _open_voc(path, split, merged, none)
+        case "cityscapes":
+            return _open_cityscapes(path, split, merged, crowd)
+        case "ade20k":
+            return AnnotatedFiles(beside(path, SUFFIX), partial(_load_ade20k, merged=merged))
+        case "bsds":
+            return AnnotatedFiles(beside(path, ".mat"), partial(_load_bsds, which=which))
+        case "tfrecord":
+            return AnnotatedRecords(open_fh_records(path), which or 0, ignore)
+
+
+def _open_coco(
+    path: Path, split: str, merged: bool, crowd: bool, background: bool
+) -> AnnotatedObjects:
+    file, folder = _coco_file(path, "instances", split)
+    objects = read_coco(file, file.parent)
+    paths = PhotoPaths(folder + key for key in objects.keys)
+    return AnnotatedObjects(objects, paths, folder, merged, crowd, background)
+
+
+def _open_panoptic(path: Path, split: str, merged: bool, crowd: bool) -> AnnotatedSegments:
+    file, folder = _coco_file(path, "panoptic", split)
+    segments = read_coco_panoptic(file, file.with_suffix(""), file.parent)
+    paths = PhotoPaths(folder + key for key in segments.keys)
+    return AnnotatedSegments(segments, paths, folder, merged, crowd)
+
+
+def _coco_file(path: Path, kind: str, split: str) -> tuple[Path, str]:
+    """The JSON file of a split, and the folder that its file names are within."""
+    if path.is_file():
+        return path, ""
+    return path / "annotations" / f"{kind}_{split}2017.json", f"{split}2017/"
+
+
+def _open_voc(
+    path: Path, split: str, merged: bool, none: tuple[int | None, int | None]
+) -> AnnotatedFiles:
+    if merged:
+        maps = open_voc(path, split)
+        photos, files = maps.photos, maps.files
+    else:
+        instances = open_voc_objects(path, split)
+        photos, files = instances.photos, instances.instances
+    within = Path(photos.root).relative_to(path)
+    return AnnotatedFiles(
+        listed({str(within / key): file for key, file in files.items()}, f"{path} ({split})"),
+        partial(_load_voc, none=none),
+    )
+
+
+def _load_voc(path: Path, photo: str, none: tuple[int | None, int | None]) -> Masks:
+    ids = read_map(path, photo)
+    return numbered(np.where(np.isin(ids, [v for v in none if v is not None]), -1, ids))
+
+
+def _open_cityscapes(path: Path, split: str, merged: bool, crowd: bool) -> AnnotatedFiles:
+    if merged:
+        maps = open_cityscapes(path, split)
+        photos, files = maps.photos, maps.files
+    else:
+        instances = open_cityscapes_objects(path, split)
+        photos, files = instances.photos, instances.instances
+    within = Path(photos.root).relative_to(path)
+    return AnnotatedFiles(
+        listed({str(within / key): file for key, file in files.items()}, f"{path} ({split})"),
+        partial(_load_cityscapes, groups=crowd or merged),
+    )
+
+
+def _load_cityscapes(path: Path, photo: str, groups: bool) -> Masks:
+    """Ids of classes are below 1000, those of objects above; classes below 7 are void."""
+    ids = read_ids(path, photo)
+    kept = (ids >= _FIRST_CLASS) & (ids <= _GROUPS[1])
+    if not groups:
+        kept &= ids < _GROUPS[0]
+    return numbered(np.where(kept | (ids >= _FIRST_INSTANCE), ids, -1))
+
+
+def _load_ade20k(path: Path, photo: str, merged: bool) -> Masks:
+    maps = read_ade20k(path, photo)
+    ids = maps.classes if merged else maps.classes * 256 + maps.instances
+    return numbered(np.where(maps.classes == 0, -1, ids))
+
+
+def _load_bsds(path: Path, photo: str, which: int | None) -> Masks:
+    if not path.is_file():
+        raise NotAnnotated(f"there is no annotation {path} for the photo {photo}")
+    people = [numbered(ids) for ids in read_segmentations(path, photo)]
+    if which is None:
+        return max(people, key=lambda masks: masks.num_masks)
+    if which >= len(people):
+        raise AnnotationError(
+            f"{path} has the regions of {len(people)} people, numbered from 0; give a lower which= "
+            f"than {which}, or leave it out"
+        )
+    return people[which]

@@ -1,0 +1,77 @@
+"""Masks as one JSON file in COCO's format, of run-length codes; cocodataset.org/#format-data."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+from detcon.files import replacing
+from detcon.masks.store import MaskStore
+
+FILE = "masks.json"
+
+_RLE: Any = coco_mask  # its stubs know one kind of argument each
+
+
+@dataclass(frozen=True)
+class CocoJob:
+    """Some photos of a store."""
+
+    store: MaskStore
+    keys: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Described:
+    """A photo's entries, without the ids that number them.
+
+    Attributes:
+        image: Of the photo.
+        annotations: Of its masks that aren't empty, each of the category 1.
+    """
+
+    image: dict[str, Any]
+    annotations: list[dict[str, Any]]
+
+
+def describe_photos(job: CocoJob) -> list[Described]:
+    """Encodes the masks of some photos at the photos' sizes; scores of ranked ones as `score`."""
+    return [_describe(job.store, key) for key in job.keys]
+
+
+def write_coco(path: Path, described: Iterable[Described]) -> None:
+    """Writes photos and their masks as they come, numbered from 1 in this order."""
+    images, number = [], 0
+    with replacing(path) as file:
+        file.write(b'{"categories": [{"id": 1, "name": "mask"}],\n"annotations": [')
+        for image, one in enumerate(described, start=1):
+            images.append(json.dumps({"id": image} | one.image))
+            for annotation in one.annotations:
+                number += 1
+                entry = {"id": number, "image_id": image, "category_id": 1, "iscrowd": 0}
+                comma = ",\n" if number > 1 else "\n"
+                file.write(f"{comma}{json.dumps(entry | annotation)}".encode())
+        file.write(b'],\n"images": [\n' + ",\n".join(images).encode() + b"]}\n")
+
+
+def _describe(store: MaskStore, key: str) -> Described:
+    masks = store[key].at_size()
+    height, width = masks.size
+    found = []
+    for number, mask in enumerate(masks.stack()):
+        if not mask.any():
+            continue
+        code = _RLE.encode(np.asfortranarray(mask, np.uint8))
+        entry = {
+            "segmentation": {"size": [height, width], "counts": code["counts"].decode()},
+            "area": int(_RLE.area(code)),
+            "bbox": _RLE.toBbox(code).tolist(),
+        }
+        if masks.scores is not None:
+            entry["score"] = round(float(masks.scores[number]), 4)
+        found.append(entry)
+    return Described({"file_name": key, "height": height, "width": width}, found)

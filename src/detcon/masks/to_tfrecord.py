@@ -1,0 +1,157 @@
+"""Photos and masks as the official script writes them, for the official training code.
+
+    train-00000-of-02048 ...    see `detcon.annotations.fh_records`
+
+An id has 8 bits there, each pixel has one, and masks don't overlap. Pixels of no mask get 255.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from detcon.annotations.fh_records import ENCODED, HEIGHT, KEY, MASKS, NAME, WIDTH
+from detcon.annotations.tf_example import write_example
+from detcon.annotations.tf_records import frame
+from detcon.files import replacing
+from detcon.masks.masks import Masks
+from detcon.masks.shard import StoreError
+from detcon.masks.store import MaskStore
+from detcon.photos import Photos
+
+_NONE = 255
+_ORIENTATION = 0x0112  # of EXIF
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """One file to be written.
+
+    Attributes:
+        store: The masks.
+        photos: Those of this file.
+        path: Where it goes.
+        labels: The class of each folder of photos, from 1, as the official loader has it.
+    """
+
+    store: MaskStore
+    photos: Photos
+    path: Path
+    labels: dict[str, int]
+
+
+def plan_files(
+    store: MaskStore, photos: Photos, out: Path, split: str, num_files: int
+) -> list[RecordFile]:
+    """Divides photos evenly, in their order; a folder is a class, named by its first part.
+
+    Args:
+        store: The masks.
+        photos: Those of the store.
+        out: The folder.
+        split: The files' first name.
+        num_files: How many.
+    """
+    labels = {name: n for n, name in enumerate(sorted({_folder(k) for k in photos}), start=1)}
+    bounds = np.linspace(0, len(photos), num_files + 1).astype(int).tolist()
+    return [
+        RecordFile(
+            store, photos.part(bounds[n], bounds[n + 1]),
+            out / f"{split}-{n:05d}-of-{num_files:05d}", labels,
+        )
+        for n in range(num_files)
+    ]  # fmt: skip
+
+
+def write_records(file: RecordFile) -> int:
+    """Writes a file, unless it is there.
+
+    Returns:
+        How many photos are in it.
+
+    Raises:
+        StoreError: Masks overlap, are too many, or aren't of the photo's size.
+        UnreadablePhoto: A photo is missing or damaged.
+    """
+    if not file.path.exists():
+        with replacing(file.path) as records:
+            for key in file.photos:
+                records.write(frame(_example(file, key)))
+    return len(file.photos)
+
+
+def _example(file: RecordFile, key: str) -> bytes:
+    ids = _ids(file.store[key], key)
+    height, width = ids.shape
+    folder = _folder(key)
+    return write_example(
+        {
+            HEIGHT: height,
+            WIDTH: width,
+            MASKS: ids.tobytes(),
+            ENCODED: _jpeg(file.photos, key, (height, width)),
+            NAME: PurePosixPath(key).name,
+            KEY: key,
+            "image/colorspace": "RGB",
+            "image/channels": 3,
+            "image/format": "JPEG",
+            "image/class/label": file.labels[folder],
+            "image/class/synset": folder,
+            "image/class/text": folder,
+        }
+    )
+
+
+def _ids(masks: Masks, key: str) -> UInt8[np.ndarray, "y x"]:
+    if masks.membership is not None:
+        raise StoreError(
+            f"cannot write {key} as TFRecord: its masks may overlap, and the official records have "
+            f"one id a pixel; use to=coco or to=png"
+        )
+    ids = masks.ids
+    if len(ids) > _NONE:
+        raise StoreError(
+            f"cannot write {key} as TFRecord: it has {len(ids)} masks, and the official records "
+            f"hold {_NONE}; use to=coco or to=png"
+        )
+    labels = masks.at_size().labels
+    return np.where(labels < 0, _NONE, np.searchsorted(ids, labels)).astype(np.uint8)
+
+
+def _jpeg(photos: Photos, key: str, size: tuple[int, int]) -> bytes:
+    """The photo's file, if TensorFlow decodes it as we do; else a JPEG of its pixels.
+
+    TensorFlow turns no photo upright, and the official script has CMYK and PNG written anew.
+    """
+    data = photos.data(key)
+    photo = photos.decode(key, data)
+    if photo.shape[:2] != size:
+        raise StoreError(
+            f"the photo {photos.path(key)} has {photo.shape[0]} x {photo.shape[1]} pixels, but its "
+            f"masks are of {size[0]} x {size[1]}; give the photos that the masks were made of"
+        )
+    if _is_plain(data):
+        return data
+    done, encoded = cv2.imencode(
+        ".jpg", cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 100]
+    )
+    assert done, key
+    return encoded.tobytes()
+
+
+def _is_plain(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as header:
+            upright = header.getexif().get(_ORIENTATION, 1) in (0, 1)
+            return header.mode in ("RGB", "L") and upright
+    except (OSError, ValueError, SyntaxError):
+        return False
+
+
+def _folder(key: str) -> str:
+    first, slash, _ = key.partition("/")
+    return first if slash else ""
