@@ -1,6 +1,5 @@
 """ResNet v1, down to its last grid: torchvision's names and numbers, and more depths."""
 
-import math
 from functools import partial
 
 import torch
@@ -34,7 +33,7 @@ def pad_same(x: Tensor, size: int, stride: int, value: float = 0.0) -> Tensor:
     """Pads as TensorFlow's SAME does for a window of `size` that moves by `stride`."""
     before_after = []
     for length in (x.shape[3], x.shape[2]):
-        total = max((math.ceil(length / stride) - 1) * stride + size - length, 0)
+        total = size - stride + -length % stride  # no less than 0, as windows overlap or touch
         before_after += [total // 2, total - total // 2]
     return pad(x, before_after, value=value)
 
