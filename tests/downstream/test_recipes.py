@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from toys import write_toys
 
+from detcon.annotations.open import open_depth
 from detcon.config import load_recipe, shipped_recipes
 from detcon.downstream.recipe import GridRecipe
 from detcon.downstream.segmentation.labelled import open_labelled
@@ -13,6 +14,8 @@ RECIPES = sorted((shipped_recipes() / "transfer").glob("*.yaml"))
 TWINS = {  # of recipes that need a large GPU: a small one of the same task and format
     "voc_fcn": "voc_fcn_small",
     "cityscapes_fcn": "cityscapes_fcn_small",
+    "coco_mask_rcnn_1x": "coco_mask_rcnn_tiny",
+    "coco_mask_rcnn_2x": "coco_mask_rcnn_tiny",
 }
 TINY = {
     "backbone": "random",
@@ -77,6 +80,38 @@ def test_twins_of_the_probes_of_photos_beat_chance(fruit, tmp_path, name):
         f"recipes/transfer/{name}.yaml", **options, data=str(fruit), out=str(tmp_path / "run")
     )
     assert result.value > 66  # chance: 33
+
+
+def test_the_tiny_mask_rcnn_beats_chance(tmp_path):
+    (result,) = transfer(
+        "recipes/transfer/coco_mask_rcnn_tiny.yaml",
+        backbone="random",
+        data=str(write_toys(tmp_path / "data", "coco")),
+        out=str(tmp_path / "run"),
+    )
+    assert result.figures["box AP50"] > 20 and result.value > 5  # untrained: next to nothing
+
+
+def test_the_nyu_recipe_beats_chance_when_made_small(tmp_path):
+    data = write_toys(tmp_path / "data", "nyu")
+    small = {"size": 64, "crop": 64, "batch_size": 8, "steps": 40, "optimizer.lr": 0.02}
+    (result,) = transfer(
+        "recipes/transfer/nyu_depth.yaml",
+        **TINY,
+        **small,
+        **{"depth.widths": [32, 16, 8, 8]},
+        data=str(data),
+        out=str(tmp_path / "run"),
+    )
+    assert result.value > best_constant_depth(data) + 15
+
+
+def best_constant_depth(data):
+    """The share of pixels, in per cent, that the best constant is within a factor 1.25 of."""
+    maps = open_depth(data, "nyu", "val")
+    depth = np.concatenate([maps.depth(key).ravel() for key in maps.keys])
+    shares = [np.mean((depth < 1.25 * one) & (depth > one / 1.25)) for one in np.arange(1, 6, 0.1)]
+    return 100 * max(shares)
 
 
 def best_constant(data, format):
