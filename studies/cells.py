@@ -84,7 +84,7 @@ def print_table(folder: Path) -> None:
     for line in lines:
         key = tuple(line["cell"].get(name, 0.0) for name in COLUMNS)
         rows.setdefault(key, []).append(line["result"]["value"])
-    print(f"| {' | '.join(COLUMNS)} | mIoU (%) | each seed |")
+    print(f"| {' | '.join(COLUMNS)} | value | each seed |")
     print("|---" * (len(COLUMNS) + 2) + "|")
     for key, values in sorted(rows.items()):
         spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""

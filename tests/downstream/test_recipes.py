@@ -150,3 +150,17 @@ def test_the_cityscapes_recipe_is_the_protocol():
     assert steps_of(settings) == steps_of(voc)
     same = ("scale", "flip", "batch_size", "stride", "head_channels", "dilation", "size")
     assert all(getattr(settings, name) == getattr(voc, name) for name in same)
+
+
+@pytest.mark.parametrize(("name", "epochs"), [("coco_mask_rcnn_1x", 12), ("coco_mask_rcnn_2x", 24)])
+def test_the_coco_recipes_are_the_protocol(name, epochs):
+    """The headers say what is confirmed, and by whom; the rate of 0.3 isn't."""
+    settings = settings_of(name)
+    assert (settings.crop, settings.scale, settings.flip) == (1024, (0.8, 1.25), 0.5)
+    assert (settings.batch_size, settings.steps) == (64, round(epochs * 118_287 / 64))
+    assert sgd_of(settings) == {"kind": "sgd", "lr": 0.3, "momentum": 0.9, "weight_decay": 4e-5}
+    assert settings.schedule.milestones == pytest.approx((2 / 3, 8 / 9), abs=1e-6)
+    assert (settings.schedule.gamma, settings.schedule.warmup_steps) == (0.1, 500)
+    heads = settings.detector
+    assert (heads.masks, heads.channels, heads.hidden, heads.mask_layers) == (True, 256, 1024, 4)
+    assert (heads.anchor, heads.proposals, heads.box_batch, heads.rpn_batch) == (8, 1000, 512, 256)
