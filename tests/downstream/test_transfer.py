@@ -189,8 +189,9 @@ def test_a_grid_of_backbones_and_labels(squares, tmp_path, capsys):
     [
         ({"labels": "2,2"}, "'labels' cannot be '2,2': name each only once"),
         ({"backbone": "random,random"}, "name each only once"),
-        ({"labels": "2,0"}, "'labels"),
-        ({"labels": "2,few"}, "'labels"),
+        ({"labels": "2,0"}, "'labels' cannot be '2,0': give numbers of pictures, or all, as in"),
+        ({"labels": "2,few"}, "'labels' cannot be '2,few': give numbers of pictures"),
+        ({"labels": 0}, "'labels' cannot be 0: give numbers of pictures"),
     ],
 )
 def test_grids_that_are_none(squares, tmp_path, options, message):

@@ -39,9 +39,18 @@ def _differ(value: Any) -> Any:
     return value
 
 
+def _amounts(value: Any) -> Any:
+    """Numbers of pictures, or all of them."""
+    value = _several(value)
+    for one in value if isinstance(value, tuple) else (value,):
+        if one is not None and (not str(one).isdigit() or int(one) < 1):
+            raise ValueError("give numbers of pictures, or all, as in labels=50,100,all")
+    return value
+
+
 Names = Annotated[str | tuple[str, ...], BeforeValidator(_several), AfterValidator(_differ)]
 Amount = Annotated[int, Field(ge=1)] | None
-Amounts = Annotated[Amount | tuple[Amount, ...], BeforeValidator(_several), AfterValidator(_differ)]
+Amounts = Annotated[Amount | tuple[Amount, ...], BeforeValidator(_amounts), AfterValidator(_differ)]
 
 
 ProbeTask = Literal[
