@@ -59,7 +59,7 @@ def test_small_segmentation_recipes_beat_chance(name, tmp_path):
         out=str(tmp_path / "run"),
         **{"optimizer.lr": 1e-2},
     )
-    assert result.value > 2 * best_constant(data, format)  # 80 and more in practice
+    assert result.value > 2 * best_constant(data, format)
 
 
 @pytest.mark.parametrize("name", ["camvid_knn", "folder_knn", "camvid_linear", "folder_linear"])
