@@ -5,19 +5,16 @@ DIR/train/cat/1.jpg  DIR/train/dog/2.jpg        DIR/val/cat/3.jpg  DIR/val/dog/4
 The classes are the folders of `train`; `val` may lack some, but has no others.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
-
 from detcon.annotations.errors import AnnotationError
+from detcon.annotations.photo_files import PhotoFiles
 from detcon.photos import EXTENSIONS, Photos, nearest_key, open_photos
 
 
 @dataclass(frozen=True, eq=False)
-class ClassFolders:
+class ClassFolders(PhotoFiles):
     """The photos of one split.
 
     Attributes:
@@ -27,19 +24,6 @@ class ClassFolders:
 
     photos: Photos
     names: tuple[str, ...]
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """The names of the photos, sorted."""
-        return self.photos.keys
-
-    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo.
-
-        Raises:
-            UnreadablePhoto: It is missing or damaged.
-        """
-        return replace(self.photos, channels=channels).read(key)
 
     def label(self, key: str) -> int:
         """The class of a photo: the place of its folder among the names."""

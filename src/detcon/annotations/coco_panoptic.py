@@ -6,7 +6,6 @@
 Kirillov et al., "Panoptic Segmentation", CVPR 2019; cocodataset.org/#format-data, part 4.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from detcon.annotations.coco_json import (
     whole_number,
 )
 from detcon.annotations.errors import AnnotationError
+from detcon.annotations.photo_files import PhotoFiles
 from detcon.annotations.sizes import check_size
 from detcon.photos import Photos, nearest_key
 
@@ -46,7 +46,7 @@ class PanopticSegments:
 
 
 @dataclass(frozen=True, eq=False)
-class CocoPanoptic:
+class CocoPanoptic(PhotoFiles):
     """Photos with a panoptic map each; also a reader of label maps.
 
     Attributes:
@@ -64,19 +64,6 @@ class CocoPanoptic:
     things: tuple[bool, ...]
     _files: dict[str, Path] = field(repr=False)
     _segments: dict[str, Int64[np.ndarray, "k 3"]] = field(repr=False)
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """File names, sorted."""
-        return self.photos.keys
-
-    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo.
-
-        Raises:
-            UnreadablePhoto: It is missing or damaged.
-        """
-        return replace(self.photos, channels=channels).read(key)
 
     def segments(self, key: str) -> PanopticSegments:
         """Reads the segments of a photo.

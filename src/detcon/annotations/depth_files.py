@@ -3,8 +3,7 @@
 {train,val}/images/a.jpg        {train,val}/depth/a.png     thousandths of a metre
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -13,6 +12,7 @@ from jaxtyping import Float32, UInt8
 from detcon.annotations.depth_arrays import in_metres
 from detcon.annotations.errors import AnnotationError
 from detcon.annotations.label_maps import read_ids
+from detcon.annotations.photo_files import PhotoFiles
 from detcon.annotations.sizes import check_size
 from detcon.photos import Photos, open_photos
 
@@ -20,7 +20,7 @@ _BIT_DEPTH = 24  # of a PNG's bytes
 
 
 @dataclass(frozen=True, eq=False)
-class DepthFiles:
+class DepthFiles(PhotoFiles):
     """Photos with a PNG of depth each.
 
     Attributes:
@@ -32,19 +32,6 @@ class DepthFiles:
     photos: Photos
     folder: Path
     unit: float
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """The photos' names, sorted."""
-        return self.photos.keys
-
-    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo.
-
-        Raises:
-            UnreadablePhoto: It is missing or damaged.
-        """
-        return replace(self.photos, channels=channels).read(key)
 
     def depth_file(self, key: str) -> Path:
         """Where the depth of a photo is."""

@@ -1,7 +1,7 @@
 """From a map of instance ids to objects with boxes and masks."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from scipy import ndimage
 from detcon.annotations.errors import AnnotationError
 from detcon.annotations.label_files import read_map
 from detcon.annotations.objects import Objects
+from detcon.annotations.photo_files import PhotoFiles
 from detcon.annotations.sizes import check_size
 from detcon.photos import Photos, nearest_key
 
@@ -80,7 +81,7 @@ def majority(
 
 
 @dataclass(frozen=True, eq=False)
-class InstanceFiles:
+class InstanceFiles(PhotoFiles):
     """Photos with a map of instance ids each and, where ids don't tell the class, one of classes.
 
     Attributes:
@@ -96,19 +97,6 @@ class InstanceFiles:
     labels: Mapping[str, Path] = field(repr=False)
     names: tuple[str, ...]
     sort: Sort = field(repr=False)
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """The photos' names, sorted."""
-        return self.photos.keys
-
-    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo.
-
-        Raises:
-            UnreadablePhoto: It is missing or damaged.
-        """
-        return replace(self.photos, channels=channels).read(key)
 
     def objects(self, key: str) -> Objects:
         """Reads the objects of a photo.

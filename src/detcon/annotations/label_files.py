@@ -1,7 +1,7 @@
 """Label maps in files beside their photos: of folders, VOC, Cityscapes and CamVid."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Int16, UInt8
 
 from detcon.annotations.errors import AnnotationError
 from detcon.annotations.label_maps import read_ids
+from detcon.annotations.photo_files import PhotoFiles
 from detcon.annotations.sbd import read_sbd
 from detcon.annotations.sizes import check_size
 from detcon.photos import Photos, nearest_key
@@ -18,7 +19,7 @@ VOID = 255
 
 
 @dataclass(frozen=True, eq=False)
-class LabelFiles:
+class LabelFiles(PhotoFiles):
     """Photos with a file of ids each, which a table turns into classes.
 
     Attributes:
@@ -35,19 +36,6 @@ class LabelFiles:
     names: tuple[str, ...]
     classes: Int16[np.ndarray, " n"] = field(repr=False)
     complaint: str = field(repr=False)
-
-    @property
-    def keys(self) -> Sequence[str]:
-        """The photos' names, sorted."""
-        return self.photos.keys
-
-    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo.
-
-        Raises:
-            UnreadablePhoto: It is missing or damaged.
-        """
-        return replace(self.photos, channels=channels).read(key)
 
     def labels(self, key: str) -> UInt8[np.ndarray, "y x"]:
         """Reads the class of each pixel.

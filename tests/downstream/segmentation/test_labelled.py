@@ -191,3 +191,8 @@ def test_a_classes_file_that_is_not_understood(data, text):
 def test_two_counts_of_classes(data):
     with pytest.raises(AnnotationError, match=r"num_classes=5, but .* names 3 classes"):
         open_labelled(data, num_classes=5)
+
+
+def test_formats_that_know_their_classes(tmp_path):
+    with pytest.raises(LabelError, match="are for format=folder; format=voc knows its classes"):
+        open_labelled(tmp_path, format="voc", ignore=11)

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from detcon.annotations.label_files import VOID as VOID
 from detcon.annotations.open import Format, open_label_maps
 from detcon.annotations.splits import LabelMaps
-from detcon.downstream.pictures import Labelled
+from detcon.downstream.pictures import LabelError, Labelled
 from detcon.photos import shrink
 
 
@@ -87,9 +87,18 @@ def open_labelled(
 
     Raises:
         AnnotationError: A part is missing, or isn't understood.
+        LabelError: `ignore` or `num_classes` for a format that knows its classes.
     """
-    options = {"ignore": ignore, "num_classes": num_classes, "channels": channels}
-    options = options if format == "folder" else {}
-    train, val = (open_label_maps(data, format, split, **options) for split in ("train", "val"))
+    if format == "folder":
+        options = {"ignore": ignore, "channels": channels}
+        train = open_label_maps(data, format, "train", num_classes=num_classes, **options)
+        val = open_label_maps(data, format, "val", num_classes=len(train.names), **options)
+    else:
+        if (ignore, num_classes) != (None, None):
+            raise LabelError(
+                f"ignore and num_classes are for format=folder; format={format} knows its classes "
+                f"and its void: leave them out"
+            )
+        train, val = (open_label_maps(data, format, split) for split in ("train", "val"))
     splits = (SegmentationSplit(maps, max_side, channels) for maps in (train, val))
     return Labelled(*splits, names=train.names)
