@@ -3,24 +3,29 @@
     python studies/rooms.py prepare data=rooms128 out=runs/rooms
     python studies/rooms.py sweep data=runs/rooms work=runs/rooms-sweep
     python studies/rooms.py guesses data=runs/rooms
+    python studies/rooms.py final data=runs/rooms work=runs/rooms-final backbones=runs/camvid/pretrain
+    python studies/rooms.py table
 
 `prepare` reads `SCENE_VIEW_rgb.png` and `SCENE_VIEW_depth.png` (16 bits, thousandths of a metre),
 three views a scene, and writes train/ and val/, each with images/ and depth/; the last fifth of the
 scenes are val: views of one room are never on both sides. `sweep` holds the last fifth of the
 training scenes back and judges settings on them, from random weights; val takes no part. Each run
 is one JSON in studies/results/rooms; one that is there is not run again; `cells=[0,3]` does some of
-them. `guesses` says what can be had without a look at the photo.
+them. `guesses` says what can be had without a look at the photo. `final` fine-tunes with few labels
+from random weights and from the backbones that `studies/camvid.py final` pretrained on street
+photographs, and judges on val; a part of its cells with `methods=[random] labels=[100] seeds=[0]`.
 """
 
 import json
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+from cells import Cell, command, is_wanted, print_table, save_cell
 
 from detcon import transfer
 from detcon.annotations.open import open_depth
@@ -48,6 +53,9 @@ CELLS = (
     ("stride16", 3e-3, 600),
 )
 """Settings, rate and steps: rates first, then the resolution, the augmentation, the length."""
+LABELS = (100, 300)
+RATES = {"random": 0.0, "detcon_s": 4e-3, "detcon_b": 16e-3, "simclr": 16e-3, "byol": 8e-3}
+"""Of pretraining, as `studies/camvid.py` chose them."""
 
 
 def prepare(data: Path, out: Path) -> None:
@@ -108,6 +116,30 @@ def sweep(data: Path, work: Path, cells: Sequence[int]) -> None:
         print(run, result.figures, f"{spent} s of CPU", flush=True)
 
 
+def final_cells() -> Iterator[Cell]:
+    for seed in range(3):
+        for method, rate in RATES.items():
+            for labels in LABELS:
+                yield Cell("final", method, rate, seed, "depth", labels, "felzenszwalb")
+
+
+def carry_out(cell: Cell, data: Path, work: Path, backbones: Path) -> None:
+    folder = RESULTS / "final"
+    if (folder / f"{cell.name}.json").exists():
+        return
+    random = cell.method == "random"
+    (result,) = transfer(
+        "recipes/transfer/rooms_depth.yaml",
+        data=data,
+        backbone="random" if random else backbones / cell.run / "backbone.safetensors",
+        encoder=ENCODER if random else None,
+        out=work / cell.name,
+        labels=cell.labels,
+        seed=cell.seed,
+    )
+    save_cell(folder, cell, result, command("data", "work", "backbones"), work)
+
+
 def print_guesses(data: Path) -> None:
     """What one depth for all, and the mean picture of depth, reach on val."""
     train, val = (DepthSplit(open_depth(data, "folder", part), part) for part in ("train", "val"))
@@ -121,11 +153,17 @@ def print_guesses(data: Path) -> None:
 def main() -> None:
     stage, *words = sys.argv[1:]
     settings = parse_overrides(words)
+    if stage == "table":
+        return print_table(RESULTS / "final")
     data = Path(settings["data"])
     if stage == "prepare":
         prepare(data, Path(settings["out"]))
     elif stage == "sweep":
         sweep(data, Path(settings["work"]), settings.get("cells", range(len(CELLS))))
+    elif stage == "final":
+        for cell in final_cells():
+            if is_wanted(cell, settings):
+                carry_out(cell, data, Path(settings["work"]), Path(settings["backbones"]))
     else:
         print_guesses(data)
 
