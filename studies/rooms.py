@@ -3,7 +3,7 @@
     python studies/rooms.py prepare data=rooms128 out=runs/rooms
     python studies/rooms.py sweep data=runs/rooms work=runs/rooms-sweep
     python studies/rooms.py guesses data=runs/rooms
-    python studies/rooms.py final data=runs/rooms work=runs/rooms-final backbones=runs/camvid/pretrain
+    python studies/rooms.py final data=runs/rooms work=runs/rooms-final backbones=runs/camvid
     python studies/rooms.py table
 
 `prepare` reads `SCENE_VIEW_rgb.png` and `SCENE_VIEW_depth.png` (16 bits, thousandths of a metre),
@@ -131,7 +131,7 @@ def carry_out(cell: Cell, data: Path, work: Path, backbones: Path) -> None:
     (result,) = transfer(
         "recipes/transfer/rooms_depth.yaml",
         data=data,
-        backbone="random" if random else backbones / cell.run / "backbone.safetensors",
+        backbone="random" if random else backbones / "pretrain" / cell.run / "backbone.safetensors",
         encoder=ENCODER if random else None,
         out=work / cell.name,
         labels=cell.labels,
