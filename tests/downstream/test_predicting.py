@@ -76,3 +76,11 @@ def test_a_model_of_another_network(trained, tmp_path):
     save_file(tensors, tmp_path / "m.safetensors", about)
     with pytest.raises(ModelError, match="doesn't fit the network it names"):
         load_model(tmp_path / "m.safetensors")
+
+
+def test_two_photos_of_one_name(squares, trained, tmp_path):
+    for name in ("a.png", "b.png", "b.jpg"):
+        (tmp_path / name).write_bytes((squares / "val/images/00.png").read_bytes())
+    with pytest.raises(ValueError, match=r"holds b.jpg and b.png, whose .* one file, b.png"):
+        predict(model=str(trained), images=str(tmp_path), out=str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

@@ -226,3 +226,13 @@ def browse(tmp_path, *arguments):
     profile = f"--user-data-dir={tmp_path / 'profile'}"
     command = [CHROMIUM, *FLAGS.split(), profile, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_the_colours_of_depth_are_explained(tmp_path):
+    folder = write_transfer(tmp_path / "depth", backbone="random", values=[60.0])
+    path = folder / "seed0" / "result.json"
+    result = json.loads(path.read_text()) | {"task": "depth", "metric": "delta1", "per_class": {}}
+    path.write_text(json.dumps(result))
+    make_report([folder], out=tmp_path / "report.html")
+    assert "0.5 m" in words(tmp_path / "report.html")
+    assert "not measured" in words(tmp_path / "report.html")

@@ -19,7 +19,8 @@ def make_ahead(
     """Yields `make(place)` for each place, in order, made by worker processes.
 
     A whole batch is made in one worker, so that one message a step crosses the processes. Torch's
-    global random state isn't touched: a resumed run restores it.
+    global random state isn't touched: a resumed run restores it. With workers, OpenCV has one
+    thread here from now on.
 
     Args:
         make: Makes a batch; it has `pin_memory()` where a GPU waits.
@@ -29,6 +30,8 @@ def make_ahead(
     Raises:
         ValueError: What `make` raised, as it raised it; OSError likewise.
     """
+    if workers:  # a child would wait for ever for OpenCV's threads, which don't survive a fork
+        cv2.setNumThreads(1)
     loader = DataLoader(
         _Making(make),
         batch_size=None,

@@ -95,8 +95,8 @@ def _result(
 ) -> Result:
     return Result(
         task=settings.task,
-        metric=task.metric,
-        unit=task.unit,
+        metric=reached.metric,
+        unit=reached.unit,
         value=reached.value,
         seed=settings.seed,
         steps=updates(settings),

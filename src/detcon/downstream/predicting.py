@@ -48,6 +48,7 @@ def predict(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
     settings = load_recipe(PredictRecipe, recipe, overrides)
     model = load_model(settings.model)
     photos = open_photos(settings.images, model.in_channels)
+    _refuse_equal_names(photos, settings.images)
     run = open_run(Path(settings.out), settings)
     if run.finished:
         return run.folder
@@ -60,6 +61,19 @@ def predict(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
         say(f"passed over: {sentence}", markup=False)
     run.finish()
     return run.folder
+
+
+def _refuse_equal_names(photos: Photos, images: str) -> None:
+    """A prediction is a PNG under its photo's name, whatever the photo's format."""
+    first: dict[PurePosixPath, str] = {}
+    for key in photos.keys:
+        name = PurePosixPath(key).with_suffix("")
+        if name in first:
+            raise ValueError(
+                f"images={images} holds {first[name]} and {key}, whose predictions would be one "
+                f"file, {name}.png; rename one of them, or list the photos you want in a file"
+            )
+        first[name] = key
 
 
 def _predictions(

@@ -19,12 +19,16 @@ class Score:
     """How well a task was done.
 
     Attributes:
-        value: The figure of the task's metric.
+        metric: What was measured, "mIoU".
+        value: How much of it; more is better.
+        unit: Of the value, "%" or "m".
         per_class: The same by class; None for a class that occurs nowhere.
         figures: Everything else that was measured, by name.
     """
 
+    metric: str
     value: float
+    unit: str = "%"
     per_class: dict[str, float | None] = field(default_factory=dict)
     figures: dict[str, float | None] = field(default_factory=dict)
 
@@ -35,16 +39,7 @@ class Task(Protocol):
 
     A prediction is whatever `predict` returns: a label map, objects, depths, a class; `truth`
     gives the same kind from the labels, so that both are drawn alike.
-
-    Attributes:
-        metric: The name of `Score.value`, "mIoU".
-        unit: Of it, "%" or "m".
-        higher_is_better: Which of two values is the better one.
     """
-
-    metric: str
-    unit: str
-    higher_is_better: bool
 
     def open(self, settings: TransferSettings, channels: int) -> Labelled:
         """Opens the labelled pictures; complains of everything that can be seen at once."""

@@ -8,13 +8,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.annotations.label_files import VOID
-from detcon.palette import class_colours
+from detcon.palette import class_colours, depth_colours
 from detcon.report.compare import label_words
 from detcon.report.draw import data_uri
 from detcon.report.panels import ClassColour, Panel, Picture
 from detcon.report.runs import RANDOM, Result
 
 MOST_BACKBONES = 5
+METRES = (0.5, 1, 2, 4, 8, 16, 32)
+"""Depths whose colours stand below the pictures."""
 
 
 def prediction_panels(results: Sequence[Result], num: int) -> list[Panel]:
@@ -89,12 +91,24 @@ def read_strip(
 
 
 def _classes(result: Result) -> tuple[ClassColour, ...]:
-    """The classes in order of their ids, in the colours of the strips; void is the last.
+    """What the colours of the strips mean: classes in order of their ids, or metres.
 
     Where there are more classes than colours, as of whole photos, the strips have names in them.
     """
+    if result.task == "depth":
+        return _depths()
     if len(result.per_class) > VOID:
         return ()
-    colours = ["#%02x%02x%02x" % tuple(colour) for colour in class_colours().tolist()]  # noqa: UP031
+    colours = [_hex(colour) for colour in class_colours()]
     named = [ClassColour(name, colours[i]) for i, name in enumerate(result.per_class)]
     return (*named, ClassColour("void, not counted", colours[VOID])) if named else ()
+
+
+def _depths() -> tuple[ClassColour, ...]:
+    *known, unknown = depth_colours(np.array([[*METRES, np.nan]]))[0]
+    marks = [ClassColour(f"{metres:g} m", _hex(c)) for metres, c in zip(METRES, known)]
+    return (*marks, ClassColour("not measured", _hex(unknown)))
+
+
+def _hex(colour: UInt8[np.ndarray, " 3"]) -> str:
+    return f"#{bytes(colour).hex()}"

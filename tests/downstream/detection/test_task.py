@@ -100,7 +100,6 @@ def test_boxes_alone(monkeypatch, tmp_path):
     (result,) = run(monkeypatch, tmp_path, *bare, steps=2, **{"detector.masks": False})
     assert result.metric == "AP box" and result.value == result.figures["box AP"]
     assert len(result.figures) == len(FIGURES)
-    assert load_model(tmp_path / "seed0").task.metric == "AP box"
 
 
 def test_two_seeds_with_few_labels_and_shrunk_photos(monkeypatch, tmp_path):

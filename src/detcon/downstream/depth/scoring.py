@@ -86,4 +86,4 @@ def score(predict: Predictor, pictures: Iterable[Measured]) -> Score:
     figures = sums.figures()
     value = figures[METRIC]
     assert value is not None
-    return Score(value, figures=figures)
+    return Score(METRIC, value, figures=figures)

@@ -13,7 +13,7 @@ from detcon.downstream.depth.crops import DepthCrops
 from detcon.downstream.depth.heads import depth_head
 from detcon.downstream.depth.measured import DepthSplit, Measured, resize_nearest
 from detcon.downstream.depth.network import DepthNetwork
-from detcon.downstream.depth.scoring import METRIC, score
+from detcon.downstream.depth.scoring import score
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures, watched
 from detcon.downstream.recipe import TransferRecipe, TransferSettings
@@ -31,10 +31,6 @@ class Depth:
     a whole picture is predicted and judged, while the code released with Laina et al. predicts its
     centre crop and stretches that to the whole depth map.
     """
-
-    metric = METRIC
-    unit = "%"
-    higher_is_better = True
 
     def open(self, settings: TransferSettings, channels: int) -> Labelled:
         train, val = (

@@ -39,10 +39,6 @@ from detcon.train.environment import is_first_rank, ranks
 class Detection:
     """Finds objects: their boxes, classes and, where the data have them, masks."""
 
-    metric = "AP mask"
-    unit = "%"
-    higher_is_better = True
-
     def open(self, settings: TransferSettings, channels: int) -> Labelled:
         train, val = (
             open_objects(settings.data, settings.format, split) for split in ("train", "val")
@@ -56,7 +52,6 @@ class Detection:
     ) -> Detector:
         if settings.loop.compile:
             raise ValueError("loop.compile doesn't work with detection; leave it out")
-        self.metric = "AP mask" if settings.detector.masks else "AP box"
         network = build_detector(
             backbone.encoder,
             len(names),
@@ -92,19 +87,19 @@ class Detection:
         ids = ids_of(val.split.source, val.indices, len(names))
         truth = coco_truth([truth for truth, _ in pairs], names, ids)
         figures: dict[str, float | None] = {}
-        value, per_class = None, {}
         kinds: tuple[Kind, ...] = ("box", "mask") if settings.detector.masks else ("box",)
+        scores = []
         for kind in kinds:
             results = coco_results([found for _, found in pairs], ids, kind)
             reached, per_class = evaluate(truth, results, kind)
-            value = reached["AP"]
+            assert reached["AP"] is not None  # there are objects: it was made sure of in `open`
+            scores.append(Score(f"AP {kind}", reached["AP"], per_class=per_class))
             figures |= {f"{kind} {name}": figure for name, figure in reached.items()}
             if is_first_rank():
                 write_results(Path(settings.out), f"detections_{kind}", results)
         if is_first_rank():
             write_results(Path(settings.out), "truth", truth)
-        assert value is not None  # there are objects, as was made sure of when they were opened
-        return Score(value, per_class, figures)
+        return replace(scores[-1], figures=figures)
 
     def predict(self, network: Network, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
         assert isinstance(network, Detector)

@@ -46,7 +46,7 @@ def judge(network: Classifier, batches: Iterable[ClassifiedBatch], names: tuple[
     shares = (100 * right / photos).tolist()
     per_class = {n: s if seen else None for n, s, seen in zip(names, shares, photos.tolist())}
     total = float(photos.sum())
-    score = Score(100 * float(right.sum()) / total, per_class)
+    score = Score("accuracy", 100 * float(right.sum()) / total, per_class=per_class)
     if len(names) > FIRST:
         score.figures[f"top-{FIRST}"] = 100 * among / total
     return score

@@ -31,10 +31,6 @@ class Classification:
         reading: How classes are read off pooled features.
     """
 
-    metric = "accuracy"
-    unit = "%"
-    higher_is_better = True
-
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
 

@@ -101,4 +101,4 @@ class PeriodicProbe:
         finally:  # a bank isn't kept until the next time
             network.head = self._head
             network.cpu()
-        return {f"probe_{self._task.metric}": score.value}
+        return {f"probe_{score.metric}": score.value}

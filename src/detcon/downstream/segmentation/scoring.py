@@ -56,4 +56,4 @@ def _by_class(metric: MulticlassJaccardIndex, names: tuple[str, ...]) -> Score:
     occurs = ((metric.confmat.sum(0) + metric.confmat.sum(1)) > 0).tolist()
     per_class = {n: v if there else None for n, v, there in zip(names, by_class, occurs)}
     counted = [value for value in per_class.values() if value is not None]
-    return Score(sum(counted) / max(len(counted), 1), per_class)
+    return Score("mIoU", sum(counted) / max(len(counted), 1), per_class=per_class)

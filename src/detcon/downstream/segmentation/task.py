@@ -24,10 +24,6 @@ from detcon.palette import class_colours
 class Segmentation:
     """Names the class of each pixel."""
 
-    metric = "mIoU"
-    unit = "%"
-    higher_is_better = True
-
     def open(self, settings: TransferSettings, channels: int) -> Labelled:
         return open_labelled(
             settings.data,
