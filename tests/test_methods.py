@@ -141,46 +141,50 @@ def test_says_when_an_encoder_has_no_channels():
         detcon_s(torch.nn.Identity())
 
 
-def _on_rank(rank, port, folder, kind):
+VARIANTS = [("S", 1), ("B", 1), ("S", 3)]  # of three groups the second has a photo on either rank
+
+
+def _on_rank(rank, port, folder):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
-    loss, tower = _contrast_of_rows(kind, rank)
-    loss.backward()
-    gradient = tower.weight.grad
-    torch.distributed.all_reduce(gradient)
-    torch.save((loss.detach(), gradient / 2), f"{folder}/{rank}.pt")
+    for kind, groups in VARIANTS:
+        loss, tower = _contrast_of_rows(kind, groups, rank)
+        loss.backward()
+        gradient = tower.weight.grad
+        torch.distributed.all_reduce(gradient)
+        torch.save((loss.detach(), gradient / 2), f"{folder}/{kind}{groups}-{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
-def _contrast_of_rows(kind, rank=None):
+def _contrast_of_rows(kind, groups=1, rank=None):
     """A linear network without batch norm, so that only the gathering can differ."""
     torch.manual_seed(0)
     tower, target = (torch.nn.Linear(6, 5, dtype=torch.float64) for _ in range(2))
-    views = torch.randn(2, 4, 3, 6, dtype=torch.float64)
-    ids = torch.randint(0, 3, (2, 4, 3))
-    mine = slice(None) if rank is None else slice(2 * rank, 2 * rank + 2)
+    views = torch.randn(2, 6, 3, 6, dtype=torch.float64)
+    ids = torch.randint(0, 3, (2, 6, 3))
+    mine = slice(None) if rank is None else slice(3 * rank, 3 * rank + 3)
     queries = [tower(view[mine]) for view in views]
     targets = queries if kind == "S" else [target(view[mine]).detach() for view in views]
     batch = Batch(
-        torch.zeros(2, 4, 3, 1, 1, dtype=torch.uint8)[:, mine],
+        torch.zeros(2, 6, 3, 1, 1, dtype=torch.uint8)[:, mine],
         ids[:, mine],
-        torch.zeros(2, 4, 3, 1, 1)[:, mine],
-        unchanged_colours(2, 4)[:, mine],
-        torch.arange(4)[mine],
+        torch.zeros(2, 6, 3, 1, 1)[:, mine],
+        unchanged_colours(2, 6)[:, mine],
+        torch.arange(6)[mine],
     )
-    return Contrast()(queries, targets, batch), tower
+    return Contrast(num_groups=groups)(queries, targets, batch), tower
 
 
-@pytest.mark.parametrize("kind", ["S", "B"])
-def test_two_ranks_equal_one_in_loss_and_gradient(kind, tmp_path):
-    port = 29000 + os.getpid() % 1000 + (kind == "S") * 1000
-    mp.start_processes(_on_rank, args=(port, str(tmp_path), kind), nprocs=2, start_method="spawn")
-    (loss0, gradient), (loss1, _) = (torch.load(tmp_path / f"{r}.pt") for r in (0, 1))
-    loss, tower = _contrast_of_rows(kind)
-    loss.backward()
-    torch.testing.assert_close((loss0 + loss1) / 2, loss.detach())
-    torch.testing.assert_close(gradient, tower.weight.grad)
+def test_two_ranks_equal_one_in_loss_and_gradient(tmp_path):
+    port = 29000 + os.getpid() % 1000
+    mp.start_processes(_on_rank, args=(port, str(tmp_path)), nprocs=2, start_method="spawn")
+    for kind, groups in VARIANTS:
+        ranks = [torch.load(tmp_path / f"{kind}{groups}-{r}.pt") for r in (0, 1)]
+        loss, tower = _contrast_of_rows(kind, groups)
+        loss.backward()
+        torch.testing.assert_close((ranks[0][0] + ranks[1][0]) / 2, loss.detach())
+        torch.testing.assert_close(ranks[0][1], tower.weight.grad)
 
 
 def test_tower_pools_before_it_projects():
@@ -191,3 +195,26 @@ def test_tower_pools_before_it_projects():
     torch.testing.assert_close(
         tower.eval()(photos, weights)[:, 0], tower.encoder(photos).mean((2, 3))
     )
+
+
+@pytest.mark.parametrize("kind", ["S", "B"])
+def test_groups_are_batches_of_their_own(kind):
+    queries = list(torch.randn(2, 6, 3, 5, dtype=torch.float64))
+    targets = queries if kind == "S" else list(torch.randn(2, 6, 3, 5, dtype=torch.float64))
+    batch = make_batch(b=6)
+    cuts = [slice(start, start + 2) for start in (0, 2, 4)]
+    alone = []
+    for cut, part in zip(cuts, batch.split(3), strict=True):
+        some = [query[cut] for query in queries]
+        alone.append(Contrast()(some, some if kind == "S" else [t[cut] for t in targets], part))
+    grouped = Contrast(num_groups=3)(queries, targets, batch)
+    torch.testing.assert_close(grouped, torch.stack(alone).mean())
+    assert not torch.isclose(grouped, Contrast()(queries, targets, batch))
+
+
+def test_says_when_a_batch_cannot_be_cut():
+    queries = list(torch.randn(2, 6, 3, 5))
+    with pytest.raises(ValueError, match="a batch of 6 photos can't be cut into 4 equal groups"):
+        Contrast(num_groups=4)(queries, queries, make_batch(b=6))
+    with pytest.raises(ValueError, match="6 photos a rank can't be cut into 4 equal parts"):
+        make_batch(b=6).split(4)

@@ -207,3 +207,18 @@ def test_classes_are_folders_or_a_table(data, tmp_path):
         run(data, tmp_path / "b", method={"kind": "supervised", "classes": "guess"})
     with pytest.raises(ValueError, match="8 of 8 photos have no class: 01.png lies in no folder"):
         run(data, tmp_path / "c", images=data / "images" / "cat", method={"kind": "supervised"})
+
+
+def test_passes_and_groups_of_negatives(data, tmp_path):
+    method = {"kind": "detcon_s", **HEAD}
+    with pytest.raises(RecipeError, match=r"regions can't be contrasted .* method.negatives=1/4"):
+        run(data, tmp_path / "a", method=method, accumulate=4)
+    with pytest.raises(RecipeError, match=r"batch_size=8 can't be cut into 3 equal parts, as the"):
+        run(data, tmp_path / "a", method={**method, "negatives": "1/3"})
+    with pytest.raises(RecipeError, match=r"batch_size=8 .* 5 equal parts, as accumulate asks"):
+        run(data, tmp_path / "a", method={"kind": "byol", **HEAD}, accumulate=5)
+    with pytest.raises(RecipeError, match="method.*negatives"):
+        run(data, tmp_path / "a", method={**method, "negatives": "1/0"})
+    assert not (tmp_path / "a").exists()
+    run(data, tmp_path / "a", method={**method, "negatives": "1/4"}, accumulate=2, steps=2)
+    assert read_metrics(tmp_path / "a")[-1]["step"] == 2

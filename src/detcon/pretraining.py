@@ -35,6 +35,13 @@ Temperature = Annotated[float, Field(gt=0, description="divides the cosine simil
 Hidden = Annotated[int, Field(ge=1, description="width between the layers of a head")]
 Outputs = Annotated[int, Field(ge=1, description="size of the embedding")]
 Local = Annotated[bool, Field(description="other masks of the same photo are negatives")]
+Negatives = Annotated[
+    str,
+    Field(
+        pattern="^(all|1/[1-9][0-9]*)$",
+        description="which photos hold negatives: all of the batch, or 1/4: it is cut into four",
+    ),
+]
 Ema = Annotated[float, Field(ge=0, le=1, description="share of the target that stays, at first")]
 
 
@@ -45,6 +52,7 @@ class DetConS(Recipe):
     num_regions: Regions = 16
     temperature: Temperature = 0.1
     local_negatives: Local = True
+    negatives: Negatives = "all"
     hidden: Hidden = 2048
     outputs: Outputs = 128
 
@@ -56,6 +64,7 @@ class DetConB(Recipe):
     num_regions: Regions = 16
     temperature: Temperature = 0.1
     local_negatives: Local = True
+    negatives: Negatives = "all"
     hidden: Hidden = 4096
     outputs: Outputs = 256
     ema: Ema = 0.996
@@ -66,6 +75,7 @@ class SimCLR(Recipe):
 
     kind: Literal["simclr"] = "simclr"
     temperature: Temperature = 0.1
+    negatives: Negatives = "all"
     hidden: Hidden = 2048
     outputs: Outputs = 128
 
@@ -107,6 +117,10 @@ class PretrainRecipe(Recipe):
     epochs: int = Field(default=100, ge=1, description="times that each photo is seen")
     steps: int | None = Field(default=None, ge=1, description="updates, instead of epochs")
     batch_size: int = Field(default=256, ge=2, description="photos an update, on all devices")
+    accumulate: int = Field(
+        default=1, ge=1, description="passes an update: each sees that share of the batch at a time"
+    )
+    sync_norms: bool = Field(default=True, description="batch norms join the batches of all ranks")
     max_side: int | None = Field(default=None, ge=8, description="photos are shrunk to this first")
     seed: int = Field(default=0, ge=0, description="of all that is drawn")
     workers: int = Field(default=2, ge=0, description="processes that read and cut photos")
@@ -136,6 +150,23 @@ class PretrainRecipe(Recipe):
         if not isinstance(channels, int) or channels < 1:
             return values  # for the encoder's own check to refuse
         return values | {"normalisation": Normalisation.of(channels)}
+
+    @model_validator(mode="after")
+    def _contrast_stays_in_a_pass(self) -> "PretrainRecipe":
+        groups, passes = _num_groups(self.method), self.accumulate
+        if groups is not None and groups % passes:
+            raise ValueError(
+                f"with accumulate={passes} the network sees 1/{passes} of the batch at a time, and "
+                f"regions can't be contrasted across: give method.negatives=1/{passes}, or a "
+                f"multiple, in place of {getattr(self.method, 'negatives', '')}"
+            )
+        for name, parts in (("accumulate", passes), ("the groups of method.negatives", groups)):
+            if self.batch_size % (parts or 1):
+                raise ValueError(
+                    f"batch_size={self.batch_size} can't be cut into {parts} equal parts, as "
+                    f"{name} ask{'s' if name == 'accumulate' else ''} for; choose a multiple"
+                )
+        return self
 
     @model_validator(mode="after")
     def _one_of_each_a_channel(self) -> "PretrainRecipe":
@@ -195,6 +226,8 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
         schedule=settings.schedule,
         loop=settings.loop,
         batch_size=settings.batch_size,
+        passes=settings.accumulate,
+        sync_norms=settings.sync_norms,
         after_step=_follow(settings, method, steps),
         observe=None if settings.method.kind == "supervised" else _observe,
         names=lambda batch: [str(dataset.keys[i]) for i in batch.index.tolist()],
@@ -260,8 +293,18 @@ def build_method(settings: PretrainRecipe, encoder: nn.Module, num_classes: int 
             normalisation=normalisation,
         )
     make = {"detcon_s": detcon_s, "detcon_b": detcon_b, "simclr": simclr, "byol": byol}
-    parts = method.model_dump(exclude={"kind", "num_regions", "ema"})
+    parts = method.model_dump(exclude={"kind", "num_regions", "ema", "negatives"})
+    if (groups := _num_groups(method)) is not None:
+        parts["num_groups"] = groups // settings.accumulate
     return make[method.kind](encoder, **parts, normalisation=normalisation)
+
+
+def _num_groups(method: MethodRecipe) -> int | None:
+    """Into how many groups `negatives` cuts the batch; None where nothing is contrasted."""
+    negatives = getattr(method, "negatives", None)
+    if negatives is None:
+        return None
+    return 1 if negatives == "all" else int(negatives.removeprefix("1/"))
 
 
 def open_views(

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from train_things import LOOP, Crash, Net, points, train
+from train_things import LOOP, Crash, Net, TwoRanks, points, train
 
 from detcon.train.checkpoint import CheckpointError, load_checkpoint
 from detcon.train.finite import NonFiniteLoss
@@ -447,3 +447,10 @@ def test_a_probe_that_fails_says_why(tmp_path):
 
     with pytest.raises(ValueError, match="cannot read val/3"):
         train(tmp_path, probing=Probing(3, measure))
+
+
+def test_several_passes_are_one_update(tmp_path):
+    once, thrice = (train(tmp_path / str(passes), TwoRanks(), passes=passes) for passes in (1, 3))
+    torch.testing.assert_close(once.state_dict(), thrice.state_dict(), atol=1e-6, rtol=0)
+    logs = [[line["loss"] for line in read_metrics(tmp_path / n)] for n in ("1", "3")]
+    assert logs[0] == pytest.approx(logs[1], rel=1e-5)

@@ -21,6 +21,9 @@ class Points:
     def to(self, device):
         return Points(self.x.to(device), self.names)
 
+    def split(self, parts):
+        return [Points(x, self.names) for x in self.x.chunk(parts)]
+
 
 class Net(nn.Module):
     """Dropout and batch norm: the weights depend on random states and buffers."""

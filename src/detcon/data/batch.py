@@ -38,6 +38,31 @@ class Batch:
             classes=None if self.classes is None else self.classes.to(device, non_blocking=True),
         )
 
+    def split(self, parts: int) -> list["Batch"]:
+        """Cuts the photos into parts of equal size, in order; nothing is copied.
+
+        Raises:
+            ValueError: They can't be cut evenly.
+        """
+        photos = self.images.shape[1]
+        if photos % parts:
+            raise ValueError(
+                f"{photos} photos a rank can't be cut into {parts} equal parts; choose a "
+                f"batch_size that accumulate and the number of ranks divide together"
+            )
+        size = photos // parts
+        return [self._cut(slice(start, start + size)) for start in range(0, photos, size)]
+
+    def _cut(self, some: slice) -> "Batch":
+        return Batch(
+            images=self.images[:, some],
+            ids=self.ids[:, some],
+            weights=self.weights[:, some],
+            colour=self.colour[:, some],
+            index=self.index[some],
+            classes=None if self.classes is None else self.classes[some],
+        )
+
     def pin_memory(self) -> "Batch":
         """Called by the data loader when a GPU waits at the other end."""
         classes = None if self.classes is None else self.classes.pin_memory()

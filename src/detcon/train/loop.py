@@ -31,6 +31,7 @@ def fit(
     schedule: Cosine | StepDecay,
     loop: LoopRecipe,
     batch_size: int,
+    passes: int = 1,
     sync_norms: bool = False,
     after_step: Callable[[int], None] | None = None,
     observe: Callable[[Any], dict[str, float]] | None = None,
@@ -47,13 +48,15 @@ def fit(
     Args:
         module: `module(batch)` returns a scalar loss and anything, for `observe`.
         open_batches: Given the first step, yields the batches from there on, this rank's share of
-            each. A batch has `to(device)`.
+            each. A batch has `to(device)`, and `split(passes)` where there are several passes.
         folder: The run folder (`detcon.train.run.open_run`).
         steps: Updates in all.
         optimizer: Its learning rate is the peak.
         schedule: What share of the peak each step has.
         loop: Precision, logs, checkpoints.
         batch_size: Photos in a step, on all ranks.
+        passes: Into how many parts each rank's share of a batch is cut; their gradients are added
+            up for one update, and the loss is their mean. Batch norms see a part at a time.
         sync_norms: Whether batch norms join the batches of all ranks.
         after_step: Called after the optimiser with the number of the step, from 0: for the EMA.
         observe: Turns the module's second output into figures for the log; at log steps only.
@@ -81,7 +84,7 @@ def fit(
         peak = peak_lr(optimizer, batch_size)
         rates = [peak * lr_multiplier(schedule, step, steps) for step in range(steps)]
         told = after_step, observe, names, probing
-        run = _Run(training, rates, batch_size, loop, log, report, stop, *told)
+        run = _Run(training, rates, batch_size, passes, loop, log, report, stop, *told)
         run.through(iter(open_batches(training.step)))
 
 
@@ -92,6 +95,7 @@ class _Run:
     training: Training
     rates: list[float]
     batch_size: int
+    passes: int
     loop: LoopRecipe
     log: MetricsLog
     report: ProgressReport
@@ -152,14 +156,13 @@ class _Run:
         self.recent[step] = self.names(batch) if self.names else []
         for group in training.optimizer.param_groups:
             group["lr"] = self.rates[step]
-        with training.fabric.autocast():
-            loss, extra = training.forward(batch)
+        loss, extra = training.learn(batch.split(self.passes) if self.passes > 1 else [batch])
         if before is not None and any(agree(training.fabric, not torch.isfinite(loss))):
             before.restore()
+            training.optimizer.zero_grad(set_to_none=True)
             training.save(NONFINITE)
             raise training.nonfinite(-1 if loss.isfinite() else step, self.recent, NONFINITE)
         training.add_loss(loss)
-        training.fabric.backward(loss)
         training.optimizer.step()
         training.optimizer.zero_grad(set_to_none=True)
         if self.after_step is not None:

@@ -1,7 +1,8 @@
 """A training in memory: what a checkpoint holds, put in place, saved and resumed."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from detcon.models.sync_norm import synchronise_norms
 from detcon.train.checkpoint import (
@@ -62,6 +64,27 @@ class Training:
     def elapsed(self) -> float:
         """Seconds since the run was first started, without the times it did not run."""
         return self.seconds + time.monotonic() - self._begin
+
+    def learn(self, parts: Sequence[Any]) -> tuple[Tensor, Any]:
+        """Forward and backward of each part of a batch; gradients add up to those of the mean.
+
+        Returns:
+            The mean loss without gradient, and the module's second output for the last part.
+        """
+        losses, extra = [], None
+        for number, part in enumerate(parts, 1):
+            with self._joining(number == len(parts)):
+                with self.fabric.autocast():
+                    loss, extra = self.forward(part)
+                self.fabric.backward(loss / len(parts))
+            losses.append(loss.detach())
+        return torch.stack(losses).mean(), extra
+
+    def _joining(self, ranks: bool) -> AbstractContextManager[Any]:
+        """Around a pass: whether its backward joins the gradients of all ranks, or keeps them."""
+        if isinstance(self.forward, DistributedDataParallel) and not ranks:
+            return self.forward.no_sync()
+        return nullcontext()
 
     def add_loss(self, loss: Tensor) -> None:
         """Notes the loss of the step at hand; does not wait for the device."""

@@ -1,0 +1,29 @@
+"""Methods: from a batch to a loss. Five methods, one class, told apart by their parts.
+
+| method     | regions | target | predictor | objective      |
+|------------|---------|--------|-----------|----------------|
+| DetCon-S   | 16      | shared | -         | contrast       |
+| DetCon-B   | 16      | EMA    | MLP       | contrast       |
+| SimCLR     | 1       | shared | -         | contrast       |
+| BYOL       | 1       | EMA    | MLP       | regression     |
+| supervised | 1       | -      | -         | classification |
+"""
+
+from detcon.methods.compositions import byol, detcon_b, detcon_s, simclr, supervised
+from detcon.methods.method import Embeddings, Method, Tower
+from detcon.methods.objectives import Classification, Contrast, Objective, Regression
+
+__all__ = [
+    "Classification",
+    "Contrast",
+    "Embeddings",
+    "Method",
+    "Objective",
+    "Regression",
+    "Tower",
+    "byol",
+    "detcon_b",
+    "detcon_s",
+    "simclr",
+    "supervised",
+]

@@ -1,0 +1,151 @@
+"""The five methods, each as its parts."""
+
+import copy
+
+from torch import nn
+
+from detcon.methods.method import Method, Tower
+from detcon.methods.objectives import Classification, Contrast, Regression
+from detcon.models.backbone_file import Normalisation
+from detcon.models.heads import Head
+from detcon.models.initialise import initialise
+
+
+def detcon_s(
+    encoder: nn.Module,
+    *,
+    hidden: int = 2048,
+    outputs: int = 128,
+    temperature: float = 0.1,
+    local_negatives: bool = True,
+    num_groups: int = 1,
+    normalisation: Normalisation | None = None,
+) -> Method:
+    """DetCon on SimCLR: one network for both views, regions contrasted with each other.
+
+    Args:
+        encoder: Made by `build_encoder`; has `num_channels`.
+        hidden: Width of the projector.
+        outputs: Size of the embedding.
+        temperature: Of the contrast.
+        local_negatives: Whether other masks of the same photo are negatives.
+        num_groups: Of the batch; see `Contrast`.
+        normalisation: Of photos in [0, 1]; ImageNet's by default.
+    """
+    online = Tower(encoder, Head(_channels(encoder), hidden, outputs, output_norm=True))
+    return Method(
+        online,
+        objective=Contrast(temperature, local_negatives, num_groups),
+        normalisation=normalisation,
+    )
+
+
+def detcon_b(
+    encoder: nn.Module,
+    *,
+    hidden: int = 4096,
+    outputs: int = 256,
+    temperature: float = 0.1,
+    local_negatives: bool = True,
+    num_groups: int = 1,
+    normalisation: Normalisation | None = None,
+) -> Method:
+    """DetCon on BYOL: a predictor, and a target that follows; regions contrasted across them.
+
+    The arguments are those of `detcon_s`.
+    """
+    online, predictor, target = _byol_parts(encoder, hidden, outputs)
+    objective = Contrast(temperature, local_negatives, num_groups)
+    return Method(
+        online,
+        objective=objective,
+        predictor=predictor,
+        target=target,
+        normalisation=normalisation,
+    )
+
+
+def simclr(
+    encoder: nn.Module,
+    *,
+    hidden: int = 2048,
+    outputs: int = 128,
+    temperature: float = 0.1,
+    num_groups: int = 1,
+    normalisation: Normalisation | None = None,
+) -> Method:
+    """SimCLR (arXiv:2002.05709): DetCon-S on batches whose one region is the whole view.
+
+    Its loss is twice NT-Xent. The arguments are those of `detcon_s`.
+    """
+    return detcon_s(
+        encoder,
+        hidden=hidden,
+        outputs=outputs,
+        temperature=temperature,
+        num_groups=num_groups,
+        normalisation=normalisation,
+    )
+
+
+def byol(
+    encoder: nn.Module,
+    *,
+    hidden: int = 4096,
+    outputs: int = 256,
+    normalisation: Normalisation | None = None,
+) -> Method:
+    """BYOL (arXiv:2006.07733): regression of the whole view, no negatives.
+
+    The arguments are those of `detcon_s`.
+    """
+    online, predictor, target = _byol_parts(encoder, hidden, outputs)
+    return Method(
+        online,
+        objective=Regression(),
+        predictor=predictor,
+        target=target,
+        normalisation=normalisation,
+    )
+
+
+def supervised(
+    encoder: nn.Module,
+    *,
+    num_classes: int,
+    label_smoothing: float = 0.0,
+    normalisation: Normalisation | None = None,
+) -> Method:
+    """Classification of whole photos: the baseline with labels.
+
+    Args:
+        encoder: Made by `build_encoder`.
+        num_classes: Classes are 0 to num_classes - 1.
+        label_smoothing: Share of the label spread over all classes.
+        normalisation: Of photos in [0, 1].
+    """
+    classifier = nn.Linear(_channels(encoder), num_classes)
+    classifier.apply(initialise)
+    online = Tower(encoder, classifier)
+    return Method(online, objective=Classification(label_smoothing), normalisation=normalisation)
+
+
+def _byol_parts(encoder: nn.Module, hidden: int, outputs: int) -> tuple[Tower, Head, Tower]:
+    """Online tower, predictor, and a target that starts from weights of its own.
+
+    The official code draws the target's first weights from another seed than the online
+    network's, and its authors saw no difference; `initialise` draws ours. A timm encoder, which
+    knows its own ways to start, is copied.
+    """
+    online = Tower(encoder, Head(_channels(encoder), hidden, outputs))
+    target = copy.deepcopy(online)
+    is_ours = not hasattr(encoder, "body")
+    (target if is_ours else target.projector).apply(initialise)
+    return online, Head(outputs, hidden, outputs), target
+
+
+def _channels(encoder: nn.Module) -> int:
+    channels = getattr(encoder, "num_channels", None)
+    if not isinstance(channels, int):
+        raise TypeError(f"{type(encoder).__name__} has no num_channels; use build_encoder(recipe)")
+    return channels

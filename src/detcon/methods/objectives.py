@@ -1,0 +1,109 @@
+"""What a method minimises: contrast, regression or classification."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from detcon.data.batch import Batch
+from detcon.methods.ranks import gather_photos, groups_of_rank, rank_and_world
+from detcon.ops.contrast import (
+    contrastive_detection,
+    contrastive_detection_of_both,
+    region_regression,
+)
+
+Objective = Callable[[Sequence[Tensor], Sequence[Tensor], Batch], Float[Tensor, ""]]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Both directions of contrastive detection, added, as in the official code.
+
+    Attributes:
+        temperature: Divides the cosine similarities.
+        local_negatives: Whether other masks of the same photo are negatives.
+        num_groups: The joined batch of all ranks is cut into so many groups of photos; the
+            candidates of a region are those of its group. 1: the whole batch, as in the paper;
+            its "128x fewer negatives" is 128.
+    """
+
+    temperature: float = 0.1
+    local_negatives: bool = True
+    num_groups: int = 1
+
+    def __call__(
+        self, queries: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch
+    ) -> Float[Tensor, ""]:
+        photos = len(queries[0])
+        groups = list(groups_of_rank(photos, self.num_groups))
+        if photos % len(groups[0].photos):  # groups reach across ranks
+            candidates, offset = [gather_photos(target) for target in targets], 0
+        else:
+            candidates, offset = targets, photos * rank_and_world()[0]
+        losses = []
+        for group in groups:
+            mine, theirs = group.mine, _moved(group.photos, -offset)
+            loss = self._of_group(
+                [query[mine] for query in queries],
+                None if candidates is queries else [one[theirs] for one in candidates],
+                batch.ids[:, mine],
+                group.first,
+            )
+            losses.append(loss * (mine.stop - mine.start) / photos)
+        return torch.stack(losses).sum()
+
+    def _of_group(
+        self,
+        queries: Sequence[Tensor],
+        candidates: Sequence[Tensor] | None,
+        ids: Integer[Tensor, "2 b r"],
+        first: int,
+    ) -> Float[Tensor, ""]:
+        """The loss of a group's photos; without candidates, the queries are them."""
+        (one, two), (ids_one, ids_two) = queries, ids
+        options = {"temperature": self.temperature, "local_negatives": self.local_negatives}
+        if candidates is None:
+            return contrastive_detection_of_both(one, two, ids_one, ids_two, **options)
+        of_one, of_two = candidates
+        return contrastive_detection(
+            one, of_two, of_one, ids_one, ids_two, first=first, **options
+        ) + contrastive_detection(two, of_one, of_two, ids_two, ids_one, first=first, **options)
+
+
+def _moved(photos: range, by: int) -> slice:
+    return slice(photos.start + by, photos.stop + by)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Both directions of BYOL's loss, added (Eq. 2 of arXiv:2006.07733 and its mirror image)."""
+
+    def __call__(
+        self, queries: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch
+    ) -> Float[Tensor, ""]:
+        (one, two), (of_one, of_two), (ids_one, ids_two) = queries, targets, batch.ids
+        return region_regression(one, of_two, ids_one, ids_two) + region_regression(
+            two, of_one, ids_two, ids_one
+        )
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Cross-entropy of the photo's class, read from its one region."""
+
+    label_smoothing: float = 0.0
+
+    def __call__(
+        self, queries: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch
+    ) -> Float[Tensor, ""]:
+        if batch.classes is None:
+            raise ValueError("supervised pretraining needs the photos' classes; the batch has none")
+        losses = [
+            cross_entropy(q[:, 0].float(), batch.classes, label_smoothing=self.label_smoothing)
+            for q in queries
+        ]
+        return torch.stack(losses).mean()
