@@ -1,4 +1,4 @@
-"""Two gloo ranks of 32 photos are one of 64: losses, statistics of norms, weights after 20 steps."""
+"""Two gloo ranks of 32 photos are one of 64: losses, norms, and weights after 20 steps."""
 
 import pytest
 import torch
