@@ -126,13 +126,15 @@ class Signalling(Net):
         return super().forward(batch)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_mid_step_ends_after_it(tmp_path, whole, number, capsys):
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75), (signal.SIGUSR1, 75)]
+)
+def test_a_signal_in_mid_step_ends_after_it(tmp_path, whole, number, code, capsys):
     seed()
     before = signal.getsignal(number)
     with pytest.raises(Stopped) as stopped:
         train(tmp_path, module=Signalling(number))
-    assert stopped.value.code == 128 + number
+    assert stopped.value.code == code
     assert signal.getsignal(number) is before, "handlers are put back"
     assert load_checkpoint(tmp_path / LAST).step == 3
     assert (

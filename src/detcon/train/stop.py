@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step at hand, then stop where a checkpoint can be written."""
+"""Ctrl-C and signals of schedulers: finish the step at hand, save a checkpoint, then stop."""
 
 import signal
 import threading
@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [  # Slurm sends SIGTERM before it takes a job's nodes, and SIGUSR1 where told to
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+]
+AGAIN = 75
+"""The exit code that asks a scheduler to start the command again: EX_TEMPFAIL of sysexits.h."""
 
 
 class Stopped(SystemExit):
-    """A run that was asked to stop, and did, after saving a checkpoint; exits 128 + signal."""
+    """A run that was asked to stop, and did, after saving a checkpoint."""
 
 
 class StopSignals:
@@ -37,8 +41,8 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a process that a signal ended: 130 after Ctrl-C."""
-        return 128 + (self.received or signal.SIGINT)
+        """130 after Ctrl-C, as a shell expects; after a scheduler's signals `AGAIN`."""
+        return 128 + signal.SIGINT if self.received in (None, signal.SIGINT) else AGAIN
 
     @contextmanager
     def obeyed_at_once(self, now: bool = True) -> Iterator[None]:
