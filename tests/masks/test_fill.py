@@ -86,52 +86,59 @@ def test_workers_change_no_byte(images, undisturbed, tmp_path, monkeypatch, most
 
 def test_shares_change_no_byte_and_the_last_one_finishes(images, undisturbed, tmp_path, capsys):
     settings = {"images": images, "out": tmp_path, "workers": 1, "shard_size": 7}
-    for share in ("2/3", "1/3"):
+    for share in ("2/4", "1/4", "4/4"):
         make_masks(**settings, generator=FELZENSZWALB, shard=share)
         with pytest.raises(StoreError, match="is not finished"):
             MaskStore(tmp_path)
-    assert "this share is done; 2 of 6 shards are left to others" in capsys.readouterr().err
-    make_masks(**settings, generator=FELZENSZWALB, shard="3/3")
+    assert "this share is done; 1 of 6 shards are left to others" in capsys.readouterr().err
+    make_masks(**settings, generator=FELZENSZWALB, shard="3/4")
     assert contents(tmp_path) == contents(undisturbed)
 
 
 SCRIPT = """
 import sys, time
-from detcon.masks import felzenszwalb
-from detcon.masks.fill import make_masks
+from pathlib import Path
+from detcon.masks import felzenszwalb, fill
+images, out, how, seconds = sys.argv[1:]
 generate = felzenszwalb.Felzenszwalb.__call__
 def slowly(self, image, key=""):
-    time.sleep(0.02)
+    Path(out + ".begun").touch()
+    time.sleep(float(seconds))
     return generate(self, image, key)
 if __name__ in ("__main__", "__mp_main__"):
     felzenszwalb.Felzenszwalb.__call__ = slowly
 if __name__ == "__main__":
-    images, out, workers = sys.argv[1:]
-    make_masks(images=images, out=out, workers=int(workers), shard_size=7,
-               generator={"scale": 50, "min_size": 20})
+    fill._MOST_THREADS = {"processes": 0, "threads": 4}[how]
+    fill.make_masks(images=images, out=out, workers=2, shard_size=2,
+                    generator={"scale": 50, "min_size": 20})
 """
+KILLS = int(os.environ.get("DETCON_KILLS", "2"))  # with 20 the 21 shards are some two thirds done
+SECONDS = 0.1  # a photo
 
 
-@pytest.mark.parametrize("workers, after", [(1, 1), (2, 3)])
-def test_killed_and_given_again_changes_no_byte(images, undisturbed, tmp_path, workers, after):
+@pytest.mark.parametrize("how", ["processes", "threads"])
+def test_killed_at_any_moment_and_given_again_changes_no_byte(images, tmp_path, how):
     (tmp_path / "fill.py").write_text(SCRIPT)
-    out = tmp_path / "store"
-    command = [sys.executable, tmp_path / "fill.py", images, out, str(workers)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while len(list(out.glob("shards/0*.masks"))) < after:
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    whole = contents(out)
-    assert (
-        "index.arrow" not in whole and after <= sum(name.endswith(".masks") for name in whole) < 6
-    )
+    out, begun = tmp_path / "store", tmp_path / "store.begun"
+    rng = np.random.default_rng([len(how), KILLS])
+    for _ in range(KILLS):
+        begun.unlink(missing_ok=True)
+        command = [sys.executable, tmp_path / "fill.py", images, out, how, str(SECONDS)]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while not begun.exists():
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 3 * SECONDS))  # a worker takes 2 * SECONDS for a shard
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert "index.arrow" not in contents(out)
     abandoned = out / "shards" / ".00005.masks.host.1.partial"
     abandoned.write_bytes(b"half a shard")
     os.utime(abandoned, (0, 0))
-    make_masks(images=images, out=out, workers=2, shard_size=7, generator=FELZENSZWALB)
-    assert contents(out) == contents(undisturbed)
+    settings = {"images": images, "workers": 2, "shard_size": 2, "generator": FELZENSZWALB}
+    make_masks(**settings, out=out)
+    make_masks(**settings, out=tmp_path / "undisturbed")
+    assert contents(out) == contents(tmp_path / "undisturbed")
 
 
 def test_what_is_whole_is_not_made_again(images, undisturbed, tmp_path, monkeypatch):
