@@ -37,7 +37,7 @@ from detcon.masks import Grid, Masks
 from detcon.masks.entry import Entry, pack, unpack
 from detcon.masks.fill import make_masks
 from detcon.masks.header import begin_store, describe
-from detcon.masks.index import index_bytes
+from detcon.masks.index import write_index
 from detcon.masks.store import MaskStore
 from detcon.photos import Photos
 
@@ -80,7 +80,7 @@ def write_store(folder: Path, num: int) -> list[str]:
     columns = {name: np.full(num, getattr(entry, name)) for name in Entry.__annotations__}
     shards = np.arange(num) // SHARD_SIZE
     table = pa.table({"key": pa.array(keys, pa.large_string()), "shard": shards, **columns})
-    (folder / "index.arrow").write_bytes(index_bytes(table))
+    write_index(folder / "index.arrow", table)
     (folder / "unreadable.json").write_text("{}")
     return keys
 

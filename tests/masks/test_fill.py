@@ -1,5 +1,6 @@
 """Tests for detcon.masks.fill and header: the same store, however it came about."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from detcon.config import RecipeError, load_recipe, shipped_recipes
 from detcon.masks import Felzenszwalb, FromAnnotations, Grid, WholeImage
 from detcon.masks.fill import MasksRecipe, make_masks
-from detcon.masks.shard import StoreError, write_shard
+from detcon.masks.shard import Row, StoreError, write_shard
 from detcon.masks.store import MaskStore
 from detcon.photos import PhotosError, open_photos
 from detcon.workers import WorkerDied, in_order
@@ -319,6 +320,24 @@ def test_results_come_in_the_order_of_jobs(workers, threads):
     results = in_order(double, range(30), num_workers=workers, threads=threads)
     assert list(results) == list(range(0, 60, 2))
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("most_threads", [0, 4], ids=["processes", "threads"])
+def test_however_many_photos_few_results_are_held(tmp_path, monkeypatch, most_threads):
+    """What is there at once: a shard, and what two workers are ahead: 4 jobs of 8 photos each."""
+    photo = cv2.imencode(".png", np.zeros((2, 2, 3), np.uint8))[1].tobytes()
+    for number in range(300):
+        (tmp_path / f"{number:03d}.png").write_bytes(photo)
+    held = []
+
+    def write_and_count(path, rows, owner):
+        held.append(sum(type(one) is Row for one in gc.get_objects()))
+        write_shard(path, rows, owner)
+
+    monkeypatch.setattr("detcon.masks.fill.write_shard", write_and_count)
+    monkeypatch.setattr("detcon.masks.fill._MOST_THREADS", most_threads)
+    make_masks(images=tmp_path, out=tmp_path / "out", generator=Grid(1), workers=2, shard_size=10)
+    assert len(held) == 30 and 10 <= max(held) <= 10 + (4 * 2 + 2) * 8
 
 
 def test_jobs_are_taken_as_needed():

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from detcon.photos.braces import expand_braces
 from detcon.photos.collection import Photos
 from detcon.photos.errors import PhotosError
+from detcon.photos.keys import Keys
 from detcon.photos.manifests import MANIFESTS, read_manifest
 from detcon.photos.tars import list_tars
 
@@ -38,7 +39,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
     if path.is_dir():
         keys = sorted(_walk(path, extensions))
         if keys:
-            return Photos(str(source), str(path), keys, channels)
+            return Photos(str(source), str(path), Keys(keys), channels)
         tars = [path / name for name in sorted(_walk(path, (_TAR,)))]
         if not tars:
             raise PhotosError(
@@ -57,7 +58,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
             f"cannot list photos from {path}: give a folder, a .txt with one path a line, "
             f"a .csv or .parquet with a column 'path', or uncompressed tars"
         )
-    return Photos(str(source), str(path.parent), read_manifest(path), channels)
+    return Photos(str(source), str(path.parent), Keys(read_manifest(path)), channels)
 
 
 def _in_tars(
@@ -71,7 +72,7 @@ def _in_tars(
         raise PhotosError(
             f"there are no photos in {source}: looked in the tars for {', '.join(extensions)}"
         )
-    return Photos(str(source), str(root), keys, channels, members)
+    return Photos(str(source), str(root), Keys(keys), channels, members)
 
 
 def _matching(pattern: str) -> list[Path]:

@@ -1,0 +1,59 @@
+"""The names of a collection, held compactly."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from operator import index
+from typing import overload
+
+import numpy as np
+from jaxtyping import Int64
+
+_AT_ONCE = 4096  # names that are decoded together
+_CODE = ("utf-8", "surrogateescape")  # names of files need not be text
+
+
+class Keys(Sequence[str]):
+    """A sequence of names in two arrays: 40 bytes for a name of ImageNet, a third of a list's.
+
+    Workers that are handed a collection copy two blocks of memory, not a million strings.
+
+    Args:
+        names: In their order.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        encoded = [name.encode(*_CODE) for name in names]
+        self._text = b"".join(encoded)
+        self._ends: Int64[np.ndarray, " n"] = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[str]: ...
+    def __getitem__(self, number):
+        if isinstance(number, slice):
+            start, stop, step = number.indices(len(self))
+            return self._part(start, stop) if step == 1 else [*self._part(0, len(self))][number]
+        place = index(number)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"there is no name {number} among {len(self)}")
+        [name] = self._part(place % len(self), place % len(self) + 1)
+        return name
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self._part(start, start + _AT_ONCE)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def _part(self, start: int, stop: int) -> list[str]:
+        ends = self._ends[start : stop + 1].tolist()
+        return [self._text[a:b].decode(*_CODE) for a, b in pairwise(ends)]
