@@ -1,5 +1,6 @@
 """The names of a collection, held compactly."""
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import index
@@ -13,7 +14,7 @@ _CODE = ("utf-8", "surrogateescape")  # names of files need not be text
 
 
 class Keys(Sequence[str]):
-    """A sequence of names in two arrays: 40 bytes for a name of ImageNet, a third of a list's.
+    """A sequence of names in two arrays: 40 bytes for a name of ImageNet, under half of a list's.
 
     Workers that are handed a collection copy two blocks of memory, not a million strings.
 
@@ -22,9 +23,12 @@ class Keys(Sequence[str]):
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        encoded = [name.encode(*_CODE) for name in names]
-        self._text = b"".join(encoded)
-        self._ends: Int64[np.ndarray, " n"] = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
+        text, ends = bytearray(), array("q", [0])
+        for name in names:
+            text += name.encode(*_CODE)
+            ends.append(len(text))
+        self._text = bytes(text)
+        self._ends: Int64[np.ndarray, " n"] = np.array(ends)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
