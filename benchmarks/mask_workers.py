@@ -47,8 +47,9 @@ WAYS = {
 FILL = """
 import re, sys
 from pathlib import Path
-from detcon.masks.fill import make_masks
-make_masks(images=sys.argv[1], out=sys.argv[2], workers=2, generator={"kind": "grid"})
+from detcon.masks import fill
+fill._FEW_PHOTOS = sys.maxsize  # threads, so that all memory is this process's
+fill.make_masks(images=sys.argv[1], out=sys.argv[2], workers=2, generator={"kind": "grid"})
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """
 

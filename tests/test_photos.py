@@ -282,6 +282,7 @@ def test_no_torch_is_imported(module):
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=[]), max_size=5)), st.data())
+@settings(deadline=None)
 def test_names_held_compactly_are_the_same_names(names, data):
     names = [name.encode("utf-8", "replace").decode() for name in names]
     keys = pickle.loads(pickle.dumps(Keys(names)))

@@ -36,8 +36,8 @@ class Keys(Sequence[str]):
     @overload
     def __getitem__(self, number: int) -> str: ...
     @overload
-    def __getitem__(self, number: slice) -> Sequence[str]: ...
-    def __getitem__(self, number):
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: int | slice) -> str | list[str]:
         if isinstance(number, slice):
             start, stop, step = number.indices(len(self))
             return self._part(start, stop) if step == 1 else [*self._part(0, len(self))][number]
