@@ -4,7 +4,7 @@ from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from operator import index
-from typing import overload
+from typing import SupportsIndex, overload
 
 import numpy as np
 from jaxtyping import Int64
@@ -34,10 +34,10 @@ class Keys(Sequence[str]):
         return len(self._ends) - 1
 
     @overload
-    def __getitem__(self, number: int) -> str: ...
+    def __getitem__(self, number: SupportsIndex) -> str: ...
     @overload
     def __getitem__(self, number: slice) -> list[str]: ...
-    def __getitem__(self, number: int | slice) -> str | list[str]:
+    def __getitem__(self, number: SupportsIndex | slice) -> str | list[str]:
         if isinstance(number, slice):
             start, stop, step = number.indices(len(self))
             return self._part(start, stop) if step == 1 else [*self._part(0, len(self))][number]
