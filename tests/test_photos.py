@@ -1,6 +1,7 @@
 """Tests for detcon.photos."""
 
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from detcon.photos import (
     shrink,
     upright_size,
 )
+from detcon.photos.keys import Keys
 
 RNG = np.random.default_rng(0)
 RGB = cv2.resize(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), (64, 48))
@@ -277,3 +279,25 @@ def test_no_torch_is_imported(module):
     """Torch takes seconds and a gigabyte in each of many workers."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=[]), max_size=5)), st.data())
+@settings(deadline=None)
+def test_names_held_compactly_are_the_same_names(names, data):
+    names = [name.encode("utf-8", "replace").decode() for name in names]
+    keys = pickle.loads(pickle.dumps(Keys(names)))
+    assert list(keys) == names and len(keys) == len(names) and keys == names
+    assert keys == Keys(names) and keys != [*names, ""] and keys != 3
+    part = data.draw(st.slices(len(names)))
+    assert keys[part] == names[part]
+    for place in range(-len(names), len(names)):
+        assert keys[np.int64(place)] == names[place]
+    for place in (len(names), -len(names) - 1):
+        with pytest.raises(IndexError, match=f"there is no name {place} among"):
+            keys[place]
+
+
+def test_names_need_not_be_text(tmp_path):
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(PNG)
+    [key] = open_photos(tmp_path)
+    assert os.fsencode(key) == b"caf\xe9.png" and open_photos(tmp_path).read(key).shape

@@ -1,5 +1,6 @@
 """Tests for detcon.masks.fill and header: the same store, however it came about."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 from detcon.config import RecipeError, load_recipe, shipped_recipes
 from detcon.masks import Felzenszwalb, FromAnnotations, Grid, WholeImage
 from detcon.masks.fill import MasksRecipe, make_masks
-from detcon.masks.shard import StoreError, write_shard
+from detcon.masks.shard import Row, StoreError, write_shard
 from detcon.masks.store import MaskStore
 from detcon.photos import PhotosError, open_photos
 from detcon.workers import WorkerDied, in_order
@@ -86,52 +87,59 @@ def test_workers_change_no_byte(images, undisturbed, tmp_path, monkeypatch, most
 
 def test_shares_change_no_byte_and_the_last_one_finishes(images, undisturbed, tmp_path, capsys):
     settings = {"images": images, "out": tmp_path, "workers": 1, "shard_size": 7}
-    for share in ("2/3", "1/3"):
+    for share in ("2/4", "1/4", "4/4"):
         make_masks(**settings, generator=FELZENSZWALB, shard=share)
         with pytest.raises(StoreError, match="is not finished"):
             MaskStore(tmp_path)
-    assert "this share is done; 2 of 6 shards are left to others" in capsys.readouterr().err
-    make_masks(**settings, generator=FELZENSZWALB, shard="3/3")
+    assert "this share is done; 1 of 6 shards are left to others" in capsys.readouterr().err
+    make_masks(**settings, generator=FELZENSZWALB, shard="3/4")
     assert contents(tmp_path) == contents(undisturbed)
 
 
 SCRIPT = """
 import sys, time
-from detcon.masks import felzenszwalb
-from detcon.masks.fill import make_masks
+from pathlib import Path
+from detcon.masks import felzenszwalb, fill
+images, out, how, seconds = sys.argv[1:]
 generate = felzenszwalb.Felzenszwalb.__call__
 def slowly(self, image, key=""):
-    time.sleep(0.02)
+    Path(out + ".begun").touch()
+    time.sleep(float(seconds))
     return generate(self, image, key)
 if __name__ in ("__main__", "__mp_main__"):
     felzenszwalb.Felzenszwalb.__call__ = slowly
 if __name__ == "__main__":
-    images, out, workers = sys.argv[1:]
-    make_masks(images=images, out=out, workers=int(workers), shard_size=7,
-               generator={"scale": 50, "min_size": 20})
+    fill._MOST_THREADS = {"processes": 0, "threads": 4}[how]
+    fill.make_masks(images=images, out=out, workers=2, shard_size=2,
+                    generator={"scale": 50, "min_size": 20})
 """
+KILLS = int(os.environ.get("DETCON_KILLS", "2"))  # with 20 the 21 shards are some two thirds done
+SECONDS = 0.1  # a photo
 
 
-@pytest.mark.parametrize("workers, after", [(1, 1), (2, 3)])
-def test_killed_and_given_again_changes_no_byte(images, undisturbed, tmp_path, workers, after):
+@pytest.mark.parametrize("how", ["processes", "threads"])
+def test_killed_at_any_moment_and_given_again_changes_no_byte(images, tmp_path, how):
     (tmp_path / "fill.py").write_text(SCRIPT)
-    out = tmp_path / "store"
-    command = [sys.executable, tmp_path / "fill.py", images, out, str(workers)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while len(list(out.glob("shards/0*.masks"))) < after:
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    whole = contents(out)
-    assert (
-        "index.arrow" not in whole and after <= sum(name.endswith(".masks") for name in whole) < 6
-    )
+    out, begun = tmp_path / "store", tmp_path / "store.begun"
+    rng = np.random.default_rng([len(how), KILLS])
+    for _ in range(KILLS):
+        begun.unlink(missing_ok=True)
+        command = [sys.executable, tmp_path / "fill.py", images, out, how, str(SECONDS)]
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while not begun.exists():
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 3 * SECONDS))  # a worker takes 2 * SECONDS for a shard
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        assert "index.arrow" not in contents(out)
     abandoned = out / "shards" / ".00005.masks.host.1.partial"
     abandoned.write_bytes(b"half a shard")
     os.utime(abandoned, (0, 0))
-    make_masks(images=images, out=out, workers=2, shard_size=7, generator=FELZENSZWALB)
-    assert contents(out) == contents(undisturbed)
+    settings = {"images": images, "workers": 2, "shard_size": 2, "generator": FELZENSZWALB}
+    make_masks(**settings, out=out)
+    make_masks(**settings, out=tmp_path / "undisturbed")
+    assert contents(out) == contents(tmp_path / "undisturbed")
 
 
 def test_what_is_whole_is_not_made_again(images, undisturbed, tmp_path, monkeypatch):
@@ -312,6 +320,24 @@ def test_results_come_in_the_order_of_jobs(workers, threads):
     results = in_order(double, range(30), num_workers=workers, threads=threads)
     assert list(results) == list(range(0, 60, 2))
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("most_threads", [0, 4], ids=["processes", "threads"])
+def test_however_many_photos_few_results_are_held(tmp_path, monkeypatch, most_threads):
+    """What is there at once: a shard, and what two workers are ahead: 4 jobs of 8 photos each."""
+    photo = cv2.imencode(".png", np.zeros((2, 2, 3), np.uint8))[1].tobytes()
+    for number in range(300):
+        (tmp_path / f"{number:03d}.png").write_bytes(photo)
+    held = []
+
+    def write_and_count(path, rows, owner):
+        held.append(sum(type(one) is Row for one in gc.get_objects()))
+        write_shard(path, rows, owner)
+
+    monkeypatch.setattr("detcon.masks.fill.write_shard", write_and_count)
+    monkeypatch.setattr("detcon.masks.fill._MOST_THREADS", most_threads)
+    make_masks(images=tmp_path, out=tmp_path / "out", generator=Grid(1), workers=2, shard_size=10)
+    assert len(held) == 30 and 10 <= max(held) <= 10 + (4 * 2 + 2) * 8
 
 
 def test_jobs_are_taken_as_needed():

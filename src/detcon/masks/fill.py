@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ AnyGenerator = Annotated[
     WholeImage | Grid | Felzenszwalb | MCG | FromAnnotations, Field(discriminator="kind")
 ]
 
-_MOST_THREADS = 4  # some 7 % of a photo's time holds Python's lock, so that many would wait for it
+_MOST_THREADS = 4  # 7 to 15 % of a photo's time holds Python's lock, so that many wait for it
+_FEW_PHOTOS = 2000  # processes, up to a tenth quicker with two, take a second more to begin
 _PHOTOS_A_JOB = 8  # enough to make handing over cheap, few enough for all workers to end together
 
 
@@ -155,35 +157,45 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
     """Makes the missing shards of this share, in order."""
     share, shares = parse_share(settings.shard or "1/1")
     size, fingerprint = header["shard_size"], header["fingerprint"]
-    numbers = range(share - 1, num_shards(header), shares)
-    parts = {}
-    for number in numbers:
-        path, part = shard_path(folder, number), photos.part(number * size, (number + 1) * size)
-        if not path.exists() or (settings.check and _is_damaged(path, part, fingerprint)):
-            parts[number] = part
+    spans = {
+        number: range(number * size, min((number + 1) * size, len(photos)))
+        for number in range(share - 1, num_shards(header), shares)
+    }
+    total = sum(map(len, spans.values()))
+    for number, span in list(spans.items()):
+        path = shard_path(folder, number)
+        if path.exists() and not (
+            settings.check and _is_damaged(path, photos.part(span.start, span.stop), fingerprint)
+        ):
+            del spans[number]
     jobs = (
-        Job(number, part.part(start, start + _PHOTOS_A_JOB), settings.generator)
-        for number, part in parts.items()
-        for start in range(0, len(part), _PHOTOS_A_JOB)
+        Job(number, photos.part(start, min(start + _PHOTOS_A_JOB, span.stop)), settings.generator)
+        for number, span in spans.items()
+        for start in span[::_PHOTOS_A_JOB]
     )
-    num_jobs = sum(-(-len(part) // _PHOTOS_A_JOB) for part in parts.values())
-    if settings.engine == "ray":
-        results = in_order_on_ray(make_rows, jobs)
-    else:
-        workers = max(1, min(settings.workers, num_jobs))
-        threads = workers <= _MOST_THREADS
-        results = in_order(make_rows, jobs, num_workers=workers, threads=threads)
-    total = sum(len(photos.part(number * size, (number + 1) * size)) for number in numbers)
+    left = sum(map(len, spans.values()))
+    results = _in_order(settings, jobs, num_photos=left)
     with _progress() as progress, closing(results):
         bar = progress.add_task("masks", total=total)
-        progress.advance(bar, total - sum(map(len, parts.values())))
+        progress.advance(bar, total - left)
         rows: list[Row] = []
         for number, made in results:
             rows += made
             progress.advance(bar, len(made))
-            if len(rows) == len(parts[number]):
+            if len(rows) == len(spans[number]):
                 write_shard(shard_path(folder, number), rows, fingerprint)
                 rows = []
+
+
+def _in_order(
+    settings: MasksRecipe, jobs: Iterable[Job], num_photos: int
+) -> Generator[tuple[int, list[Row]], None, None]:
+    """The rows of all jobs, in their order, by the engine and workers that were asked for."""
+    if settings.engine == "ray":
+        return in_order_on_ray(make_rows, jobs)
+    workers = max(1, min(settings.workers, -(-num_photos // _PHOTOS_A_JOB)))
+    threads = workers <= _MOST_THREADS and num_photos < _FEW_PHOTOS
+    return in_order(make_rows, jobs, num_workers=workers, threads=threads)
 
 
 def _is_damaged(path: Path, part: Photos, fingerprint: str) -> bool:

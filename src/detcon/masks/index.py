@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from detcon.files import replacing
 from detcon.masks.entry import Entry
 from detcon.masks.shard import ENTRY_FIELDS, StoreError
 
@@ -24,7 +25,7 @@ _SCHEMA = pa.schema(
 
 
 class Index:
-    """An index that was written by `index_bytes`.
+    """An index that was written by `write_index`.
 
     Args:
         path: The file.
@@ -104,18 +105,18 @@ class Index:
         return bytes(self._names[max(start, 0) : max(stop, 0)])
 
 
-def index_bytes(rows: pa.Table) -> bytes:
-    """An index as the bytes of its file.
+def write_index(path: Path, rows: pa.Table) -> None:
+    """Writes an index beside its place, and moves it there at once.
 
     Args:
+        path: Where it goes.
         rows: Columns `key`, `shard` and those of `Entry`, in any order.
     """
-    hashes = np.array([key_hash(key) for key in rows["key"].to_pylist()], np.uint64)
+    keys = (key for chunk in rows["key"].chunks for key in chunk.to_pylist())  # never all at once
+    hashes = np.fromiter(map(key_hash, keys), np.uint64, len(rows))
     table = rows.append_column("hash", pa.array(hashes)).sort_by("hash").select(_SCHEMA.names)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, _SCHEMA) as file:
+    with replacing(path) as target, pa.ipc.new_file(target, _SCHEMA) as file:
         file.write_table(table.cast(_SCHEMA).combine_chunks())
-    return sink.getvalue().to_pybytes()
 
 
 def key_hash(key: str) -> int:

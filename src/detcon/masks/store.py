@@ -28,7 +28,7 @@ from detcon.masks.header import (
     shard_path,
     shard_paths,
 )
-from detcon.masks.index import Index, index_bytes
+from detcon.masks.index import Index, write_index
 from detcon.masks.masks import Masks
 from detcon.masks.shard import DamagedShard, StoreError, read_footer
 from detcon.photos import nearest_key
@@ -137,7 +137,7 @@ def merge_index(folder: Path, header: dict[str, Any]) -> dict[str, str]:
         tables[number] = rows.append_column("shard", pa.array([number] * len(rows), pa.uint32()))
     text = json.dumps(unreadable, indent=1, ensure_ascii=False)
     write_whole(folder / "unreadable.json", text.encode())
-    write_whole(folder / "index.arrow", index_bytes(pa.concat_tables(tables)))
+    write_index(folder / "index.arrow", pa.concat_tables(tables))
     for place in (folder, folder / "shards"):
         remove_abandoned(place)
     return unreadable

@@ -6,8 +6,10 @@ from glob import glob, has_magic
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
+from detcon.photos.braces import expand_braces
 from detcon.photos.collection import Photos
 from detcon.photos.errors import PhotosError
+from detcon.photos.keys import Keys
 from detcon.photos.manifests import MANIFESTS, read_manifest
 from detcon.photos.tars import list_tars
 
@@ -23,7 +25,8 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
     Hidden files and folders are passed over; links to folders are followed, each folder once.
     A manifest is a `.txt` with one path a line, or a `.csv` or `.parquet` with a column `path`;
     its paths are relative to the manifest's own folder. Tars are given as a folder that holds
-    them and no photos, as a single one, or as a pattern, `shards/*.tar`.
+    them and no photos, as a single one, or as a pattern, `shards/*.tar` or
+    `shards/{000..127}.tar`; each tar that braces name has to be there.
 
     Args:
         source: The folder, manifest, tar or pattern.
@@ -36,7 +39,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
     if path.is_dir():
         keys = sorted(_walk(path, extensions))
         if keys:
-            return Photos(str(source), str(path), keys, channels)
+            return Photos(str(source), str(path), Keys(keys), channels)
         tars = [path / name for name in sorted(_walk(path, (_TAR,)))]
         if not tars:
             raise PhotosError(
@@ -45,7 +48,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
             )
         return _in_tars(source, tars, path, channels, extensions)
     if not path.exists():
-        if tars := [Path(name) for name in sorted(glob(str(source), recursive=True))]:
+        if tars := _matching(str(source)):
             return _in_tars(source, tars, _root(path), channels, extensions)
         raise PhotosError(f"there is no folder or manifest {path}; check the path")
     if path.suffix.lower() == _TAR:
@@ -55,7 +58,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
             f"cannot list photos from {path}: give a folder, a .txt with one path a line, "
             f"a .csv or .parquet with a column 'path', or uncompressed tars"
         )
-    return Photos(str(source), str(path.parent), read_manifest(path), channels)
+    return Photos(str(source), str(path.parent), Keys(read_manifest(path)), channels)
 
 
 def _in_tars(
@@ -69,12 +72,25 @@ def _in_tars(
         raise PhotosError(
             f"there are no photos in {source}: looked in the tars for {', '.join(extensions)}"
         )
-    return Photos(str(source), str(root), keys, channels, members)
+    return Photos(str(source), str(root), Keys(keys), channels, members)
+
+
+def _matching(pattern: str) -> list[Path]:
+    """The files that a pattern stands for, sorted; none if it stands for none at all."""
+    names = expand_braces(pattern)
+    found = {name: glob(name, recursive=True) for name in names}
+    missing = [name for name in names if not found[name]]
+    if missing and len(names) > 1:
+        raise PhotosError(
+            f"of the {len(names)} tars that {pattern} names, {len(missing)} are missing, the first "
+            f"is {missing[0]}; copy them there, or change the range"
+        )
+    return sorted({Path(path) for paths in found.values() for path in paths})
 
 
 def _root(pattern: Path) -> Path:
-    """The folder before the first wildcard."""
-    plain = takewhile(lambda part: not has_magic(part), pattern.parent.parts)
+    """The folder before the first wildcard or brace."""
+    plain = takewhile(lambda part: not has_magic(part) and "{" not in part, pattern.parent.parts)
     return Path(*plain)
 
 

@@ -106,7 +106,10 @@ def list_tars(
 
 def _members(path: Path) -> pa.Table:
     """All files of a tar: name, offset and size."""
-    state = path.stat()
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise PhotosError(f"cannot read the tar {path}: {error.strerror}") from error
     stamp = {"size": str(state.st_size), "date": str(state.st_mtime_ns)}
     kept = path.with_name(f".{path.name}.members")
     with suppress(Exception):  # whatever is wrong with it, it is made again
