@@ -1,7 +1,6 @@
 """Checkpoints as Haiku's ResNet leaves them, and its forward pass: channels last, SAME padding.
 
-Written from Haiku's documentation alone, without the package's ResNet: numpy, one product of matrices for
-each place of a kernel.
+Written apart from the package's ResNet: numpy, one product of matrices for each place of a kernel.
 """
 
 import numpy as np

@@ -139,9 +139,9 @@ DAMAGED = {
     "text inside": (dumped({"a": {"w": "x"}}), "holds a str as w of a, where an array is due"),
     "nested": (dumped({"a": {"w": {}}}), "holds a dict as w of a, where an array is due"),
     "line": (dumped({"a\nb": {}}), r"names a module 'a\\nb', which is no name"),
-    "words": (dumped({"a": {"w": np.array(["x"])}}), r"holds an array of type '<U1', where weights are"),
-    "records": (dumped({"a": {"w": np.zeros(2, "f4,i4")}}), "holds an array of type '.V8', where weigh"),
-    "dates": (dumped({"a": {"w": np.array(0, "M8[s]")}}), "holds an array of type '.M8', where weights"),
+    "words": (dumped({"a": {"w": np.array(["x"])}}), r"holds an array of type '<U1', where"),
+    "records": (dumped({"a": {"w": np.zeros(2, "f4,i4")}}), "holds an array of type '.V8', where"),
+    "dates": (dumped({"a": {"w": np.array(0, "M8[s]")}}), "holds an array of type '.M8', where"),
     "number as key": (dumped({1: {}}), "is damaged: a int stands where a str is due"),
     "set": (dumped({"a": {1, 2}}), "asks for EMPTY_SET, a step that no array needs"),
     "class": (HEADER + b"(cos\nsystem\no.", "asks for os.system, which no array needs"),
@@ -178,6 +178,16 @@ def test_a_file_that_is_not_there():
         read_arrays(Path("nowhere.npy"))
 
 
+def read_or_told(path):
+    """What the file holds, or None and one sentence; any other error is a failure."""
+    try:
+        return read_arrays(path), ""
+    except BackboneError as error:
+        sentence = str(error)
+    assert "\n" not in sentence
+    return None, sentence
+
+
 WHOLE = saved({module: ARRAYS[module] for module in ("a/~/b", "c")})
 
 
@@ -194,19 +204,16 @@ def test_changed_bytes_never_end_in_another_error(tmp_path_factory, changes, end
         content[place] = value
     path = tmp_path_factory.getbasetemp() / "changed.npy"
     path.write_bytes(content[:end])
-    try:
-        found = read_arrays(path)
-    except BackboneError as error:
-        assert str(error).startswith(f"{path} ") and "\n" not in str(error)
-    else:
-        for entries in found.values():
-            assert all(isinstance(array, np.ndarray) for array in entries.values())
+    found, told = read_or_told(path)
+    assert told.startswith(f"{path} ") or found is not None
+    for entries in (found or {}).values():
+        assert all(isinstance(array, np.ndarray) for array in entries.values())
 
 
 STEPS = [bytes([code]) for code in b"(.0N\x88\x89}])]ted\x85\x86\x87abRsu\x93\x940p2Qoi\x81\x92"]
 PARTS = [b"K\x01", b"h\x00", b"C\x01b", b"\x8c\x05numpy", b"\x8c\x05dtype", b"\x8c\x07ndarray",
          b"\x8c\x15numpy.core.multiarray", b"\x8c\x0c_reconstruct", b"\x8c\x06scalar",
-         b"\x8c\x02f4", b"cnumpy\ndtype\n", b"c_codecs\nencode\n", b"j\x01\x00\x00\x00"]  # fmt: skip
+         b"\x8c\x02f4", b"cnumpy\ndtype\n", b"c_codecs\nencode\n", b"j\x01\0\0\0"]  # fmt: skip
 
 
 @settings(max_examples=150, deadline=None)
@@ -214,7 +221,5 @@ PARTS = [b"K\x01", b"h\x00", b"C\x01b", b"\x8c\x05numpy", b"\x8c\x05dtype", b"\x
 def test_any_sequence_of_steps_ends_in_a_sentence(tmp_path_factory, steps):
     path = tmp_path_factory.getbasetemp() / "steps.npy"
     path.write_bytes(HEADER + b"\x80\x04" + b"".join(steps) + b".")
-    try:
-        read_arrays(path)
-    except BackboneError as error:
-        assert "\n" not in str(error)
+    found, told = read_or_told(path)
+    assert told.startswith(f"{path} ") or found is not None

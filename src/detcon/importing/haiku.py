@@ -2,9 +2,9 @@
 
 Haiku calls a block's parts `res_net50/~/block_group_0/~/block_1/~/conv_2` (torchvision:
 `layer1.1.conv3`). Convolutions lie as [y x in out]. A batch norm keeps two averages of each
-statistic: `hidden`, and `average`, which is `hidden` without the pull of its start at 0; the latter is
-what evaluation uses. Norms are called `batchnorm_0`, `initial_batchnorm`, `shortcut_batchnorm`, or the
-same without "batch".
+statistic: `hidden`, and `average`, which is `hidden` without the pull of its start at 0; the latter
+is what evaluation uses. Norms are called `batchnorm_0`, `initial_batchnorm`, `shortcut_batchnorm`,
+or the same without "batch".
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The released checkpoints: a `.npy` of one object, a pickled dictionary of dictionaries of arrays."""
+"""The released checkpoints: `.npy` files of one object, dictionaries of arrays in a dictionary."""
 
 import re
 from pathlib import Path

@@ -1,9 +1,11 @@
 """Pickles of numpy arrays, read without running them.
 
-A pickle is a program, and `np.load(..., allow_pickle=True)` runs it: whatever callable the file names
-is imported and called. Here the program's few steps that describe dictionaries, lists and arrays are
-followed one by one, and any other step ends the reading. No name of the file is looked up anywhere;
-not even numpy's own constructors are called, whose checks were not made for hostile arguments.
+A pickle is a program, and `np.load(..., allow_pickle=True)` runs it: whatever callable the file
+names is imported and called. Here the program's few steps that describe dictionaries, lists and
+arrays are followed one by one, and any other step ends the reading. No name of the file is looked
+up anywhere; not even numpy's own constructors are called, whose checks were not made for hostile
+arguments. `pickle.Unpickler` with a `find_class` of ours would still reserve whatever memory a
+damaged byte asks for.
 """
 
 import math
@@ -13,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-_LITERALS = frozenset(
-    "BININT BININT1 BININT2 LONG1 BINUNICODE SHORT_BINUNICODE BINUNICODE8 "
-    "BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
+_LITERALS = (
+    *("BININT", "BININT1", "BININT2", "LONG1"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 )
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
@@ -29,7 +32,7 @@ _KNOWN = {
     "numpy._core.numeric": ("_frombuffer",),
     "_codecs": ("encode",),
 }
-_NUMBERS = frozenset("b1 i1 i2 i4 i8 u1 u2 u4 u8 f2 f4 f8".split())
+_NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")
 _OBJECTS = ("O", "O8", "O4")
 _MOST_AXES = 8
 

@@ -59,11 +59,12 @@ def import_weights(recipe: str | Path | None = None, /, **overrides: Any) -> Pat
 
 def imported_table(settings: ImportRecipe) -> str:
     """What was read and what was left, as the backbone file says it."""
-    notes = load_backbone(settings.out).notes
+    backbone = load_backbone(settings.out)
+    notes, recipe = backbone.notes, backbone.recipe
     left = ", ".join(f"{name} ({number})" for name, number in notes["left"].items())
     return (
-        f"read {notes['tensors']} tensors of {notes['network']}, statistics of norms from "
-        f"{notes['statistics']}\nleft {left}"
+        f"read {notes['tensors']} tensors of {notes['network']} ({recipe.name}, width "
+        f"{recipe.width:g}), statistics of norms from {notes['statistics']}\nleft {left}"
     )
 
 
