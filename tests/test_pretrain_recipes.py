@@ -1,6 +1,6 @@
 """Every recipe of pretraining: what its header says, and what it is in full.
 
-    python tests/test_pretrain_recipes.py     # writes the snapshots anew, when a change is meant
+python tests/test_pretrain_recipes.py     # writes the snapshots anew, when a change is meant
 """
 
 import sys
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from detcon.config import load_recipe, shipped_recipes, to_yaml
+from detcon.data.colour import COLOUR_PRESETS
 from detcon.models.encoders import build_encoder
 from detcon.pretraining import PretrainRecipe
 
@@ -56,9 +57,7 @@ def test_file_names_say_what_is_in_them(path):
     assert (settings.encoder.name, settings.encoder.width) == (f"resnet{depth}", float(width or 1))
     assert settings.views.size == (384 if "384" in words else 224)
     plain = settings.method.kind in ("simclr", "detcon_s")
-    assert settings.views == settings.views.model_copy(
-        update={"colour": settings_of(f"detcon_{'s' if plain else 'b'}_r50_in1k").views.colour}
-    )
+    assert settings.views.colour == COLOUR_PRESETS["detcon_s" if plain else "detcon_b"]
 
 
 @pytest.mark.parametrize(
