@@ -5,10 +5,11 @@
     python benchmarks/one_step.py table          # the result as Markdown
 
 It shows that a recipe runs, and what one process needs: nothing of how fast it would be on the
-machine that it is made for. Photos and objects are built-in scenes, in COCO's layout; masks are what
-the recipe's header says: Felzenszwalb-Huttenlocher segments, or the objects. Each recipe has a
-process of its own, whose memory includes the libraries'. "Kept" is what the encoder keeps of one view
-for the backward pass, in bf16, counted on the meta device: what a GPU holds twice for each photo.
+machine that it is made for. Photos and objects are built-in scenes, in COCO's layout; masks are
+what the recipe's header says: Felzenszwalb-Huttenlocher segments, or the objects. Each recipe has
+a process of its own, whose memory includes the libraries'. "Kept" is what the encoder keeps of one
+view for the backward pass, in bf16, counted on the meta device: what a GPU holds twice for each
+photo.
 """
 
 import json

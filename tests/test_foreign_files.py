@@ -103,15 +103,13 @@ def test_hostile_recipes_leave_no_trace(trace, tmp_path):
     settings = {"images": tmp_path / "p", "method.kind": "simclr"}
     for place in ("run", "scenes"):
         (tmp_path / place).mkdir()
-    (tmp_path / "run" / "recipe.yaml").write_text(text)
-    (tmp_path / "run" / "run.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"recipe\.yaml|run"):
+        (tmp_path / place / "recipe.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"cannot read .*recipe\.yaml as a recipe"):
         pretrain(**settings, out=tmp_path / "run")
-    (tmp_path / "scenes" / "recipe.yaml").write_text(text)
-    (tmp_path / "scenes" / "scenes.yaml").write_text(text)
-    with pytest.raises(ValueError, match="scenes"):
+    with pytest.raises(ValueError, match=r"scenes/recipe\.yaml is damaged"):
         detcon.make_scenes(out=tmp_path / "scenes", num=1, size=32)
-    with pytest.raises(ValueError, match=r"run"):
+    (tmp_path / "run" / "metrics.jsonl").write_text('{"step": 1, "loss": 1}\n')
+    with pytest.raises(ValueError, match=r"recipe\.yaml is not YAML"):
         detcon.make_report([tmp_path / "run"], out=tmp_path / "report.html")
     assert not trace.exists()
 
