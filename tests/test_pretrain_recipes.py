@@ -3,6 +3,8 @@
 python tests/test_pretrain_recipes.py     # writes the snapshots anew, when a change is meant
 """
 
+import json
+import math
 import sys
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from detcon.pretraining import PretrainRecipe
 
 RECIPES = sorted((shipped_recipes() / "pretrain").glob("*.yaml"))
 SNAPSHOTS = Path(__file__).parent / "snapshots" / "pretrain"
+ONE_STEP = Path(__file__).parents[1] / "benchmarks" / "results" / "one_step.json"
 LARGE = [path for path in RECIPES if "_r" in path.stem]
 PATHS = {"images": "IMAGES", "masks": "MASKS", "out": "OUT"}
 
@@ -94,6 +97,15 @@ def test_networks_have_the_sizes_that_byol_lists(name, millions):
     with torch.device("meta"):
         encoder = build_encoder(settings_of(f"detcon_b_{name}_in1k").encoder)
     assert sum(p.numel() for p in encoder.parameters()) / 1e6 == pytest.approx(millions, abs=1)
+
+
+@pytest.mark.skipif(not ONE_STEP.is_file(), reason="the benchmarks aren't part of a source package")
+def test_one_update_of_each_recipe_was_made():
+    """With a new recipe comes a line of: python benchmarks/one_step.py NAME."""
+    figures = json.loads(ONE_STEP.read_text())["figures"]
+    assert set(figures) == {path.stem for path in RECIPES}
+    for name, row in figures.items():
+        assert row["pixels"] == settings_of(name).views.size and math.isfinite(row["loss"])
 
 
 def write_snapshots():
