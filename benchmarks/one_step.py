@@ -14,17 +14,20 @@ photo.
 
 import json
 import resource
-import subprocess
 import sys
 import tempfile
 import time
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import torch
 from pairs import RESULTS, save
 
-from detcon import make_masks, make_scenes
+from detcon import make_masks, make_scenes, pretrain
 from detcon.config import load_recipe, shipped_recipes
+from detcon.models.encoders import build_encoder
+from detcon.pretraining import PretrainRecipe
 
 RESULT = RESULTS / "one_step.json"
 PHOTOS, SIDE = 4, 480
@@ -34,16 +37,13 @@ def main(words: list[str]) -> None:
     """Measures recipes one after the other, and writes the results after each."""
     if words == ["table"]:
         return print(table(json.loads(RESULT.read_text())["figures"]))
-    if words[:1] == ["--here"]:
-        return print(json.dumps(measure(words[1], Path(words[2]))))
     names = words or sorted(path.stem for path in (shipped_recipes() / "pretrain").glob("*.yaml"))
     results = json.loads(RESULT.read_text())["figures"] if RESULT.is_file() else {}
     with tempfile.TemporaryDirectory() as folder:
         prepare(Path(folder))
         for name in names:
-            call = [sys.executable, __file__, "--here", name, folder]
-            done = subprocess.run(call, stdout=subprocess.PIPE, text=True, check=True)
-            results[name] = json.loads(done.stdout.splitlines()[-1])
+            with get_context("fork").Pool(1) as pool:  # the libraries are loaded already
+                results[name] = pool.apply(measure, (name, Path(folder)))
             save("one_step", dict(sorted(results.items())))
             print(name, results[name], flush=True)
 
@@ -61,9 +61,6 @@ def prepare(folder: Path) -> None:
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
     """One update in this process."""
-    from detcon import pretrain
-    from detcon.pretraining import PretrainRecipe
-
     path = shipped_recipes() / "pretrain" / f"{name}.yaml"
     masks = folder / ("objects" if name.endswith("_coco") else "fh")
     paths = {"images": str(folder / "coco" / "train2017"), "masks": str(masks)}
@@ -82,12 +79,8 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def kept(settings: Any) -> float:
+def kept(settings: PretrainRecipe) -> float:
     """Bytes that the encoder keeps of one view for the backward pass."""
-    import torch
-
-    from detcon.models.encoders import build_encoder
-
     with torch.device("meta"):
         encoder = build_encoder(settings.encoder).bfloat16()
     if settings.loop.recompute:
@@ -95,9 +88,7 @@ def kept(settings: Any) -> float:
     return (_kept(encoder, settings, 4) - _kept(encoder, settings, 2)) / 2
 
 
-def _kept(encoder: Any, settings: Any, num: int) -> int:
-    import torch
-
+def _kept(encoder: Any, settings: PretrainRecipe, num: int) -> int:
     size, channels = settings.views.size, settings.encoder.in_channels
     photos = torch.empty(num, channels, size, size, device="meta", dtype=torch.bfloat16)
     sizes = {}

@@ -183,11 +183,7 @@ def _tensor(array: np.ndarray, shape: tuple[int, ...], place: Place) -> Tensor:
     if not np.issubdtype(array.dtype, kind):
         due = "a whole number" if counts else "float32"
         raise UnknownNetwork(f"has {_said([place])} of type {array.dtype}, where {due} is due")
-    due = (
-        (1, 1, 1, *shape)
-        if len(shape) == 1
-        else tuple(shape[i] for i in (2, 3, 1, 0)[: len(shape)])
-    )
+    due = _shape_in_haiku(shape)
     if array.shape != due:
         raise UnknownNetwork(
             f"has {_said([place])} of shape {list(array.shape)}, where {list(due)} is due"
@@ -196,6 +192,13 @@ def _tensor(array: np.ndarray, shape: tuple[int, ...], place: Place) -> Tensor:
     if not np.isfinite(array).all():
         raise UnknownNetwork(f"has {_said([place])} with values that are not finite")
     return torch.tensor(array, dtype=torch.int64 if counts else torch.float32)
+
+
+def _shape_in_haiku(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of a convolution [y x in out], of a norm's vectors [1 1 1 c], of a counter []."""
+    if len(shape) == 4:
+        return (*shape[2:], shape[1], shape[0])
+    return (1, 1, 1, *shape) if shape else ()
 
 
 def _count_left(arrays: Arrays, mine: list[str], num_read: int) -> dict[str, int]:
