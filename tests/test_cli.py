@@ -140,7 +140,10 @@ def test_import_says_what_was_read_and_what_was_left(run, tmp_path, monkeypatch)
     np.save("weights.npy", modules)
     code, out, _ = run("import", "weights.npy", "out=b.safetensors")
     assert code == 0 and "read 120 tensors of res_net18 (resnet18, width 0.125), statis" in out
-    assert "left averages (0), projector (1)\nwrote b.safetensors\nnext: detcon transfer" in out
+    assert (
+        "left averages of norms (0), projector (1)\nwrote b.safetensors\nnext: detcon transfer"
+        in out
+    )
     assert detcon.load_backbone("b.safetensors").recipe.same_padding
     code, _, err = run("transfer", "backbone=weights.npy", "data=d", "out=t")
     assert code == 2 and "'detcon import weights.npy out=weights.safetensors'" in err

@@ -97,7 +97,7 @@ def test_the_file_says_what_was_read(small, write, tmp_path):
     notes = backbone.notes
     assert (notes["imported"], notes["tensors"]) == ("released.npy", 318)
     assert notes["statistics"] == "average of batchnorm/~/mean_ema and var_ema"
-    left = {"averages": 159, "classifier": 2, "predictor": 5, "projector": 5}
+    left = {"averages of norms": 159, "classifier": 2, "predictor": 5, "projector": 5}
     assert notes["left"] == left
     assert str(tmp_path) not in str(notes), "paths concern nobody else"
     norm = small["res_net50/~/initial_batchnorm/~/var_ema"]

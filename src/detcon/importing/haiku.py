@@ -207,7 +207,7 @@ def _count_left(arrays: Arrays, mine: list[str], num_read: int) -> dict[str, int
     others = Counter[str]()
     for module in arrays.keys() - set(mine):
         others[module.partition("/")[0]] += len(arrays[module])
-    return {"averages": inside} | dict(sorted(others.items()))
+    return {"averages of norms": inside} | dict(sorted(others.items()))
 
 
 def _said(places: list[Place]) -> str:

@@ -13,7 +13,7 @@ class ImportRecipe(Recipe):
     file is run.
     """
 
-    weights: str = Field(description="the .npy file; the word may be left out: detcon import FILE")
+    weights: str = Field(description="the .npy file; 'detcon import FILE' is enough")
     out: str = Field(description="the backbone file, .safetensors; what is there is left alone")
     same_padding: bool = Field(
         default=True,
