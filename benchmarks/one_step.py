@@ -1,6 +1,6 @@
 """One update of every recipe of pretraining, at its full resolution, with two photos.
 
-    python benchmarks/one_step.py                # all; some ten minutes on one thread, up to 8 GB
+    python benchmarks/one_step.py                # all; five minutes on one thread, up to 8 GB
     python benchmarks/one_step.py NAME [NAME]    # some, into the same results
     python benchmarks/one_step.py table          # the result as Markdown
 
