@@ -125,6 +125,32 @@ def test_export_writes_what_it_names_and_leaves_other_files_alone(run, tmp_path)
     assert (tmp_path / "b.pth").read_text() == "dear"
 
 
+def test_import_says_what_was_read_and_what_was_left(run, tmp_path, monkeypatch):
+    from detcon.importing.haiku import haiku_place
+    from detcon.models.encoders import EncoderRecipe, build_encoder
+
+    monkeypatch.chdir(tmp_path)
+    modules = {"projector/linear": {"b": np.zeros(3, "f4")}}
+    state = build_encoder(EncoderRecipe(name="resnet18", width=0.125)).state_dict()
+    for name, tensor in state.items():
+        module, entry = haiku_place(name, prefix="res_net18/~/", norms="norm")
+        array = tensor.permute(2, 3, 1, 0) if tensor.ndim == 4 else tensor
+        array = tensor.reshape(1, 1, 1, -1) if tensor.ndim == 1 else array
+        modules.setdefault(module, {})[entry] = array.numpy()
+    np.save("weights.npy", modules)
+    code, out, _ = run("import", "weights.npy", "out=b.safetensors")
+    assert code == 0 and "read 120 tensors of res_net18 (resnet18, width 0.125), statis" in out
+    assert (
+        "left averages of norms (0), projector (1)\nwrote b.safetensors\nnext: detcon transfer"
+        in out
+    )
+    assert detcon.load_backbone("b.safetensors").recipe.same_padding
+    code, _, err = run("transfer", "backbone=weights.npy", "data=d", "out=t")
+    assert code == 2 and "'detcon import weights.npy out=weights.safetensors'" in err
+    code, _, err = run("import", "none.npy", "out=b.safetensors")
+    assert (code, err.count("\n")) == (2, 1) and "there is no file none.npy; give the .npy" in err
+
+
 def test_a_full_disk_is_one_sentence(run, photos, tmp_path, monkeypatch):
     def no_space(*_, **__):
         raise OSError(28, "No space left on device", str(tmp_path / "m"))

@@ -40,6 +40,7 @@ _HOMES = {
     "score": "report.score",
     "make_report": "report.page",
     "export": "exporting.write",
+    "import_weights": "importing.write",
     "load_backbone": "models.backbone_file",
 }
 

@@ -142,6 +142,16 @@ VERBS = {
         "detcon export backbone=run/backbone.safetensors to=torchvision out=backbone.pth",
         lambda s: _AFTER_EXPORT[s.to].format(out=s.out),
     ),
+    "import": Verb(
+        "importing.recipe:ImportRecipe",
+        "importing.write:import_weights",
+        "detcon import resnet50_detcon_b_imagenet_1k.npy out=detcon_b.safetensors",
+        lambda s: (
+            "detcon transfer recipes/transfer/folder_fcn.yaml "
+            f"backbone={s.out} data=LABELLED out=transfer"
+        ),
+        "importing.write:imported_table",
+    ),
     "demo": Verb(
         "demo:DemoRecipe",
         "demo:demo",
@@ -227,6 +237,14 @@ def predict(words: Words = None, help: Help = False, debug: Debug = False) -> No
 def export(words: Words = None, help: Help = False, debug: Debug = False) -> None:
     """Write a backbone for torchvision, timm, detectron2, ONNX or the Hugging Face hub."""
     _carry_out("export", words, help)
+
+
+@app.command("import", context_settings=OURS)
+def import_(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Read DeepMind's released weights (.npy) into a backbone file."""
+    is_file = [word.endswith(".npy") and "=" not in word for word in words or []]
+    named = [f"weights={w}" if bare else w for w, bare in zip(words or [], is_file, strict=True)]
+    _carry_out("import", named, help)
 
 
 @app.command(context_settings=OURS)

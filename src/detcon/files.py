@@ -49,6 +49,11 @@ def write_whole(path: Path, data: bytes | str, *, durable: bool = True) -> None:
         file.write(data.encode() if isinstance(data, str) else data)
 
 
+def holds_other(path: Path, data: bytes) -> bool:
+    """Whether something else than a file of these bytes is there already."""
+    return path.exists() and not (path.is_file() and path.read_bytes() == data)
+
+
 def is_partial(path: Path) -> bool:
     """Whether the file was being written by a process that was killed."""
     return path.name.startswith(".") and path.name.endswith(".partial")

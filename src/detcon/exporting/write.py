@@ -11,7 +11,7 @@ from detcon.exporting.onnx_graph import pack_onnx
 from detcon.exporting.recipe import ExportError, ExportRecipe, Format
 from detcon.exporting.refusals import check_carried
 from detcon.exporting.state_dicts import pack_detectron2, pack_state, timm_state
-from detcon.files import is_partial, write_whole
+from detcon.files import holds_other, is_partial, write_whole
 from detcon.models.backbone_file import Backbone, load_backbone, plain_state
 
 SUFFIXES: dict[Format, tuple[str, ...]] = {
@@ -100,7 +100,7 @@ def _write_folder(out: Path, files: dict[str, bytes]) -> None:
 
 
 def _refuse_other(path: Path, content: bytes) -> None:
-    if path.exists() and not (path.is_file() and path.read_bytes() == content):
+    if holds_other(path, content):
         raise ExportError(
             f"{path} exists and holds something else; give another out=, or remove it"
         )

@@ -71,6 +71,11 @@ def open_weights(source: str, encoder: EncoderRecipe | None) -> Weights:
         )
     if path.suffix == ".safetensors":
         return _from_safetensors(path)
+    if path.suffix == ".npy":
+        raise BackboneError(
+            f"{path} holds arrays, as DeepMind released DetCon's weights; make it a backbone with "
+            f"'detcon import {path} out={path.stem}.safetensors', and give that"
+        )
     return Weights(_read_torch(path))
 
 

@@ -1,0 +1,216 @@
+"""Haiku's ResNets: their module paths and array layouts, as torchvision's names and tensors.
+
+Haiku calls a block's parts `res_net50/~/block_group_0/~/block_1/~/conv_2` (torchvision:
+`layer1.1.conv3`). Convolutions lie as [y x in out]. A batch norm keeps two averages of each
+statistic: `hidden`, and `average`, which is `hidden` without the pull of its start at 0; the latter
+is what evaluation uses. Norms are called `batchnorm_0`, `initial_batchnorm`, `shortcut_batchnorm`,
+or the same without "batch".
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from detcon.importing.npy import Arrays
+from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.key_styles import is_head
+from detcon.models.resnet import BASIC, BOTTLENECK
+
+_STEM = "initial_conv"
+_BLOCK = re.compile(r"block_group_(?P<group>[0-3])/~/block_(?P<block>\d{1,3})/~/conv_\d")
+_PART = re.compile(
+    r"(?:layer(?P<group>\d)\.(?P<block>\d+)\.)?"
+    r"(?P<kind>conv|bn|downsample\.)(?P<number>\d)\.(?P<entry>\w+)"
+)
+_NORM = {
+    "weight": ("", "scale"),
+    "bias": ("", "offset"),
+    "running_mean": ("/~/mean_ema", "average"),
+    "running_var": ("/~/var_ema", "average"),
+    "num_batches_tracked": ("/~/mean_ema", "counter"),
+}
+_SPARE = (("mean_ema", "hidden"), ("var_ema", "hidden"), ("var_ema", "counter"))
+"""What a norm has besides: averages with their pull to 0, and the same count again."""
+
+Place = tuple[str, str]
+"""Of an array in the file: module path and entry."""
+
+
+class UnknownNetwork(ValueError):
+    """Arrays that are no ResNet's of ours; the message goes on after the file's name."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """The encoder of a checkpoint, by torchvision's names.
+
+    Attributes:
+        recipe: Its architecture.
+        tensors: All that the network has.
+        network: What the file calls it: "res_net50".
+        norms: What the file calls its norms: "batchnorm" or "norm".
+        left: How many arrays of which parts of the file were not read.
+    """
+
+    recipe: EncoderRecipe
+    tensors: dict[str, Tensor]
+    network: str
+    norms: str
+    left: dict[str, int]
+
+
+def read_encoder(arrays: Arrays, *, same_padding: bool) -> Encoder:
+    """Finds the encoder in a checkpoint; every array of it must have its place in the network.
+
+    Args:
+        arrays: The checkpoint.
+        same_padding: Of the network that is made; it leaves no trace in a file.
+
+    Raises:
+        UnknownNetwork: There is no encoder, or more than one, or it is no ResNet of ours, or an
+            array of it is missing, left over, or of another shape or type.
+    """
+    prefix = _find_prefix(arrays)
+    mine = [m for m in arrays if m.startswith(prefix) and not is_head(m.removeprefix(prefix))]
+    recipe = _architecture(arrays, prefix, same_padding)
+    norms = "batchnorm" if any("batchnorm" in module for module in mine) else "norm"
+    with torch.device("meta"):
+        wanted = build_encoder(recipe).state_dict()
+    places = {name: haiku_place(name, prefix=prefix, norms=norms) for name in wanted}
+    _check_complete(arrays, mine, places.values(), recipe.name)
+    tensors = {
+        name: _tensor(arrays[module][entry], tuple(wanted[name].shape), (module, entry))
+        for name, (module, entry) in places.items()
+    }
+    left = _count_left(arrays, mine, len(places))
+    return Encoder(recipe, tensors, prefix.removesuffix("/~/"), norms, left)
+
+
+def haiku_place(name: str, *, prefix: str, norms: str) -> Place:
+    """Where Haiku keeps a tensor: `layer1.0.bn2.bias` is `offset` of `.../batchnorm_1`.
+
+    Args:
+        name: torchvision's.
+        prefix: Before each module path: `res_net50/~/`.
+        norms: What the file calls its norms: "batchnorm" or "norm".
+    """
+    found = _PART.fullmatch(name)
+    assert found, name
+    kind, number = found["kind"], int(found["number"])
+    is_norm = kind == "bn" or (kind == "downsample." and number == 1)
+    part = norms if is_norm else "conv"
+    inside, entry = _NORM[found["entry"]] if is_norm else ("", "w")
+    if found["group"] is None:
+        return f"{prefix}initial_{part}{inside}", entry
+    block = f"{prefix}block_group_{int(found['group']) - 1}/~/block_{found['block']}/~/"
+    part = f"shortcut_{part}" if kind == "downsample." else f"{part}_{number - 1}"
+    return block + part + inside, entry
+
+
+def _find_prefix(arrays: Arrays) -> str:
+    stems = [m for m in arrays if m == _STEM or m.endswith(f"/{_STEM}")]
+    if not stems:
+        first = ", ".join(list(arrays)[:3]) or "nothing"
+        raise UnknownNetwork(
+            f"has no encoder: a module whose path ends in {_STEM}, such as "
+            f"res_net50/~/{_STEM}; it has {first}"
+        )
+    if len(stems) > 1:
+        raise UnknownNetwork(
+            f"holds {len(stems)} encoders ({', '.join(stems[:3])}), where one is due"
+        )
+    return stems[0].removesuffix(_STEM)
+
+
+def _architecture(arrays: Arrays, prefix: str, same_padding: bool) -> EncoderRecipe:
+    """Depth from the number of blocks, width and channels of the photos from two shapes."""
+    blocks = [0, 0, 0, 0]
+    for module in arrays:
+        if found := _BLOCK.fullmatch(module.removeprefix(prefix)):
+            group = int(found["group"])
+            blocks[group] = max(blocks[group], int(found["block"]) + 1)
+    last = f"{prefix}block_group_3/~/block_0/~/conv_0"
+    shapes = [arrays.get(m, {}).get("w", np.empty(0)).shape for m in (f"{prefix}{_STEM}", last)]
+    for depth, wanted in (BASIC | BOTTLENECK).items():
+        is_deep = f"{prefix}block_group_0/~/block_0/~/conv_2" in arrays
+        if tuple(blocks) == wanted and is_deep == (depth in BOTTLENECK):
+            break
+    else:
+        raise UnknownNetwork(
+            f"has {', '.join(map(str, blocks))} blocks in the groups of {prefix or 'its network'}, "
+            f"which is no ResNet of 18, 34, 50, 101, 152 or 200 layers"
+        )
+    stem, inner = shapes
+    if len(stem) != 4 or len(inner) != 4 or 0 in stem or inner[3] != 8 * stem[3]:
+        raise UnknownNetwork(
+            f"has w of {prefix}{_STEM} of shape {list(stem)} and w of {last} of shape "
+            f"{list(inner)}, where [7, 7, 3, 64] and [1, 1, 1024, 512] or multiples are due"
+        )
+    return EncoderRecipe(
+        name=f"resnet{depth}",
+        width=stem[3] / 64,
+        in_channels=stem[2],
+        same_padding=same_padding,
+    )
+
+
+def _check_complete(arrays: Arrays, mine: list[str], places: Iterable[Place], network: str) -> None:
+    """Every place must have its array, and every array of the encoder its place."""
+    wanted = dict.fromkeys(places)
+    if missing := [place for place in wanted if place[1] not in arrays.get(place[0], {})]:
+        raise UnknownNetwork(
+            f"lacks {_said(missing)}, which a {network} has; it was cut down, or is another network"
+        )
+    besides = [
+        (module, entry)
+        for module in mine
+        for entry in arrays[module]
+        if (module, entry) not in wanted and (module.rpartition("/")[2], entry) not in _SPARE
+    ]
+    if besides:
+        raise UnknownNetwork(f"has {_said(besides)} besides, which no {network} has")
+
+
+def _tensor(array: np.ndarray, shape: tuple[int, ...], place: Place) -> Tensor:
+    """The array as torch has it: convolutions [out in y x], norms [c], counters without axes."""
+    counts = place[1] == "counter"
+    kind = np.integer if counts else np.float32
+    if not np.issubdtype(array.dtype, kind):
+        due = "a whole number" if counts else "float32"
+        raise UnknownNetwork(f"has {_said([place])} of type {array.dtype}, where {due} is due")
+    due = _shape_in_haiku(shape)
+    if array.shape != due:
+        raise UnknownNetwork(
+            f"has {_said([place])} of shape {list(array.shape)}, where {list(due)} is due"
+        )
+    array = array.transpose(3, 2, 0, 1) if len(shape) == 4 else array.reshape(shape)
+    if not np.isfinite(array).all():
+        raise UnknownNetwork(f"has {_said([place])} with values that are not finite")
+    return torch.tensor(array, dtype=torch.int64 if counts else torch.float32)
+
+
+def _shape_in_haiku(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of a convolution [y x in out], of a norm's vectors [1 1 1 c], of a counter []."""
+    if len(shape) == 4:
+        return (*shape[2:], shape[1], shape[0])
+    return (1, 1, 1, *shape) if shape else ()
+
+
+def _count_left(arrays: Arrays, mine: list[str], num_read: int) -> dict[str, int]:
+    """How many arrays of the encoder's averages, and of other parts of the file, are not read."""
+    inside = sum(len(arrays[module]) for module in mine) - num_read
+    others = Counter[str]()
+    for module in arrays.keys() - set(mine):
+        others[module.partition("/")[0]] += len(arrays[module])
+    return {"averages of norms": inside} | dict(sorted(others.items()))
+
+
+def _said(places: list[Place]) -> str:
+    module, entry = places[0]
+    more = f" and {len(places) - 1} more" if len(places) > 1 else ""
+    return f"{entry} of {module}{more}"
