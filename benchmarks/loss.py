@@ -45,7 +45,7 @@ def program(who: str, kind: str, rows: int) -> Callable[[], Any]:
 
 
 def ours(predictions: list[Tensor], targets: list[Tensor], ids: list[Tensor]) -> Tensor:
-    """Both directions, as `methods.py` has them on one rank."""
+    """Both directions, as `methods.Contrast` has them on one rank."""
     (one, two), (of_one, of_two), (ids_one, ids_two) = predictions, targets, ids
     if targets is predictions:
         return contrastive_detection_of_both(one, two, ids_one, ids_two)

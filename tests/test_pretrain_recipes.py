@@ -78,6 +78,7 @@ def test_the_settings_of_the_official_code(name, epochs, steps):
         "num_regions": 16,
         "temperature": 0.1,
         "local_negatives": True,
+        "negatives": "all",
         "hidden": 4096,
         "outputs": 256,
         "ema": 0.996 if epochs == 1000 else 0.99,

@@ -1,0 +1,169 @@
+"""What a pretraining is told."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from detcon.config import Recipe
+from detcon.data.views import ViewsRecipe
+from detcon.downstream.probes.periodic import ProbingRecipe
+from detcon.models.backbone_file import Normalisation
+from detcon.models.encoders import EncoderRecipe
+from detcon.train.loop import LoopRecipe
+from detcon.train.optim import Cosine, Lars, OptimizerRecipe, ScheduleRecipe
+
+Regions = Annotated[int, Field(ge=1, description="masks sampled a view")]
+Temperature = Annotated[float, Field(gt=0, description="divides the cosine similarities")]
+Hidden = Annotated[int, Field(ge=1, description="width between the layers of a head")]
+Outputs = Annotated[int, Field(ge=1, description="size of the embedding")]
+Local = Annotated[bool, Field(description="other masks of the same photo are negatives")]
+Negatives = Annotated[
+    str,
+    Field(
+        pattern="^(all|1/[1-9][0-9]*)$",
+        description="which photos hold negatives: all of the batch, or 1/4: it is cut into four",
+    ),
+]
+Ema = Annotated[float, Field(ge=0, le=1, description="share of the target that stays, at first")]
+
+
+class DetConS(Recipe):
+    """DetCon on SimCLR: one network, regions contrasted between two views."""
+
+    kind: Literal["detcon_s"] = "detcon_s"
+    num_regions: Regions = 16
+    temperature: Temperature = 0.1
+    local_negatives: Local = True
+    negatives: Negatives = "all"
+    hidden: Hidden = 2048
+    outputs: Outputs = 128
+
+
+class DetConB(Recipe):
+    """DetCon on BYOL: a predictor, and a target network that follows."""
+
+    kind: Literal["detcon_b"] = "detcon_b"
+    num_regions: Regions = 16
+    temperature: Temperature = 0.1
+    local_negatives: Local = True
+    negatives: Negatives = "all"
+    hidden: Hidden = 4096
+    outputs: Outputs = 256
+    ema: Ema = 0.996
+
+
+class SimCLR(Recipe):
+    """SimCLR: whole views contrasted between photos."""
+
+    kind: Literal["simclr"] = "simclr"
+    temperature: Temperature = 0.1
+    negatives: Negatives = "all"
+    hidden: Hidden = 2048
+    outputs: Outputs = 128
+
+
+class BYOL(Recipe):
+    """BYOL: whole views regressed onto a target network that follows; no negatives."""
+
+    kind: Literal["byol"] = "byol"
+    hidden: Hidden = 4096
+    outputs: Outputs = 256
+    ema: Ema = 0.996
+
+
+class Supervised(Recipe):
+    """Classification of whole photos: the baseline with labels."""
+
+    kind: Literal["supervised"] = "supervised"
+    classes: str = Field(default="folders", description="folders, or a CSV with path and class")
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1, description="spread over all classes")
+
+
+MethodRecipe = Annotated[
+    DetConS | DetConB | SimCLR | BYOL | Supervised, Field(discriminator="kind")
+]
+
+
+def num_groups(method: MethodRecipe) -> int | None:
+    """Into how many groups `negatives` cuts the batch; None where nothing is contrasted."""
+    negatives = getattr(method, "negatives", None)
+    if negatives is None:
+        return None
+    return 1 if negatives == "all" else int(negatives.removeprefix("1/"))
+
+
+class PretrainRecipe(Recipe):
+    """A folder of photos, with masks, becomes a backbone."""
+
+    images: str = Field(description="folder or manifest of photos")
+    masks: str | None = Field(default=None, description="folder made by 'detcon masks'")
+    out: str = Field(description="run folder; the same command again goes on where it stopped")
+    method: MethodRecipe = Field(default=DetConS(), description="what is learned, and how")
+    encoder: EncoderRecipe = Field(default=EncoderRecipe(), description="the network")
+    views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
+    normalisation: Normalisation = Field(default=Normalisation(), description="of the colours")
+    optimizer: OptimizerRecipe = Field(default=Lars(lr=0.2), description="what makes the updates")
+    schedule: ScheduleRecipe = Field(default=Cosine(), description="how the rate changes")
+    epochs: int = Field(default=100, ge=1, description="times that each photo is seen")
+    steps: int | None = Field(default=None, ge=1, description="updates, instead of epochs")
+    batch_size: int = Field(default=256, ge=2, description="photos an update, on all devices")
+    accumulate: int = Field(
+        default=1, ge=1, description="passes an update: each sees that share of the batch at a time"
+    )
+    sync_norms: bool = Field(default=True, description="batch norms join the batches of all ranks")
+    max_side: int | None = Field(default=None, ge=8, description="photos are shrunk to this first")
+    seed: int = Field(default=0, ge=0, description="of all that is drawn")
+    workers: int = Field(default=2, ge=0, description="processes that read and cut photos")
+    loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
+    probing: ProbingRecipe | None = Field(
+        default=None, description="measure the encoder on labelled data now and then; null: don't"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _colours_of_the_method(cls, values: Any) -> Any:
+        """The two DetCon methods have views of their own; SimCLR goes with S and BYOL with B."""
+        if not isinstance(values, dict) or "colour" in (values.get("views") or {}):
+            return values
+        kind = (values.get("method") or {}).get("kind", "detcon_s")
+        colour = "detcon_b" if kind in ("detcon_b", "byol") else "detcon_s"
+        return values | {"views": (values.get("views") or {}) | {"colour": colour}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _normalisation_of_bands(cls, values: Any) -> Any:
+        """ImageNet's mean and deviation are of RGB alone."""
+        if not isinstance(values, dict) or "normalisation" in values:
+            return values
+        encoder = values.get("encoder") or {}
+        channels = encoder.get("in_channels", 3) if isinstance(encoder, dict) else 3
+        if not isinstance(channels, int) or channels < 1:
+            return values  # for the encoder's own check to refuse
+        return values | {"normalisation": Normalisation.of(channels)}
+
+    @model_validator(mode="after")
+    def _contrast_stays_in_a_pass(self) -> "PretrainRecipe":
+        groups, passes = num_groups(self.method), self.accumulate
+        if groups is not None and groups % passes:
+            raise ValueError(
+                f"with accumulate={passes} the network sees 1/{passes} of the batch at a time, and "
+                f"regions can't be contrasted across: give method.negatives=1/{passes}, or a "
+                f"multiple, in place of {getattr(self.method, 'negatives', '')}"
+            )
+        for name, parts in (("accumulate", passes), ("the groups of method.negatives", groups)):
+            if self.batch_size % (parts or 1):
+                raise ValueError(
+                    f"batch_size={self.batch_size} can't be cut into {parts} equal parts, as "
+                    f"{name} ask{'s' if name == 'accumulate' else ''} for; choose a multiple"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _one_of_each_a_channel(self) -> "PretrainRecipe":
+        channels, given = self.encoder.in_channels, self.normalisation
+        if not len(given.mean) == len(given.std) == channels:
+            raise ValueError(
+                f"normalisation has {len(given.mean)} means and {len(given.std)} deviations, but "
+                f"encoder.in_channels={channels}; give one of each a channel"
+            )
+        return self

@@ -1,0 +1,215 @@
+"""A pretraining, put together from its recipe."""
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import nn
+
+from detcon.config import RecipeError, load_recipe
+from detcon.data.batch import Batch
+from detcon.data.classes import read_classes
+from detcon.data.dataset import PhotoViews
+from detcon.data.loader import batches, steps_per_epoch
+from detcon.downstream.probes.periodic import PeriodicProbe
+from detcon.masks.store import MaskStore
+from detcon.methods import Method, byol, detcon_b, detcon_s, simclr, supervised
+from detcon.models.backbone_file import save_backbone
+from detcon.models.encoders import build_encoder, feature_grid
+from detcon.ops.schedules import ema_rate
+from detcon.photos import Photos, open_photos
+from detcon.pretraining.recipe import BYOL, DetConB, PretrainRecipe, Supervised, num_groups
+from detcon.train.environment import is_first_rank, ranks
+from detcon.train.loop import fit
+from detcon.train.monitor import collapse_figures
+from detcon.train.probing import Probing
+from detcon.train.run import Run, open_run
+
+
+def pretrain(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
+    """Pretrains a backbone and writes it into a run folder.
+
+    Given again, with the same settings, it goes on where it stopped; a finished run is left as it
+    is.
+
+    Args:
+        recipe: A YAML file, or None for the defaults.
+        **overrides: Settings by name, as on the command line; names with a dot in a mapping:
+            `pretrain(images="photos", masks="masks", out="run", **{"optimizer.lr": 0.3})`.
+
+    Returns:
+        The backbone file.
+
+    Raises:
+        ValueError: Photos, masks or settings that don't fit; the sentence says which.
+        OSError: A disk that is full or can't be written.
+    """
+    settings = load_recipe(PretrainRecipe, recipe, overrides)
+    run = open_run(settings.out, settings)
+    backbone = run.folder / "backbone.safetensors"
+    if not run.finished:
+        _train(settings, run, backbone)
+        run.finish()
+    return backbone
+
+
+def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
+    photos = open_photos(settings.images, settings.encoder.in_channels)
+    classes, num_classes = _classes(settings, photos)
+    probe = _open_probe(settings)
+    torch.manual_seed(settings.seed)
+    encoder = build_encoder(settings.encoder)
+    method = build_method(settings, encoder, num_classes)
+    dataset = open_views(settings, photos, encoder, classes)
+    _say_what_is_off(photos.channels)
+    _say_left_out(dataset)
+    steps = settings.steps or settings.epochs * steps_per_epoch(len(dataset), settings.batch_size)
+    fit(
+        method,
+        functools.partial(_batches, settings, dataset, steps),
+        folder=run.folder,
+        steps=steps,
+        optimizer=settings.optimizer,
+        schedule=settings.schedule,
+        loop=settings.loop,
+        batch_size=settings.batch_size,
+        passes=settings.accumulate,
+        sync_norms=settings.sync_norms,
+        after_step=_follow(settings, method, steps),
+        observe=None if settings.method.kind == "supervised" else _observe,
+        names=lambda batch: [str(dataset.keys[i]) for i in batch.index.tolist()],
+        probing=_probing(settings, probe, encoder),
+        title=settings.method.kind,
+    )
+    if is_first_rank():
+        notes = {"method": settings.method.kind, "steps": steps, "seed": settings.seed}
+        save_backbone(
+            backbone,
+            encoder,
+            settings.encoder,
+            normalisation=settings.normalisation,
+            notes=notes | {"images": settings.images, "masks": settings.masks},
+        )
+
+
+def _open_probe(settings: PretrainRecipe) -> PeriodicProbe | None:
+    """The first rank's alone: the others wait while it measures."""
+    if settings.probing is None or not is_first_rank():
+        return None
+    return PeriodicProbe(
+        settings.probing,
+        settings.encoder,
+        normalisation=settings.normalisation,
+        seed=settings.seed,
+    )
+
+
+def _probing(
+    settings: PretrainRecipe, probe: PeriodicProbe | None, encoder: nn.Module
+) -> Probing | None:
+    if settings.probing is None:
+        return None
+    return Probing(settings.probing.every, lambda: probe.measure(encoder) if probe else {})
+
+
+def _say_what_is_off(channels: int) -> None:
+    if channels != 3 and is_first_rank():
+        Console(stderr=True, highlight=False).print(
+            f"photos of {channels} channels: changes of saturation and hue, and grey, are off"
+        )
+
+
+def _say_left_out(dataset: PhotoViews) -> None:
+    if dataset.left_out and is_first_rank():
+        Console(stderr=True, highlight=False).print(
+            f"left out {len(dataset.left_out)} photos that couldn't be read when the masks were "
+            f"made, {dataset.left_out[0]} first",
+            markup=False,
+        )
+
+
+def build_method(settings: PretrainRecipe, encoder: nn.Module, num_classes: int = 0) -> Method:
+    """Composes the method that a recipe names around an encoder."""
+    method, normalisation = settings.method, settings.normalisation
+    if isinstance(method, Supervised):
+        smoothing = method.label_smoothing
+        return supervised(
+            encoder,
+            num_classes=num_classes,
+            label_smoothing=smoothing,
+            normalisation=normalisation,
+        )
+    make = {"detcon_s": detcon_s, "detcon_b": detcon_b, "simclr": simclr, "byol": byol}
+    parts = method.model_dump(exclude={"kind", "num_regions", "ema", "negatives"})
+    if (groups := num_groups(method)) is not None:
+        parts["num_groups"] = groups // settings.accumulate
+    return make[method.kind](encoder, **parts, normalisation=normalisation)
+
+
+def open_views(
+    settings: PretrainRecipe,
+    photos: Photos,
+    encoder: nn.Module,
+    classes: dict[str, int] | None = None,
+) -> PhotoViews:
+    """The views of a recipe's photos, with the regions that its method needs."""
+    method = settings.method
+    num_regions = getattr(method, "num_regions", None)
+    return PhotoViews(
+        photos,
+        _open_masks(settings) if num_regions else None,
+        settings.views,
+        num_views=1 if isinstance(method, Supervised) else 2,
+        num_regions=num_regions or 1,
+        grid=feature_grid(encoder, settings.views.size),
+        seed=settings.seed,
+        classes=classes,
+        max_side=settings.max_side,
+    )
+
+
+def _open_masks(settings: PretrainRecipe) -> MaskStore:
+    if settings.masks is None:
+        raise RecipeError(
+            f"{settings.method.kind} needs masks; make them with 'detcon masks "
+            f"recipes/masks/felzenszwalb.yaml images={settings.images} out=masks', then give "
+            f"masks=masks"
+        )
+    return MaskStore(settings.masks)
+
+
+def _classes(settings: PretrainRecipe, photos: Photos) -> tuple[dict[str, int] | None, int]:
+    if not isinstance(settings.method, Supervised):
+        return None, 0
+    numbers, names = read_classes(settings.method.classes, photos.keys)
+    return dict(zip(photos.keys, numbers, strict=True)), len(names)
+
+
+def _batches(
+    settings: PretrainRecipe, dataset: PhotoViews, steps: int, first_step: int
+) -> Iterator[Batch]:
+    share = ranks()
+    return batches(
+        dataset,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        first_step=first_step,
+        num_steps=steps,
+        workers=settings.workers,
+        rank=share.rank,
+        world=share.world,
+    )
+
+
+def _observe(embeddings: Any) -> dict[str, float]:
+    return collapse_figures(embeddings)
+
+
+def _follow(settings: PretrainRecipe, method: Method, steps: int) -> Callable[[int], None] | None:
+    if not isinstance(settings.method, DetConB | BYOL):
+        return None
+    base = settings.method.ema
+    return lambda step: method.update_target(ema_rate(step, total=steps, base=base))
