@@ -157,7 +157,10 @@ def test_objects_that_overlap_are_regions_that_overlap(overlapping):
 @pytest.mark.parametrize(
     "inside, sentence",
     [
-        ("annotations/instances_val2017.json", "is laid out as coco is; say what it is with format=coco, for"),
+        (
+            "annotations/instances_val2017.json",
+            "is laid out as coco is; say what it is with format=coco, for",
+        ),
         ("VOCdevkit/VOC2012/x.png", "is laid out as voc is; say what it is with format=voc"),
         ("gtFine/val/x.png", "is laid out as cityscapes is; say what it is with format=citys"),
         ("train-00000-of-02048", "is laid out as tfrecord is; say what it is with format=tfr"),
