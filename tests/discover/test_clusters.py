@@ -1,4 +1,4 @@
-"""Tests for detcon.discover: k-means, clusters of features, and the stores that are made of them."""
+"""Tests for detcon.discover: k-means, clusters of features, and stores of them."""
 
 import pickle
 import shutil
@@ -20,6 +20,8 @@ from detcon.masks.shard import StoreError
 from detcon.masks.store import MaskStore
 from detcon.models.backbone_file import BackboneError
 from detcon.photos import open_photos
+
+TINY = "test_resnet"  # of timm: 0.3 million weights
 
 points_of_few = array_shapes(min_dims=2, max_dims=2, max_side=12).flatmap(
     lambda shape: arrays(np.float32, shape, elements=st.integers(-3, 3).map(float))
@@ -119,24 +121,21 @@ def test_a_store_knows_its_weights_and_not_their_file(images, tmp_path):
         make_masks(**asked, generator={**generator, "digest": header["digest"]})
 
 
-def test_random_weights_are_seeded(images):
-    photo = open_photos(images).read("03.png")
-    one, same, other = (Clusters(encoder="resnet18", side=64, seed=seed) for seed in (0, 0, 1))
-    assert np.array_equal(one(photo).labels, same(photo).labels)
-    assert one.identified().digest == same.identified().digest != other.identified().digest
+def test_random_weights_are_seeded():
+    one, same, other = (Clusters(encoder=TINY, seed=seed).identified() for seed in (0, 0, 1))
+    assert one == same and one.digest != other.digest
 
 
 def test_the_shipped_recipe_from_the_command_line(images, tmp_path):
-    words = {"generator.encoder": "resnet18", "generator.side": 64, "workers": 1}
+    words = {"generator.encoder": TINY, "generator.side": 64, "workers": 1}
     out = make_masks("recipes/masks/clusters.yaml", images=images, out=tmp_path, **words)
     store = MaskStore(out)
     assert len(store) == 20 and store["00.png"].num_masks > 1
-    with pytest.raises(StoreError, match="the default num, not num=4|num=16, not num=4"):
-        make_masks(store_like(out), images=images, out=out, **{**words, "generator.num": 4})
-
-
-def store_like(out):
-    return "recipes/masks/clusters.yaml"
+    with pytest.raises(StoreError, match="it has num=16, not num=4; give another out="):
+        make_masks(
+            "recipes/masks/clusters.yaml",
+            images=images, out=out, **{**words, "generator.num": 4},
+        )  # fmt: skip
 
 
 def test_knows_all_other_sources(images, tmp_path):
@@ -152,12 +151,10 @@ def test_knows_all_other_sources(images, tmp_path):
         ({"min_area": 1.0}, RecipeError, "min_area of clusters must be from 0 to 1, got 1.0"),
         ({"backbone": "nowhere.pth"}, BackboneError, "there is no backbone nowhere.pth; give a"),
         ({"encoder": "resnet19"}, ValueError, "there is no encoder 'resnet19'; near: "),
-        ({"encoder": "swin_tiny_patch4_window7_224"}, StoreError,
-         r"the masks of 00\.png: photos of 64 x 64 pixels don't fit 'swin_tiny"),
     ],
 )  # fmt: skip
 def test_says_what_is_wrong(images, tmp_path, asked, kind, sentence):
-    generator = {"kind": "clusters", "encoder": "resnet18", "side": 64, **asked}
+    generator = {"kind": "clusters", "encoder": TINY, "side": 64, **asked}
     with pytest.raises(kind, match=sentence):
         make_masks(images=images, out=tmp_path / "out", workers=1, generator=generator)
 
