@@ -9,6 +9,9 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from detcon.annotations.tf_example import write_example
+from detcon.annotations.tf_records import frame
+
 PHOTO = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 CLASSES = np.random.default_rng(1).choice([0, 1, 7, 20, 255], (6, 8)).astype(np.uint8)
 OBJECTS = np.random.default_rng(2).choice([0, 1, 2, 255], (6, 8)).astype(np.uint8)
@@ -134,3 +137,13 @@ def class_folders(root: Path):
                 path = root / split / name / f"{name}_{number}.JPEG"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(path), PHOTO)
+
+
+def tfrecord(root: Path):
+    jpeg = cv2.imencode(".jpg", PHOTO)[1].tobytes()
+    values = {
+        "image/filename": "n01_1.JPEG", "image/height": 6, "image/width": 8,
+        "image/encoded": jpeg, "image/felzenszwalb_segmentations": (CLASSES % 9).tobytes(),
+    }  # fmt: skip
+    root.mkdir(parents=True, exist_ok=True)
+    (root / "train-00000-of-02048").write_bytes(frame(write_example(values)))
