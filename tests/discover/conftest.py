@@ -1,15 +1,9 @@
-"""Photos of two colours, and tiny networks."""
+"""Photos of two colours, and a tiny backbone."""
 
 import cv2
 import numpy as np
 import pytest
-import torch
-
-from detcon.models.backbone_file import save_backbone
-from detcon.models.encoders import EncoderRecipe, build_encoder
-from detcon.models.normalisation import Normalisation
-
-NARROW = EncoderRecipe(name="resnet18", width=0.125)
+from tiny_backbones import save_tiny
 
 
 @pytest.fixture(scope="session")
@@ -22,13 +16,6 @@ def images(tmp_path_factory):
         photo[8:40, number : number + 32] += np.uint8(200)
         cv2.imwrite(str(folder / f"{number:02d}.png"), photo)
     return folder
-
-
-def save_tiny(path, seed=0):
-    torch.manual_seed(seed)
-    encoder = build_encoder(NARROW)
-    save_backbone(path, encoder, NARROW, normalisation=Normalisation())
-    return str(path)
 
 
 @pytest.fixture(scope="session")

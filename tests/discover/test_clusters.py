@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from conftest import save_tiny
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from tiny_backbones import save_tiny
 
 from detcon.config import RecipeError
 from detcon.discover import Clusters

@@ -22,10 +22,8 @@ from detcon.photos import open_photos
 transformers = pytest.importorskip("transformers")
 
 
-@pytest.fixture(scope="session")
-def model(tmp_path_factory):
-    """SAM of one layer for pictures of 64 pixels, in the format in which models are passed on."""
-    folder = tmp_path_factory.mktemp("sam")
+def save_sam(folder):
+    """SAM of one layer for pictures of 64 pixels."""
     vision = transformers.SamVisionConfig(
         hidden_size=16, output_channels=16, num_hidden_layers=1, num_attention_heads=2,
         image_size=64, patch_size=8, mlp_dim=32, window_size=4, global_attn_indexes=[0],
@@ -40,11 +38,54 @@ def model(tmp_path_factory):
     )  # fmt: skip
     parts = {"vision_config": vision, "prompt_encoder_config": prompts}
     parts["mask_decoder_config"] = decoder
-    torch.manual_seed(0)
     config = transformers.SamConfig(**{name: part.to_dict() for name, part in parts.items()})
     transformers.SamModel(config).save_pretrained(folder)
     size = {"size": {"longest_edge": 64}, "pad_size": {"height": 64, "width": 64}}
     transformers.SamImageProcessor(**size).save_pretrained(folder)
+
+
+def save_sam2(folder):
+    """SAM 2 of a block a stage, two where the windows end."""
+    body = transformers.Sam2HieraDetConfig(
+        hidden_size=8, num_attention_heads=1, image_size=[64, 64],
+        embed_dim_per_stage=[8, 16, 32, 64], blocks_per_stage=[1, 2, 1, 1],
+        num_attention_heads_per_stage=[1, 1, 1, 1], window_size_per_stage=[4, 2, 4, 2],
+        global_attention_blocks=[2], window_positional_embedding_background_size=[2, 2],
+    )  # fmt: skip
+    vision = transformers.Sam2VisionConfig(
+        backbone_config=body.to_dict(), backbone_channel_list=[64, 32, 16, 8],
+        backbone_feature_sizes=[[16, 16], [8, 8], [4, 4]], fpn_hidden_size=16,
+    )  # fmt: skip
+    prompts = transformers.Sam2PromptEncoderConfig(
+        hidden_size=16, image_size=64, patch_size=16, mask_input_channels=4
+    )
+    decoder = transformers.Sam2MaskDecoderConfig(
+        hidden_size=16, mlp_dim=32, num_hidden_layers=1, num_attention_heads=2,
+        iou_head_hidden_dim=16,
+    )  # fmt: skip
+    parts = {"vision_config": vision, "prompt_encoder_config": prompts}
+    parts["mask_decoder_config"] = decoder
+    config = transformers.Sam2Config(**{name: part.to_dict() for name, part in parts.items()})
+    transformers.Sam2Model(config).save_pretrained(folder)
+    sizes = {"size": {"height": 64, "width": 64}, "mask_size": {"height": 16, "width": 16}}
+    name = "Sam2ImageProcessor" if transformers.__version__ >= "5" else "Sam2ImageProcessorFast"
+    getattr(transformers, name)(**sizes).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session", params=[save_sam, save_sam2], ids=["sam", "sam2"])
+def any_model(request, tmp_path_factory):
+    """A model in the format in which they are passed on, with weights that learnt nothing."""
+    folder = tmp_path_factory.mktemp("any")
+    torch.manual_seed(0)
+    request.param(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sam")
+    torch.manual_seed(0)
+    save_sam(folder)
     return str(folder)
 
 
@@ -52,9 +93,9 @@ ANY = {"min_rating": 0.0, "min_stability": 0.0, "points": 4}
 """Weights that learnt nothing rate their masks at random."""
 
 
-def test_finds_masks_and_ranks_them(images, model):
+def test_finds_masks_and_ranks_them(images, any_model):
     photo = open_photos(images).read("05.png")
-    generate = SegmentAnything(model, min_area=0.0, **ANY)
+    generate = SegmentAnything(any_model, min_area=0.0, **ANY)
     assert isinstance(generate, MaskGenerator) and pickle.loads(pickle.dumps(generate)) == generate
     masks = generate(photo)
     assert masks.size == (48, 64) and 1 <= masks.num_masks <= 16
@@ -68,6 +109,12 @@ def test_finds_masks_and_ranks_them(images, model):
 def test_a_photo_without_masks_has_one(images, model):
     masks = SegmentAnything(model, points=2)(open_photos(images).read("05.png"))
     assert masks.stack().shape == (1, 48, 64) and masks.stack().all() and masks.scores == [0]
+
+
+@pytest.mark.parametrize("points", [1, 3, 9])
+def test_any_number_of_points_will_do(images, model, points):
+    photo = open_photos(images).read("05.png")
+    assert SegmentAnything(model, **{**ANY, "points": points})(photo).num_masks >= 1
 
 
 def slow_choice(stack, scores, num, min_area, max_overlap):

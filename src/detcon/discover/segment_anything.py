@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 from detcon.masks import Masks
 from detcon.photos import shrink
 
-_POINTS_AT_ONCE = 64
+_MOST_AT_ONCE = 64  # points
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class SegmentAnything:
         small = shrink(image, self.max_side)
         found = _open(self.model)(
             Image.fromarray(small),
-            points_per_batch=_POINTS_AT_ONCE,
+            points_per_batch=_at_once(self.points**2),
             points_per_crop=self.points,
             pred_iou_thresh=self.min_rating,
             stability_score_thresh=self.min_stability,
@@ -139,6 +139,11 @@ def choose_masks(
         if (both <= max_overlap * (areas[chosen] + areas[place] - both)).all():
             chosen.append(place)
     return chosen
+
+
+def _at_once(num: int) -> int:
+    """A divisor of the number of points: transformers 4 wants the last batch to be whole."""
+    return max(size for size in range(1, _MOST_AT_ONCE + 1) if num % size == 0)
 
 
 @lru_cache(maxsize=1)
