@@ -121,7 +121,7 @@ class AnnotatedObjects:
         if self.background:
             stack = [*stack, free]
         masks = _stacked(np.reshape(stack, (-1, *found.size)), found.size)
-        return Annotation(masks, place, _some(void))
+        return Annotation(masks, place, _some(np.asarray(void)))
 
 
 @dataclass(frozen=True, eq=False)
