@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 
 import cv2
 import numpy as np
@@ -76,32 +77,59 @@ def test_void_of_coco_is_what_its_own_tools_draw_as_crowds_alone(made):
     assert crowded
 
 
-@pytest.mark.parametrize("format", ["voc", "cityscapes", "coco_panoptic"])
-def test_void_is_what_the_files_say(made, format):
-    data, truth = made(format), open_truth(made(format), format=format, split="val")
-    for path in sorted((data / IMAGES[format]).rglob("*.*")):
-        key = path.name
-        if key not in truth:
-            assert format == "voc", "whose photos lie in one folder, whatever their split"
-            continue
-        if format == "voc":
-            ids = np.array(
-                Image.open(data / "VOCdevkit/VOC2012/SegmentationObject" / f"{path.stem}.png")
-            )
-            void = ids == 255
-        elif format == "cityscapes":
-            name = key.replace("leftImg8bit", "gtFine_instanceIds")
-            ids = np.array(Image.open(data / "gtFine/val" / path.parent.name / name)).astype(int)
-            void = (ids < 7) | ((ids >= 24) & (ids <= 33))
-        else:
-            root = data / "annotations"
-            ids = np.array(Image.open(root / "panoptic_val2017" / f"{path.stem}.png")).astype(int)
-            table = json.loads((root / "panoptic_val2017.json").read_text())["annotations"]
-            [one] = [one for one in table if one["file_name"] == f"{path.stem}.png"]
-            crowds = [s["id"] for s in one["segments_info"] if s["iscrowd"]]
-            void = np.isin(ids @ [1, 256, 65536], [0, *crowds])
-        mine = truth[key].void
-        assert np.array_equal(np.zeros_like(void) if mine is None else mine, void)
+def void_of_voc(data):
+    for path in sorted((data / "VOCdevkit/VOC2012/SegmentationObject").glob("2008*.png")):
+        yield f"{path.stem}.jpg", np.array(Image.open(path)) == 255
+
+
+def void_of_cityscapes(data):
+    """After some pixels were made unlabelled, and others a group of cars."""
+    for path in sorted((data / "gtFine/val").rglob("*_instanceIds.png")):
+        ids = np.array(Image.open(path))
+        ids[:5], ids[5:9, :20] = 3, 26
+        Image.fromarray(ids).save(path)
+        yield path.name.replace("gtFine_instanceIds", "leftImg8bit"), (ids < 7) | (ids == 26)
+
+
+def void_of_panoptic(data):
+    """After some pixels were made unlabelled, and the first segment of each photo a crowd."""
+    table = data / "annotations/panoptic_val2017.json"
+    values = json.loads(table.read_text())
+    for one in values["annotations"]:
+        path = data / "annotations/panoptic_val2017" / one["file_name"]
+        colours = np.array(Image.open(path))
+        colours[:5] = 0
+        Image.fromarray(colours).save(path)
+        one["segments_info"][0]["iscrowd"] = 1
+        ids = colours.astype(int) @ [1, 256, 65536]
+        table.write_text(json.dumps(values))
+        crowds = [segment["id"] for segment in one["segments_info"] if segment["iscrowd"]]
+        yield one["file_name"].replace(".png", ".jpg"), np.isin(ids, [0, *crowds])
+
+
+@pytest.mark.parametrize(
+    "format, voids",
+    [
+        ("voc", void_of_voc),
+        ("cityscapes", void_of_cityscapes),
+        ("coco_panoptic", void_of_panoptic),
+    ],
+)
+def test_void_is_what_the_files_say(made, tmp_path, format, voids):
+    data = shutil.copytree(made(format), tmp_path / "data")
+    expected = dict(voids(data))
+    truth = open_truth(data, format=format, split="val")
+    assert len(expected) > 1
+    for key, void in expected.items():
+        assert void.any() and np.array_equal(truth[key].void, void), key
+
+
+def test_what_has_no_class_in_ade20k_is_void(tmp_path):
+    codes = np.zeros((4, 6, 3), np.uint8)
+    codes[:, 2:] = (20, 7, 1)
+    Image.fromarray(codes).save(tmp_path / "a_seg.png")
+    truth = open_truth(tmp_path, format="ade20k")
+    assert np.array_equal(truth["a.jpg"].void, codes[..., 0] == 0) and "b.jpg" not in truth
 
 
 def polygon(left, right):
@@ -174,7 +202,7 @@ def test_data_sets_want_their_format_to_be_said(tmp_path, inside, sentence):
 
 
 def test_says_what_cannot_be_the_truth(made, overlapping):
-    with pytest.raises(AnnotationError, match=r"my\.json is a file, and may be any; say what is"):
+    with pytest.raises(AnnotationError, match=r"my\.json is a file, and may be any; say what it"):
         open_truth(overlapping / "my.json")
     with pytest.raises(AnnotationError, match="ignore=0 means nothing in annotations of format=co"):
         open_truth(overlapping / "my.json", format="coco", ignore=0)
