@@ -26,7 +26,7 @@ folder = make_masks(
 )
 store = MaskStore(folder)
 print("made by", store.header["generator"])
-for key in store.keys():  # noqa: SIM118
+for key in store:
     masks = store[key]
     areas = [f"{mask.mean():.0%}" for mask in masks.stack()]
     print(f"{key}: {masks.num_masks} masks that cover {', '.join(areas)}")
