@@ -171,12 +171,12 @@ def test_the_public_names_resolve_and_are_lazy():
 
 def test_shipped_recipes_all_load(tmp_path):
     from detcon.config import load_recipe, shipped_recipes
+    from detcon.discover.recipe import DiscoverRecipe
     from detcon.downstream.recipe import GridRecipe
-    from detcon.masks.fill import MasksRecipe
     from detcon.pretraining import PretrainRecipe
 
     kinds = {
-        "masks": (MasksRecipe, {"images": "i", "out": "o"}),
+        "masks": (DiscoverRecipe, {"images": "i", "out": "o"}),
         "pretrain": (PretrainRecipe, {"images": "i", "masks": "m", "out": "o"}),
         "transfer": (GridRecipe, {"data": "d", "backbone": "random", "out": "o"}),
     }

@@ -88,8 +88,8 @@ VERBS = {
         lambda s: _AFTER_SCENES[s.format].format(out=s.out),
     ),
     "masks": Verb(
-        "masks.fill:MasksRecipe",
-        "masks.fill:make_masks",
+        "discover.recipe:DiscoverRecipe",
+        "discover.recipe:make_masks",
         "detcon masks recipes/masks/felzenszwalb.yaml images=photos out=masks",
         lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
     ),

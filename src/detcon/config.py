@@ -206,7 +206,8 @@ def _sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
     if kind == "missing":
         return f"'{name}' is missing; give {name}=..."
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    message = message[:1].lower() + message[1:]
+    if not message[1:2].isupper():  # MCG stays MCG
+        message = message[:1].lower() + message[1:]
     if kind == "value_error" and not name:
         return message
     if kind in ("union_tag_invalid", "union_tag_not_found"):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from detcon.config import RecipeError, load_recipe, shipped_recipes
+from detcon.discover.recipe import DiscoverRecipe
 from detcon.masks import Felzenszwalb, FromAnnotations, Grid, WholeImage
 from detcon.masks.fill import MasksRecipe, make_masks
 from detcon.masks.shard import Row, StoreError, write_shard
@@ -290,7 +291,7 @@ def test_a_recipe_may_be_given_itself(images, tmp_path):
 @pytest.mark.parametrize("path", sorted((shipped_recipes() / "masks").glob("*.yaml")), ids=str)
 def test_shipped_recipes_are_complete(path):
     recipe = load_recipe(
-        MasksRecipe,
+        DiscoverRecipe,
         path,
         {"images": "x", "out": "y", "generator.folder": "z"}
         if "annotations" in path.stem

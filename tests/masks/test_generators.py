@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from skimage.segmentation import felzenszwalb
+from skimage.segmentation import felzenszwalb, slic
 
 from detcon.masks import (
     MCG,
     Felzenszwalb,
     FromAnnotations,
+    FromCallable,
     Grid,
     MaskGenerator,
     Masks,
+    Slic,
     WholeImage,
 )
 
@@ -26,6 +28,9 @@ GENERATORS = [
     Grid(rows=1, columns=3),
     Felzenszwalb(scale=50.0, min_size=5),
     Felzenszwalb(scale=50.0, min_size=5, max_side=7),
+    Slic(),
+    Slic(num=6, compactness=0.1, sigma=0.5, max_side=9),
+    FromCallable("skimage.segmentation:quickshift", {"max_dist": 20.0}),
     MCG(),
     MCG(num=3, max_side=20, min_area=0.0, singles=30, pairs=20, triplets=10, quadruplets=5),
 ]
@@ -87,6 +92,33 @@ def test_felzenszwalb_is_scikit_image_at_the_official_settings():
 def test_felzenszwalb_may_work_on_a_smaller_picture():
     masks = Felzenszwalb(100.0, 20, max_side=40)(photo(120, 160))
     assert masks.size == (120, 160) and masks.labels.shape == (30, 40) and masks.num_masks > 1
+
+
+def test_slic_is_scikit_images():
+    image = photo(60, 80)
+    expected = slic(image, n_segments=20, compactness=5.0, start_label=0)
+    assert np.array_equal(Slic(20, 5.0, max_side=None)(image).labels, expected)
+    assert 10 < Slic(20)(image).num_masks < 30
+    small = Slic(20, max_side=40)(image)
+    assert small.size == (60, 80) and small.labels.shape == (30, 40)
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_slic_takes_any_channels(channels):
+    assert Slic(4)(np.repeat(photo(20, 30)[..., :1], channels, 2)).num_masks > 1
+
+
+@pytest.mark.parametrize(
+    "asked, sentence",
+    [
+        ({"num": 0}, "SLIC's num must be at least 1, got 0"),
+        ({"sigma": -1.0}, "SLIC's sigma must be at least 0, got -1.0"),
+        ({"compactness": 0.0}, "SLIC's compactness must be above 0, got 0.0"),
+    ],
+)
+def test_slic_says_what_is_out_of_range(asked, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Slic(**asked)
 
 
 def test_more_than_255_segments_neither_wrap_nor_merge():

@@ -101,3 +101,24 @@ def test_stores_are_named_with_commas_or_in_a_list():
     assert load_recipe(ShowRecipe, None, {"images": "x", "masks": None}).masks == ()
     with pytest.raises(RecipeError, match="'masks' cannot be "):
         load_recipe(ScoreRecipe, None, {"masks": None, "truth": "x"})
+
+
+def test_photos_without_annotation_are_said(places, tmp_path, capsys):
+    (tmp_path / "labels").mkdir()
+    for number in (0, 3):
+        name = f"labels/{number}.png"
+        (tmp_path / name).write_bytes((places / name).read_bytes())
+    asked = settings(places, tmp_path, truth=str(tmp_path / "labels"), format="png")
+    page = score(**asked)
+    said = "3 of 5 photos have no annotation and were left out, such as 1.png, 2.png, 4.png."
+    assert said in words(page) and capsys.readouterr().err == f"{said}\n"
+    assert f"held against {tmp_path}/labels (png)." in words(page)
+    figures = json.loads(page.with_suffix(".json").read_text())
+    assert (figures["num_photos"], figures["num_not_annotated"]) == (2, 3)
+
+
+def test_settings_that_mean_nothing_in_a_format_are_refused(places, tmp_path):
+    with pytest.raises(ValueError, match="split=val means nothing in annotations of format=png"):
+        score(**settings(places, tmp_path, format="png", split="val"))
+    with pytest.raises(RecipeError, match="'format' cannot be 'pascal'"):
+        score(**settings(places, tmp_path, format="pascal"))

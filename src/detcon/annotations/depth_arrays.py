@@ -36,5 +36,6 @@ def in_metres(depth: np.ndarray, unit: float) -> Float32[np.ndarray, "y x"]:
         depth: As it was read.
         unit: How many metres a step of it is.
     """
-    metres = depth.astype(np.float32) * np.float32(unit)
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is no depth either
+        metres = depth.astype(np.float32) * np.float32(unit)
     return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(np.nan))

@@ -6,11 +6,13 @@ worker nothing. It is valid while the files have the sizes and the times that th
 
 import hashlib
 import json
+import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +21,9 @@ from detcon.annotations.tf_records import Place
 from detcon.files import write_whole
 
 INDEX = ".detcon-index.arrow"
+"""An Arrow file, and behind it the CRC-32 of all its bytes."""
+
+_CHECKSUM = struct.Struct("<I")
 
 _SCHEMA = pa.schema(
     [
@@ -81,15 +86,21 @@ def open_index(
         sink = pa.BufferOutputStream()
         with pa.ipc.new_file(sink, table.schema) as file:
             file.write_table(table)
+        data = sink.getvalue().to_pybytes()
         with suppress(OSError):  # a folder that can't be written: kept in memory
-            write_whole(folder / INDEX, sink.getvalue().to_pybytes())
+            write_whole(folder / INDEX, data + _CHECKSUM.pack(crc32(data)))
     return RecordIndex(files, table)
 
 
 def _read(path: Path, state: str) -> pa.Table | None:
+    """The index, if it is whole and of these files: Arrow would follow damaged offsets anywhere."""
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (OSError, pa.ArrowInvalid):
+        file = pa.memory_map(str(path)).read_buffer()
+        data = file.slice(0, max(0, file.size - _CHECKSUM.size))
+        if _CHECKSUM.pack(crc32(data)) != file.slice(data.size).to_pybytes():
+            return None
+        table = pa.ipc.open_file(data).read_all()
+    except (OSError, pa.ArrowException):
         return None
     metadata = table.schema.metadata or {}
     return table if metadata.get(b"state") == state.encode() else None

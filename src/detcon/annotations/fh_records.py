@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from detcon.annotations.errors import AnnotationError, NotAnnotated
-from detcon.annotations.fh_index import RecordIndex, open_index
+from detcon.annotations.fh_index import Found, RecordIndex, open_index
 from detcon.annotations.photo_paths import match_path
 from detcon.annotations.tf_example import bytes_of, integers_of, read_features
 from detcon.annotations.tf_records import Place, find_records, map_file, read_record
@@ -44,6 +44,10 @@ class FhRecords:
     folder: Path
     index: RecordIndex
 
+    def find(self, key: str) -> str | None:
+        """The name that the records have for a photo, or None. Raises what `match_path` does."""
+        return match_path(key, self._named(key))
+
     def maps(self, key: str) -> UInt8[np.ndarray, "n y x"]:
         """The maps of a photo, one a setting, turned upright as its EXIF orientation says.
 
@@ -53,8 +57,8 @@ class FhRecords:
             NotAnnotated: There is no record of the photo.
             AnnotationError: The record is damaged, or two photos may be meant.
         """
-        found = {one.name: one for one in self.index.named(PurePosixPath(key).name)}
-        name = match_path(key, list(found))
+        found = self._named(key)
+        name = match_path(key, found)
         if name is None:
             raise NotAnnotated(f"there is no record of the photo {key} in {self.folder}")
         path = self.folder / found[name].file
@@ -65,6 +69,9 @@ class FhRecords:
             raise AnnotationError(
                 f"the record of {name} in {path} has no masks that can be read: {error}"
             ) from error
+
+    def _named(self, key: str) -> dict[str, Found]:
+        return {one.name: one for one in self.index.named(PurePosixPath(key).name)}
 
 
 def open_fh_records(folder: str | Path) -> FhRecords:

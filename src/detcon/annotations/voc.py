@@ -155,12 +155,14 @@ def _without_val(root: Path, files: Mapping[str, Path]) -> dict[str, Path]:
 def _read_list(path: Path, source: str) -> list[str]:
     """The stems of a list; some have whole paths, of photo and label."""
     try:
-        lines = path.read_text().splitlines()
+        text = path.read_text()
+        if "\0" in text:
+            raise ValueError("no text")
     except FileNotFoundError as error:
         raise AnnotationError(f"there is no list {path}; {source}") from error
     except (OSError, ValueError) as error:
         raise AnnotationError(f"the list {path} is no text; {source}") from error
-    stems = [Path(line.split()[0]).stem for line in lines if line.strip()]
+    stems = [Path(line.split()[0]).stem for line in text.splitlines() if line.strip()]
     if not stems:
         raise AnnotationError(f"the list {path} is empty; {source}")
     return stems

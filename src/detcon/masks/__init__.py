@@ -2,9 +2,14 @@
 
 from detcon.masks.annotations import FromAnnotations
 from detcon.masks.felzenszwalb import Felzenszwalb
+from detcon.masks.from_callable import FromCallable
 from detcon.masks.grid import Grid
 from detcon.masks.masks import MaskGenerator, Masks
 from detcon.masks.mcg.generator import MCG
+from detcon.masks.slic import Slic
 from detcon.masks.whole_image import WholeImage
 
-__all__ = ["MCG", "Felzenszwalb", "FromAnnotations", "Grid", "MaskGenerator", "Masks", "WholeImage"]
+__all__ = [
+    "MCG", "Felzenszwalb", "FromAnnotations", "FromCallable", "Grid", "MaskGenerator", "Masks",
+    "Slic", "WholeImage",
+]  # fmt: skip

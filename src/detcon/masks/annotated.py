@@ -1,6 +1,6 @@
 """What people marked in a photo, as masks, from files of any format that is known."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -24,10 +24,13 @@ class Annotation:
     Attributes:
         masks: None of them is empty; there may be none.
         place: How messages call it: a file, or an image of a file.
+        void: Pixels of which nobody said what is there: ignored, unlabelled, or a crowd that is
+            no mask; None if there are none.
     """
 
     masks: Masks
     place: str
+    void: Bool[np.ndarray, "y x"] | None = None
 
 
 @runtime_checkable
@@ -35,8 +38,10 @@ class AnnotationSource(Protocol):
     """Annotations by the keys of photos.
 
     Reading raises `NotAnnotated` where there is none, and `AnnotationError` where it can't be
-    used.
+    used; to know a photo is to have an annotation of it, usable or not.
     """
+
+    def knows(self, key: str) -> bool: ...
 
     def read(self, key: str) -> Annotation: ...
 
@@ -50,17 +55,23 @@ class AnnotatedFiles:
     """A file for each photo.
 
     Attributes:
-        find: The file of a photo, by its key.
-        load: The masks in a file, of a photo.
+        find: The file of a photo, by its key; a folder where it has one for each mask.
+        load: What is in a file, of a photo.
     """
 
     find: Callable[[str], Path]
-    load: Callable[[Path, str], Masks]
+    load: Callable[[Path, str], Annotation]
+
+    def knows(self, key: str) -> bool:
+        """Whether there is a file of the photo. Raises what `find` does of a name of two."""
+        try:
+            return self.find(key).exists()
+        except NotAnnotated:
+            return False
 
     def read(self, key: str) -> Annotation:
         """The masks of a photo. Raises what `find` and `load` do."""
-        path = self.find(key)
-        return Annotation(self.load(path, key), str(path))
+        return self.load(self.find(key), key)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +94,10 @@ class AnnotatedObjects:
     crowd: bool
     background: bool
 
+    def knows(self, key: str) -> bool:
+        """Whether the file lists the photo. Raises `AnnotationError` of a name of two."""
+        return self.paths.find(key) is not None
+
     def read(self, key: str) -> Annotation:
         """The masks of a photo, in the order of the file, or of classes.
 
@@ -99,12 +114,14 @@ class AnnotatedObjects:
         drawn = found.masks()
         free = ~drawn.any(0)
         kept = ~found.crowd | self.crowd
+        void = drawn[~kept].any(0) & ~drawn[kept].any(0)
         stack, classes = drawn[kept], found.classes[kept]
         if self.merged:
             stack = [stack[classes == label].any(0) for label in np.unique(classes)]
         if self.background:
             stack = [*stack, free]
-        return Annotation(_stacked(np.reshape(stack, (-1, *found.size)), found.size), place)
+        masks = _stacked(np.reshape(stack, (-1, *found.size)), found.size)
+        return Annotation(masks, place, _some(np.asarray(void)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +142,10 @@ class AnnotatedSegments:
     merged: bool
     crowd: bool
 
+    def knows(self, key: str) -> bool:
+        """Whether the file lists the photo. Raises `AnnotationError` of a name of two."""
+        return self.paths.find(key) is not None
+
     def read(self, key: str) -> Annotation:
         """The masks of a photo, in the order of the segments' ids, or of classes.
 
@@ -139,7 +160,8 @@ class AnnotatedSegments:
         ids = found.classes[order] if self.merged else np.arange(len(order))
         ids = np.append(np.where(found.crowd[order] & ~self.crowd, -1, ids), -1)
         places = np.searchsorted(numbers, found.ids)
-        return Annotation(numbered(np.where(found.ids == 0, -1, ids[places])), place)
+        ids = np.where(found.ids == 0, -1, ids[places])
+        return Annotation(numbered(ids), place, _some(ids < 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +178,10 @@ class AnnotatedRecords:
     which: int
     ignore: int | None
 
+    def knows(self, key: str) -> bool:
+        """Whether there is a record of the photo. Raises `AnnotationError` of a name of two."""
+        return self.records.find(key) is not None
+
     def read(self, key: str) -> Annotation:
         """The masks of a photo, in the order of ids.
 
@@ -170,8 +196,8 @@ class AnnotatedRecords:
                 f"0; give a lower which= than {self.which}"
             )
         ids = maps[self.which].astype(np.int16)
-        masks = numbered(ids if self.ignore is None else np.where(ids == self.ignore, -1, ids))
-        return Annotation(masks, f"of {key} in {self.records.folder}")
+        place = f"of {key} in {self.records.folder}"
+        return annotation_of_ids(ids, place, none=(), void=(self.ignore,))
 
 
 def beside(folder: Path, suffix: str) -> Callable[[str], Path]:
@@ -199,28 +225,41 @@ def listed(files: dict[str, Path], source: str) -> Callable[[str], Path]:
     return find
 
 
-def read_ids_or_pictures(path: Path, photo: str, none: tuple[int | None, int | None]) -> Masks:
-    """Reads a PNG of ids or, where there is a folder of its name instead, a PNG for each mask.
+def pictured(folder: Path) -> Callable[[str], Path]:
+    """Finds a photo's `b.png`, or the folder `b` of PNGs where there is no such file."""
+    find_file = beside(folder, ".png")
+
+    def find(key: str) -> Path:
+        path = find_file(key)
+        pictures = path.with_suffix("")
+        return pictures if pictures.is_dir() and not path.is_file() else path
+
+    return find
+
+
+def read_ids_or_pictures(
+    path: Path, photo: str, ignore: int | None, background: bool
+) -> Annotation:
+    """Reads a PNG of ids or, from a folder, a PNG for each mask.
 
     Args:
-        path: `a/b.png`; or the pictures are `a/b/*.png`, in the order of their names, and whatever
+        path: `a/b.png`; or a folder `a/b` of pictures, in the order of their names, and whatever
             isn't 0 belongs to the mask.
         photo: The photo it belongs to, for messages.
-        none: The ids that mean no mask.
+        ignore: The id of void pixels, if there is one.
+        background: Whether 0 is an id as others are.
 
     Raises:
         NotAnnotated: There is neither.
         AnnotationError: A file is no PNG of one channel, or the pictures differ in size.
     """
-    folder = path.with_suffix("")
-    if path.is_file() or not folder.is_dir():
+    if not path.is_dir():
         ids = read_ids(path, photo=photo)
-        return Masks.from_labels(
-            np.where(np.isin(ids, [v for v in none if v is not None]), -1, ids)
-        )
-    files = sorted(folder.glob("*.png"))
+        none = () if background else (0,)
+        return annotation_of_ids(ids, str(path), none=none, void=(ignore,), anew=False)
+    files = sorted(path.glob("*.png"))
     if not files:
-        raise NotAnnotated(f"there is no PNG in {folder} for the photo {photo}")
+        raise NotAnnotated(f"there is no PNG in {path} for the photo {photo}")
     pictures = [read_ids(file, photo=photo) != 0 for file in files]
     for file, picture in zip(files, pictures, strict=True):
         if picture.shape != pictures[0].shape:
@@ -229,7 +268,29 @@ def read_ids_or_pictures(path: Path, photo: str, none: tuple[int | None, int | N
                 f"{_by(picture.shape)} pixels; they must match"
             )
     height, width = pictures[0].shape
-    return _stacked(np.stack(pictures), (height, width))
+    return Annotation(_stacked(np.stack(pictures), (height, width)), str(path))
+
+
+def annotation_of_ids(
+    ids: Ids,
+    place: str,
+    *,
+    none: Sequence[int] = (),
+    void: Sequence[int | None] = (),
+    anew: bool = True,
+) -> Annotation:
+    """The annotation that a map of ids is.
+
+    Args:
+        ids: The map; void where it is negative.
+        place: How messages call it.
+        none: Ids of pixels that belong to no mask.
+        void: Ids of void pixels; None stands for no id.
+        anew: Whether masks are numbered anew, from 0; or keep their ids.
+    """
+    unknown = np.isin(ids, [one for one in void if one is not None]) | (ids < 0)
+    ids = np.where(unknown | np.isin(ids, none), -1, ids)
+    return Annotation(numbered(ids) if anew else Masks.from_labels(ids), place, _some(unknown))
 
 
 def numbered(ids: Ids) -> Masks:
@@ -243,6 +304,10 @@ def _stacked(stack: Bool[np.ndarray, "k y x"], size: tuple[int, int]) -> Masks:
     if not kept.any():
         return Masks.from_labels(np.full(size, -1))
     return Masks.from_stack(stack if kept.all() else stack[kept])
+
+
+def _some(void: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"] | None:
+    return void if void.any() else None
 
 
 def _listed(paths: PhotoPaths, key: str, source: str) -> tuple[str, str]:

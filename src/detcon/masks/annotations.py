@@ -12,7 +12,7 @@ from detcon.masks.annotated import AnnotationSource
 from detcon.masks.masks import LATER, Masks
 from detcon.masks.open_annotated import Format, Regions, open_source
 
-_FORMATS_WITH: dict[str, tuple[Format, ...]] = {
+FORMATS_WITH: dict[str, tuple[Format, ...]] = {
     "ignore": ("png", "voc", "tfrecord"),
     "background": ("png", "voc", "coco"),
     "split": ("coco", "coco_panoptic", "voc", "cityscapes"),
@@ -20,6 +20,7 @@ _FORMATS_WITH: dict[str, tuple[Format, ...]] = {
     "crowd": ("coco", "coco_panoptic", "cityscapes"),
     "which": ("bsds", "tfrecord"),
 }
+"""The formats in which a setting means something."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class FromAnnotations:
 
     def __post_init__(self) -> None:
         defaults = {one.name: one.default for one in fields(self)}
-        for name, formats in _FORMATS_WITH.items():
+        for name, formats in FORMATS_WITH.items():
             value = getattr(self, name)
             if value != defaults[name] and self.format not in formats:
                 raise ValueError(
@@ -93,7 +94,7 @@ class FromAnnotations:
         """
         size = image.shape[:2]
         try:
-            found = _open(self).read(key)
+            found = open_annotations(self).read(key)
         except NotAnnotated as error:
             if self.missing == "error":
                 raise NotAnnotated(
@@ -112,8 +113,12 @@ class FromAnnotations:
 
 
 @lru_cache(maxsize=4)
-def _open(settings: FromAnnotations) -> AnnotationSource:
-    """Opens annotations once in a process: workers are handed settings alone."""
+def open_annotations(settings: FromAnnotations) -> AnnotationSource:
+    """Opens annotations once in a process: workers are handed settings alone.
+
+    Raises:
+        AnnotationError: There are none, or they can't be used.
+    """
     return open_source(
         settings.folder,
         settings.format,

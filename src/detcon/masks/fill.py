@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -18,19 +18,21 @@ from detcon.config import Recipe, load_recipe
 from detcon.masks.annotations import FromAnnotations
 from detcon.masks.entry import pack
 from detcon.masks.felzenszwalb import Felzenszwalb
+from detcon.masks.from_callable import FromCallable, by_name
 from detcon.masks.grid import Grid
 from detcon.masks.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.masks import MaskGenerator, Masks
 from detcon.masks.mcg.generator import MCG
 from detcon.masks.shard import DamagedShard, Row, StoreError, read_footer, write_shard
+from detcon.masks.slic import Slic
 from detcon.masks.store import merge_index
 from detcon.masks.whole_image import WholeImage
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.workers import in_order, in_order_on_ray
 
-AnyGenerator = Annotated[
-    WholeImage | Grid | Felzenszwalb | MCG | FromAnnotations, Field(discriminator="kind")
-]
+AnyGenerator = WholeImage | Grid | Felzenszwalb | Slic | MCG | FromAnnotations | FromCallable
+BY_KIND = Field(discriminator="kind"), BeforeValidator(by_name)
+"""How a recipe's field tells generators apart; a function stands for `FromCallable`."""
 
 _MOST_THREADS = 4  # 7 to 15 % of a photo's time holds Python's lock, so that many wait for it
 _FEW_PHOTOS = 2000  # processes, up to a tenth quicker with two, take a second more to begin
@@ -49,7 +51,9 @@ class MasksRecipe(Recipe):
     )
     out: str = Field(description="the folder of the store to make, or to go on with")
     channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
-    generator: AnyGenerator = Field(default=Felzenszwalb(), description="where the masks come from")
+    generator: Annotated[AnyGenerator, *BY_KIND] = Field(
+        default=Felzenszwalb(), description="where the masks come from"
+    )
     engine: Literal["local", "ray"] = Field(
         default="local", description="this machine, or all cores of a cluster of Ray"
     )
@@ -104,11 +108,21 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     """
     if isinstance(recipe, MasksRecipe):
         recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
-    settings = load_recipe(MasksRecipe, recipe, overrides)
+    return fill_store(load_recipe(MasksRecipe, recipe, overrides))
+
+
+def fill_store(settings: MasksRecipe, *, threads: bool | None = None) -> Path:
+    """Does what `make_masks` says, by a recipe that is complete.
+
+    Args:
+        settings: The recipe.
+        threads: Whether workers are threads, and not processes. None: up to four of them are,
+            where there are few photos.
+    """
     photos = open_photos(settings.images, settings.channels)
     folder = Path(settings.out)
     header = begin_store(folder, describe(settings.generator, photos, settings.shard_size))
-    _fill(folder, header, settings, photos)
+    _fill(folder, header, settings, photos, threads)
     missing = len(missing_shards(folder, header))
     if missing:
         say = f"this share is done; {missing} of {num_shards(header)} shards are left to others"
@@ -153,7 +167,13 @@ def parse_share(shard: str) -> tuple[int, int]:
     return int(share), int(shares)
 
 
-def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: Photos) -> None:
+def _fill(
+    folder: Path,
+    header: dict[str, Any],
+    settings: MasksRecipe,
+    photos: Photos,
+    threads: bool | None,
+) -> None:
     """Makes the missing shards of this share, in order."""
     share, shares = parse_share(settings.shard or "1/1")
     size, fingerprint = header["shard_size"], header["fingerprint"]
@@ -174,7 +194,7 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
         for start in span[::_PHOTOS_A_JOB]
     )
     left = sum(map(len, spans.values()))
-    results = _in_order(settings, jobs, num_photos=left)
+    results = _in_order(settings, jobs, left, threads)
     with _progress() as progress, closing(results):
         bar = progress.add_task("masks", total=total)
         progress.advance(bar, total - left)
@@ -188,13 +208,14 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
 
 
 def _in_order(
-    settings: MasksRecipe, jobs: Iterable[Job], num_photos: int
-) -> Generator[tuple[int, list[Row]], None, None]:
+    settings: MasksRecipe, jobs: Iterator[Job], num_photos: int, threads: bool | None
+) -> Iterator[tuple[int, list[Row]]]:
     """The rows of all jobs, in their order, by the engine and workers that were asked for."""
     if settings.engine == "ray":
         return in_order_on_ray(make_rows, jobs)
     workers = max(1, min(settings.workers, -(-num_photos // _PHOTOS_A_JOB)))
-    threads = workers <= _MOST_THREADS and num_photos < _FEW_PHOTOS
+    if threads is None:
+        threads = workers <= _MOST_THREADS and num_photos < _FEW_PHOTOS
     return in_order(make_rows, jobs, num_workers=workers, threads=threads)
 
 

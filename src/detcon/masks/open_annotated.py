@@ -1,5 +1,6 @@
 """Opening annotations of any format as a source of masks."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -22,13 +23,15 @@ from detcon.masks.annotated import (
     AnnotatedObjects,
     AnnotatedRecords,
     AnnotatedSegments,
+    Annotation,
     AnnotationSource,
+    annotation_of_ids,
     beside,
     listed,
     numbered,
+    pictured,
     read_ids_or_pictures,
 )
-from detcon.masks.masks import Masks
 
 Format = Literal["png", "coco", "coco_panoptic", "voc", "cityscapes", "ade20k", "bsds", "tfrecord"]
 Regions = Literal["instances", "classes"]
@@ -55,16 +58,16 @@ def open_source(
     path, merged = Path(folder), regions == "classes"
     if not path.exists():
         raise AnnotationError(f"there are no annotations {path}; check folder=")
-    none = (ignore, None if background else 0)
     match format:
         case "png":
-            return AnnotatedFiles(beside(path, ".png"), partial(read_ids_or_pictures, none=none))
+            load = partial(read_ids_or_pictures, ignore=ignore, background=background)
+            return AnnotatedFiles(pictured(path), load)
         case "coco":
             return _open_coco(path, split, merged, crowd, background)
         case "coco_panoptic":
             return _open_panoptic(path, split, merged, crowd)
         case "voc":
-            return _open_voc(path, split, merged, none)
+            return _open_voc(path, split, merged, ignore, background)
         case "cityscapes":
             return _open_cityscapes(path, split, merged, crowd)
         case "ade20k":
@@ -99,7 +102,7 @@ def _coco_file(path: Path, kind: str, split: str) -> tuple[Path, str]:
 
 
 def _open_voc(
-    path: Path, split: str, merged: bool, none: tuple[int | None, int | None]
+    path: Path, split: str, merged: bool, ignore: int | None, background: bool
 ) -> AnnotatedFiles:
     if merged:
         maps = open_voc(path, split)
@@ -110,13 +113,12 @@ def _open_voc(
     within = Path(photos.root).relative_to(path)
     return AnnotatedFiles(
         listed({str(within / key): file for key, file in files.items()}, f"{path} ({split})"),
-        partial(_load_voc, none=none),
+        partial(_load_voc, none=() if background else (0,), ignore=ignore),
     )
 
 
-def _load_voc(path: Path, photo: str, none: tuple[int | None, int | None]) -> Masks:
-    ids = read_map(path, photo)
-    return numbered(np.where(np.isin(ids, [v for v in none if v is not None]), -1, ids))
+def _load_voc(path: Path, photo: str, none: Sequence[int], ignore: int | None) -> Annotation:
+    return annotation_of_ids(read_map(path, photo), str(path), none=none, void=(ignore,))
 
 
 def _open_cityscapes(path: Path, split: str, merged: bool, crowd: bool) -> AnnotatedFiles:
@@ -133,30 +135,30 @@ def _open_cityscapes(path: Path, split: str, merged: bool, crowd: bool) -> Annot
     )
 
 
-def _load_cityscapes(path: Path, photo: str, groups: bool) -> Masks:
+def _load_cityscapes(path: Path, photo: str, groups: bool) -> Annotation:
     """Ids of classes are below 1000, those of objects above; classes below 7 are void."""
     ids = read_ids(path, photo)
     kept = (ids >= _FIRST_CLASS) & (ids <= _GROUPS[1])
     if not groups:
         kept &= ids < _GROUPS[0]
-    return numbered(np.where(kept | (ids >= _FIRST_INSTANCE), ids, -1))
+    return annotation_of_ids(np.where(kept | (ids >= _FIRST_INSTANCE), ids, -1), str(path))
 
 
-def _load_ade20k(path: Path, photo: str, merged: bool) -> Masks:
+def _load_ade20k(path: Path, photo: str, merged: bool) -> Annotation:
     maps = read_ade20k(path, photo)
     ids = maps.classes if merged else maps.classes * 256 + maps.instances
-    return numbered(np.where(maps.classes == 0, -1, ids))
+    return annotation_of_ids(np.where(maps.classes == 0, -1, ids), str(path))
 
 
-def _load_bsds(path: Path, photo: str, which: int | None) -> Masks:
+def _load_bsds(path: Path, photo: str, which: int | None) -> Annotation:
     if not path.is_file():
         raise NotAnnotated(f"there is no annotation {path} for the photo {photo}")
     people = [numbered(ids) for ids in read_segmentations(path, photo)]
     if which is None:
-        return max(people, key=lambda masks: masks.num_masks)
+        return Annotation(max(people, key=lambda masks: masks.num_masks), str(path))
     if which >= len(people):
         raise AnnotationError(
             f"{path} has the regions of {len(people)} people, numbered from 0; give a lower which= "
             f"than {which}, or leave it out"
         )
-    return people[which]
+    return Annotation(people[which], str(path))

@@ -27,10 +27,17 @@ class ScoreJob:
 
 @dataclass(frozen=True)
 class StoreScore:
-    """The measures of one store: of each photo, and of all together."""
+    """The measures of one store: of each photo, and of all together.
+
+    Attributes:
+        store: The store.
+        tallies: Of each photo, by its key.
+        not_annotated: The photos of all stores that the truth doesn't know: not measured.
+    """
 
     store: MaskStore
     tallies: Mapping[str, Tally]
+    not_annotated: tuple[str, ...] = ()
 
     def quality(self) -> Quality:
         return quality(total(list(self.tallies.values())))
@@ -61,7 +68,7 @@ def score_stores(
             size than its photo; the sentence names it.
         StoreError: If masks are damaged.
     """
-    keys = common_keys(stores, truth)
+    keys, not_annotated = common_keys(stores, truth)
     if num is not None and num < len(keys):
         drawn = np.random.default_rng(0).permutation(len(keys))[:num]
         keys = [keys[i] for i in sorted(drawn.tolist())]
@@ -76,11 +83,13 @@ def score_stores(
             for key, row in rows:
                 for mine, tally in zip(tallies, row):
                     mine[key] = tally
-    return [StoreScore(store, mine) for store, mine in zip(stores, tallies)]
+    return [StoreScore(store, mine, not_annotated) for store, mine in zip(stores, tallies)]
 
 
-def common_keys(stores: Sequence[MaskStore], truth: TruthSource) -> list[str]:
-    """The photos that all stores and the truth know, sorted.
+def common_keys(
+    stores: Sequence[MaskStore], truth: TruthSource
+) -> tuple[list[str], tuple[str, ...]]:
+    """The photos that all stores and the truth know, and those that only the truth doesn't.
 
     Raises:
         AnnotationError: If there is none.
@@ -96,9 +105,10 @@ def common_keys(stores: Sequence[MaskStore], truth: TruthSource) -> list[str]:
         raise AnnotationError(
             f"none of the {len(shared)} photos of {stores[0].folder} has an annotation there "
             f"(looked for {shared[0]}, for instance); annotations have the photos' own names, in "
-            f"the same subfolders"
+            f"the same subfolders, and where a data set has several splits, split= says which"
         )
-    return keys
+    known = set(keys)
+    return keys, tuple(key for key in shared if key not in known)
 
 
 def score_photos(job: ScoreJob) -> list[tuple[str, list[Tally]]]:

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
-import numpy as np
-
 from detcon.annotations.bsds import read_segmentations
 from detcon.annotations.errors import AnnotationError
-from detcon.annotations.label_maps import read_ids
+from detcon.masks.annotations import FromAnnotations, open_annotations
 from detcon.masks.masks import Masks
+from detcon.masks.open_annotated import Format, Regions
 from detcon.masks.quality import Truth
 from detcon.masks.store import MaskStore
 
@@ -42,35 +41,26 @@ class StoredTruth:
 
 
 @dataclass(frozen=True)
-class LabelMapTruth:
-    """PNG files of class or object ids, one person's; see `detcon.masks.FromAnnotations`.
+class AnnotatedTruth:
+    """Annotations of one person a photo, of any format; what is void there is void here.
 
     Args:
-        folder: Where they lie, in the photos' subfolders and under the photos' stems.
-        ignore: The value of void pixels.
-        background: Whether value 0 is a region as well.
+        settings: Where they lie and what counts as a region.
     """
 
-    folder: str
-    ignore: int | None = 255
-    background: bool = False
+    settings: FromAnnotations
 
     def __contains__(self, key: str) -> bool:
-        return self._path(key).is_file()
+        return open_annotations(self.settings).knows(key)
 
     def __getitem__(self, key: str) -> Truth:
         """Reads one photo's regions.
 
         Raises:
-            AnnotationError: No PNG of that name, or one that isn't a map of ids.
+            AnnotationError: There are none, or they can't be read.
         """
-        ids = read_ids(self._path(key), photo=key)
-        void = np.zeros(ids.shape, bool) if self.ignore is None else ids == self.ignore
-        none = void if self.background else void | (ids == 0)
-        return Truth((Masks.from_labels(np.where(none, -1, ids)),), void if void.any() else None)
-
-    def _path(self, key: str) -> Path:
-        return Path(self.folder, PurePosixPath(key).with_suffix(".png"))
+        found = open_annotations(self.settings).read(key)
+        return Truth((found.masks,), found.void)
 
 
 @dataclass(frozen=True)
@@ -96,32 +86,83 @@ class BsdsTruth:
 
 
 def open_truth(
-    folder: str | Path, *, ignore: int | None = 255, background: bool = False
+    folder: str | Path,
+    *,
+    format: Format | None = None,
+    split: str = "train",
+    regions: Regions = "instances",
+    ignore: int | None = 255,
+    background: bool = False,
 ) -> TruthSource:
-    """Opens annotations: a mask store, or a folder of PNG or BSDS `.mat` files.
+    """Opens annotations of any format, or another mask store.
+
+    A crowd and whatever is ignored or unlabelled is void: masks may do there as they like.
 
     Args:
-        folder: The source; what it is shows by what lies in it.
-        ignore: The value of void pixels in PNG files.
-        background: Whether value 0 is a region in PNG files.
+        folder: The source.
+        format: What it is, as `FromAnnotations` names it. None: a mask store, a folder of PNGs or
+            one of BSDS' files, whichever shows by what lies in it.
+        split: train or val, of data sets that have both in one folder.
+        regions: "classes" makes one region of all objects of a class.
+        ignore: The id of void pixels, of png, voc and tfrecord.
+        background: Whether what no object covers is a region as well, of png, voc and coco.
 
     Raises:
-        AnnotationError: No such folder, or nothing in it that is understood.
+        AnnotationError: There are none, nothing that is understood, or settings that mean nothing
+            in this format.
     """
     path = Path(folder)
-    if (path / "header.json").is_file():
-        return StoredTruth(MaskStore(path))
+    if format is None:
+        if (path / "header.json").is_file():
+            return StoredTruth(MaskStore(path))
+        format = _seen(path)
+    try:
+        settings = FromAnnotations(
+            str(path), ignore=ignore, background=background,
+            format=format, split=split, regions=regions,
+        )  # fmt: skip
+    except ValueError as error:
+        raise AnnotationError(str(error)) from error
+    if format == "bsds" and path.is_dir():
+        return BsdsTruth(str(path))
+    open_annotations(settings)
+    return AnnotatedTruth(settings)
+
+
+def _seen(path: Path) -> Format:
+    """The format of a folder of files that lie as the photos do."""
+    how = "say what it is with format=coco, for instance"
+    if path.is_file():
+        raise AnnotationError(f"{path} is a file, and may be any; {how}")
     if not path.is_dir():
         raise AnnotationError(f"there is no folder of annotations {path}; check truth=")
+    if found := _data_set(path):
+        raise AnnotationError(f"{path} is laid out as {found} is; {how.replace('coco', found)}")
     for name in _names(path):
         if name.endswith(".mat"):
-            return BsdsTruth(str(path))
+            return "bsds"
         if name.endswith(".png"):
-            return LabelMapTruth(str(path), ignore, background)
+            return "png"
     raise AnnotationError(
         f"there are no annotations in the folder {path}: looked in it and in its subfolders for "
-        f"a mask store, PNG files and the .mat files of BSDS"
+        f"a mask store, PNG files and the .mat files of BSDS; for anything else {how}"
     )
+
+
+def _data_set(path: Path) -> str:
+    """The format of a data set by what it can't be without; "" for none that is known.
+
+    Its files would otherwise be taken for PNGs that lie as the photos do.
+    """
+    signs = {
+        "annotations/*_*2017.json": "coco",
+        "VOCdevkit/VOC*": "voc",
+        "VOC2012": "voc",
+        "SegmentationObject": "voc",
+        "gtFine": "cityscapes",
+        "*-of-*": "tfrecord",
+    }
+    return next((format for sign, format in signs.items() if any(path.glob(sign))), "")
 
 
 def _names(folder: Path) -> Iterator[str]:

@@ -6,11 +6,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from detcon.models.backbone_file import Backbone, load_backbone
+from detcon.models.dense_features import dense_features
 from detcon.models.encoders import EncoderRecipe
-from detcon.photos import open_photos, resize
+from detcon.photos import open_photos
 from detcon.report.draw import data_uri, features_as_rgb, scale_to
 from detcon.report.panels import SIDE, Panel, Picture, panel_or_note, some_keys
 from detcon.report.runs import RANDOM, Pretraining
@@ -69,7 +70,8 @@ def _feature_column(
     keys: Sequence[str],
     photos: Sequence[UInt8[np.ndarray, "_ _ c"]],
 ) -> tuple[list[Picture], float]:
-    maps, share = features_as_rgb(extract_features(backbone, photos))
+    found = [dense_features(backbone, photo, side=NETWORK_SIDE) for photo in photos]
+    maps, share = features_as_rgb(found)
     column = []
     for colours, photo, key in zip(maps, photos, keys):
         address = data_uri(_squares(colours, photo), photo=False)
@@ -90,28 +92,3 @@ def random_backbone(recipe: EncoderRecipe, seed: int = 0) -> Backbone:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return load_backbone("random", encoder=recipe)
-
-
-@torch.inference_mode()
-def extract_features(
-    backbone: Backbone, photos: Sequence[UInt8[np.ndarray, "_ _ c"]]
-) -> list[Float[np.ndarray, "_ _ _"]]:
-    """The backbone's last feature map of each photo, in evaluation mode, on the CPU."""
-    encoder = backbone.encoder.eval()
-    mean, std = (
-        torch.tensor(values)[:, None, None]
-        for values in (backbone.normalisation.mean, backbone.normalisation.std)
-    )
-    features = []
-    for photo in photos:
-        image = torch.from_numpy(_to_cells(photo)).permute(2, 0, 1) / 255
-        features.append(encoder(((image - mean) / std)[None])[0].float().numpy())
-    return features
-
-
-def _to_cells(photo: UInt8[np.ndarray, "y x c"]) -> UInt8[np.ndarray, "h w c"]:
-    """The photo with its longest side near NETWORK_SIDE and both sides multiples of 32."""
-    scale = NETWORK_SIDE / max(photo.shape[:2])
-    height, width = (max(32, 32 * round(scale * side / 32)) for side in photo.shape[:2])
-    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    return resize(photo, (width, height), how)

@@ -1,6 +1,7 @@
 """`detcon score`: mask stores held against annotations, as a table, figures and one page."""
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from rich.table import Table
 import detcon
 from detcon.config import Recipe, Several, load_recipe
 from detcon.files import write_whole
+from detcon.masks.annotations import FORMATS_WITH
+from detcon.masks.open_annotated import Format, Regions
 from detcon.masks.quality import TOLERANCE, Bounds, quality
 from detcon.masks.scoring import StoreScore, score_stores
 from detcon.masks.store import MaskStore
@@ -37,8 +40,17 @@ class ScoreRecipe(Recipe):
 
     masks: Several = Field(min_length=1, description="mask stores of the same photos, as in a,b")
     truth: str = Field(
-        description="the annotations: a folder of label or instance PNGs, of BSDS .mat files, or "
-        "another mask store"
+        description="the annotations: a folder of label or instance PNGs, of BSDS .mat files, "
+        "another mask store, or with format= any data set"
+    )
+    format: Format | None = Field(
+        default=None,
+        description="what truth is: png, coco, coco_panoptic, voc, cityscapes, ade20k, bsds, "
+        "tfrecord; seen from what lies there unless given",
+    )
+    split: str = Field(default="train", description="train or val, where truth has both")
+    regions: Regions = Field(
+        default="instances", description="classes: one region of all objects of a class"
     )
     out: str = Field(
         default="score.html", description="the page; the figures go beside it, into a .json"
@@ -51,8 +63,10 @@ class ScoreRecipe(Recipe):
         default=0.005, ge=0, le=1, description="smallest region looked for, as a share of the photo"
     )
     most: float = Field(default=0.9, ge=0, le=1, description="largest region looked for")
-    ignore: int | None = Field(default=255, description="value of void pixels in PNGs")
-    background: bool = Field(default=False, description="whether 0 is a region too, in PNGs")
+    ignore: int | None = Field(default=255, description="id of void pixels, of png, voc, tfrecord")
+    background: bool = Field(
+        default=False, description="whether what no object covers is a region too"
+    )
     pictures: int = Field(default=4, ge=0, le=24, description="best and worst photos on the page")
     workers: int = Field(default=1, ge=1, description="processes at once")
 
@@ -78,7 +92,11 @@ def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -
     path = Path(settings.out)
     check_output(path, suffixes=(".html", ".htm"))
     stores = [MaskStore(folder) for folder in settings.masks]
-    truth = open_truth(settings.truth, ignore=settings.ignore, background=settings.background)
+    truth = open_truth(
+        settings.truth,
+        format=settings.format, split=settings.split, regions=settings.regions,
+        ignore=settings.ignore, background=settings.background,
+    )  # fmt: skip
     scores = score_stores(
         stores, truth,
         num=settings.num,
@@ -86,12 +104,14 @@ def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -
         num_workers=settings.workers,
     )  # fmt: skip
     figures = _figures(scores, settings)
+    if left_out := _left_out(scores[0]):
+        print(left_out, file=sys.stderr)
     write_whole(path.with_suffix(".json"), json.dumps(figures, indent=1, ensure_ascii=False))
     page = render_page(
         scores, truth,
         rows=_rows(figures), heads=[name for name, _, _ in COLUMNS.values()],
-        source=settings.truth, images=settings.images, num=settings.pictures,
-        least=settings.least, most=settings.most,
+        source=_source(settings), images=settings.images, num=settings.pictures,
+        least=settings.least, most=settings.most, notes=[left_out] if left_out else [],
     )  # fmt: skip
     write_whole(path, page)
     return path
@@ -112,8 +132,9 @@ def score_table(settings: ScoreRecipe) -> Table:
 def _figures(scores: Sequence[StoreScore], settings: ScoreRecipe) -> dict[str, Any]:
     return {
         "detcon": detcon.__version__,
-        "truth": settings.truth,
+        "truth": _source(settings),
         "num_photos": len(scores[0].tallies),
+        "num_not_annotated": len(scores[0].not_annotated),
         "least": settings.least,
         "most": settings.most,
         "boundary_tolerance": TOLERANCE,
@@ -127,6 +148,26 @@ def _figures(scores: Sequence[StoreScore], settings: ScoreRecipe) -> dict[str, A
             for score in scores
         ],
     }
+
+
+def _source(settings: ScoreRecipe) -> str:
+    """`data/coco (coco, val)`: what the truth is, for people."""
+    if settings.format is None:
+        return settings.truth
+    split = f", {settings.split}" if settings.format in FORMATS_WITH["split"] else ""
+    return f"{settings.truth} ({settings.format}{split})"
+
+
+def _left_out(score: StoreScore) -> str:
+    """Says that photos have no annotation; "" if all have."""
+    missing = score.not_annotated
+    if not missing:
+        return ""
+    whole = len(missing) + len(score.tallies)
+    return (
+        f"{len(missing)} of {whole} photos have no annotation and were left out, such as "
+        f"{', '.join(missing[:3])}."
+    )
 
 
 def _rows(figures: dict[str, Any]) -> list[list[str]]:

@@ -31,6 +31,7 @@ def render_page(
     num: int,
     least: float,
     most: float,
+    notes: Sequence[str] = (),
 ) -> str:
     """The page as text.
 
@@ -44,6 +45,7 @@ def render_page(
         num: How many of the best and of the worst photos are shown.
         least: Smallest region looked for, as a share of the photo.
         most: Largest region looked for.
+        notes: What else a reader should know of the figures.
     """
     ranked = _ranked(scores)
     num = min(num, (len(ranked) + 1) // 2)
@@ -71,7 +73,7 @@ def render_page(
         heads=heads,
         rows=[(row, describe_generator(s.store.header)) for row, s in zip(rows, scores)],
         sections=sections,
-        notes_of_photos=[note] if note and sections else [],
+        notes=[*notes, *([note] if note and sections else [])],
     )
 
 

@@ -1,0 +1,159 @@
+"""Masks from a function or an object of the user's own, by its name."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
+from functools import lru_cache, partial
+from importlib import import_module
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from detcon.masks.masks import Masks
+
+_EXAMPLE = "as in skimage.segmentation:quickshift"
+
+
+@dataclass(frozen=True)
+class FromCallable:
+    """Asks a function for the masks of each photo.
+
+    It is called with the photo, uint8 [y x 3], and returns `Masks`, ids [y x] of any integer type
+    (negative: no mask), or bool [k y x] for masks that may overlap. If it is a class, an object
+    is made of it once in each process, with `options`, and called: the place for what is costly
+    to load. Up to four workers are threads that call it at once; give workers=1 if it can't
+    stand that. It must give the same masks for the same photo, or no store can be made again.
+
+    A store records name, options and version; what the function does can't be seen from there.
+    So give another `version` whenever it changes, or an old store will be gone on with.
+
+    Args:
+        function: "package.module:name", where Python finds it. In Python, `make_masks` takes the
+            function itself, or a `functools.partial` of it.
+        options: What else it is called with, by name; of a class, what it is made with.
+        version: Yours, of what the function does.
+    """
+
+    function: str
+    options: dict[str, Any] | None = None
+    version: str | None = None
+    kind: Literal["callable"] = "callable"
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        try:
+            json.dumps(self.options)
+        except TypeError as error:
+            raise ValueError(
+                f"the options of {self.function} must be numbers, texts and lists of them, since "
+                f"a store records them: {error}"
+            ) from error
+        if not callable(find_callable(self.function)):
+            raise ValueError(f"{self.function} is no function; give one, {_EXAMPLE}")
+
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
+        """Calls it.
+
+        Raises:
+            ValueError: It failed, or returned something else than masks of this photo.
+        """
+        function = _ready(self.function, json.dumps(self.options or {}))
+        try:
+            found = function(image.copy())  # which it may write to
+        except Exception as error:
+            raise ValueError(
+                f"{self.function} failed: {type(error).__name__}: {error} (--debug shows where)"
+            ) from error
+        return _as_masks(found, (image.shape[0], image.shape[1]), self.function)
+
+
+def by_name(function: Any) -> Any:
+    """The settings that stand for a function, or for a partial of one; all else as it is.
+
+    Raises:
+        ValueError: It can't be found by its name: a lambda, or one within a function.
+    """
+    if not callable(function) or is_dataclass(function):
+        return function
+    options = {}
+    if isinstance(function, partial):
+        if function.args:
+            raise ValueError(
+                f"{function} fixes arguments by place, and a store records them by name; give "
+                f"them by name"
+            )
+        function, options = function.func, dict(function.keywords)
+    name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
+    try:
+        named = find_callable(name)
+    except ValueError:
+        named = None
+    if named is not function:
+        raise ValueError(
+            f"{function} can't be found by a name, which workers and the store need; define it at "
+            f"the top of a module, and give options with functools.partial"
+        )
+    return FromCallable(name, options or None)
+
+
+def find_callable(address: str) -> Any:
+    """What "package.module:name" names.
+
+    Raises:
+        ValueError: There is no such module, it can't be imported, or it has no such name.
+    """
+    module, colon, name = address.partition(":")
+    if not (module and colon and name):
+        raise ValueError(
+            f"'{address}' doesn't name a function; write package.module:name, {_EXAMPLE}"
+        )
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"cannot import {module}, where {name} should be: {error}; if it is a file of your "
+            f"own, put its folder into PYTHONPATH"
+        ) from error
+    except Exception as error:
+        raise ValueError(
+            f"cannot import {module}, where {name} should be: {type(error).__name__}: {error}"
+        ) from error
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise ValueError(f"there is no {name} in {module}; check generator.function")
+        found = getattr(found, part)
+    return found
+
+
+@lru_cache(maxsize=4)
+def _ready(address: str, options: str) -> Callable[..., Any]:
+    found, given = find_callable(address), json.loads(options)
+    if not isinstance(found, type):
+        return partial(found, **given)
+    try:
+        return found(**given)
+    except Exception as error:
+        raise ValueError(
+            f"cannot make a {address} with {given}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _as_masks(found: Any, size: tuple[int, int], name: str) -> Masks:
+    if isinstance(found, Masks):
+        if found.size == size:
+            return found
+        got = f"Masks of a photo of {found.size[0]} x {found.size[1]}"
+    elif isinstance(found, np.ndarray):
+        if found.dtype.kind in "iu" and found.shape == size:
+            return Masks.from_labels(found)
+        if found.dtype == bool and found.ndim == 3 and found.shape[1:] == size:
+            kept = found[found.any((1, 2))]
+            return Masks.from_stack(kept) if len(kept) else Masks.from_labels(np.full(size, -1))
+        got = f"{found.dtype} [{' '.join(map(str, found.shape))}]"
+    else:
+        got = f"a {type(found).__name__}"
+    raise ValueError(
+        f"{name} returned {got} for a photo of {size[0]} x {size[1]} pixels; it should return "
+        f"Masks, a NumPy array of ids [y x] of an integer type, or one of bool [k y x]"
+    )
