@@ -208,8 +208,8 @@ def _fill(
 
 
 def _in_order(
-    settings: MasksRecipe, jobs: Iterator[Job], num_photos: int, threads: bool | None
-) -> Iterator[tuple[int, list[Row]]]:
+    settings: MasksRecipe, jobs: Iterable[Job], num_photos: int, threads: bool | None
+) -> Generator[tuple[int, list[Row]], None, None]:
     """The rows of all jobs, in their order, by the engine and workers that were asked for."""
     if settings.engine == "ray":
         return in_order_on_ray(make_rows, jobs)
