@@ -83,6 +83,7 @@ class MCG:
             num=self.num,
             diversity=self.diversity,
             max_overlap=self.max_overlap,
+            most=_MOST,
         )
         if not len(worth):  # a plain photo
             return Masks.from_stack(
