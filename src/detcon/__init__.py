@@ -21,6 +21,7 @@ _HOMES = {
     "Grid": "masks",
     "Felzenszwalb": "masks",
     "MCG": "masks",
+    "MCGFull": "masks",
     "FromAnnotations": "masks",
     "MaskStore": "masks.store",
     "make_masks": "masks.fill",

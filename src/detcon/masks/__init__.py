@@ -4,7 +4,16 @@ from detcon.masks.annotations import FromAnnotations
 from detcon.masks.felzenszwalb import Felzenszwalb
 from detcon.masks.grid import Grid
 from detcon.masks.masks import MaskGenerator, Masks
-from detcon.masks.mcg.generator import MCG
+from detcon.masks.mcg.generator import MCG, MCGFull
 from detcon.masks.whole_image import WholeImage
 
-__all__ = ["MCG", "Felzenszwalb", "FromAnnotations", "Grid", "MaskGenerator", "Masks", "WholeImage"]
+__all__ = [
+    "MCG",
+    "Felzenszwalb",
+    "FromAnnotations",
+    "Grid",
+    "MCGFull",
+    "MaskGenerator",
+    "Masks",
+    "WholeImage",
+]

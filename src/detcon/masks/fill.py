@@ -20,7 +20,7 @@ from detcon.masks.felzenszwalb import Felzenszwalb
 from detcon.masks.grid import Grid
 from detcon.masks.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.masks import MaskGenerator, Masks
-from detcon.masks.mcg.generator import MCG
+from detcon.masks.mcg.generator import MCG, MCGFull
 from detcon.masks.shard import DamagedShard, Row, StoreError, read_footer, write_shard
 from detcon.masks.store import merge_index
 from detcon.masks.whole_image import WholeImage
@@ -28,7 +28,7 @@ from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.workers import in_order, in_order_on_ray
 
 AnyGenerator = Annotated[
-    WholeImage | Grid | Felzenszwalb | MCG | FromAnnotations, Field(discriminator="kind")
+    WholeImage | Grid | Felzenszwalb | MCG | MCGFull | FromAnnotations, Field(discriminator="kind")
 ]
 
 _MOST_THREADS = 4  # some 7 % of a photo's time holds Python's lock, so that many would wait for it

@@ -93,7 +93,11 @@ def _at_hand(children, parents, most):
 def _measure(owners, pairs, leaf_areas, leaf_boxes, leaf_ends, leaf_lengths, leaf_contours):
     """The fields of nodes from areas to outlines."""
     count = len(pairs)
-    areas, boxes, hashes = np.zeros(count), np.empty((count, 4), np.int32), np.zeros(count, np.uint64)
+    areas, boxes, hashes = (
+        np.zeros(count),
+        np.empty((count, 4), np.int32),
+        np.zeros(count, np.uint64),
+    )
     boxes[:, :2], boxes[:, 2:] = np.iinfo(np.int32).max, -1
     lengths, contours = np.zeros((count, count)), np.zeros((count, count))
     perimeters, outlines = np.zeros(count), np.zeros(count)
