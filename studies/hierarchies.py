@@ -3,7 +3,7 @@
     python studies/hierarchies.py data=BSDS500 split=val [num=25]
     python studies/hierarchies.py table split=val
 
-BSDS500 holds images/SPLIT and groundTruth/SPLIT; `num` photos are taken evenly from a split. A photo
+BSDS500 holds images/SPLIT and groundTruth/SPLIT; `num` photos are taken evenly from it. A photo
 takes some eight seconds of processor time. Each is kept in studies/results/hierarchies/SPLIT.json
 as soon as it is done, and isn't done again.
 The multiscale hierarchy is cut at one height for all photos, the best of 22, as in the benchmark

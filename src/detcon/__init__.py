@@ -26,6 +26,7 @@ _HOMES = {
     "MaskStore": "masks.store",
     "make_masks": "masks.fill",
     "convert_masks": "masks.convert",
+    "train_ranker": "masks.mcg.training",
     "Batch": "data.batch",
     "Method": "methods",
     "detcon_s": "methods",

@@ -128,7 +128,7 @@ def _project(
 
 
 def _to_tree(higra: ModuleType, tree: Any, heights: Float64[np.ndarray, " t"]) -> Tree:
-    """higra's binary tree as ours: nodes of the same order, heights that never fall towards the root."""
+    """higra's binary tree as ours: the same order of nodes, heights that never fall."""
     parents = tree.parents().astype(np.int32)
     parents[-1] = -1
     num = (len(parents) + 1) // 2
