@@ -2,6 +2,7 @@
 
 import sys
 
+import cv2
 import higra
 import numpy as np
 import pytest
@@ -53,7 +54,7 @@ def boundary_heights(superpixels, tree):
 
 def test_coarser_scales_have_the_finest_borders():
     image = picture(40, 60)
-    superpixels, trees = MCGFull(scales=(2, 1, 0.5)).hierarchies(image)
+    superpixels, trees = MCGFull(scales=(2.0, 1.0, 0.5)).hierarchies(image)
     assert superpixels.labels.shape == (40, 60) and len(trees) == 4
     num = len(superpixels.areas)
     assert superpixels.areas.min() >= 1
@@ -70,7 +71,7 @@ def test_coarser_scales_have_the_finest_borders():
 def test_objects_are_found_and_masks_are_ranked():
     image = np.full((90, 120, 3), (90, 120, 60), np.uint8)
     image[30:70, 20:60] = (200, 60, 40)
-    masks = MCGFull(scales=(1, 0.5))(image)
+    masks = MCGFull(scales=(1.0, 0.5))(image)
     truth = np.zeros((90, 120), bool)
     truth[30:70, 20:60] = True
     first = masks.stack()[0]
@@ -88,9 +89,10 @@ def test_any_shape_and_plain_photos(shape):
 
 
 def test_a_recipe_makes_a_store(tmp_path):
-    from test_store import write_photos
-
-    photos = write_photos(tmp_path / "photos", 2)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for seed in range(2):
+        cv2.imwrite(str(photos / f"{seed}.png"), picture(30, 40, seed=seed))
     recipe = load_recipe(
         MasksRecipe,
         "recipes/masks/mcg_full.yaml",
@@ -106,7 +108,7 @@ def test_says_which_extra_is_missing(monkeypatch):
         MCGFull()(picture(20, 20))
 
 
-@pytest.mark.parametrize("scales", [(), (1, 2), (1, 1), (1, 0)])
+@pytest.mark.parametrize("scales", [(), (1.0, 2.0), (1.0, 1.0), (1.0, 0.0)])
 def test_says_what_scales_are(scales):
     with pytest.raises(ValueError, match="factors above 0, the finest first, got"):
         MCGFull(scales=scales)

@@ -156,7 +156,7 @@ class MCGFull:
         """What candidates are made of: superpixels, the multiscale tree, those of the scales."""
         picture = shrink(image, self.max_side)
         sizes = [
-            (max(1, round(picture.shape[0] * scale)), max(1, round(picture.shape[1] * scale)))
+            (max(2, round(picture.shape[0] * scale)), max(2, round(picture.shape[1] * scale)))
             for scale in self.scales
         ]
         if self.contours is None:
