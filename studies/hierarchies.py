@@ -1,6 +1,6 @@
 """The reference MCG's hierarchies as segmentations, and its masks, held against BSDS500.
 
-    python studies/hierarchies.py data=BSDS500 split=val [num=25]
+    python studies/hierarchies.py data=BSDS500 split=val [num=20]
     python studies/hierarchies.py table split=val
 
 BSDS500 holds images/SPLIT and groundTruth/SPLIT; `num` photos are taken evenly from it. A photo
@@ -108,8 +108,7 @@ def fill(data: Path, split: str, num: int) -> None:
         "sums": SUMS,
     }
     photos = open_photos(data / "images" / split)
-    step = max(1, len(photos) // num)
-    for key in list(photos)[::step][:num]:
+    for key in [photos.keys[place * len(photos) // num] for place in range(num)]:
         if key not in found["photos"]:
             marked = data / "groundTruth" / split / f"{Path(key).stem}.mat"
             truths = [one.astype(np.int32) for one in read_segmentations(marked, photo=key)]
@@ -145,5 +144,5 @@ if __name__ == "__main__":
     settings = parse_overrides(word for word in words if "=" in word)
     cv2.setNumThreads(1)
     if "table" not in words:
-        fill(Path(settings["data"]), settings["split"], int(settings.get("num", 100)))
+        fill(Path(settings["data"]), settings["split"], int(settings.get("num", 20)))
     print_table(settings["split"])
