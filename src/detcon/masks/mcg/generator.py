@@ -197,4 +197,4 @@ def _scaled(picture: UInt8[np.ndarray, "y x c"], size: tuple[int, int]) -> np.nd
     if size == picture.shape[:2]:
         return picture
     grows = size[0] >= picture.shape[0]
-    return resize(picture, size[::-1], cv2.INTER_LANCZOS4 if grows else cv2.INTER_AREA)
+    return resize(picture, (size[1], size[0]), cv2.INTER_LANCZOS4 if grows else cv2.INTER_AREA)

@@ -20,6 +20,8 @@ class Nodes(NamedTuple):
     Attributes:
         names: Their numbers in the tree.
         pairs: The two that each splits into, as places in this record, or -1.
+        starts: The height at which a node was made; 0 for superpixels.
+        ends: The height at which it is merged with something else; infinite for the root.
         areas: In pixels.
         boxes: First row, first column, last row, last column.
         hashes: Of the superpixels that they hold; a union of disjoint nodes has the exclusive or.
@@ -27,12 +29,12 @@ class Nodes(NamedTuple):
         contours: The sum of contours along it.
         perimeters: Of all borders of a node; the photo's edge is none.
         outlines: The sum of contours along them.
-        starts: The height at which a node was made; 0 for superpixels.
-        ends: The height at which it is merged with something else; infinite for the root.
     """
 
     names: Int32[np.ndarray, " r"]
     pairs: Int32[np.ndarray, "r 2"]
+    starts: Float64[np.ndarray, " r"]
+    ends: Float64[np.ndarray, " r"]
     areas: Float64[np.ndarray, " r"]
     boxes: Int32[np.ndarray, "r 4"]
     hashes: UInt64[np.ndarray, " r"]
@@ -40,8 +42,6 @@ class Nodes(NamedTuple):
     contours: Float64[np.ndarray, "r r"]
     perimeters: Float64[np.ndarray, " r"]
     outlines: Float64[np.ndarray, " r"]
-    starts: Float64[np.ndarray, " r"]
-    ends: Float64[np.ndarray, " r"]
 
 
 def find_nodes(
@@ -56,12 +56,12 @@ def find_nodes(
         most: How many merges.
     """
     names, owners, pairs = _at_hand(tree.children, tree.parents, most)
+    starts, ends = tree.heights[names], np.append(tree.heights[tree.parents[names[:-1]]], np.inf)
     measured = _measure(
         owners, pairs,
         superpixels.areas, superpixels.boxes, superpixels.ends, superpixels.lengths, contours,
     )  # fmt: skip
-    ends = np.append(tree.heights[tree.parents[names[:-1]]], np.inf)
-    return Nodes(names, pairs, *measured, tree.heights[names], ends)
+    return Nodes(names, pairs, starts, ends, *measured)
 
 
 @compiled
