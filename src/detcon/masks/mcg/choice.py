@@ -72,7 +72,7 @@ def _choose(
     num, diversity, max_overlap, most,
 ):  # fmt: skip
     num_leaves, num_candidates = len(leaf_areas), len(members)
-    inside, worth = np.zeros((num_leaves, num), np.bool_), np.empty(num)
+    inside, worth = np.zeros((num, num_leaves), np.bool_), np.empty(num)
     common = np.zeros(len(children) + 1)  # the last is that of node -1
     overlaps, left = np.zeros(num_candidates), scores > -np.inf
     turn = 0
@@ -85,12 +85,12 @@ def _choose(
         if best < 0:
             break
         left[best] = False
-        _fill(inside[:, turn], members[best], children)
-        _fill_holes(inside[:, turn], leaf_ends, at_edge)
-        area = (leaf_areas * inside[:, turn]).sum()
-        if area > most or _most_overlap(inside[:, : turn + 1], leaf_areas, area) > max_overlap:
+        _fill(inside[turn], members[best], children)
+        _fill_holes(inside[turn], leaf_ends, at_edge)
+        area = (leaf_areas * inside[turn]).sum()
+        if area > most or _most_overlap(inside[: turn + 1], leaf_areas, area) > max_overlap:
             continue
-        _add_up(common, leaf_areas, inside[:, turn], children)
+        _add_up(common, leaf_areas, inside[turn], children)
         for k in range(num_candidates):
             if left[k]:
                 both = 0.0
@@ -100,7 +100,7 @@ def _choose(
                 overlaps[k] = max(overlaps[k], overlap)
                 left[k] = overlap <= max_overlap
         turn += 1
-    return inside[:, :turn].copy(), worth[:turn].copy()
+    return inside[:turn].T.copy(), worth[:turn].copy()
 
 
 @compiled
@@ -133,13 +133,13 @@ def _top(above, place):
 @compiled
 def _most_overlap(inside, leaf_areas, area):
     """The largest overlap of the last mask, which has so many pixels, with an earlier one."""
-    last, most = inside.shape[1] - 1, 0.0
+    last, most = len(inside) - 1, 0.0
     for m in range(last):
         both, other = 0.0, 0.0
         for leaf in range(len(leaf_areas)):
-            if inside[leaf, m]:
+            if inside[m, leaf]:
                 other += leaf_areas[leaf]
-                if inside[leaf, last]:
+                if inside[last, leaf]:
                     both += leaf_areas[leaf]
         most = max(most, both / (area + other - both))
     return most
