@@ -12,7 +12,7 @@ from detcon import make_masks
 from detcon.config import load_recipe
 from detcon.masks import MCGFull
 from detcon.masks.fill import MasksRecipe
-from detcon.masks.mcg.aligned import MissingHigra, build_aligned
+from detcon.masks.mcg.aligned import MissingHigra, _across, build_aligned
 from detcon.masks.mcg.contours import find_contours, to_channels
 
 
@@ -28,17 +28,11 @@ def test_a_single_scale_is_higras_hierarchy():
     tree, heights = higra.mean_pb_hierarchy(
         graph,
         higra.weight_graph(graph, contours.astype(float), higra.WeightFunction.mean),
-        edge_orientations=orientations(contours)[sources],
+        edge_orientations=_across(contours).astype(float).ravel()[sources],
     )
     expected = higra.saliency(tree, heights)
     found = saliency[labels[sources], labels[targets]]
     assert np.allclose(found, expected)
-
-
-def orientations(contours):
-    from detcon.masks.mcg.aligned import _across
-
-    return _across(contours).astype(float).ravel()
 
 
 def boundary_heights(superpixels, tree):
