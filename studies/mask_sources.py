@@ -3,6 +3,7 @@
     python studies/mask_sources.py data=BSDS500 split=val        # images/SPLIT, groundTruth/SPLIT
     detcon scenes out=SCENES num=1000 size=256 cutouts=CUTOUTS backgrounds=PHOTOS
     python studies/mask_sources.py data=SCENES split=val         # SPLIT/images, SPLIT/instances
+    python studies/mask_sources.py data=SCENES split=val rankers=a.npz,b.npz   # MCG with rankers
 
 Prints a table. The best overlap of a true region is its largest intersection over union with any
 mask; regions of 0.5 % to 90 % of the photo count, all annotators' alike. ABO is the mean over all
@@ -21,7 +22,7 @@ import numpy as np
 from jaxtyping import Float64, Integer, UInt8
 from scipy.io import loadmat
 
-from detcon import MCG, Felzenszwalb, Grid, Masks
+from detcon import MCG, Felzenszwalb, Grid, MaskGenerator, Masks
 from detcon.config import parse_overrides
 from detcon.photos import decode
 
@@ -63,11 +64,11 @@ def best_overlaps(masks: Masks, truth: Truth) -> Float64[np.ndarray, " n"]:
     return np.array(found, float)
 
 
-def print_table(data: Path, split: str) -> None:
+def print_table(data: Path, split: str, sources: dict[str, MaskGenerator]) -> None:
     read = berkeley if (data / "groundTruth").exists() else scenes
-    overlaps, nums = {name: [] for name in SOURCES}, {name: [] for name in SOURCES}
+    overlaps, nums = {name: [] for name in sources}, {name: [] for name in sources}
     for photo, truths in read(data, split):
-        for name, generate in SOURCES.items():
+        for name, generate in sources.items():
             masks = generate(photo)
             overlaps[name].append(np.concatenate([best_overlaps(masks, one) for one in truths]))
             nums[name].append(masks.num_masks)
@@ -85,4 +86,7 @@ def print_table(data: Path, split: str) -> None:
 if __name__ == "__main__":
     settings = parse_overrides(sys.argv[1:])
     cv2.setNumThreads(1)
-    print_table(Path(settings["data"]), settings["split"])
+    rankers = settings["rankers"].split(",") if "rankers" in settings else []
+    ranked = {f"MCG, {Path(file).stem}": MCG(ranker=file) for file in rankers}
+    sources = {"MCG": MCG(), **ranked} if ranked else SOURCES
+    print_table(Path(settings["data"]), settings["split"], sources)

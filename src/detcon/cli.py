@@ -93,6 +93,15 @@ VERBS = {
         "detcon masks recipes/masks/felzenszwalb.yaml images=photos out=masks",
         lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
     ),
+    "train-ranker": Verb(
+        "masks.mcg.training:TrainRankerRecipe",
+        "masks.mcg.training:train_ranker",
+        "detcon train-ranker images=photos truth=labels out=ranker.npz",
+        lambda s: (
+            f"detcon masks recipes/masks/{s.generator.kind}.yaml images=PHOTOS out=MASKS "
+            f"generator.ranker={s.out}"
+        ),
+    ),
     "score": Verb(
         "report.score:ScoreRecipe",
         "report.score:score",
@@ -192,6 +201,12 @@ def masks(
 ) -> None:
     """Find the masks of a folder of photos, and store them."""
     _carry_out("masks", [*(words or []), *(["check=true"] if check else [])], help)
+
+
+@app.command("train-ranker", context_settings=OURS)
+def train_ranker(words: Words = None, help: Help = False, debug: Debug = False) -> None:
+    """Learn from annotated photos which candidates of MCG are objects."""
+    _carry_out("train-ranker", words, help)
 
 
 @app.command(context_settings=OURS)

@@ -18,6 +18,7 @@ from detcon.masks import (
     Grid,
     MaskGenerator,
     Masks,
+    MCGFull,
     Slic,
     WholeImage,
 )
@@ -33,6 +34,8 @@ GENERATORS = [
     FromCallable("skimage.segmentation:quickshift", {"max_dist": 20.0}),
     MCG(),
     MCG(num=3, max_side=20, min_area=0.0, singles=30, pairs=20, triplets=10, quadruplets=5),
+    MCGFull(max_side=24),
+    MCGFull(num=3, scales=(1.0, 0.5), pairs=20, triplets=10, quadruplets=5),
 ]
 images = array_shapes(min_dims=2, max_dims=2, min_side=5, max_side=40).flatmap(
     lambda shape: arrays(np.uint8, (*shape, 3), elements=st.sampled_from([0, 90, 200]))

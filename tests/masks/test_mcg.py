@@ -146,22 +146,52 @@ def test_the_choice_is_that_of_maximal_marginal_relevance(diversity, max_overlap
     scores[::7] = -np.inf
     found, worth = choose(
         superpixels, trees, candidates, scores,
-        num=9, diversity=diversity, max_overlap=max_overlap,
+        num=9, diversity=diversity, max_overlap=max_overlap, most=0.8,
     )  # fmt: skip
-    overlaps, chosen = np.zeros(len(insides)), []
+    overlaps, chosen, marginals = np.zeros(len(insides)), [], []
     left = scores > -np.inf
-    for turn in range(len(worth)):
-        marginals = (1 - diversity) * np.where(left, scores, 0) - diversity * overlaps
-        marginals[~left] = -np.inf
-        chosen.append(int(marginals.argmax()))
-        assert np.array_equal(found[:, turn], insides[chosen[-1]])
-        assert worth[turn] == pytest.approx(marginals.max())
-        both = insides & insides[chosen[-1]]
-        either = insides | insides[chosen[-1]]
-        overlap = (both @ superpixels.areas) / (either @ superpixels.areas)
-        overlaps, left = np.maximum(overlaps, overlap), left & (overlap <= max_overlap)
-        left[chosen[-1]] = False
-    assert len(worth) == 9 or not left.any()
+    while len(chosen) < 9 and left.any():
+        marginal = (1 - diversity) * np.where(left, scores, 0) - diversity * overlaps
+        marginal[~left] = -np.inf
+        best = int(marginal.argmax())
+        left[best] = False
+        whole = without_holes(insides[best], superpixels)
+        alike = overlap_of(np.array([*chosen, whole]), whole, superpixels.areas)[:-1]
+        if whole @ superpixels.areas > 0.8 * 2000 or (alike > min(max_overlap, 0.9499)).any():
+            continue
+        chosen.append(whole)
+        marginals.append(marginal[best])
+        overlap = overlap_of(insides, whole, superpixels.areas)
+        overlaps, left = np.maximum(overlaps, overlap), left & (overlap <= min(max_overlap, 0.9499))
+    assert np.array_equal(found.T, chosen) and np.allclose(worth, marginals)
+
+
+def overlap_of(insides, other, areas):
+    return (insides & other) @ areas / ((insides | other) @ areas)
+
+
+def without_holes(inside, superpixels):
+    """Pixels that the photo's edge can't be reached from, over sides, but through the mask."""
+    mask = inside[superpixels.labels]
+    _, parts = cv2.connectedComponents((~np.pad(mask, 1)).astype(np.uint8), connectivity=4)
+    filled = parts[1:-1, 1:-1] != parts[0, 0]
+    return np.array([filled[superpixels.labels == one].all() for one in range(len(inside))])
+
+
+def test_a_ring_is_filled_and_a_frame_is_no_mask():
+    image = np.full((120, 160, 3), (90, 120, 60), np.uint8)
+    image[30:90, 40:100] = (200, 60, 40)
+    image[42:78, 52:88] = (90, 120, 60)
+    image[:3] = image[-3:] = 0
+    image[:, :3] = image[:, -3:] = 0
+    stack = MCG(min_area=0.01)(image).stack()
+    ring = np.zeros((120, 160), bool)
+    ring[30:90, 40:100] = True
+    assert max((mask & ring).sum() / (mask | ring).sum() for mask in stack) > 0.9
+    for mask in stack:
+        assert mask.mean() <= 0.8
+        _, parts = cv2.connectedComponents((~np.pad(mask, 1)).astype(np.uint8), connectivity=4)
+        assert parts.max() == 1, "no holes"
 
 
 def test_masks_are_ranked_differ_and_are_large_enough():

@@ -5,11 +5,19 @@ from detcon.masks.felzenszwalb import Felzenszwalb
 from detcon.masks.from_callable import FromCallable
 from detcon.masks.grid import Grid
 from detcon.masks.masks import MaskGenerator, Masks
-from detcon.masks.mcg.generator import MCG
+from detcon.masks.mcg.generator import MCG, MCGFull
 from detcon.masks.slic import Slic
 from detcon.masks.whole_image import WholeImage
 
 __all__ = [
-    "MCG", "Felzenszwalb", "FromAnnotations", "FromCallable", "Grid", "MaskGenerator", "Masks",
-    "Slic", "WholeImage",
-]  # fmt: skip
+    "MCG",
+    "Felzenszwalb",
+    "FromAnnotations",
+    "FromCallable",
+    "Grid",
+    "MCGFull",
+    "MaskGenerator",
+    "Masks",
+    "Slic",
+    "WholeImage",
+]

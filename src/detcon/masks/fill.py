@@ -22,7 +22,7 @@ from detcon.masks.from_callable import FromCallable, by_name
 from detcon.masks.grid import Grid
 from detcon.masks.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.masks import MaskGenerator, Masks
-from detcon.masks.mcg.generator import MCG
+from detcon.masks.mcg.generator import MCG, MCGFull
 from detcon.masks.shard import DamagedShard, Row, StoreError, read_footer, write_shard
 from detcon.masks.slic import Slic
 from detcon.masks.store import merge_index
@@ -30,7 +30,9 @@ from detcon.masks.whole_image import WholeImage
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.workers import in_order, in_order_on_ray
 
-AnyGenerator = WholeImage | Grid | Felzenszwalb | Slic | MCG | FromAnnotations | FromCallable
+AnyGenerator = (
+    WholeImage | Grid | Felzenszwalb | Slic | MCG | MCGFull | FromAnnotations | FromCallable
+)
 BY_KIND = Field(discriminator="kind"), BeforeValidator(by_name)
 """How a recipe's field tells generators apart; a function stands for `FromCallable`."""
 

@@ -127,10 +127,10 @@ def missing_shards(folder: Path, header: dict[str, Any]) -> list[int]:
 
 
 def _recorded(generator: Any) -> dict[str, Any]:
-    """The fields of a generator, without those of `LATER` that have their default."""
+    """The fields of a generator as JSON has them, without those of `LATER` at their default."""
     later = {one.name: one.default for one in fields(generator) if one.metadata == LATER}
     return {
-        name: value
+        name: list(value) if isinstance(value, tuple) else value
         for name, value in asdict(generator).items()
         if name not in later or value != later[name]
     }

@@ -5,8 +5,7 @@ region come its pairs with a neighbour that stands at that moment, the triplets 
 a neighbour, the 4-tuples of a new triplet and a neighbour. Each of the four lists so begins with
 what stands out most, and is cut at a number (MCG, section 6 of arXiv 1503.00848).
 
-Axes: n superpixels, t nodes of a tree, r nodes at hand: those that splits give, the root last,
-k candidates.
+Axes: n superpixels, r nodes at hand, k candidates.
 """
 
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 from detcon.masks.mcg.hierarchy import Tree
+from detcon.masks.mcg.nodes import Nodes, find_nodes
 from detcon.masks.mcg.superpixels import Superpixels
 from detcon.ops.compiled import compiled
 
@@ -27,14 +27,29 @@ class Candidates(NamedTuple):
         members: The disjoint nodes that together are the candidate, counted through all trees;
             -1 where there are fewer than four.
         areas: In pixels.
-        box_areas: Of the upright boxes around them, in pixels.
+        balances: The smallest member's area, divided by the largest one's.
+        boxes: First row, first column, last row, last column.
+        starts: The least height at which one of the members was made.
         ends: The height at which the first of the members is merged with something else.
+        perimeters: Of the borders with what is outside, in edges of pixels; the photo's edge is
+            none.
+        outlines: The sum of contours along them.
     """
 
     members: Int32[np.ndarray, "k 4"]
     areas: Float64[np.ndarray, " k"]
-    box_areas: Float64[np.ndarray, " k"]
+    balances: Float64[np.ndarray, " k"]
+    boxes: Int32[np.ndarray, "k 4"]
+    starts: Float64[np.ndarray, " k"]
     ends: Float64[np.ndarray, " k"]
+    perimeters: Float64[np.ndarray, " k"]
+    outlines: Float64[np.ndarray, " k"]
+
+    @property
+    def box_areas(self) -> Float64[np.ndarray, " k"]:
+        """Of the upright boxes around them, in pixels."""
+        heights, widths = (self.boxes[:, 2:] - self.boxes[:, :2] + 1).T
+        return heights * widths.astype(float)
 
 
 def find_candidates(
@@ -49,81 +64,18 @@ def find_candidates(
     """
     limits = np.array(nums)
     seen = np.zeros(1 << int(2 * len(trees) * limits.sum() + 8).bit_length(), np.uint64)
+    contours = superpixels.strengths.mean(0)
     found, first = [], 0
     for tree in trees:
-        names, owners, pairs = _at_hand(tree.children, tree.parents, limits[0] // 2)
-        areas, boxes, hashes, touch = _measure_nodes(
-            owners, pairs, superpixels.areas, superpixels.boxes, superpixels.ends
-        )
-        tuples = _list_tuples(pairs, hashes, touch, limits, seen)
-        ends = np.append(tree.heights[tree.parents[names[:-1]]], np.inf)
-        found.append(_measure_tuples(tuples, names + np.int32(first), areas, boxes, ends))
+        nodes = find_nodes(superpixels, tree, contours, int(limits[0]) // 2)
+        tuples = _list_tuples(nodes.pairs, nodes.hashes, nodes.lengths, limits, seen)
+        found.append(_measure_tuples(tuples, first, nodes))
         first += len(tree.heights)
     return Candidates(*(np.concatenate(column) for column in zip(*found, strict=True)))
 
 
 @compiled
-def _at_hand(children, parents, most):
-    """The nodes that the last merges, at most so many, joined or made.
-
-    Returns:
-        Their numbers in the tree [r]; which of them, as the smallest, holds a superpixel [n]; for
-        each the two that it splits into [r 2], or -1.
-    """
-    num_nodes = len(parents)
-    num = (num_nodes + 1) // 2
-    cut = num_nodes - min(most, num - 1)  # nodes from here on are split
-    places, count = np.full(num_nodes, -1, np.int32), 0
-    for node in range(num_nodes):
-        if node >= cut or parents[node] >= cut or node == num_nodes - 1:
-            places[node] = count
-            count += 1
-    names, pairs = np.empty(count, np.int32), np.full((count, 2), -1, np.int32)
-    owners = np.empty(num_nodes, np.int32)
-    for node in range(num_nodes - 1, -1, -1):
-        place = places[node]
-        if place >= 0:
-            owners[node], names[place] = place, node
-            if node >= cut:
-                pairs[place, 0] = places[children[node, 0]]
-                pairs[place, 1] = places[children[node, 1]]
-        else:
-            owners[node] = owners[parents[node]]
-    return names, owners[:num].copy(), pairs
-
-
-@compiled
-def _measure_nodes(owners, pairs, leaf_areas, leaf_boxes, leaf_ends):
-    """Areas [r], boxes [r 4] and hashes [r] of nodes, and which ones touch [r r].
-
-    A union of disjoint nodes has the exclusive or of their hashes.
-    """
-    count = len(pairs)
-    areas, boxes, hashes = np.zeros(count), np.empty((count, 4)), np.zeros(count, np.uint64)
-    boxes[:, :2], boxes[:, 2:] = np.inf, -np.inf
-    touch = np.zeros((count, count), np.bool_)
-    for leaf in range(len(owners)):
-        own = owners[leaf]
-        areas[own] += leaf_areas[leaf]
-        hashes[own] ^= _scramble(np.uint64(leaf))
-        _widen(boxes[own], leaf_boxes[leaf])
-    for e in range(len(leaf_ends)):
-        a, b = owners[leaf_ends[e, 0]], owners[leaf_ends[e, 1]]
-        touch[a, b] = touch[b, a] = True
-    for node in range(count):
-        for i in range(2):
-            below = pairs[node, i]
-            if below >= 0:
-                areas[node] += areas[below]
-                hashes[node] ^= hashes[below]
-                _widen(boxes[node], boxes[below])
-                touch[node] |= touch[below]
-                touch[:, node] |= touch[:, below]
-    return areas, boxes, hashes, touch
-
-
-@compiled
-def _list_tuples(pairs, hashes, touch, limits, seen):
+def _list_tuples(pairs, hashes, lengths, limits, seen):
     """The nodes at hand that each candidate has [k 4]; `seen` are the hashes of candidates."""
     count = len(pairs)
     found, num = np.full((limits.sum(), 4), -1, np.int32), 0
@@ -153,7 +105,7 @@ def _list_tuples(pairs, hashes, touch, limits, seen):
                     if taken[size] >= limits[size]:
                         break
                     other = standing[i]
-                    if not _joins(fresh[f], size, other, touch):
+                    if not _joins(fresh[f], size, other, lengths):
                         continue
                     key = hashes[other]
                     for j in range(size):
@@ -169,13 +121,13 @@ def _list_tuples(pairs, hashes, touch, limits, seen):
 
 
 @compiled
-def _joins(members, size, other, touch):
+def _joins(members, size, other, lengths):
     """Whether a node touches one of the members, and is none of them."""
     joins = False
     for i in range(size):
         if members[i] == other:
             return False
-        joins |= touch[members[i], other]
+        joins |= lengths[members[i], other] > 0
     return joins
 
 
@@ -192,36 +144,26 @@ def _is_new(key, seen):
     return True
 
 
-@compiled
-def _measure_tuples(tuples, names, areas, boxes, ends):
-    """The fields of candidates."""
-    num = len(tuples)
-    members = np.full((num, 4), -1, np.int32)
-    sizes, box_areas, first_ends = np.zeros(num), np.empty(num), np.full(num, np.inf)
-    box = np.empty(4)
-    for k in range(num):
-        box[:2], box[2:] = np.inf, -np.inf
-        for i in range(4):
-            node = tuples[k, i]
-            if node >= 0:
-                members[k, i] = names[node]
-                sizes[k] += areas[node]
-                first_ends[k] = min(first_ends[k], ends[node])
-                _widen(box, boxes[node])
-        box_areas[k] = (box[2] - box[0] + 1) * (box[3] - box[1] + 1)
-    return members, sizes, box_areas, first_ends
-
-
-@compiled
-def _widen(box, other):
-    for i in range(2):
-        box[i], box[2 + i] = min(box[i], other[i]), max(box[2 + i], other[2 + i])
-
-
-@compiled
-def _scramble(number):
-    """A hash of a number (SplitMix64), the same on every machine."""
-    x = (number + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+def _measure_tuples(tuples: Int32[np.ndarray, "k 4"], first: int, nodes: Nodes) -> Candidates:
+    """Measures candidates; `first` is the number of the tree's first node among all trees'."""
+    there = tuples >= 0
+    areas = np.where(there, nodes.areas[tuples], 0.0)
+    perimeters = np.where(there, nodes.perimeters[tuples], 0.0).sum(1)
+    outlines = np.where(there, nodes.outlines[tuples], 0.0).sum(1)
+    for i in range(1, 4):
+        for j in range(i):
+            a, b = tuples[there[:, i], i], tuples[there[:, i], j]
+            perimeters[there[:, i]] -= 2 * nodes.lengths[a, b]
+            outlines[there[:, i]] -= 2 * nodes.contours[a, b]
+    own = np.where(there, tuples, tuples[:, :1])  # the first one stands in for those missing
+    boxes = nodes.boxes[own]
+    return Candidates(
+        np.where(there, nodes.names[own] + np.int32(first), np.int32(-1)),
+        areas.sum(1),
+        nodes.areas[own].min(1) / nodes.areas[own].max(1),
+        np.concatenate([boxes[..., :2].min(1), boxes[..., 2:].max(1)], 1),
+        nodes.starts[own].min(1),
+        nodes.ends[own].min(1),
+        perimeters,
+        outlines,
+    )

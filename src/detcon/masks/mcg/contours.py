@@ -10,6 +10,8 @@ Malik, PAMI 2004): texture, alike on both sides, weighs less than in a gradient 
 Axes: y x pixels, c channels, s scales, the finest first, t the centre and one half of a kernel.
 """
 
+import math
+
 import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -44,7 +46,12 @@ def find_contours(channels: Float32[np.ndarray, "c y x"]) -> Float32[np.ndarray,
     kernel = _gaussian(_SIGMA, _REACH)
     scales = _strengths(channels * np.float32(_BINS - 1), _BINS, _SCALES, kernel)
     fine, coarse = np.tensordot(np.array([_FINE, _COARSE], np.float32), scales, 1)
-    return np.stack([_smoothed(fine, _gaussian(_FINE_BLUR, 3)), coarse])
+    return np.stack([smooth(fine, _FINE_BLUR), coarse])
+
+
+def smooth(plane: Float32[np.ndarray, "y x"], sigma: float) -> Float32[np.ndarray, "y x"]:
+    """The plane under a Gaussian; beyond an edge its pixel is repeated."""
+    return _smoothed(np.ascontiguousarray(plane), _gaussian(sigma, math.ceil(3 * sigma)))
 
 
 def _gaussian(sigma: float, reach: int) -> Float32[np.ndarray, " t"]:

@@ -1,21 +1,21 @@
-"""MCG masks: contours, superpixels, trees, candidates, the best of them."""
+"""The two kinds of MCG masks: a fast one, and one after the paper."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, Float64, Int16, UInt8
+from jaxtyping import UInt8
 
-from detcon.masks.masks import Masks
-from detcon.masks.mcg.candidates import Candidates, find_candidates
-from detcon.masks.mcg.choice import choose
+from detcon.masks.masks import LATER, Masks
+from detcon.masks.mcg.aligned import build_aligned
+from detcon.masks.mcg.best import Wanted, find_best
+from detcon.masks.mcg.contour_maps import read_contours, to_scales
 from detcon.masks.mcg.contours import find_contours, to_channels
-from detcon.masks.mcg.hierarchy import build_tree
-from detcon.masks.mcg.superpixels import find_superpixels
-from detcon.photos import shrink
-
-_AREA_POWER, _FILL_POWER = 0.2, 0.2
-_MOST = 0.8  # of the photo; larger ones win by their outline alone
+from detcon.masks.mcg.hierarchy import Tree, build_tree
+from detcon.masks.mcg.ranker import choose_score
+from detcon.masks.mcg.superpixels import Superpixels, find_superpixels
+from detcon.photos import resize, shrink
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class MCG:
         pairs: The same, of two neighbouring regions.
         triplets: The same, of three.
         quadruplets: The same, of four.
+        contours: A folder of contour maps to use instead of our own, for instance a network's:
+            `a/b.png` (grey, 8 or 16 bits) or `a/b.npy` for the photo `a/b.jpg`, of any resolution.
+        ranker: A file of `detcon train-ranker`, whose scores count as much as the formula's.
     """
 
     num: int = 16
@@ -55,57 +58,143 @@ class MCG:
     triplets: int = 0
     quadruplets: int = 0
     kind: Literal["mcg"] = "mcg"
+    contours: str | None = field(default=None, metadata=LATER)
+    ranker: str | None = field(default=None, metadata=LATER)
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        for name in ("min_area", "max_overlap", "diversity"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise ValueError(f"MCG's {name} must be from 0 to 1, got {value}")
-            object.__setattr__(self, name, float(value))  # 0 and 0.0 are one recipe
-        least = {"num": 1, "max_side": 1, "singles": 2, "pairs": 0, "triplets": 0, "quadruplets": 0}
-        for name, bound in least.items():
-            value = getattr(self, name)
-            if value is not None and value < bound:
-                raise ValueError(f"MCG's {name} must be at least {bound}, got {value}")
+        _check(self)
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
+        """Finds the masks of a photo.
+
+        Raises:
+            ContourMapError: `contours` has none of this photo, or none that can be used.
+            RankerError: `ranker` can't be used.
+        """
         size = (image.shape[0], image.shape[1])
+        return find_best(*self.hierarchies(image, key), _wanted(self), size)
+
+    def hierarchies(
+        self, image: UInt8[np.ndarray, "y x c"], key: str = ""
+    ) -> tuple[Superpixels, list[Tree]]:
+        """What candidates are made of: superpixels, the fine tree and the coarse one."""
         channels = to_channels(shrink(image, self.max_side))
-        superpixels = find_superpixels(find_contours(channels), channels)
-        trees = [build_tree(superpixels, strengths) for strengths in superpixels.strengths]
-        nums = (self.singles, self.pairs, self.triplets, self.quadruplets)
-        candidates = find_candidates(superpixels, trees, nums)
-        inside, worth = choose(
-            superpixels,
-            trees,
-            candidates,
-            self._scores(candidates, superpixels.areas.sum()),
-            num=self.num,
-            diversity=self.diversity,
-            max_overlap=self.max_overlap,
-        )
-        if not len(worth):  # a plain photo
-            return Masks.from_stack(
-                np.ones((1, *superpixels.labels.shape), bool), np.zeros(1), size
+        if self.contours is None:
+            contours = find_contours(channels)
+        else:
+            shape = (channels.shape[1], channels.shape[2])
+            contours = to_scales(read_contours(self.contours, key, image.shape[:2], shape))
+        superpixels = find_superpixels(contours, channels)
+        return superpixels, [build_tree(superpixels, one) for one in superpixels.strengths]
+
+
+@dataclass(frozen=True)
+class MCGFull:
+    """Multiscale combinatorial grouping after the paper (arXiv 1503.00848): slow, a reference.
+
+    At each scale the photo has superpixels and a hierarchy of its own, by the oriented watershed
+    and the mean strength of contours; these are aligned with the finest superpixels and averaged.
+    Candidates come from the average and from each scale, the coarsest first. Beside the paper,
+    contours are untrained unless `contours` is given, there are no eigenvectors, and candidates
+    are scored by the formula of `MCG`, or by a ranker. Needs higra: `pip install 'detcon[mcg]'`.
+
+    Args:
+        num: As in `MCG`.
+        max_side: The same.
+        min_area: The same.
+        max_overlap: The same.
+        diversity: The same.
+        singles: The same.
+        pairs: The same.
+        triplets: The same.
+        quadruplets: The same.
+        contours: The same.
+        ranker: The same.
+        scales: By how much photos are resized, the finest scale first.
+    """
+
+    num: int = 16
+    max_side: int | None = None
+    min_area: float = 0.005
+    max_overlap: float = 0.5
+    diversity: float = 0.2
+    singles: int = 200
+    pairs: int = 0
+    triplets: int = 0
+    quadruplets: int = 0
+    contours: str | None = None
+    ranker: str | None = None
+    scales: tuple[float, ...] = (2.0, 1.0, 0.5)
+    kind: Literal["mcg_full"] = "mcg_full"
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        _check(self)
+        scales = tuple(map(float, self.scales))
+        if not scales or sorted(set(scales), reverse=True) != [*scales] or not scales[-1] > 0:
+            raise ValueError(
+                f"MCGFull's scales are factors above 0, the finest first, got {list(self.scales)}; "
+                f"the paper's are [2, 1, 0.5]"
             )
-        membership, patterns = _patterns(inside)
-        return Masks(size, patterns[superpixels.labels], membership, worth)
+        object.__setattr__(self, "scales", scales)
 
-    def _scores(self, candidates: Candidates, num_pixels: float) -> Float64[np.ndarray, " k"]:
-        """How good candidates are, up to 1; -inf: too small, too large or not set off at all."""
-        shares = candidates.areas / num_pixels
-        fills = candidates.areas / candidates.box_areas
-        scores = candidates.ends * shares**_AREA_POWER * fills**_FILL_POWER
-        allowed = (shares >= self.min_area) & (shares <= _MOST) & (scores > 0)
-        scores[~allowed] = -np.inf
-        return scores / scores.max(initial=0.0, where=allowed) if allowed.any() else scores
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
+        """Finds the masks of a photo.
+
+        Raises:
+            MissingHigra: If higra isn't installed.
+            ContourMapError: `contours` has none of this photo, or none that can be used.
+            RankerError: `ranker` can't be used.
+        """
+        size = (image.shape[0], image.shape[1])
+        return find_best(*self.hierarchies(image, key), _wanted(self), size)
+
+    def hierarchies(
+        self, image: UInt8[np.ndarray, "y x c"], key: str = ""
+    ) -> tuple[Superpixels, list[Tree]]:
+        """What candidates are made of: superpixels, the multiscale tree, those of the scales."""
+        picture = shrink(image, self.max_side)
+        sizes = [
+            (max(2, round(picture.shape[0] * scale)), max(2, round(picture.shape[1] * scale)))
+            for scale in self.scales
+        ]
+        if self.contours is None:
+            contours = [find_contours(to_channels(_scaled(picture, size)))[0] for size in sizes]
+        else:
+            found = [read_contours(self.contours, key, image.shape[:2], size) for size in sizes]
+            contours = [to_scales(one)[0] for one in found]
+        return build_aligned(contours, to_channels(picture))
 
 
-def _patterns(
-    inside: Bool[np.ndarray, "n m"],
-) -> tuple[Bool[np.ndarray, "p m"], Int16[np.ndarray, " n"]]:
-    """The sets of masks that there are, and which one a superpixel has."""
-    bits = np.packbits(inside, axis=1)
-    codes = bits.view(np.dtype((np.void, bits.shape[1]))).ravel()
-    _, first, patterns = np.unique(codes, return_index=True, return_inverse=True)
-    return inside[first], patterns.astype(np.int16)
+def _check(settings: MCG | MCGFull) -> None:
+    """Says which setting is out of range; makes shares floats, since 0 and 0.0 are one recipe."""
+    name = type(settings).__name__
+    for share in ("min_area", "max_overlap", "diversity"):
+        if not 0 <= (value := getattr(settings, share)) <= 1:
+            raise ValueError(f"{name}'s {share} must be from 0 to 1, got {value}")
+        object.__setattr__(settings, share, float(value))
+    least = {"num": 1, "max_side": 1, "singles": 2, "pairs": 0, "triplets": 0, "quadruplets": 0}
+    for number, bound in least.items():
+        value = getattr(settings, number)
+        if value is not None and value < bound:
+            raise ValueError(f"{name}'s {number} must be at least {bound}, got {value}")
+
+
+def _wanted(settings: MCG | MCGFull) -> Wanted:
+    return Wanted(
+        num=settings.num,
+        nums=(settings.singles, settings.pairs, settings.triplets, settings.quadruplets),
+        min_area=settings.min_area,
+        max_overlap=settings.max_overlap,
+        diversity=settings.diversity,
+        score=choose_score(settings.ranker),
+    )
+
+
+def _scaled(picture: UInt8[np.ndarray, "y x c"], size: tuple[int, int]) -> np.ndarray:
+    """The picture at another size: Lanczos where it grows, as in MCG, else area averages."""
+    if size == picture.shape[:2]:
+        return picture
+    grows = size[0] >= picture.shape[0]
+    return resize(picture, (size[1], size[0]), cv2.INTER_LANCZOS4 if grows else cv2.INTER_AREA)

@@ -41,14 +41,23 @@ def find_superpixels(
     Each pixel flows to its lowest neighbour of four; all that end in one pixel are a superpixel.
     Of equal pixels the earlier one counts as lower, so that there are no plateaus.
     """
-    labels, num = _basins(contours[0])
+    return measure_superpixels(_basins(contours[0]), contours, channels)
+
+
+def measure_superpixels(
+    labels: Int32[np.ndarray, "y x"],
+    contours: Float32[np.ndarray, "m y x"],
+    channels: Float32[np.ndarray, "c y x"],
+) -> Superpixels:
+    """Measures a partition whose regions are numbered from 0 without gaps."""
+    num = int(labels.max()) + 1
     areas, boxes, colours = _measure_regions(labels, num, channels)
     return Superpixels(labels, areas, boxes, colours, *_measure_borders(labels, num, contours))
 
 
 @compiled
 def _basins(relief):
-    """Each pixel's basin, and how many there are."""
+    """Each pixel's basin."""
     height, width = relief.shape
     down = np.empty(height * width, np.int32)
     for y in range(height):
@@ -78,7 +87,7 @@ def _basins(relief):
             numbers[bottom] = num
             num += 1
         labels[pixel] = numbers[bottom]
-    return labels.reshape(height, width), num
+    return labels.reshape(height, width)
 
 
 @compiled
