@@ -337,8 +337,8 @@ def test_however_many_photos_few_results_are_held(tmp_path, monkeypatch, most_th
 
     monkeypatch.setattr("detcon.masks.fill.write_shard", write_and_count)
     monkeypatch.setattr("detcon.masks.fill._MOST_THREADS", most_threads)
-    make_masks(images=tmp_path, out=tmp_path / "out", generator=Grid(1), workers=2, shard_size=10)
-    assert len(held) == 30 and 10 <= max(held) <= 10 + (4 * 2 + 2) * 8
+    make_masks(images=tmp_path, out=tmp_path / "out", generator=Grid(1), workers=2, shard_size=75)
+    assert len(held) == 4 and 75 <= max(held) <= 75 + (4 * 2 + 2) * 8
 
 
 def test_jobs_are_taken_as_needed():
