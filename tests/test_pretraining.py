@@ -1,15 +1,8 @@
 """Tests for detcon.pretraining: a folder of photos becomes a backbone, whatever happens between."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import cv2
 import numpy as np
 import pytest
-import torch
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe
@@ -96,34 +89,6 @@ def test_ten_steps_are_five_and_a_resume_and_five(workers, data, tmp_path, monke
     assert not (tmp_path / "cut" / "backbone.safetensors").exists()
     cut = run(data, tmp_path / "cut", **options, loop=loop)
     assert whole.read_bytes() == cut.read_bytes()
-
-
-def test_kill_9_and_the_same_command_give_the_same_weights(data, tmp_path):
-    whole = run(data, tmp_path / "whole", method={"kind": "detcon_s", **HEAD}, steps=40)
-    recipe = whole.parent / "recipe.yaml"
-    loop = "loop.checkpoint_every=5"
-    command = [
-        sys.executable,
-        "-m",
-        "detcon",
-        "pretrain",
-        str(recipe),
-        f"out={tmp_path / 'cut'}",
-        loop,
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    process = subprocess.Popen(
-        command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-    )
-    checkpoint = tmp_path / "cut" / "checkpoints" / "last.ckpt"
-    deadline = time.monotonic() + 60
-    while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert checkpoint.exists(), "killed too early to test anything"
-    subprocess.run(command, env=environment, check=True, capture_output=True)
-    assert (tmp_path / "cut" / "backbone.safetensors").read_bytes() == whole.read_bytes()
 
 
 def test_a_finished_run_is_left_alone(data, tmp_path):

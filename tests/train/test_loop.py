@@ -21,6 +21,7 @@ from detcon.train.finite import NonFiniteLoss
 from detcon.train.metrics import read_metrics
 from detcon.train.optim import Lars
 from detcon.train.probing import Probing
+from detcon.train.recipe import LoopRecipe
 from detcon.train.stop import Stopped
 
 LAST = "checkpoints/last.ckpt"
@@ -456,3 +457,9 @@ def test_several_passes_are_one_update(tmp_path):
     torch.testing.assert_close(once.state_dict(), thrice.state_dict(), atol=1e-6, rtol=0)
     logs = [[line["loss"] for line in read_metrics(tmp_path / n)] for n in ("1", "3")]
     assert logs[0] == pytest.approx(logs[1], rel=1e-5)
+
+
+def test_32_is_a_precision_without_quotes():
+    assert LoopRecipe.model_validate({"precision": 32}).precision == "32"
+    with pytest.raises(ValidationError, match="'bf16' or '32'"):
+        LoopRecipe.model_validate({"precision": 16})

@@ -1,16 +1,21 @@
 """How a loop is run, whatever it trains."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from detcon.config import Recipe
+
+
+def _as_words(value: Any) -> Any:
+    """On a command line, and in YAML without quotes, 32 is a number."""
+    return str(value) if isinstance(value, int) else value
 
 
 class LoopRecipe(Recipe):
     """How steps are computed, watched and saved."""
 
-    precision: Literal["bf16", "32"] = Field(
+    precision: Annotated[Literal["bf16", "32"], BeforeValidator(_as_words)] = Field(
         default="bf16",
         description="bf16 autocast, or 32-bit throughout (faster on CPUs without bf16)",
     )
