@@ -90,7 +90,7 @@ def test_ten_steps_are_five_and_a_resume_and_five(workers, data, tmp_path, monke
 
     loop = {**TINY["loop"], "checkpoint_every": 5}
     with monkeypatch.context() as patch:
-        patch.setattr("detcon.pretraining.ema_rate", stop_at_five)
+        patch.setattr("detcon.pretraining.training.ema_rate", stop_at_five)
         with pytest.raises(Interrupted):
             run(data, tmp_path / "cut", **options, loop=loop)
     assert not (tmp_path / "cut" / "backbone.safetensors").exists()

@@ -361,6 +361,10 @@ def test_a_module_moves_with_lars(tmp_path):
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_precision_is_taken_as_it_is_typed():
+    assert type(LOOP)(precision=32).precision == "32"
+
+
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ValidationError, match="log_every"):
         type(LOOP)(log_every=0)

@@ -27,6 +27,7 @@ from detcon.train.loop import fit
 from detcon.train.monitor import collapse_figures
 from detcon.train.probing import Probing
 from detcon.train.run import Run, open_run
+from detcon.train.unreadable import UnreadablePhotos
 
 
 def pretrain(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
@@ -82,6 +83,9 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
         observe=None if settings.method.kind == "supervised" else _observe,
         names=lambda batch: [str(dataset.keys[i]) for i in batch.index.tolist()],
         probing=_probing(settings, probe, encoder),
+        unreadable=UnreadablePhotos(
+            run.folder, photos.read, num_photos=len(dataset), share=settings.max_unreadable
+        ),
         title=settings.method.kind,
     )
     if is_first_rank():
@@ -168,6 +172,7 @@ def open_views(
         seed=settings.seed,
         classes=classes,
         max_side=settings.max_side,
+        pass_over=settings.max_unreadable > 0,
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from detcon.config import Recipe
 
@@ -25,3 +25,9 @@ class LoopRecipe(Recipe):
     checkpoint_minutes: float | None = Field(
         default=10, gt=0, description="or minutes, what comes first"
     )
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _as_it_is_typed(cls, value: object) -> object:
+        """`loop.precision=32` is a number to a command line."""
+        return "32" if value == 32 else value

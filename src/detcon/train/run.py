@@ -18,7 +18,10 @@ from detcon.files import is_partial, write_whole
 from detcon.train.environment import describe_environment, is_first_rank
 
 # Settings that change how a run is watched or how fast it goes, but not what comes out.
-FREE = ("out", "workers", "log_every", "checkpoint_every", "checkpoint_minutes", "probing")
+FREE = (
+    "out", "workers", "max_unreadable", "log_every", "checkpoint_every", "checkpoint_minutes",
+    "probing",
+)  # fmt: skip
 LAST = Path("checkpoints") / "last.ckpt"
 
 
