@@ -92,7 +92,7 @@ def test_decoding_at_reduced_size_changes_little(jpegs, quarters):
         for name in ("ids", "weights", "colour"):
             assert np.array_equal(getattr(exact, name), getattr(near, name))
         assert abs(exact.images.astype(int) - near.images).mean() < 4
-        factors.add(two._load(index, epoch).factor)
+        factors.add(two._load(index, (epoch, index)).factor)
     assert len(factors) > 1
     assert not two.keep_in_memory(), "how far each photo is reduced, each epoch decides"
 

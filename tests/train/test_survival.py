@@ -4,14 +4,18 @@ import os
 import shutil
 import signal
 import sys
+import tarfile
 import time
 
 import cv2
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from detcon.cli import main
 from detcon.data.loader import collate
+from detcon.masks.fill import make_masks
+from detcon.masks.store import MaskStore
 from detcon.pretraining import pretrain
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import load_checkpoint
@@ -104,3 +108,32 @@ def test_a_run_folder_can_be_moved_and_resumed(images, tmp_path, monkeypatch):
     moved = run(images, tmp_path / "b" / "moved", **options)
     assert moved.read_bytes() == run(images, tmp_path / "whole", **options).read_bytes()
     assert not (tmp_path / "a" / "run").exists()
+
+
+def test_tars_give_the_run_of_the_files_they_were_made_of(images, tmp_path):
+    """Bit for bit, with masks, and from a list of the files too."""
+    unpacked, shards = tmp_path / "unpacked", tmp_path / "shards"
+    shards.mkdir()
+    for number, path in enumerate(sorted(images.iterdir())):
+        folder = unpacked / f"{number % 3:03}"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder)
+    for folder in sorted(unpacked.iterdir()):
+        with tarfile.open(shards / f"{folder.name}.tar", "w") as tar:
+            tar.add(folder, ".")
+    names = sorted(str(path.relative_to(tmp_path)) for path in unpacked.rglob("*.png"))
+    (unpacked / "list.txt").write_text(
+        "\n".join(name.removeprefix("unpacked/") for name in names[::-1])
+    )
+    runs = []
+    for source in (unpacked, f"{shards}/{{000..002}}.tar", unpacked / "list.txt"):
+        masks = make_masks(
+            images=source, out=tmp_path / f"masks{len(runs)}", generator={"kind": "grid"}, workers=1
+        )
+        options = {"masks": masks, "method.kind": "detcon_s", "steps": 4}
+        runs.append(run(source, tmp_path / f"run{len(runs)}", **options))
+    kept = [MaskStore(tmp_path / f"masks{n}").keys() for n in range(3)]
+    assert kept[0] == kept[1] == kept[2] and len(kept[0]) == 12
+    weights = [load_file(backbone) for backbone in runs]
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]) and torch.equal(value, weights[2][name]), name

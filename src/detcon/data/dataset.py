@@ -19,8 +19,9 @@ from detcon.data.colour import NUM_PARAMETERS, draw_colour
 from detcon.data.cut import Cut
 from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.masks import Masks
+from detcon.masks.store import MaskStore
 from detcon.ops.labels import check_cells
-from detcon.photos import Photos, TooManyUnreadable, UnreadablePhoto, shrink, upright_size
+from detcon.photos import Keys, Photos, TooManyUnreadable, UnreadablePhoto, shrink, upright_size
 
 MEMORY_LIMIT = 2**30  # bytes of decoded photos and masks that a dataset keeps
 INSTEAD = 16  # photos that are tried in place of one that can't be read
@@ -141,10 +142,10 @@ class PhotoViews:
         self.photos, self.store, self.views = photos, store, views
         self.grid, self.seed, self.num_regions = grid, seed, num_regions
         self.num_views, self.classes, self.max_side = num_views, classes, max_side
-        self.left_out = [key for key in photos.keys if key in unreadable]
+        self.left_out = [key for key in photos.keys if key in unreadable] if unreadable else []
         self.keys: Sequence[str] = photos.keys
         if self.left_out:
-            self.keys = [key for key in photos.keys if key not in unreadable]
+            self.keys = Keys(key for key in photos.keys if key not in unreadable)
         if store is not None:
             check_cells((views.size, views.size), grid)
             _check_all_in(store, self.keys, photos.source)
@@ -335,7 +336,10 @@ def _generator(place: str) -> np.random.Generator:
 
 
 def _check_all_in(store: MasksByKey, keys: Sequence[str], source: str) -> None:
-    missing = [key for key in keys if key not in store]
+    if isinstance(store, MaskStore):
+        missing = store.missing(keys)
+    else:
+        missing = [key for key in keys if key not in store]
     if missing:
         raise MasksDoNotFit(
             f"{len(missing)} of the {len(keys)} photos in {source} have no masks, {missing[0]} "

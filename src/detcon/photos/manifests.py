@@ -43,9 +43,11 @@ def _text_paths(path: Path) -> Iterable[str]:
 
 
 def _csv_paths(path: Path, text: str) -> list[str]:
-    rows = csv.DictReader(text.splitlines())
-    _check_columns(path, rows.fieldnames or [])
-    return [row["path"] or "" for row in rows]
+    rows = csv.reader(text.splitlines())
+    columns = next(rows, [])
+    _check_columns(path, columns)
+    column = columns.index("path")
+    return [row[column] for row in rows if len(row) > column]
 
 
 def _parquet_paths(path: Path) -> list[str | None]:
@@ -71,5 +73,15 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
 
 
 def _key(line: str, folder: Path) -> str:
+    below = line.removeprefix(f"{folder}/")
+    if _is_plain(below):
+        return below
     path = Path(os.path.normpath(line))
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def _is_plain(line: str) -> bool:
+    """Whether a path is relative and has nothing in it to be resolved; most are, and fast then."""
+    if os.sep != "/" or line.startswith(("/", ".")) or line.endswith("/"):
+        return False
+    return "//" not in line and "/." not in line
