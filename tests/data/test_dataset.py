@@ -217,12 +217,13 @@ def test_an_unreadable_photo_keeps_its_sentence(photos, store, tmp_path):
 
 def test_an_unreadable_photo_gives_its_place_to_another(photos, store, tmp_path):
     """Whether photos are kept in memory or not, and drawn as the place would have been."""
+    colour = views(photos, store)[3, 2].colour
     (tmp_path / "2.png").write_bytes(b"")
     dataset = views(photos, store, pass_over=True)
     sample = dataset[3, 2]
     [(key, reason)] = sample.passed_over
     assert key == "2.png" and reason.startswith(f"cannot read {tmp_path / '2.png'}: the file is em")
-    assert sample.index != 2 and np.array_equal(sample.colour, views(photos, store)[3, 2].colour)
+    assert sample.index != 2 and np.array_equal(sample.colour, colour)
     assert len({dataset[epoch, 2].index for epoch in range(20)}) == 3, "not always the same one"
     assert dataset[0, 1].passed_over == ()
     in_memory = views(photos, store, pass_over=True)

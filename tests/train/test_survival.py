@@ -137,3 +137,18 @@ def test_tars_give_the_run_of_the_files_they_were_made_of(images, tmp_path):
     weights = [load_file(backbone) for backbone in runs]
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name]) and torch.equal(value, weights[2][name]), name
+
+
+def test_a_run_that_waits_for_its_data_says_what_to_change(images, tmp_path, monkeypatch, capsys):
+    def slowly(samples):
+        time.sleep(0.05)
+        return collate(samples)
+
+    monkeypatch.setattr("detcon.data.loader.collate", slowly)
+    monkeypatch.setattr("detcon.pretraining.training.num_cores", lambda: 8)
+    run(images, tmp_path / "run")
+    said = capsys.readouterr().err
+    assert (
+        said.count("of the time goes into waiting for data; stop it and go on with workers=8") == 1
+    )
+    assert "(now 0), or start anew with max_side= or views.reduced_decode=true" in said

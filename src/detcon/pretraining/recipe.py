@@ -119,7 +119,8 @@ class PretrainRecipe(Recipe):
     )
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
     probing: ProbingRecipe | None = Field(
-        default=None, description="measure the encoder on labelled data now and then; null: don't"
+        default=None,
+        description="measure the encoder on labelled data now and then, and keep the best",
     )
 
     @model_validator(mode="before")

@@ -12,7 +12,7 @@ from torch import nn
 from detcon.train.environment import agree
 from detcon.train.finite import NONFINITE, Before
 from detcon.train.metrics import MetricsLog
-from detcon.train.monitor import Throughput
+from detcon.train.monitor import Throughput, Waiting
 from detcon.train.optim import AdamW, Cosine, Lars, Sgd, StepDecay, lr_multiplier, peak_lr
 from detcon.train.probing import Probing
 from detcon.train.progress import ProgressReport
@@ -39,6 +39,7 @@ def fit(
     names: Callable[[Any], list[str]] | None = None,
     probing: Probing | None = None,
     unreadable: UnreadablePhotos | None = None,
+    if_waiting: str = "give more workers=",
     title: str = "pretraining",
 ) -> None:
     """Trains a module; goes on from `folder/checkpoints/last.ckpt` where there is one.
@@ -65,6 +66,7 @@ def fit(
         names: The photos of a batch, for messages.
         probing: What is measured now and then; it leaves the training as it was.
         unreadable: What counts `batch.passed_over`, the photos that can't be read.
+        if_waiting: What to change if data are waited for.
         title: Before the progress bar.
 
     Raises:
@@ -87,7 +89,7 @@ def fit(
             report.say(f"{title}: going on after step {training.step} of {steps}")
         peak = peak_lr(optimizer, batch_size)
         rates = [peak * lr_multiplier(schedule, step, steps) for step in range(steps)]
-        told = after_step, observe, names, probing, unreadable
+        told = after_step, observe, names, probing, unreadable, Waiting(if_waiting)
         run = _Run(training, rates, batch_size, passes, loop, log, report, stop, *told)
         run.pass_over()  # those of before
         run.through(iter(open_batches(training.step)))
@@ -110,6 +112,7 @@ class _Run:
     names: Callable[[Any], list[str]] | None
     probing: Probing | None
     unreadable: UnreadablePhotos | None
+    waiting: Waiting
     meter: Throughput = field(default_factory=Throughput)
     recent: dict[int, list[str]] = field(default_factory=dict)  # names by step, since the last log
 
@@ -182,7 +185,8 @@ class _Run:
     def figures(self, extra: Any) -> dict[str, float]:
         """A log's figures, reported; an accelerator is waited for here, at probes and at saves."""
         training = self.training
-        training.check(self.recent)
+        with self.meter.caught_up():
+            training.check(self.recent)
         figures = {"loss": training.mean_loss(), "lr": self.rates[training.step - 1]}
         figures |= self.meter.read() | {"seconds": training.elapsed}
         if self.unreadable is not None:
@@ -190,6 +194,9 @@ class _Run:
         if self.observe is not None:
             figures |= self.observe(extra)
         self.report.log(training.step, figures)
+        is_last = training.step == len(self.rates)
+        if said := self.waiting.says(figures["data_wait"], is_last=is_last):
+            self.report.say(said)
         self.recent.clear()
         return figures
 

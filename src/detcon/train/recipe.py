@@ -25,6 +25,7 @@ class LoopRecipe(Recipe):
     checkpoint_minutes: float | None = Field(
         default=10, gt=0, description="or minutes, what comes first"
     )
+    keep: int = Field(default=1, ge=1, description="checkpoints to keep, the last among them")
 
     @field_validator("precision", mode="before")
     @classmethod
