@@ -1,6 +1,6 @@
 """How long a pretraining takes until its first batch is asked for: photos, masks, order.
 
-python benchmarks/start.py           # two minutes, 200 MB of disk; writes a result
+python benchmarks/start.py           # a minute, 300 MB of disk; writes a result
 python benchmarks/start.py quick     # 20,000 photos and 10 tars; writes nothing
 python benchmarks/start.py table     # the table of docs/survival.md
 

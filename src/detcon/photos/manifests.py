@@ -25,7 +25,9 @@ def read_manifest(path: Path) -> list[str]:
     """
     lines = _parquet_paths(path) if path.suffix.lower() == ".parquet" else _text_paths(path)
     folder = path.parent.absolute()
-    keys = sorted(_key(line.strip(), folder) for line in lines if line and line.strip())
+    prefix = f"{folder}/"
+    stripped = (line.strip() for line in lines if line)
+    keys = sorted(_key(line, folder, prefix) for line in stripped if line)
     if not keys:
         raise PhotosError(f"the manifest {path} lists no photos; write one path a line")
     for one, next_one in pairwise(keys):
@@ -72,8 +74,8 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
         )
 
 
-def _key(line: str, folder: Path) -> str:
-    below = line.removeprefix(f"{folder}/")
+def _key(line: str, folder: Path, prefix: str) -> str:
+    below = line.removeprefix(prefix)
     if _is_plain(below):
         return below
     path = Path(os.path.normpath(line))
