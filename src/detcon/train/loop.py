@@ -73,13 +73,14 @@ def fit(
         NonFiniteLoss: After saving the state before that step, with the names of its photos.
         CheckpointError: If a checkpoint cannot be read, used or written.
         ValueError: If the data end early.
+        WandbError: If W&B is asked for and can't be had.
         TooManyUnreadable: With a checkpoint saved.
         Stopped: After Ctrl-C or SIGTERM, with a checkpoint saved.
     """
     training = start(module, folder, optimizer, loop, batch_size, sync_norms)
     training.resume()
     first = training.fabric.global_rank == 0
-    log = MetricsLog(folder, step=training.step, write=first)
+    log = MetricsLog(folder, step=training.step, write=first, wandb=loop.wandb)
     report = ProgressReport(title, step=training.step, steps=steps, show=first)
     with closing(log), report, StopSignals() as stop:
         if training.step >= steps:

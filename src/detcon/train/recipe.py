@@ -27,6 +27,10 @@ class LoopRecipe(Recipe):
     )
     keep: int = Field(default=1, ge=1, description="checkpoints to keep, the last among them")
 
+    wandb: str | None = Field(
+        default=None, description="project of Weights & Biases to log to as well; null: none"
+    )
+
     @field_validator("precision", mode="before")
     @classmethod
     def _as_it_is_typed(cls, value: object) -> object:

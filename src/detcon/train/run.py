@@ -21,7 +21,7 @@ from detcon.train.environment import describe_environment, is_first_rank
 # Settings that change how a run is watched or how fast it goes, but not what comes out.
 FREE = (
     "out", "workers", "max_unreadable", "log_every", "checkpoint_every", "checkpoint_minutes",
-    "keep", "probing",
+    "keep", "wandb", "probing",
 )  # fmt: skip
 LAST = Path("checkpoints") / "last.ckpt"
 
