@@ -83,7 +83,8 @@ def _noticed_between_steps() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGCHLD, handler)
+        if handler is not None:  # of a program around this one, not in Python
+            signal.signal(signal.SIGCHLD, handler)
 
 
 def _death(process: BaseProcess, workers: int) -> str:
