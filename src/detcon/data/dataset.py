@@ -95,6 +95,7 @@ class PhotoViews:
     Attributes:
         keys: The names of the photos, by number.
         left_out: The names of photos that are in the collection, but can't be read.
+        classes: Of the photos, by number; None without classes.
     """
 
     def __init__(
@@ -141,7 +142,7 @@ class PhotoViews:
         unreadable = getattr(store, "unreadable", {})  # a MaskStore knows; a plain dict doesn't
         self.photos, self.store, self.views = photos, store, views
         self.grid, self.seed, self.num_regions = grid, seed, num_regions
-        self.num_views, self.classes, self.max_side = num_views, classes, max_side
+        self.num_views, self.max_side = num_views, max_side
         self.left_out = [key for key in photos.keys if key in unreadable] if unreadable else []
         self.keys: Sequence[str] = photos.keys
         if self.left_out:
@@ -149,8 +150,10 @@ class PhotoViews:
         if store is not None:
             check_cells((views.size, views.size), grid)
             _check_all_in(store, self.keys, photos.source)
+        self.classes: Int64[np.ndarray, " n"] | None = None
         if classes is not None:
             _check_classes(classes, self.keys)
+            self.classes = np.array([classes[key] for key in self.keys])
         self._cache = cache and not views.reduced_decode  # how far it reduces, each epoch decides
         self._held: list[_Held | UnreadablePhoto] | None = None
         self.pass_over = pass_over
@@ -168,7 +171,7 @@ class PhotoViews:
         """
         epoch, index = place
         number, held, passed_over = self._find(epoch, index)
-        label = None if self.classes is None else self.classes[self.keys[number]]
+        label = None if self.classes is None else int(self.classes[number])
         sample = self._empty(number, label, passed_over)
         for view in range(self.num_views):
             self._fill(sample, view, held, self.draws(epoch, index, view))

@@ -69,6 +69,7 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
     encoder = build_encoder(settings.encoder)
     method = build_method(settings, encoder, num_classes)
     dataset = open_views(settings, photos, encoder, classes)
+    del classes  # by name, those of a million photos are large; the views have them by number
     _say_what_is_off(photos.channels)
     _say_left_out(dataset)
     steps = settings.steps or settings.epochs * steps_per_epoch(len(dataset), settings.batch_size)
