@@ -303,3 +303,22 @@ def test_names_need_not_be_text(tmp_path):
     (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(PNG)
     [key] = open_photos(tmp_path)
     assert os.fsencode(key) == b"caf\xe9.png" and open_photos(tmp_path).read(key).shape
+
+
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_paths_of_a_manifest_are_resolved_however_they_are_written(tmp_path, name):
+    below = ["a.jpg", "./b.jpg", "c//d.jpg", "c/./e.jpg", "c/../f.jpg", ".hidden/g.jpg", " h.jpg "]
+    below += [f"{tmp_path}/i.jpg", f"{tmp_path}/x/../j.jpg", "./k.jpg/"]
+    rows = [*below, "/elsewhere/l.jpg", f"{tmp_path}2/m.jpg", "../n.jpg"]
+    if name.endswith("csv"):
+        rows = ["label,path", "", "3", *(f"3,{row},more" for row in rows)]
+    (tmp_path / name).write_text("\n".join(rows))
+    expected = [".hidden/g.jpg", "a.jpg", "b.jpg", "c/d.jpg", "c/e.jpg", "f.jpg", "h.jpg", "i.jpg"]
+    expected += ["j.jpg", "k.jpg", "/elsewhere/l.jpg", f"{tmp_path}2/m.jpg", "../n.jpg"]
+    assert list(open_photos(tmp_path / name)) == sorted(expected)
+
+
+def test_a_listed_photo_that_is_gone(tmp_path):
+    (tmp_path / "list.txt").write_text("a.jpg\nb.jpg")
+    with pytest.raises(UnreadablePhoto, match=r"a\.jpg, though .*list\.txt has it listed; copy it"):
+        open_photos(tmp_path / "list.txt").read("a.jpg")

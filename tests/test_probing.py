@@ -188,3 +188,37 @@ def test_mistakes_are_found_before_the_first_step(data, tmp_path):
 def test_a_probe_of_another_stride_has_the_same_weights(data, tmp_path):
     backbone = run(data, tmp_path / "run", steps=1, probing=probing(data, stride=8))
     assert load_backbone(backbone).recipe.stride == 16
+
+
+@pytest.mark.parametrize("crash_at", [None, 3, 5])
+def test_the_best_backbone_is_kept_whatever_happens_between(data, tmp_path, monkeypatch, crash_at):
+    """Checkpoints are at 3 and 6, so a crash may follow a best one that is measured again."""
+    values, calls = [10.0, 30.0, 20.0, 30.0, 5.0, 6.0], []
+
+    class Crash(BaseException):
+        pass
+
+    def measure(self, encoder):
+        step = len(read_metrics_of_probes(tmp_path / "run")) + 1
+        calls.append(step)
+        if step == crash_at and calls.count(step) == 1:
+            raise Crash
+        if step == 2:
+            best.append({name: t.clone() for name, t in encoder.state_dict().items()})
+        return {"probe_mIoU": values[step - 1]}
+
+    best = []
+    monkeypatch.setattr(PeriodicProbe, "measure", measure)
+    for _ in range(2 if crash_at else 1):
+        try:
+            run(data, tmp_path / "run", probing=probing(data, every=1))
+        except Crash:
+            continue
+    kept = load_backbone(tmp_path / "run" / "backbone_best.safetensors")
+    assert kept.notes["steps"] == 2 and kept.notes["probe_mIoU"] == 30
+    assert all(torch.equal(t, best[0][name]) for name, t in kept.encoder.state_dict().items())
+    assert len(read_metrics_of_probes(tmp_path / "run")) == 6
+
+
+def read_metrics_of_probes(folder):
+    return [line for line in read_metrics(folder) if "probe_mIoU" in line]

@@ -14,7 +14,7 @@ from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.fill import make_masks
 from detcon.masks.grid import Grid
 from detcon.masks.store import MaskStore
-from detcon.photos import UnreadablePhoto, open_photos
+from detcon.photos import TooManyUnreadable, UnreadablePhoto, open_photos
 
 VIEWS = ViewsRecipe(size=32, colour=DETCON_S_COLOUR)
 
@@ -92,7 +92,7 @@ def test_decoding_at_reduced_size_changes_little(jpegs, quarters):
         for name in ("ids", "weights", "colour"):
             assert np.array_equal(getattr(exact, name), getattr(near, name))
         assert abs(exact.images.astype(int) - near.images).mean() < 4
-        factors.add(two._load(index, epoch).factor)
+        factors.add(two._load(index, (epoch, index)).factor)
     assert len(factors) > 1
     assert not two.keep_in_memory(), "how far each photo is reduced, each epoch decides"
 
@@ -213,3 +213,28 @@ def test_an_unreadable_photo_keeps_its_sentence(photos, store, tmp_path):
         views(photos, store)[0, 2]
     with pytest.raises(UnreadablePhoto, match="the file is empty"):
         views(photos, store).keep_in_memory()
+
+
+def test_an_unreadable_photo_gives_its_place_to_another(photos, store, tmp_path):
+    """Whether photos are kept in memory or not, and drawn as the place would have been."""
+    colour = views(photos, store)[3, 2].colour
+    (tmp_path / "2.png").write_bytes(b"")
+    dataset = views(photos, store, pass_over=True)
+    sample = dataset[3, 2]
+    [(key, reason)] = sample.passed_over
+    assert key == "2.png" and reason.startswith(f"cannot read {tmp_path / '2.png'}: the file is em")
+    assert sample.index != 2 and np.array_equal(sample.colour, colour)
+    assert len({dataset[epoch, 2].index for epoch in range(20)}) == 3, "not always the same one"
+    assert dataset[0, 1].passed_over == ()
+    in_memory = views(photos, store, pass_over=True)
+    assert in_memory.keep_in_memory()
+    assert_same(in_memory[3, 2], sample)
+
+
+def test_a_disk_that_is_gone_is_said_at_once(photos, store, tmp_path):
+    for path in tmp_path.glob("*.png"):
+        path.unlink()
+    dataset = views(photos, store, pass_over=True)
+    assert not dataset.keep_in_memory()
+    with pytest.raises(TooManyUnreadable, match=r"4 photos of .*can't be read; there is no photo"):
+        dataset[0, 2]

@@ -271,3 +271,10 @@ def test_says_that_a_store_holds_no_masks(tmp_path):
     write_shard(shard_path(tmp_path / "s", 0), [Row("a.jpg", reason="x")], header["fingerprint"])
     said = message(lambda: MaskStore(tmp_path / "s"))
     assert said == f"the mask store {tmp_path}/s holds no masks; none of its photos was read"
+
+
+def test_missing_photos_are_found_all_at_once(folder):
+    store = MaskStore(folder)
+    asked = [*store.keys(), "none.png", "", *store.keys()[::-1], "a/other.png"]
+    assert store.missing(asked) == [key for key in asked if key not in store]
+    assert store.missing([]) == [] and len(store.missing(asked)) == 3

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -362,6 +363,10 @@ def test_a_module_moves_with_lars(tmp_path):
     assert all(not torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_precision_is_taken_as_it_is_typed():
+    assert type(LOOP)(precision=32).precision == "32"
+
+
 def test_settings_out_of_range_are_refused():
     with pytest.raises(ValidationError, match="log_every"):
         type(LOOP)(log_every=0)
@@ -463,3 +468,58 @@ def test_32_is_a_precision_without_quotes():
     assert LoopRecipe.model_validate({"precision": 32}).precision == "32"
     with pytest.raises(ValidationError, match="'bf16' or '32'"):
         LoopRecipe.model_validate({"precision": 16})
+
+
+def kept(folder):
+    """The steps that the checkpoints beside the last one hold, by name."""
+    found = sorted(path for path in (folder / "checkpoints").glob("step-*.ckpt"))
+    assert [load_checkpoint(path).step for path in found] == [int(p.stem[5:]) for p in found]
+    return [int(path.stem[5:]) for path in found]
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_the_last_checkpoints_are_kept(tmp_path, whole, links, monkeypatch):
+    """Through a crash, and from an earlier one put in the last one's place."""
+    if not links:
+        monkeypatch.setattr("detcon.train.checkpoint.os.link", refuse)
+    loop = LOOP.model_copy(update={"checkpoint_every": 2, "keep": 3})
+    seed()
+    with pytest.raises(Crash):
+        train(tmp_path, open_batches=stop_at(9, Crash()), loop=loop)
+    assert kept(tmp_path) == [4, 6, 8]
+    assert (tmp_path / LAST).samefile(tmp_path / "checkpoints/step-000008.ckpt") == links
+    shutil.copy(tmp_path / "checkpoints/step-000004.ckpt", tmp_path / LAST)
+    with pytest.raises(Crash):
+        train(tmp_path, open_batches=stop_at(6, Crash()), loop=loop)
+    assert kept(tmp_path) == [4, 6], "none of a later step, which this run hasn't made"
+    train(tmp_path, loop=loop)
+    assert kept(tmp_path) == [6, 8, 10] and outcome(tmp_path) == whole
+
+
+def refuse(*_):
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_disk_without_room_for_a_copy(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("detcon.train.checkpoint.os.link", refuse)
+    monkeypatch.setattr("detcon.train.checkpoint.shutil.copyfileobj", full)
+    loop = LOOP.model_copy(update={"keep": 2})
+    text = r"cannot keep checkpoint .*step-000005\.ckpt: No space left on device; .*last\.ckpt is w"
+    with pytest.raises(CheckpointError, match=text):
+        train(tmp_path, loop=loop)
+    names = [path.name for path in (tmp_path / "checkpoints").iterdir()]
+    assert names == ["last.ckpt"] and load_checkpoint(tmp_path / LAST).step == 5
+
+
+def test_says_once_that_data_are_waited_for(tmp_path, capsys):
+    def slow(first):
+        for batch in points(first):
+            time.sleep(0.02)
+            yield batch
+
+    train(tmp_path, open_batches=slow, if_waiting="buy a disk")
+    err = capsys.readouterr().err
+    assert err.count("% of the time goes into waiting for data; buy a disk") == 1

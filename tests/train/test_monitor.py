@@ -7,7 +7,13 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch.nn.functional import normalize
 
-from detcon.train.monitor import Throughput, collapse_figures, effective_rank, embedding_std
+from detcon.train.monitor import (
+    Throughput,
+    Waiting,
+    collapse_figures,
+    effective_rank,
+    embedding_std,
+)
 
 
 @dataclass(frozen=True)
@@ -136,3 +142,27 @@ def test_throughput_counts_photos_and_waiting(monkeypatch):
     with meter.waiting():  # from 1 to 4
         meter.count(50)
     assert meter.read() == {"images_per_second": 5, "data_wait": 0.3}  # at 10
+
+
+def test_waiting_that_the_device_worked_through_does_not_count(monkeypatch):
+    clock = iter([0.0, 1.0, 4.0, 5.0, 6.0, 10.0, 10.0])
+    monkeypatch.setattr("detcon.train.monitor.time.perf_counter", lambda: next(clock))
+    meter = Throughput()  # at 0
+    with meter.waiting():  # from 1 to 4, and the device was busy until 6
+        pass
+    with meter.caught_up():  # from 5 to 6
+        pass
+    assert meter.read()["data_wait"] == 0.2  # at 10
+
+
+def test_waiting_is_said_once_and_not_for_the_start_of_the_workers():
+    waiting = Waiting("give workers=4")
+    assert [waiting.says(share, is_last=False) for share in (1.0, 0.3, 0.3, 0.3, 0.3)] == [""] * 5
+    said = waiting.says(0.3, is_last=False)
+    assert said == "30% of the time goes into waiting for data; give workers=4"
+    assert waiting.says(1.0, is_last=True) == ""
+    little = Waiting("give workers=4")
+    assert [little.says(0.2, is_last=n == 8) for n in range(9)] == [""] * 9
+    short = Waiting("give workers=4")
+    assert [bool(short.says(0.9, is_last=n == 1)) for n in range(2)] == [False, True]
+    assert Waiting("x").says(1.0, is_last=True) == "", "one log alone tells nothing"

@@ -17,6 +17,11 @@ try:
     train_two_ranks(folder / "bad", bad=3)
 except ValueError as error:
     print(error)
+train_two_ranks(folder / "two_lost", allowed=2)
+try:
+    train_two_ranks(folder / "one_too_many", allowed=1)
+except ValueError as error:
+    print(error)
 """
 
 
@@ -32,7 +37,7 @@ for _ in range(20):
 
 def test_two_ranks_equal_one(tmp_path):
     """Through a crash and a resume, with probes that the first rank makes alone; and a bad loss on
-    one rank stops both, with its photos.
+    one rank stops both, with its photos; and photos that either can't read are counted together.
     """
     said = run_ranks(SCRIPT, tmp_path)
     train_two_ranks(tmp_path / "alone")
@@ -51,6 +56,10 @@ def test_two_ranks_equal_one(tmp_path):
     assert len(list((tmp_path / "alone").glob("events*"))) == 1
     assert all("the loss of step 4 is not finite, on rank1.jpg;" in text for text in said), said
     assert (tmp_path / "bad/checkpoints/nonfinite.ckpt").is_file()
+    assert all("2 of 100 photos can't be read, and max_unreadable=0.01" in text for text in said)
+    assert load_checkpoint(tmp_path / "one_too_many/checkpoints/last.ckpt").step == 6
+    assert [line.get("unreadable") for line in read_metrics(tmp_path / "two_lost")][-1] == 2
+    assert len((tmp_path / "two_lost/unreadable.jsonl").read_text().splitlines()) == 2
 
 
 def test_ending_right_after_a_collective(tmp_path):

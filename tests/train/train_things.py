@@ -1,6 +1,6 @@
 """A module and batches small enough to train in a test."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -9,6 +9,7 @@ from detcon.train.environment import ranks
 from detcon.train.loop import LoopRecipe, fit
 from detcon.train.optim import Cosine, Sgd
 from detcon.train.probing import Probing
+from detcon.train.unreadable import UnreadablePhotos
 
 LOOP = LoopRecipe(precision="32", accelerator="cpu", log_every=3, checkpoint_every=5)
 
@@ -17,9 +18,10 @@ LOOP = LoopRecipe(precision="32", accelerator="cpu", log_every=3, checkpoint_eve
 class Points:
     x: torch.Tensor
     names: tuple[str, ...] = ("a.jpg", "b.jpg")
+    passed_over: tuple[tuple[str, str], ...] = ()
 
     def to(self, device):
-        return Points(self.x.to(device), self.names)
+        return replace(self, x=self.x.to(device))
 
     def split(self, parts):
         return [Points(x, self.names) for x in self.x.chunk(parts)]
@@ -79,8 +81,10 @@ class Crash(BaseException):
     """Like kill -9: nobody catches it, so nothing is saved."""
 
 
-def train_two_ranks(folder, crash=None, bad=None):
-    """Each rank takes its half of the batches."""
+def train_two_ranks(folder, crash=None, bad=None, allowed=None):
+    """Each rank takes its half of the batches; with `allowed`, each meets a photo of its own that
+    can't be read.
+    """
     place = ranks()
 
     def batches(first):
@@ -89,7 +93,9 @@ def train_two_ranks(folder, crash=None, bad=None):
                 raise Crash
             x = whole.x.chunk(place.world)[place.rank]
             is_bad = step == bad and place.rank == 1
-            yield Points(x * torch.nan if is_bad else x, (f"rank{place.rank}.jpg",))
+            name = f"rank{place.rank}.jpg"
+            lost = ((name, f"cannot read {name}"),) if allowed and step == 3 + place.rank else ()
+            yield Points(x * torch.nan if is_bad else x, (name,), lost)
 
     module = TwoRanks()
 
@@ -98,7 +104,10 @@ def train_two_ranks(folder, crash=None, bad=None):
         torch.rand(7)
         return {"probe_sum": float(sum(p.detach().sum() for p in module.parameters()))}
 
+    unreadable = None
+    if allowed:
+        unreadable = UnreadablePhotos(folder, str, num_photos=100, share=allowed / 100)
     try:
-        train(folder, module, batches, probing=Probing(4, measure))
+        train(folder, module, batches, probing=Probing(4, measure), unreadable=unreadable)
     except Crash:
         assert crash is not None

@@ -19,6 +19,8 @@ class Batch:
             CPU, so that the device code can branch on it without waiting for the device.
         index: The photo's number in its collection, for messages.
         classes: The photo's class, for supervised pretraining.
+        passed_over: Photos that belong here but can't be read, each with its sentence; others
+            stand in their places.
     """
 
     images: UInt8[Tensor, "v b c y x"]
@@ -27,6 +29,7 @@ class Batch:
     colour: Float[Tensor, "v b p"]
     index: Integer[Tensor, " b"]
     classes: Integer[Tensor, " b"] | None = None
+    passed_over: tuple[tuple[str, str], ...] = ()
 
     def to(self, device: torch.device | str, **options: bool) -> "Batch":
         """Moves what the network reads to a device; `colour` and `index` stay on the host."""

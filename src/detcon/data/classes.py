@@ -1,8 +1,9 @@
 """The class of each photo, for supervised pretraining: from folders, or from a CSV."""
 
 import csv
+import sys
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 
 class ClassesError(ValueError):
@@ -24,26 +25,25 @@ def read_classes(source: str, keys: Sequence[str]) -> tuple[list[int], list[str]
         ClassesError: If a photo has no class, there are fewer than two classes, or the source is
             neither.
     """
-    by_key = _of_folders(keys) if source == "folders" else _of_csv(Path(source))
-    without = [key for key in keys if not by_key.get(key)]
+    if source == "folders":
+        classes = [sys.intern(key.rpartition("/")[0]) for key in keys]  # few, for many photos
+    else:
+        by_key = _of_csv(Path(source))
+        classes = [by_key.get(key, "") for key in keys]
+    without = [key for key, name in zip(keys, classes, strict=True) if not name]
     if without:
         where = "lies in no folder" if source == "folders" else f"isn't in {source}"
         raise ClassesError(
             f"{len(without)} of {len(keys)} photos have no class: {without[0]} {where}; sort the "
             f"photos into a folder for each class, or give classes=FILE.csv with path and class"
         )
-    names = sorted({by_key[key] for key in keys})
+    names = sorted(set(classes))
     if len(names) < 2:
         raise ClassesError(
             f"supervised pretraining needs two classes or more, but all photos are '{names[0]}'"
         )
     number = {name: i for i, name in enumerate(names)}
-    return [number[by_key[key]] for key in keys], names
-
-
-def _of_folders(keys: Sequence[str]) -> dict[str, str]:
-    parents = {key: PurePosixPath(key).parent for key in keys}
-    return {key: "" if str(parent) == "." else str(parent) for key, parent in parents.items()}
+    return [number[name] for name in classes], names
 
 
 def _of_csv(path: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ Axes: v views, c channels, r regions, h w feature grid, y x pixels, p parameters
 
 import hashlib
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -19,10 +19,12 @@ from detcon.data.colour import NUM_PARAMETERS, draw_colour
 from detcon.data.cut import Cut
 from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.masks import Masks
+from detcon.masks.store import MaskStore
 from detcon.ops.labels import check_cells
-from detcon.photos import Photos, shrink, upright_size
+from detcon.photos import Keys, Photos, TooManyUnreadable, UnreadablePhoto, shrink, upright_size
 
 MEMORY_LIMIT = 2**30  # bytes of decoded photos and masks that a dataset keeps
+INSTEAD = 16  # photos that are tried in place of one that can't be read
 
 
 class MasksDoNotFit(ValueError):
@@ -44,7 +46,10 @@ class MasksByKey(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """All views of one photo; see `Batch` for the meanings."""
+    """All views of one photo; see `Batch` for the meanings.
+
+    `index` is the photo that is seen, `passed_over` the ones that should have been.
+    """
 
     images: UInt8[np.ndarray, "v c y x"]
     ids: Int64[np.ndarray, "v r"]
@@ -52,6 +57,7 @@ class Sample:
     colour: Float32[np.ndarray, "v p"]
     index: int
     label: int | None = None
+    passed_over: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,14 @@ class PhotoViews:
     it, nor on what was asked before. Cut and colour are drawn before the regions: two methods
     with the same seed see the same pixels.
 
-    Photos that the store lists as unreadable are left out, and `left_out` names them.
+    Photos that the store lists as unreadable are left out, and `left_out` names them. With
+    `pass_over`, one that can't be read later gives its place to another, drawn from the place's
+    own number: the same whoever asks, as long as the files are.
 
     Attributes:
         keys: The names of the photos, by number.
         left_out: The names of photos that are in the collection, but can't be read.
+        classes: Of the photos, by number; None without classes.
     """
 
     def __init__(
@@ -102,6 +111,7 @@ class PhotoViews:
         classes: Mapping[str, int] | None = None,
         max_side: int | None = None,
         cache: bool = True,
+        pass_over: bool = False,
     ) -> None:
         """Checks that photos, masks and classes belong together; reads no photo yet.
 
@@ -116,6 +126,7 @@ class PhotoViews:
             classes: The class of each photo by key, for supervised pretraining.
             max_side: Photos are shrunk to this before anything is cut out of them.
             cache: Whether `keep_in_memory` may keep anything.
+            pass_over: Whether another photo takes the place of one that can't be read.
 
         Raises:
             MasksDoNotFit: If photos have no masks in the store.
@@ -131,18 +142,21 @@ class PhotoViews:
         unreadable = getattr(store, "unreadable", {})  # a MaskStore knows; a plain dict doesn't
         self.photos, self.store, self.views = photos, store, views
         self.grid, self.seed, self.num_regions = grid, seed, num_regions
-        self.num_views, self.classes, self.max_side = num_views, classes, max_side
-        self.left_out = [key for key in photos.keys if key in unreadable]
+        self.num_views, self.max_side = num_views, max_side
+        self.left_out = [key for key in photos.keys if key in unreadable] if unreadable else []
         self.keys: Sequence[str] = photos.keys
         if self.left_out:
-            self.keys = [key for key in photos.keys if key not in unreadable]
+            self.keys = Keys(key for key in photos.keys if key not in unreadable)
         if store is not None:
             check_cells((views.size, views.size), grid)
             _check_all_in(store, self.keys, photos.source)
+        self.classes: Int64[np.ndarray, " n"] | None = None
         if classes is not None:
             _check_classes(classes, self.keys)
+            self.classes = np.array([classes[key] for key in self.keys])
         self._cache = cache and not views.reduced_decode  # how far it reduces, each epoch decides
-        self._held: list[_Held] | None = None
+        self._held: list[_Held | UnreadablePhoto] | None = None
+        self.pass_over = pass_over
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -151,13 +165,14 @@ class PhotoViews:
         """The views of photo number `index` in an epoch, from `(epoch, index)`.
 
         Raises:
-            UnreadablePhoto: If the photo can't be decoded.
+            UnreadablePhoto: If the photo can't be decoded, and isn't to be passed over.
+            TooManyUnreadable: If none of those tried in its place can, either.
             MasksDoNotFit: If its masks were made on a photo of another size.
         """
         epoch, index = place
-        held = self._held[index] if self._held is not None else self._load(index, epoch)
-        label = None if self.classes is None else self.classes[self.keys[index]]
-        sample = self._empty(index, label)
+        number, held, passed_over = self._find(epoch, index)
+        label = None if self.classes is None else int(self.classes[number])
+        sample = self._empty(number, label, passed_over)
         for view in range(self.num_views):
             self._fill(sample, view, held, self.draws(epoch, index, view))
         return sample
@@ -180,30 +195,61 @@ class PhotoViews:
             Whether everything is in memory.
 
         Raises:
-            UnreadablePhoto: If a photo can't be decoded.
+            UnreadablePhoto: If a photo can't be decoded, and isn't to be passed over.
             MasksDoNotFit: If a photo's masks were made on a photo of another size.
         """
         if self._held is not None or not self._cache:
             return self._held is not None
         trial = range(0, len(self), max(1, len(self) // 16))
-        if sum(self._load(index).nbytes for index in trial) / len(trial) * len(self) > limit:
+        mean = sum(_nbytes(self._take(index)) for index in trial) / len(trial)
+        if not 0 < mean * len(self) <= limit:
             return False
         held, total = [], 0
         quiet = not sys.stderr.isatty()
         for index in track(range(len(self)), "reading photos", transient=True, disable=quiet):
-            held.append(self._load(index))
-            total += held[-1].nbytes
+            held.append(self._take(index))
+            total += _nbytes(held[-1])
             if total > limit:
                 return False
         self._held = held
         return True
 
-    def _load(self, index: int, epoch: int = 0) -> _Held:
-        """Reads a photo and its masks; the epoch matters for reduced decoding alone."""
-        key = self.keys[index]
+    def _find(self, epoch: int, index: int) -> tuple[int, _Held, tuple[tuple[str, str], ...]]:
+        """The photo of a place, or the first that can be read of those drawn in its stead."""
+        passed_over: dict[str, str] = {}
+        for number in self._candidates(epoch, index):
+            held = self._take(number, (epoch, index))
+            if not isinstance(held, UnreadablePhoto):
+                return number, held, tuple(passed_over.items())
+            passed_over[self.keys[number]] = str(held)
+        raise TooManyUnreadable(
+            f"{len(passed_over)} photos of {self.photos.source}, tried one after another, can't be "
+            f"read; {list(passed_over.values())[-1]} (is the disk there?)"
+        )
+
+    def _candidates(self, epoch: int, index: int) -> Iterator[int]:
+        """A place's photo, then any: where one is lost, its neighbours often are too."""
+        yield index
+        rng = _generator(f"{self.seed} {epoch} {index} instead")
+        yield from rng.integers(len(self), size=INSTEAD).tolist()
+
+    def _take(self, number: int, place: tuple[int, int] = (0, 0)) -> _Held | UnreadablePhoto:
+        """A photo from memory or the disk; what is wrong with it, if it may be passed over."""
+        if self._held is not None:
+            return self._held[number]
+        try:
+            return self._load(number, place)
+        except UnreadablePhoto as error:
+            if not self.pass_over:
+                raise
+            return error
+
+    def _load(self, number: int, place: tuple[int, int]) -> _Held:
+        """Reads a photo and its masks; where it is seen matters for reduced decoding alone."""
+        key = self.keys[number]
         data = self.photos.data(key)
         whole = upright_size(data) if self.views.reduced_decode else None
-        factor = 1 if whole is None else self._factor(whole, epoch, index)
+        factor = 1 if whole is None else self._factor(whole, *place)
         photo = self.photos.decode(key, data, factor)
         size = _size(photo) if whole is None else whole
         masks = None if self.store is None else self.store[key]
@@ -218,7 +264,7 @@ class PhotoViews:
         return _Held(photo, masks, _size(photo) if whole is None else whole, factor)
 
     def _factor(self, size: tuple[int, int], epoch: int, index: int) -> int:
-        """By how much the photo can be reduced before its views are cut.
+        """By how much a photo of this size can be reduced before the views of a place are cut.
 
         Always of two views: a method that sees one is compared with those that see both.
         """
@@ -226,7 +272,9 @@ class PhotoViews:
         shrink = min(min(cut.height, cut.width) for cut in cuts) / self.views.size
         return max(factor for factor in (1, 2, 4, 8) if factor <= max(shrink, 1))
 
-    def _empty(self, index: int, label: int | None) -> Sample:
+    def _empty(
+        self, index: int, label: int | None, passed_over: tuple[tuple[str, str], ...]
+    ) -> Sample:
         views, regions, side = self.num_views, self.num_regions, self.views.size
         return Sample(
             images=np.empty((views, self.photos.channels, side, side), np.uint8),
@@ -235,6 +283,7 @@ class PhotoViews:
             colour=np.empty((views, NUM_PARAMETERS), np.float32),
             index=index,
             label=label,
+            passed_over=passed_over,
         )
 
     def _fill(self, sample: Sample, view: int, held: _Held, rng: np.random.Generator) -> None:
@@ -264,6 +313,10 @@ class PhotoViews:
         )
 
 
+def _nbytes(held: _Held | UnreadablePhoto) -> int:
+    return held.nbytes if isinstance(held, _Held) else 0
+
+
 def _size(photo: UInt8[np.ndarray, "y x c"]) -> tuple[int, int]:
     return photo.shape[0], photo.shape[1]
 
@@ -286,7 +339,10 @@ def _generator(place: str) -> np.random.Generator:
 
 
 def _check_all_in(store: MasksByKey, keys: Sequence[str], source: str) -> None:
-    missing = [key for key in keys if key not in store]
+    if isinstance(store, MaskStore):
+        missing = store.missing(keys)
+    else:
+        missing = [key for key in keys if key not in store]
     if missing:
         raise MasksDoNotFit(
             f"{len(missing)} of the {len(keys)} photos in {source} have no masks, {missing[0]} "

@@ -62,7 +62,8 @@ def batches(
 
     Raises:
         BatchTooLarge: If there are fewer photos than one batch has, or it can't be shared evenly.
-        UnreadablePhoto: If a photo can't be decoded.
+        UnreadablePhoto: If a photo can't be decoded, and isn't to be passed over.
+        TooManyUnreadable: If photos drawn in its place can't, either.
         MasksDoNotFit: If a photo's masks were made on a photo of another size.
     """
     steps_per_epoch(len(dataset), batch_size)
@@ -92,6 +93,7 @@ def collate(samples: list[Sample]) -> Batch:
         colour=joined("colour"),
         index=torch.tensor([sample.index for sample in samples]),
         classes=torch.tensor(labels) if labels else None,
+        passed_over=tuple(photo for sample in samples for photo in sample.passed_over),
     )
 
 

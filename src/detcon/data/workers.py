@@ -1,8 +1,13 @@
 """Making batches ahead of the network, in forked processes that share what is in memory."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import active_children
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import cv2
@@ -11,6 +16,10 @@ from torch.utils.data import DataLoader, Dataset
 
 Place = TypeVar("Place")
 Made = TypeVar("Made")
+
+
+class WorkerDied(ValueError):
+    """A worker process that is gone, and why, as far as its exit code tells."""
 
 
 def make_ahead(
@@ -29,6 +38,7 @@ def make_ahead(
 
     Raises:
         ValueError: What `make` raised, as it raised it; OSError likewise.
+        WorkerDied: A worker was killed, or crashed.
     """
     if workers:  # a child would wait for ever for OpenCV's threads, which don't survive a fork
         cv2.setNumThreads(1)
@@ -43,10 +53,57 @@ def make_ahead(
         generator=torch.Generator(),  # the default would draw from torch's global state
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
     )
-    for made in loader:
-        if isinstance(made, Exception):
-            raise made
-        yield made
+    with _noticed_between_steps():
+        before = set(active_children())
+        made_ahead = iter(loader)
+        processes = [child for child in active_children() if child not in before]
+    try:
+        for made in made_ahead:
+            if isinstance(made, Exception):
+                raise made
+            yield made
+    except RuntimeError as error:
+        dead = next((child for child in processes if child.exitcode), None)
+        if dead is None:
+            raise
+        raise WorkerDied(_death(dead, workers)) from error
+
+
+@contextmanager
+def _noticed_between_steps() -> Iterator[None]:
+    """Puts back the handler of SIGCHLD that a loader replaces.
+
+    Torch's raises at once wherever the program is: in mid-update, where no checkpoint can be saved.
+    Without it, the loader notices when it waits for a batch of the dead worker, in seconds.
+    """
+    if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGCHLD)
+    try:
+        yield
+    finally:
+        if handler is not None:  # of a program around this one, not in Python
+            signal.signal(signal.SIGCHLD, handler)
+
+
+def _death(process: BaseProcess, workers: int) -> str:
+    code = process.exitcode or 0
+    if code > 0:
+        how, what = f"ended with code {code}", "look above for what it said"
+    elif (number := -code) == signal.SIGKILL:
+        how = "was killed (SIGKILL), as Linux does where memory runs out"
+        what = f"give less than workers={workers}, or shrink large photos (max_side=)"
+    elif number == signal.SIGBUS:
+        how = "was killed (SIGBUS), as Linux does where shared memory (/dev/shm) is full"
+        what = f"make it larger (docker run --shm-size), or give less than workers={workers}"
+    else:
+        how = f"crashed ({signal.Signals(number).name})"
+        what = "give workers=0 to see which photo does it"
+    return (
+        f"a worker process that reads photos (pid {process.pid}) {how}; {what}, and give the "
+        f"command again to go on"
+    )
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,10 @@ class MaskStore:
         """The photos that have masks, sorted."""
         return self._index.keys()
 
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        """Which of these photos have no masks."""
+        return self._index.missing(keys)
+
     @cached_property
     def unreadable(self) -> dict[str, str]:
         """The photos that couldn't be decoded when the masks were made, each with the reason."""

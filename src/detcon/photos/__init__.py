@@ -6,11 +6,13 @@ way is up and how large a photo is: whatever reads photos reads them here. No to
 
 from detcon.photos.collection import Photos, nearest_key
 from detcon.photos.decoding import decode, upright_size
-from detcon.photos.errors import PhotosError, UnreadablePhoto
+from detcon.photos.errors import PhotosError, TooManyUnreadable, UnreadablePhoto
+from detcon.photos.keys import Keys
 from detcon.photos.listing import BAND_EXTENSIONS, EXTENSIONS, open_photos
 from detcon.photos.resizing import resize, shown, shrink
 
 __all__ = [
-    "BAND_EXTENSIONS", "EXTENSIONS", "Photos", "PhotosError", "UnreadablePhoto", "decode",
-    "nearest_key", "open_photos", "resize", "shown", "shrink", "upright_size",
+    "BAND_EXTENSIONS", "EXTENSIONS", "Keys", "Photos", "PhotosError", "TooManyUnreadable",
+    "UnreadablePhoto", "decode", "nearest_key", "open_photos", "resize", "shown", "shrink",
+    "upright_size",
 ]  # fmt: skip

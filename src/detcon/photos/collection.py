@@ -65,10 +65,15 @@ class Photos:
         try:
             return path.read_bytes() if self.members is None else self._read_member(key)
         except FileNotFoundError as error:
-            hint = nearest_key(key, self.keys)
-            raise UnreadablePhoto(f"there is no photo {path}{hint}") from error
+            raise UnreadablePhoto(f"there is no photo {path}{self._why_not(key)}") from error
         except OSError as error:
             raise UnreadablePhoto(f"cannot read {path}: {error.strerror}") from error
+
+    def _why_not(self, key: str) -> str:
+        number = bisect_left(self.keys, key)
+        if number < len(self.keys) and self.keys[number] == key:
+            return f", though {self.source} has it listed; copy it there again"
+        return nearest_key(key, self.keys)
 
     def part(self, start: int, stop: int) -> "Photos":
         """The photos from number `start` up to, without, number `stop`, under the same keys."""

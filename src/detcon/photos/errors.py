@@ -7,3 +7,7 @@ class PhotosError(ValueError):
 
 class UnreadablePhoto(ValueError):
     """A photo that can't be decoded; the message names it."""
+
+
+class TooManyUnreadable(ValueError):
+    """More photos can't be decoded than a run may pass over."""

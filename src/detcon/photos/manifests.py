@@ -25,7 +25,9 @@ def read_manifest(path: Path) -> list[str]:
     """
     lines = _parquet_paths(path) if path.suffix.lower() == ".parquet" else _text_paths(path)
     folder = path.parent.absolute()
-    keys = sorted(_key(line.strip(), folder) for line in lines if line and line.strip())
+    prefix = f"{folder}/"
+    stripped = (line.strip() for line in lines if line)
+    keys = sorted(_key(line, folder, prefix) for line in stripped if line)
     if not keys:
         raise PhotosError(f"the manifest {path} lists no photos; write one path a line")
     for one, next_one in pairwise(keys):
@@ -43,9 +45,11 @@ def _text_paths(path: Path) -> Iterable[str]:
 
 
 def _csv_paths(path: Path, text: str) -> list[str]:
-    rows = csv.DictReader(text.splitlines())
-    _check_columns(path, rows.fieldnames or [])
-    return [row["path"] or "" for row in rows]
+    rows = csv.reader(text.splitlines())
+    columns = next(rows, [])
+    _check_columns(path, columns)
+    column = columns.index("path")
+    return [row[column] for row in rows if len(row) > column]
 
 
 def _parquet_paths(path: Path) -> list[str | None]:
@@ -70,6 +74,16 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
         )
 
 
-def _key(line: str, folder: Path) -> str:
+def _key(line: str, folder: Path, prefix: str) -> str:
+    below = line.removeprefix(prefix)
+    if _is_plain(below):
+        return below
     path = Path(os.path.normpath(line))
     return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
+
+
+def _is_plain(line: str) -> bool:
+    """Whether a path is relative and has nothing in it to be resolved; most are, and fast then."""
+    if os.sep != "/" or line.startswith(("/", ".")) or line.endswith("/"):
+        return False
+    return "//" not in line and "/." not in line

@@ -114,9 +114,13 @@ class PretrainRecipe(Recipe):
     max_side: int | None = Field(default=None, ge=8, description="photos are shrunk to this first")
     seed: int = Field(default=0, ge=0, description="of all that is drawn")
     workers: int = Field(default=2, ge=0, description="processes that read and cut photos")
+    max_unreadable: float = Field(
+        default=0.01, ge=0, le=1, description="share of photos (at least 1) to pass over; 0: none"
+    )
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
     probing: ProbingRecipe | None = Field(
-        default=None, description="measure the encoder on labelled data now and then; null: don't"
+        default=None,
+        description="measure the encoder on labelled data now and then, and keep the best",
     )
 
     @model_validator(mode="before")

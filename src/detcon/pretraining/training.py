@@ -1,7 +1,8 @@
 """A pretraining, put together from its recipe."""
 
 import functools
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,15 @@ from detcon.models.encoders import build_encoder, feature_grid
 from detcon.ops.schedules import ema_rate
 from detcon.photos import Photos, open_photos
 from detcon.pretraining.recipe import BYOL, DetConB, PretrainRecipe, Supervised, num_groups
-from detcon.train.environment import is_first_rank, ranks
+from detcon.train.environment import is_first_rank, num_cores, ranks
 from detcon.train.loop import fit
+from detcon.train.metrics import read_metrics
 from detcon.train.monitor import collapse_figures
 from detcon.train.probing import Probing
 from detcon.train.run import Run, open_run
+from detcon.train.unreadable import UnreadablePhotos
+
+BEST = "backbone_best.safetensors"
 
 
 def pretrain(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
@@ -64,6 +69,7 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
     encoder = build_encoder(settings.encoder)
     method = build_method(settings, encoder, num_classes)
     dataset = open_views(settings, photos, encoder, classes)
+    del classes  # by name, those of a million photos are large; the views have them by number
     _say_what_is_off(photos.channels)
     _say_left_out(dataset)
     steps = settings.steps or settings.epochs * steps_per_epoch(len(dataset), settings.batch_size)
@@ -81,18 +87,28 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
         after_step=_follow(settings, method, steps),
         observe=None if settings.method.kind == "supervised" else _observe,
         names=lambda batch: [str(dataset.keys[i]) for i in batch.index.tolist()],
-        probing=_probing(settings, probe, encoder),
+        probing=_probing(settings, probe, encoder, run.folder),
+        unreadable=UnreadablePhotos(
+            run.folder, photos.read, num_photos=len(dataset), share=settings.max_unreadable
+        ),
+        if_waiting=_what_hastens(settings, ranks().per_machine),
         title=settings.method.kind,
     )
     if is_first_rank():
-        notes = {"method": settings.method.kind, "steps": steps, "seed": settings.seed}
-        save_backbone(
-            backbone,
-            encoder,
-            settings.encoder,
-            normalisation=settings.normalisation,
-            notes=notes | {"images": settings.images, "masks": settings.masks},
-        )
+        _save(settings, encoder, backbone, {"steps": steps})
+
+
+def _save(
+    settings: PretrainRecipe, encoder: nn.Module, path: Path, notes: Mapping[str, Any]
+) -> None:
+    origin = {"seed": settings.seed, "images": settings.images, "masks": settings.masks}
+    save_backbone(
+        path,
+        encoder,
+        settings.encoder,
+        normalisation=settings.normalisation,
+        notes={"method": settings.method.kind, **notes, **origin},
+    )
 
 
 def _open_probe(settings: PretrainRecipe) -> PeriodicProbe | None:
@@ -108,11 +124,20 @@ def _open_probe(settings: PretrainRecipe) -> PeriodicProbe | None:
 
 
 def _probing(
-    settings: PretrainRecipe, probe: PeriodicProbe | None, encoder: nn.Module
+    settings: PretrainRecipe, probe: PeriodicProbe | None, encoder: nn.Module, folder: Path
 ) -> Probing | None:
     if settings.probing is None:
         return None
-    return Probing(settings.probing.every, lambda: probe.measure(encoder) if probe else {})
+
+    def keep_the_best(step: int, figures: dict[str, float]) -> None:
+        """The log tells the best so far; it ends at the checkpoint a resumed run goes on from."""
+        [(name, value)] = figures.items()
+        before = [line[name] for line in read_metrics(folder) if name in line]
+        if value > max(before, default=-math.inf):
+            _save(settings, encoder, folder / BEST, {"steps": step, name: value})
+
+    measure = functools.partial(probe.measure, encoder) if probe else dict
+    return Probing(settings.probing.every, measure, keep_the_best)
 
 
 def _say_what_is_off(channels: int) -> None:
@@ -129,6 +154,18 @@ def _say_left_out(dataset: PhotoViews) -> None:
             f"made, {dataset.left_out[0]} first",
             markup=False,
         )
+
+
+def _what_hastens(settings: PretrainRecipe, ranks_here: int) -> str:
+    """What to change where data are waited for: what may be changed in this run first."""
+    cores = num_cores() // ranks_here
+    ways = []
+    if settings.workers < cores:
+        ways.append(f"stop it and go on with workers={cores} (now {settings.workers})")
+    if settings.max_side is None and not settings.views.reduced_decode:
+        ways.append("start anew with max_side= or views.reduced_decode=true for large photos")
+    ways.append("put the photos on a faster disk")
+    return ", or ".join(ways)
 
 
 def build_method(settings: PretrainRecipe, encoder: nn.Module, num_classes: int = 0) -> Method:
@@ -168,6 +205,7 @@ def open_views(
         seed=settings.seed,
         classes=classes,
         max_side=settings.max_side,
+        pass_over=settings.max_unreadable > 0,
     )
 
 

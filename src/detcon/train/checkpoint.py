@@ -1,7 +1,9 @@
 """Checkpoints: one complete file, replaced in one move, read without running foreign code."""
 
+import os
 import pickle
 import random
+import shutil
 import zipfile
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -60,6 +62,41 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise CheckpointError(
             f"cannot write checkpoint {path}: {reason}{kept}; make room and give the command again"
+        ) from error
+
+
+def keep_last(path: Path, step: int, number: int) -> None:
+    """Keeps a checkpoint under a name of its own, `step-000500.ckpt`, and the last ones so named.
+
+    It is another name for the same file, which takes no time; where the disk knows no such thing,
+    a copy. Those of later steps are of a run that went on from an earlier checkpoint, and go.
+
+    Args:
+        path: Of the checkpoint, just written.
+        step: Steps made.
+        number: How many to keep, this one among them; of 1, none beside `path`.
+
+    Raises:
+        CheckpointError: If the disk is full or not writable; `path` is untouched.
+    """
+    if number == 1:
+        return
+    kept = path.with_name(f"step-{step:06}.ckpt")
+    try:
+        kept.unlink(missing_ok=True)
+        try:
+            os.link(path, kept)
+        except OSError:
+            with path.open("rb") as whole, replacing(kept) as file:
+                shutil.copyfileobj(whole, file)
+        others = {int(other.stem[5:]): other for other in path.parent.glob("step-[0-9]*.ckpt")}
+        last = sorted(made for made in others if made <= step)[-number:]
+        for made in others.keys() - set(last):
+            others[made].unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot keep checkpoint {kept}: {error.strerror or error}; {path} is whole; make room "
+            f"and give the command again"
         ) from error
 
 

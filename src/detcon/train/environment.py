@@ -114,12 +114,19 @@ def describe_environment(command: str = "") -> dict[str, Any]:
         "versions": {name: _version(name) for name in ("detcon", *PACKAGES)},
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None,
+        "cores": num_cores(),
         "threads": torch.get_num_threads(),
         "ranks": ranks().world,
         "system": platform.platform(),
         "git": _commit(Path(__file__).parents[3]),
     }
+
+
+def num_cores() -> int:
+    """Those that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:

@@ -12,13 +12,14 @@ from torch import nn
 from detcon.train.environment import agree
 from detcon.train.finite import NONFINITE, Before
 from detcon.train.metrics import MetricsLog
-from detcon.train.monitor import Throughput
+from detcon.train.monitor import Throughput, Waiting
 from detcon.train.optim import AdamW, Cosine, Lars, Sgd, StepDecay, lr_multiplier, peak_lr
 from detcon.train.probing import Probing
 from detcon.train.progress import ProgressReport
 from detcon.train.recipe import LoopRecipe as LoopRecipe
 from detcon.train.state import Training, start
 from detcon.train.stop import Stopped, StopSignals
+from detcon.train.unreadable import UnreadablePhotos
 
 
 def fit(
@@ -37,6 +38,8 @@ def fit(
     observe: Callable[[Any], dict[str, float]] | None = None,
     names: Callable[[Any], list[str]] | None = None,
     probing: Probing | None = None,
+    unreadable: UnreadablePhotos | None = None,
+    if_waiting: str = "give more workers=",
     title: str = "pretraining",
 ) -> None:
     """Trains a module; goes on from `folder/checkpoints/last.ckpt` where there is one.
@@ -62,18 +65,22 @@ def fit(
         observe: Turns the module's second output into figures for the log; at log steps only.
         names: The photos of a batch, for messages.
         probing: What is measured now and then; it leaves the training as it was.
+        unreadable: What counts `batch.passed_over`, the photos that can't be read.
+        if_waiting: What to change if data are waited for.
         title: Before the progress bar.
 
     Raises:
         NonFiniteLoss: After saving the state before that step, with the names of its photos.
         CheckpointError: If a checkpoint cannot be read, used or written.
         ValueError: If the data end early.
+        WandbError: If W&B is asked for and can't be had.
+        TooManyUnreadable: With a checkpoint saved.
         Stopped: After Ctrl-C or SIGTERM, with a checkpoint saved.
     """
     training = start(module, folder, optimizer, loop, batch_size, sync_norms)
     training.resume()
     first = training.fabric.global_rank == 0
-    log = MetricsLog(folder, step=training.step, write=first)
+    log = MetricsLog(folder, step=training.step, write=first, wandb=loop.wandb)
     report = ProgressReport(title, step=training.step, steps=steps, show=first)
     with closing(log), report, StopSignals() as stop:
         if training.step >= steps:
@@ -83,8 +90,9 @@ def fit(
             report.say(f"{title}: going on after step {training.step} of {steps}")
         peak = peak_lr(optimizer, batch_size)
         rates = [peak * lr_multiplier(schedule, step, steps) for step in range(steps)]
-        told = after_step, observe, names, probing
+        told = after_step, observe, names, probing, unreadable, Waiting(if_waiting)
         run = _Run(training, rates, batch_size, passes, loop, log, report, stop, *told)
+        run.pass_over()  # those of before
         run.through(iter(open_batches(training.step)))
 
 
@@ -104,6 +112,8 @@ class _Run:
     observe: Callable[[Any], dict[str, float]] | None
     names: Callable[[Any], list[str]] | None
     probing: Probing | None
+    unreadable: UnreadablePhotos | None
+    waiting: Waiting
     meter: Throughput = field(default_factory=Throughput)
     recent: dict[int, list[str]] = field(default_factory=dict)  # names by step, since the last log
 
@@ -119,6 +129,10 @@ class _Run:
             self.report.advance(training.step)
             is_last = training.step == steps
             is_log = is_last or training.step == 1 or training.step % self.loop.log_every == 0
+            if self.unreadable is not None:
+                self.unreadable.add(batch.passed_over)
+            if is_log or training.fabric.world_size == 1:
+                self.pass_over()
             figures = self.figures(extra) if is_log else {}
             figures |= self.probe()
             if figures:
@@ -172,14 +186,31 @@ class _Run:
     def figures(self, extra: Any) -> dict[str, float]:
         """A log's figures, reported; an accelerator is waited for here, at probes and at saves."""
         training = self.training
-        training.check(self.recent)
+        with self.meter.caught_up():
+            training.check(self.recent)
         figures = {"loss": training.mean_loss(), "lr": self.rates[training.step - 1]}
         figures |= self.meter.read() | {"seconds": training.elapsed}
+        if self.unreadable is not None:
+            figures |= self.unreadable.figures()
         if self.observe is not None:
             figures |= self.observe(extra)
         self.report.log(training.step, figures)
+        is_last = training.step == len(self.rates)
+        if said := self.waiting.says(figures["data_wait"], is_last=is_last):
+            self.report.say(said)
         self.recent.clear()
         return figures
+
+    def pass_over(self) -> None:
+        """Names photos that couldn't be read since last asked; all ranks must ask together."""
+        if self.unreadable is None:
+            return
+        for sentence in self.unreadable.settle(self.training.fabric):
+            self.report.say(sentence)
+        if self.unreadable.are_too_many:
+            self.training.check(self.recent)
+            self.training.save()
+            raise self.unreadable.error()
 
     def probe(self) -> dict[str, float]:
         """What is measured after this step; photos a second are those of the training alone."""

@@ -1,4 +1,4 @@
-"""The figures of a run: `metrics.jsonl` and the same in TensorBoard's event files."""
+"""The figures of a run: `metrics.jsonl`, and the same for TensorBoard and, if asked for, W&B."""
 
 import json
 import math
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from detcon.files import write_whole
+from detcon.train.on_wandb import WandbLog
 
 FILE = "metrics.jsonl"
 
@@ -30,15 +31,24 @@ class MetricsLog:
         folder: The run folder.
         step: Steps made so far.
         write: False on all ranks but the first: then nothing is written.
+        wandb: The project of W&B to log to as well.
+
+    Raises:
+        WandbError: If W&B can't be had.
     """
 
-    def __init__(self, folder: Path, *, step: int, write: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *, step: int, write: bool = True, wandb: str | None = None
+    ) -> None:
         self._file: TextIO | None = None
         self._events: Any = None
+        self._wandb: WandbLog | None = None
         if not write:
             return
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
+        if wandb is not None:
+            self._wandb = WandbLog(wandb, folder)
         kept = [json.dumps(line) + "\n" for line in read_metrics(folder) if line["step"] <= step]
         write_whole(folder / FILE, "".join(kept))
         self._file = (folder / FILE).open("a", encoding="utf-8")
@@ -53,9 +63,13 @@ class MetricsLog:
         self._file.flush()
         for name, value in figures.items():
             self._events.add_scalar(name, value, step)
+        if self._wandb is not None:
+            self._wandb.write(step, figures)
 
     def close(self) -> None:
         """Writes what TensorBoard still holds back."""
         if self._file is not None:
             self._file.close()
             self._events.close()
+        if self._wandb is not None:
+            self._wandb.close()

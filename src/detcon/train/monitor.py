@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 MAX_ROWS = 1024
+HIGH_WAIT, PATIENCE = 0.2, 5  # share of the time, and logs that show it
 
 
 @runtime_checkable
@@ -141,6 +142,15 @@ class Throughput:
         finally:
             self._begin += time.perf_counter() - begin
 
+    @contextmanager
+    def caught_up(self) -> Iterator[None]:
+        """Around waits for the device: so long it had work, while data were waited for."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._waited = max(0.0, self._waited - (time.perf_counter() - begin))
+
     def count(self, images: int) -> None:
         """After a step on so many photos."""
         self._images += images
@@ -154,3 +164,28 @@ class Throughput:
         }
         self.__init__()
         return rates
+
+
+class Waiting:
+    """Says once, and early, that a run waits for its data, and what to change.
+
+    Args:
+        remedy: What to change: the end of a sentence; "" for nothing to be said.
+    """
+
+    def __init__(self, remedy: str) -> None:
+        self._remedy, self._logs, self._sum = remedy, -1, 0.0
+
+    def says(self, share: float, *, is_last: bool) -> str:
+        """After a log with its share of waiting; the first has the workers' start in it."""
+        self._logs += 1
+        if self._logs:
+            self._sum += share
+        enough = self._logs >= (1 if is_last else PATIENCE)
+        if not (self._remedy and enough and self._sum / self._logs > HIGH_WAIT):
+            return ""
+        said = (
+            f"{self._sum / self._logs:.0%} of the time goes into waiting for data; {self._remedy}"
+        )
+        self._remedy = ""
+        return said

@@ -17,10 +17,12 @@ class Probing:
         every: Steps from one to the next.
         measure: Figures of the module as it is; it must not change the module. Called by the first
             rank alone: it must not wait for others.
+        keep: Called there after it with the number of steps made and the figures.
     """
 
     every: int
     measure: Callable[[], dict[str, float]]
+    keep: Callable[[int, dict[str, float]], None] | None = None
 
     def is_due(self, step: int, steps: int) -> bool:
         """Whether to measure after so many steps of all."""
@@ -43,6 +45,8 @@ class Probing:
             before = rng_state(fabric.device)
             try:
                 figures = self.measure()
+                if self.keep is not None:
+                    self.keep(training.step, figures)
             except (ValueError, OSError) as error:
                 failure = error
             finally:

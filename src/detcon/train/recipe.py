@@ -30,3 +30,7 @@ class LoopRecipe(Recipe):
     checkpoint_minutes: float | None = Field(
         default=10, gt=0, description="or minutes, what comes first"
     )
+    keep: int = Field(default=1, ge=1, description="checkpoints to keep, the last among them")
+    wandb: str | None = Field(
+        default=None, description="project of Weights & Biases to log to as well; null: none"
+    )

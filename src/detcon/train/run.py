@@ -1,6 +1,7 @@
 """The run folder: what a run was told, on what it ran, and every figure it logged.
 
-runs/NAME/recipe.yaml · environment.json · metrics.jsonl · events.* · checkpoints/last.ckpt
+runs/NAME/recipe.yaml · environment.json · metrics.jsonl · events.* · checkpoints/last.ckpt,
+and where there is reason to: unreadable.jsonl · checkpoints/step-*.ckpt, nonfinite.ckpt
 """
 
 import json
@@ -18,7 +19,10 @@ from detcon.files import is_partial, write_whole
 from detcon.train.environment import describe_environment, is_first_rank
 
 # Settings that change how a run is watched or how fast it goes, but not what comes out.
-FREE = ("out", "workers", "log_every", "checkpoint_every", "checkpoint_minutes", "probing")
+FREE = (
+    "out", "workers", "max_unreadable", "log_every", "checkpoint_every", "checkpoint_minutes",
+    "keep", "wandb", "probing",
+)  # fmt: skip
 LAST = Path("checkpoints") / "last.ckpt"
 
 

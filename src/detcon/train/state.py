@@ -17,6 +17,7 @@ from detcon.train.checkpoint import (
     Checkpoint,
     CheckpointError,
     all_finite,
+    keep_last,
     load_checkpoint,
     rng_state,
     save_checkpoint,
@@ -39,6 +40,7 @@ class Training:
         forward: The module, wrapped for several ranks.
         optimizer: Over the module's parameters.
         folder: The run folder.
+        keep: How many of the last checkpoints stay.
         step: Steps made.
         seconds: Time spent before this process began.
         losses: The sum of the losses since the last log, on the device.
@@ -51,6 +53,7 @@ class Training:
     forward: nn.Module
     optimizer: torch.optim.Optimizer
     folder: Path
+    keep: int
     step: int
     seconds: float
     losses: Tensor
@@ -161,6 +164,8 @@ class Training:
                 fingerprint=recorded_fingerprint(self.folder),
             )
             save_checkpoint(self.folder / name, checkpoint)
+            if name == LAST:
+                keep_last(self.folder / name, self.step, self.keep)
         self.fabric.barrier()
         self._saved = time.monotonic()
 
@@ -222,6 +227,7 @@ def start(
         fabric.strategy.setup_module(module),
         build_optimizer(optimizer, module, batch_size),
         folder,
+        loop.keep,
         step=0,
         seconds=0.0,
         losses=torch.zeros((), device=fabric.device),

@@ -1,0 +1,98 @@
+"""Photos that a run can't read: counted, named once, and too many end it."""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric import Fabric
+
+from detcon.files import write_whole
+from detcon.photos import TooManyUnreadable, UnreadablePhoto
+from detcon.train.environment import gather_objects, is_first_rank
+
+FILE = "unreadable.jsonl"
+NAMED = 20  # of those that come to light together, for the console
+
+
+class UnreadablePhotos:
+    """Those of all ranks, and of the run's earlier starts as far as they weren't mended since.
+
+    Args:
+        folder: The run folder; `unreadable.jsonl` in it has a line a photo.
+        read: Reads a photo by its key, to see whether it was mended.
+        num_photos: In the collection.
+        share: How many of them may be unreadable: 1 at least, unless it is 0.
+    """
+
+    def __init__(
+        self, folder: Path, read: Callable[[str], Any], *, num_photos: int, share: float
+    ) -> None:
+        self._path, self._num_photos, self._share = folder / FILE, num_photos, share
+        self._most = max(1, int(share * num_photos)) if share else 0
+        self._known: dict[str, str] = {}
+        self._fresh: dict[str, str] = {}
+        self._written: set[str] = set()
+        if is_first_rank() and self._path.is_file():
+            self._fresh = _still_unreadable(self._path, read)
+            self._written = set(self._fresh)
+            write_whole(self._path, "".join(map(_line, self._fresh.items())))
+
+    @property
+    def are_too_many(self) -> bool:
+        """As of the last `settle`."""
+        return len(self._known) > self._most
+
+    def add(self, passed_over: Iterable[tuple[str, str]]) -> None:
+        """This rank's, each with what is wrong with it; asks nobody."""
+        self._fresh.update(passed_over)
+
+    def settle(self, fabric: Fabric) -> list[str]:
+        """Joins what the ranks found and notes it; all must ask at the same time.
+
+        Returns:
+            What to say of those that are new.
+        """
+        found = {k: v for some in gather_objects(fabric, self._fresh) for k, v in some.items()}
+        self._known |= found
+        self._fresh = {}
+        new = {key: found[key] for key in found if key not in self._written}
+        self._written |= new.keys()
+        if new and fabric.global_rank == 0:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.writelines(map(_line, new.items()))
+        sentences = [f"passed over: {reason}" for reason in new.values()]
+        if len(sentences) > NAMED:
+            sentences[NAMED:] = [f"passed over: {len(new) - NAMED} more, named in {self._path}"]
+        return sentences
+
+    def figures(self) -> dict[str, float]:
+        """For the log; nothing as long as there are none."""
+        return {"unreadable": float(len(self._known))} if self._known else {}
+
+    def error(self) -> TooManyUnreadable:
+        """What ends the run if there are too many."""
+        return TooManyUnreadable(
+            f"{len(self._known)} of {self._num_photos} photos can't be read, and "
+            f"max_unreadable={self._share:g} allows {self._most}; {self._path} names them: copy "
+            f"them again, or raise max_unreadable, and give the command again to go on"
+        )
+
+
+def _line(photo: tuple[str, str]) -> str:
+    return json.dumps({"photo": photo[0], "reason": photo[1]}) + "\n"
+
+
+def _still_unreadable(path: Path, read: Callable[[str], Any]) -> dict[str, str]:
+    """Those of the list that can't be read today, either; a line that a crash cut off is lost."""
+    found: dict[str, str] = {}
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            key = json.loads(line)["photo"]
+        except json.JSONDecodeError:
+            continue
+        try:
+            read(key)
+        except UnreadablePhoto as error:
+            found[key] = str(error)
+    return found
