@@ -68,10 +68,12 @@ def is_wanted(cell: Cell, settings: Mapping[str, Any]) -> bool:
     return all(getattr(cell, n) in settings.get(s, [getattr(cell, n)]) for s, n in PARTS.items())
 
 
-def save_cell(folder: Path, cell: Cell, result: Result, command: str, work: Path) -> None:
-    """Writes a cell with its command; paths in it are relative to the work folder."""
+def save_cell(folder: Path, cell: Cell, result: Result, command: str, *works: Path) -> None:
+    """Writes a cell with its command; paths in it are relative to the work folders."""
     line = {"command": command, "cell": asdict(cell), "result": asdict(result)}
-    text = json.dumps(line, indent=1, default=str).replace(f"{work}/", "")
+    text = json.dumps(line, indent=1, default=str)
+    for work in works:
+        text = text.replace(f"{work}/", "")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{cell.name}.json").write_text(text + "\n")
     print(f"{cell.name}: {result.value:.1f} {result.unit}", flush=True)

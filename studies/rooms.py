@@ -137,7 +137,7 @@ def carry_out(cell: Cell, data: Path, work: Path, backbones: Path) -> None:
         labels=cell.labels,
         seed=cell.seed,
     )
-    save_cell(folder, cell, result, command("data", "work", "backbones"), work)
+    save_cell(folder, cell, result, command("data", "work", "backbones"), work, backbones)
 
 
 def print_guesses(data: Path) -> None:
