@@ -35,29 +35,45 @@ def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
                 )
 
 
-def open_data(study: StudyRecipe, name: str) -> Path:
-    """The labelled folder of that name."""
-    data = study.data[name]
-    if isinstance(data, Folder):
-        return Path(data.path or "")
-    out = Path(study.work_folder, "data", name)
-    return make_scenes(out=out, num=data.num, size=data.size, seed=data.seed)
+class Places:
+    """The folders that names stand for, each opened once.
 
+    Args:
+        study: Its data and masks; what isn't there is made in its work folder.
+    """
 
-def open_images(study: StudyRecipe, name: str) -> Path:
-    """The photos to pretrain on: those of `train`, or a folder of nothing but photos."""
-    data = open_data(study, name)
-    return data / "train" / "images" if (data / "train" / "images").is_dir() else data
+    def __init__(self, study: StudyRecipe) -> None:
+        self._study = study
+        self._data: dict[str, Path] = {}
+        self._masks: dict[tuple[str, str], Path] = {}
 
+    def data(self, name: str) -> Path:
+        """The labelled folder of that name."""
+        if name not in self._data:
+            data = self._study.data[name]
+            if isinstance(data, Folder):
+                self._data[name] = Path(data.path or "")
+            else:
+                out = Path(self._study.work_folder, "data", name)
+                told = data.model_dump(exclude={"kind"})
+                self._data[name] = make_scenes(out=out, **told)
+        return self._data[name]
 
-def open_masks(study: StudyRecipe, data: str, source: str) -> Path:
-    """The store of a source's masks of a set's photos, made once in the work folder."""
-    generator = study.masks[source]
-    if isinstance(generator, FromAnnotations):
-        place = str(open_data(study, data) / generator.folder)
-        generator = replace(generator, folder=place)
-    return make_masks(
-        images=open_images(study, data),
-        out=Path(study.work_folder, "masks", data, source),
-        generator={one.name: getattr(generator, one.name) for one in fields(generator)},
-    )
+    def images(self, name: str) -> Path:
+        """The photos to pretrain on: those of `train`, or a folder of nothing but photos."""
+        data = self.data(name)
+        return data / "train" / "images" if (data / "train" / "images").is_dir() else data
+
+    def masks(self, data: str, source: str) -> Path:
+        """The store of a source's masks of a set's photos."""
+        if (data, source) not in self._masks:
+            generator = self._study.masks[source]
+            if isinstance(generator, FromAnnotations):
+                place = str(self.data(data) / generator.folder)
+                generator = replace(generator, folder=place)
+            self._masks[data, source] = make_masks(
+                images=self.images(data),
+                out=Path(self._study.work_folder, "masks", data, source),
+                generator={one.name: getattr(generator, one.name) for one in fields(generator)},
+            )
+        return self._masks[data, source]

@@ -14,7 +14,7 @@ from detcon.pretraining import pretrain
 from detcon.study.cell import PRETRAINED, Cell
 from detcon.study.errors import StudyError
 from detcon.study.limit import TimeLimit
-from detcon.study.places import check_folders, open_data, open_images, open_masks
+from detcon.study.places import Places, check_folders
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record, write_record
 from detcon.train.environment import describe_environment
@@ -52,6 +52,7 @@ def run_cells(
     left = [cell for cell in cells if cell.fingerprint not in done]
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     check_folders(study, left)
+    places = Places(study)
     failed: dict[str, ValueError] = {}
     made = 0
     with TimeLimit(study.hours) as limit:
@@ -60,7 +61,7 @@ def run_cells(
                 break
             say(f"study {study.name}: cell {made + 1} of {len(left)}, {cell.name}", markup=False)
             try:
-                carry_out(study, cell, command)
+                carry_out(study, cell, places, command)
             except (Stopped, KeyboardInterrupt):
                 if not limit.passed:
                     raise
@@ -80,14 +81,14 @@ def run_cells(
         )
 
 
-def carry_out(study: StudyRecipe, cell: Cell, command: str) -> Record:
+def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> Record:
     """Runs one cell, from where it stopped, and keeps its figure; not the trained network."""
     backbone, seconds = cell.settings.transfer.backbone, 0.0
     if backbone == PRETRAINED:
-        backbone, seconds = _pretrain(study, cell)
+        backbone, seconds = _pretrain(study, cell, places)
     out = Path(study.work_folder, "transfer", cell.fingerprint)
     told = cell.settings.transfer.model_dump(mode="json")
-    data = open_data(study, cell.settings.transfer.data)
+    data = places.data(cell.settings.transfer.data)
     (result,) = transfer(None, **told | {"data": data, "backbone": str(backbone), "out": out})
     record = _record(study, cell, command, result, seconds)
     write_record(Path(study.results_folder), cell.name, record)
@@ -95,20 +96,19 @@ def carry_out(study: StudyRecipe, cell: Cell, command: str) -> Record:
     return record
 
 
-def _pretrain(study: StudyRecipe, cell: Cell) -> tuple[Path, float]:
+def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, float]:
     """The backbone of a cell, trained or found; and the seconds that training took."""
-    pretrain_told = cell.settings.pretrain
-    assert pretrain_told is not None
-    images, masks = pretrain_told.images, pretrain_told.masks
+    told = cell.settings.pretrain
+    assert told is not None
     out = Path(study.work_folder, "pretrain", cell.pretraining or "")
     backbone = out / "backbone.safetensors"
     if not backbone.is_file():
-        places = {
-            "images": open_images(study, images),
-            "masks": None if masks is None else open_masks(study, images, masks),
+        folders = {
+            "images": places.images(told.images),
+            "masks": None if told.masks is None else places.masks(told.images, told.masks),
             "out": out,
         }
-        pretrain(None, **pretrain_told.model_dump(mode="json") | places)
+        pretrain(None, **told.model_dump(mode="json") | folders)
     (out / LAST).unlink(missing_ok=True)
     return backbone, read_metrics(out)[-1]["seconds"]
 
