@@ -50,7 +50,7 @@ def _draw(axes: Axes, panel: Panel, styles: dict[str, Look]) -> None:
     wide = numbers and len(places) > 1 and 0 < min(places) * _WIDE <= max(places)
     for row, (name, line) in enumerate(panel.lines.items()):
         shift = 0.0 if numbers else 0.12 * (row - (len(panel.lines) - 1) / 2)
-        where = [x if numbers else places.index(x) + shift for x in line]
+        where = [float(x) if numbers else places.index(x) + shift for x in line]
         _draw_line(axes, where, [list(seeds.values()) for seeds in line.values()], name, styles)
     if wide:
         axes.set_xscale("log", base=2)

@@ -12,7 +12,7 @@ from scipy.stats import t
 CONFIDENCE = 0.95
 _RESAMPLINGS = 2000
 
-Curve = Mapping[float, Sequence[float]]
+Curve = Mapping[int | float, Sequence[float]]
 """Values of the seeds by budget."""
 
 
@@ -72,14 +72,14 @@ def sooner(curve: Curve, other: Curve) -> Sooner | None:
 
 
 def _means(curve: Curve) -> list[tuple[float, float]]:
-    return [(budget, fmean(curve[budget])) for budget in sorted(curve)]
+    return [(float(budget), fmean(curve[budget])) for budget in sorted(curve)]
 
 
 def _resampled(curve: Curve, rng: np.random.Generator) -> list[tuple[float, float]]:
     """Means over seeds drawn with replacement, the same ones at each budget."""
     num = min(map(len, curve.values()))
     chosen = rng.integers(num, size=num)
-    return [(budget, fmean(curve[budget][i] for i in chosen)) for budget in sorted(curve)]
+    return [(float(budget), fmean(curve[budget][i] for i in chosen)) for budget in sorted(curve)]
 
 
 def _factor(
