@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -11,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from detcon.report.figures import SETTINGS, Look, looks
+from detcon.report.runs import RANDOM
 from detcon.study.arranged import Panel
 from detcon.study.recipe import StudyRecipe
 from detcon.study.statistics import half_width
@@ -32,7 +34,7 @@ def draw_study(study: StudyRecipe, panels: Sequence[Panel], metric: str) -> byte
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
         every = figure.subplots(1, len(panels), squeeze=False)[0]
         for axes, panel in zip(every, panels):
-            _draw(axes, panel, looks(names))
+            _draw(axes, panel, _styles(names))
             axes.set_title(panel.title, fontsize=10.5)
             axes.set_xlabel(study.figure.label or study.figure.x)
         every[0].set_ylabel(metric)
@@ -44,6 +46,12 @@ def draw_study(study: StudyRecipe, panels: Sequence[Panel], metric: str) -> byte
     return written.getvalue()
 
 
+def _styles(names: Sequence[str]) -> dict[str, Look]:
+    """Random weights are grey, as on the page of `detcon report`."""
+    styles = looks(name for name in names if name != "random")
+    return {**styles, "random": styles[RANDOM]}
+
+
 def _draw(axes: Axes, panel: Panel, styles: dict[str, Look]) -> None:
     places = panel.places
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in places)
@@ -51,26 +59,31 @@ def _draw(axes: Axes, panel: Panel, styles: dict[str, Look]) -> None:
     for row, (name, line) in enumerate(panel.lines.items()):
         shift = 0.0 if numbers else 0.12 * (row - (len(panel.lines) - 1) / 2)
         where = [float(x) if numbers else places.index(x) + shift for x in line]
-        _draw_line(axes, where, [list(seeds.values()) for seeds in line.values()], name, styles)
+        look = (
+            styles[name] if numbers or len(panel.lines) > 1 else replace(styles[name], dash="none")
+        )
+        _draw_line(axes, where, [list(seeds.values()) for seeds in line.values()], name, look)
     if wide:
         axes.set_xscale("log", base=2)
     axes.set_xticks(places if numbers else range(len(places)), [str(x) for x in places])
     axes.minorticks_off()
     if not numbers and max(len(str(x)) for x in places) * len(places) > 30:
-        axes.tick_params(axis="x", labelrotation=35)
+        for text in axes.get_xticklabels():
+            text.set(rotation=35, ha="right", rotation_mode="anchor")
     axes.margins(x=0.08)
 
 
 def _draw_line(
-    axes: Axes, where: list[float], seeds: list[list[float]], name: str, styles: dict[str, Look]
+    axes: Axes, where: list[float], seeds: list[list[float]], name: str, look: Look
 ) -> None:
-    look = styles[name]
+    """Points for seeds, and on them means with intervals, joined unless the dash is "none"."""
     for x, values in zip(where, seeds):
         axes.plot(
-            [x] * len(values), values, look.marker, color=look.colour, alpha=0.45,
-            markersize=5, markeredgecolor="white", markeredgewidth=0.6,
+            [x] * len(values), values, look.marker, color=look.colour, alpha=0.6, zorder=3,
+            markersize=5.5, markeredgecolor="white", markeredgewidth=0.6,
         )  # fmt: skip
-    style: dict[str, Any] = {"color": look.colour, "linestyle": look.line, "label": name}
+    line = "none" if look.dash == "none" else look.line
+    style: dict[str, Any] = {"color": look.colour, "linestyle": line, "label": name}
     means = [fmean(values) for values in seeds]
     widths = [half_width(values) for values in seeds]
     bars = [math.nan if width is None else width for width in widths]
