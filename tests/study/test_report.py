@@ -16,7 +16,7 @@ from detcon.study.errors import StudyError
 from detcon.study.plan import costs, in_all
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record, find_records, read_record, write_record
-from detcon.study.statistics import half_width, paired, sooner
+from detcon.study.statistics import correlation, half_width, paired, sooner
 
 RESULTS = Path("studies/results/tiny")
 GRID = {
@@ -38,7 +38,7 @@ FIGURE = {
 }
 
 
-def made_up(cell, value, seconds=10.0):
+def made_up(cell, value, seconds=10.0, overlap=None):
     return Record(
         study="tiny",
         cell=cell.points[0],
@@ -50,6 +50,7 @@ def made_up(cell, value, seconds=10.0):
         figures={},
         per_class={},
         pairs=cell.pairs,
+        overlap=overlap,
         seconds={"pretrain": seconds * bool(cell.pairs), "transfer": 2.0},
         versions={"torch": "2.0"},
         machine={"cpu": "a CPU", "threads": 1},
@@ -107,6 +108,15 @@ def test_a_curve_that_is_sooner_by_two():
 def test_no_factor_where_a_curve_crosses_nothing():
     flat, rising = {4: [60.0], 8: [60.0]}, {4: [10.0], 8: [50.0]}
     assert sooner(flat, rising) is None
+
+
+def test_a_correlation_with_fishers_interval():
+    values = {0.1: [10.0, 12.0], 0.2: [12.0], 0.3: [11.5, 12.5], 0.6: [15.0]}
+    r, low, high = correlation(values)
+    assert r == pytest.approx(np.corrcoef([0.1, 0.2, 0.3, 0.6], [11, 12, 12, 15])[0, 1])
+    z, width = np.arctanh(r), 1.959964
+    assert (low, high) == pytest.approx(np.tanh([z - width, z + width]), abs=1e-5)
+    assert correlation({0.1: [1.0], 0.2: [2.0], 0.3: [3.0]}) is None
 
 
 def test_a_plan_counts_each_pretraining_once(study):
@@ -183,6 +193,20 @@ def test_sections_of_other_studies_stay(study, cells):
     run_study("tiny.yaml", report=True, out="page.md", found="more")
     assert "**Found:** more" in Path("page.md").read_text()
     assert Path("page.md").read_text().endswith(both.removeprefix(one))
+
+
+def test_overlap_of_masks_is_told_beside_what_they_are_worth(write_study):
+    masks = {f"grid_{n}": {"kind": "grid", "rows": n} for n in range(1, 6)}
+    grid = {"seed": [0, 1], "masks": list(masks)}
+    study = load_recipe(StudyRecipe, write_study(masks=masks, grid=grid, figure={"x": "masks"}))
+    for cell in make_cells(study):
+        rows = int(cell.points[0]["masks"][-1])
+        record = made_up(cell, 20.0 + rows + cell.points[0]["seed"], overlap=rows / 10)
+        write_record(RESULTS, cell.name, record)
+    run_study("tiny.yaml", report=True, out="page.md")
+    page = Path("page.md").read_text()
+    assert "over 5 sources: r = 1.00 (95 % interval 1.00 to 1.00)" in page
+    assert "| 0.300 | 23.5 ± 6.4 (23.0, 24.0) |" in page
 
 
 def test_missing_cells_are_counted(study, cells):

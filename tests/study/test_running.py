@@ -44,6 +44,14 @@ def test_two_cells_are_run_once_and_give_the_same_figures_elsewhere(write_study,
     assert without_times(again) == without_times(record), "to the last digit"
 
 
+def test_masks_are_held_against_the_true_ones_where_that_is_asked_for(write_study):
+    methods = {"exact": {"masks": "exact"}, "grid": {"masks": "grid"}}
+    grid = {"seed": [0], "method": methods | {"random": {"backbone": "random"}}}
+    run_study(write_study(grid=grid, overlap={"scenes": "exact"}))
+    overlaps = {name.removeprefix("seed0-"): one["overlap"] for name, one in results().items()}
+    assert overlaps["exact"] == 1 > overlaps["grid"] > 0 and overlaps["random"] is None
+
+
 def test_a_result_counts_by_its_settings_and_not_by_its_name(write_study, monkeypatch):
     study = write_study(grid=TWO)
     run_study(study)

@@ -1,9 +1,11 @@
 """Every study that comes with the repository: its header, its grid, its budget."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from detcon import cli
 from detcon.config import load_recipe
 from detcon.study import StudyRecipe, run_study
 from detcon.study.arranged import check_figure
@@ -75,3 +77,18 @@ def test_the_quick_study_in_small(tmp_path, monkeypatch):
     page = run_study(quick, **TWO_CELLS, report=True)
     assert page == Path("docs/claims.md") and "2 of 2 cells" in page.read_text()
     assert Path("docs/claims/quick.svg").is_file()
+
+
+def test_the_command_takes_flags_like_the_others(monkeypatch, capsys, tmp_path):
+    quick = next(path for path in STUDIES if path.stem == "quick")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["detcon", "study", str(quick), "--plan"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    shown = capsys.readouterr().out
+    assert not left.value.code and "study quick: 8 cells on 6 pretrainings" in shown
+    assert "wrote" not in shown and not list(tmp_path.iterdir())
+    monkeypatch.setattr(sys, "argv", ["detcon", "study", str(quick), "--report"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2 and "run it first" in " ".join(capsys.readouterr().err.split())

@@ -20,11 +20,13 @@ class Panel:
         title: The values of the axes that tell panels apart; "" for the only one.
         lines: By the name of the line and the place along x: the value of each seed.
         seconds: Of pretraining at these places, one for each seed.
+        overlaps: By the average best overlap of masks: the values of all cells that had them.
     """
 
     title: str
     lines: Mapping[str, Mapping[Any, Seeds]]
     seconds: Mapping[str, Mapping[Any, Sequence[float]]]
+    overlaps: Mapping[float, Sequence[float]]
 
     @property
     def places(self) -> list[Any]:
@@ -62,13 +64,18 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
     figure = study.figure
     values: dict[tuple[Any, ...], float] = {}
     seconds: dict[tuple[Any, ...], float] = {}
+    overlaps: dict[str, dict[float, list[float]]] = {}
     for cell in cells:
         record = done.get(cell.fingerprint)
-        for point in cell.points if record else ():
+        if record is None:
+            continue
+        for point in cell.points:
             title = ", ".join(f"{axis.rpartition('.')[2]} {point[axis]}" for axis in figure.panels)
             line = str(point[figure.lines]) if figure.lines else study.name
             place = title, line, point[figure.x], point.get("seed", 0)
-            values[place], seconds[place] = record.value, record.seconds["pretrain"]  # type: ignore[union-attr]
+            values[place], seconds[place] = record.value, record.seconds["pretrain"]
+            if record.overlap is not None:
+                overlaps.setdefault(title, {}).setdefault(record.overlap, []).append(record.value)
     panels = []
     for title in dict.fromkeys(place[0] for place in values):
         lines: dict[str, dict[Any, dict[int, float]]] = {}
@@ -77,7 +84,7 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
             _, line, x, seed = key
             lines.setdefault(line, {}).setdefault(x, {})[seed] = values[key]
             times.setdefault(line, {}).setdefault(x, []).append(seconds[key])
-        panels.append(Panel(title, lines, times))
+        panels.append(Panel(title, lines, times, overlaps.get(title, {})))
     return panels
 
 

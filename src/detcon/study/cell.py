@@ -102,6 +102,8 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
     images, masks = _known(study.data, told.images, "pretrain.images", point), None
     if hasattr(told.method, "num_regions"):
         masks = _known(study.masks, told.masks, "pretrain.masks", point)
+        if told.images in study.overlap:
+            _known(study.masks, study.overlap[told.images], f"overlap.{told.images}", point)
     told = told.model_copy(update={} if masks is not None else {"masks": None})
     return CellSettings(
         pretrain=told,
@@ -129,10 +131,9 @@ def _load(model: type[Any], settings: dict[str, Any], place: str) -> Any:
 
 
 def _known(named: Mapping[str, Any], name: str | None, setting: str, point: Point) -> Any:
-    if name in named:
+    if name is not None and name in named:
         return named[name]
-    kind = setting.rpartition(".")[2]
-    what = "masks" if kind == "masks" else "data"
+    what = "data" if setting in ("pretrain.images", "transfer.data") else "masks"
     given = f"'{name}'" if name is not None else "nothing"
     raise StudyError(
         f"{setting} of the cell {point.name} is {given}, but must be one of the study's "

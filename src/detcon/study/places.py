@@ -6,10 +6,15 @@ from pathlib import Path
 
 from detcon.discover.recipe import make_masks
 from detcon.masks import FromAnnotations
+from detcon.masks.scoring import score_stores
+from detcon.masks.store import MaskStore
+from detcon.masks.truth import open_truth
 from detcon.scenes.write import make_scenes
 from detcon.study.cell import Cell
 from detcon.study.errors import StudyError
 from detcon.study.recipe import Folder, StudyRecipe
+
+_SCORED = 200  # photos
 
 
 def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
@@ -46,6 +51,7 @@ class Places:
         self._study = study
         self._data: dict[str, Path] = {}
         self._masks: dict[tuple[str, str], Path] = {}
+        self._overlaps: dict[tuple[str, str], float] = {}
 
     def data(self, name: str) -> Path:
         """The labelled folder of that name."""
@@ -77,3 +83,16 @@ class Places:
                 generator={one.name: getattr(generator, one.name) for one in fields(generator)},
             )
         return self._masks[data, source]
+
+    def overlap(self, data: str, source: str) -> float | None:
+        """The average best overlap of a source's masks with those that the study calls true.
+
+        None where it calls none so. Of at most 200 photos.
+        """
+        if data not in self._study.overlap:
+            return None
+        if (data, source) not in self._overlaps:
+            truth = open_truth(str(self.masks(data, self._study.overlap[data])))
+            (score,) = score_stores([MaskStore(self.masks(data, source))], truth, num=_SCORED)
+            self._overlaps[data, source] = score.quality().average_best_overlap
+        return self._overlaps[data, source]

@@ -44,7 +44,8 @@ def costs(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record])
     ones of its method and encoder do (the median), else as all finished ones, else as the study
     says. A transfer costs what finished ones of the same task and labels do.
     """
-    smallest = min((cell.settings.pretrain.views.size for cell in cells if cell.pairs), default=1)
+    told = [cell.settings.pretrain for cell in cells]
+    smallest = min((pretrain.views.size for pretrain in told if pretrain), default=1)
     finished = [(cell, done[cell.fingerprint]) for cell in cells if cell.fingerprint in done]
     speeds = _Known(
         [(_network(c), r.seconds["pretrain"] / _work(c)) for c, r in finished if c.pairs],

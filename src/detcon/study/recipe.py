@@ -77,6 +77,9 @@ class StudyRecipe(Recipe):
     masks: dict[Name, Generator] = Field(
         default={}, description="sources by name; the folder of annotations is seen from the data"
     )
+    overlap: dict[Name, Name] = Field(
+        default={}, description="by data, the masks that others' best overlap is measured with"
+    )
     pretrain: dict[str, Any] = Field(
         default={}, description="'recipe' and settings over it; images and masks by their names"
     )

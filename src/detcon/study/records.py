@@ -29,6 +29,7 @@ class Record:
         figures: What else was measured, by name.
         per_class: The metric by class.
         pairs: Pairs of views that pretraining saw.
+        overlap: The average best overlap of its masks with the true ones, where that is asked for.
         seconds: Of `pretrain` (0 for none) and `transfer`.
         versions: Of the packages that took part.
         machine: What it ran on.
@@ -45,6 +46,7 @@ class Record:
     figures: Mapping[str, float | None]
     per_class: Mapping[str, float | None]
     pairs: int
+    overlap: float | None
     seconds: Mapping[str, float]
     versions: Mapping[str, Any]
     machine: Mapping[str, Any]

@@ -12,7 +12,7 @@ from detcon.study.figures import draw_study
 from detcon.study.limit import SECONDS_AN_HOUR
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
-from detcon.study.statistics import half_width, paired, sooner
+from detcon.study.statistics import correlation, half_width, paired, sooner
 
 TITLE = "# The paper's claims, measured here\n"
 
@@ -63,6 +63,12 @@ def make_section(
         parts += [f"{panel.title.capitalize()}:"] if panel.title else []
         parts.append(_table(study, panel))
         parts += _sooner(study, panel)
+        if found := correlation(panel.overlaps):
+            parts.append(
+                f"Between the masks' average best overlap with the true ones and the mean, over "
+                f"{len(panel.overlaps)} sources: r = {found[0]:.2f} (95 % interval {found[1]:.2f} "
+                f"to {found[2]:.2f}).\n\n{_overlaps(panel)}"
+            )
         if study.figure.baseline:
             parts.append(_differences(study, panel, study.figure.baseline))
     if study.differs:
@@ -72,7 +78,7 @@ def make_section(
 
 
 def _table(study: StudyRecipe, panel: Panel) -> str:
-    rows = [_row(study.figure.lines or "", panel.places), "|---" * (len(panel.places) + 1) + "|"]
+    rows = [_row(_heading(study), panel.places), "|---" * (len(panel.places) + 1) + "|"]
     for name, line in panel.lines.items():
         texts = [_mean(list(line[x].values())) if x in line else "" for x in panel.places]
         rows.append(_row(name, texts))
@@ -83,10 +89,16 @@ def _table(study: StudyRecipe, panel: Panel) -> str:
     return "\n".join(rows)
 
 
+def _overlaps(panel: Panel) -> str:
+    rows = [_row("best overlap", ["value"]), "|---|---|"]
+    rows += [_row(f"{x:.3f}", [_mean(panel.overlaps[x])]) for x in sorted(panel.overlaps)]
+    return "\n".join(rows)
+
+
 def _differences(study: StudyRecipe, panel: Panel, baseline: str) -> str:
     rows = [
         f"Differences from {baseline}, seed by seed:\n",
-        _row(study.figure.lines or "", panel.places),
+        _row(_heading(study), panel.places),
         "|---" * (len(panel.places) + 1) + "|",
     ]
     against = panel.lines.get(baseline, {})
@@ -143,8 +155,12 @@ def _mean(values: Sequence[float], sign: str = "") -> str:
     return f"{written}{spread} ({', '.join(f'{value:{sign}.1f}' for value in values)})"
 
 
+def _heading(study: StudyRecipe) -> str:
+    return (study.figure.lines or "").rpartition(".")[2]
+
+
 def _row(name: str, cells: Sequence[object]) -> str:
-    return f"| {' | '.join([name.rpartition('.')[2], *map(str, cells)])} |"
+    return f"| {' | '.join([name, *map(str, cells)])} |"
 
 
 def _replaced(page: str, name: str, section: str) -> str:

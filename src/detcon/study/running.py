@@ -90,7 +90,7 @@ def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> R
     told = cell.settings.transfer.model_dump(mode="json")
     data = places.data(cell.settings.transfer.data)
     (result,) = transfer(None, **told | {"data": data, "backbone": str(backbone), "out": out})
-    record = _record(study, cell, command, result, seconds)
+    record = _record(study, cell, places, command, result, seconds)
     write_record(Path(study.results_folder), cell.name, record)
     shutil.rmtree(out)
     return record
@@ -113,7 +113,21 @@ def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, flo
     return backbone, read_metrics(out)[-1]["seconds"]
 
 
-def _record(study: StudyRecipe, cell: Cell, command: str, result: Result, seconds: float) -> Record:
+def _overlap(cell: Cell, places: Places) -> float | None:
+    pretrain = cell.settings.pretrain
+    if pretrain is None or pretrain.masks is None:
+        return None
+    return places.overlap(pretrain.images, pretrain.masks)
+
+
+def _record(
+    study: StudyRecipe,
+    cell: Cell,
+    places: Places,
+    command: str,
+    result: Result,
+    seconds: float,
+) -> Record:
     environment: Mapping[str, Any] = describe_environment()
     return Record(
         study=study.name,
@@ -126,6 +140,7 @@ def _record(study: StudyRecipe, cell: Cell, command: str, result: Result, second
         figures=result.figures,
         per_class=result.per_class,
         pairs=cell.pairs,
+        overlap=_overlap(cell, places),
         seconds={"pretrain": round(seconds, 1), "transfer": result.seconds},
         versions=result.versions,
         machine={name: environment[name] for name in MACHINE},

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 import numpy as np
-from scipy.stats import t
+from scipy.stats import pearsonr, t
 
 CONFIDENCE = 0.95
 _RESAMPLINGS = 2000
@@ -27,6 +27,19 @@ def half_width(values: Sequence[float]) -> float | None:
 def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:
     """The difference from a baseline in each seed that both have."""
     return [values[seed] - baseline[seed] for seed in values if seed in baseline]
+
+
+def correlation(values: Mapping[float, Sequence[float]]) -> tuple[float, float, float] | None:
+    """Pearson's r between keys and the means of their values, with its 95 % interval (Fisher's z).
+
+    None for fewer than four keys, or where all means are equal.
+    """
+    means = [fmean(one) for one in values.values()]
+    if len(values) < 4 or len(set(means)) < 2:
+        return None
+    found = pearsonr(list(values), means)
+    interval = found.confidence_interval(CONFIDENCE)
+    return float(found.statistic), float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
