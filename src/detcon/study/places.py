@@ -51,7 +51,7 @@ class Places:
         self._study = study
         self._data: dict[str, Path] = {}
         self._masks: dict[tuple[str, str], Path] = {}
-        self._overlaps: dict[tuple[str, str], float] = {}
+        self._overlaps: dict[tuple[str, str], float | None] = {}
 
     def data(self, name: str) -> Path:
         """The labelled folder of that name."""

@@ -56,21 +56,21 @@ def run_cells(
     failed: dict[str, ValueError] = {}
     made = 0
     with TimeLimit(study.hours) as limit:
-        for cell in left:
-            if limit.passed:
-                break
-            say(f"study {study.name}: cell {made + 1} of {len(left)}, {cell.name}", markup=False)
-            try:
-                carry_out(study, cell, places, command)
-            except (Stopped, KeyboardInterrupt):
-                if not limit.passed:
-                    raise
-                break
-            except ValueError as error:
-                failed[cell.name] = error
-                say(f"the cell {cell.name} failed: {error}", markup=False)
-            else:
-                made += 1
+        try:
+            for number, cell in enumerate(left, 1):
+                if limit.passed:
+                    break
+                say(f"study {study.name}: cell {number} of {len(left)}, {cell.name}", markup=False)
+                try:
+                    carry_out(study, cell, places, command)
+                except ValueError as error:
+                    failed[cell.name] = error
+                    say(f"the cell {cell.name} failed: {error}", markup=False)
+                else:
+                    made += 1
+        except (Stopped, KeyboardInterrupt):
+            if not limit.passed:
+                raise
     if failed:
         name, error = next(iter(failed.items()))
         raise StudyError(f"{len(failed)} of {len(left)} cells failed, {name} first: {error}")

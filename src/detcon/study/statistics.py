@@ -5,6 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 from scipy.stats import pearsonr, t
@@ -37,7 +38,7 @@ def correlation(values: Mapping[float, Sequence[float]]) -> tuple[float, float, 
     means = [fmean(one) for one in values.values()]
     if len(values) < 4 or len(set(means)) < 2:
         return None
-    found = pearsonr(list(values), means)
+    found: Any = pearsonr(list(values), means)  # its type is too vague
     interval = found.confidence_interval(CONFIDENCE)
     return float(found.statistic), float(interval.low), float(interval.high)
 
