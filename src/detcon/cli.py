@@ -156,7 +156,7 @@ VERBS = {
         "study:StudyRecipe",
         "study:run_study",
         "detcon study studies/quick.yaml",
-        lambda s: "" if s.report else f"detcon study STUDY.yaml --report, from {s.results_folder}",
+        lambda s: "" if s.report else "the same command with --report, for figure and tables",
     ),
     "demo": Verb(
         "demo:DemoRecipe",
