@@ -161,6 +161,12 @@ VERBS = {
         ),
         "importing.write:imported_table",
     ),
+    "study": Verb(
+        "study:StudyRecipe",
+        "study:run_study",
+        "detcon study studies/quick.yaml",
+        lambda s: "" if s.report else "the same command with --report, for figure and tables",
+    ),
     "demo": Verb(
         "demo:DemoRecipe",
         "demo:demo",
@@ -277,6 +283,19 @@ def report(words: Words = None, help: Help = False, debug: Debug = False) -> Non
 
 
 @app.command(context_settings=OURS)
+def study(
+    words: Words = None,
+    plan: Annotated[bool, typer.Option("--plan", help="only list cells and hours")] = False,
+    report: Annotated[bool, typer.Option("--report", help="only write the report")] = False,
+    help: Help = False,
+    debug: Debug = False,
+) -> None:
+    """Run a grid of pretrainings and transfers, and report what a claim comes to."""
+    flags = {"plan=true": plan, "report=true": report}
+    _carry_out("study", [*(words or []), *(word for word, on in flags.items() if on)], help)
+
+
+@app.command(context_settings=OURS)
 def demo(
     words: Words = None,
     quick: Annotated[bool, typer.Option("--quick", help="smaller, in two minutes")] = False,
@@ -310,6 +329,8 @@ def _carry_out(name: str, words: Sequence[str] | None, help: bool) -> Any:
     settings = load_recipe(model, recipe, overrides)
     out.print(escape(to_yaml(settings).rstrip()), style="dim")
     written = _load(verb.function)(recipe, **overrides)
+    if written is None:
+        return settings
     if verb.shown:
         out.print(_load(verb.shown)(settings))
     place = written if isinstance(written, Path) else settings.model_dump()["out"]

@@ -116,7 +116,7 @@ def _find(path: Path) -> Path:
     if (shipped / inside).is_file():
         return shipped / inside
     known = [str(Path("recipes") / p.relative_to(shipped)) for p in shipped.rglob("*.yaml")]
-    raise RecipeError(f"there is no recipe {path}{_nearest(str(path), known)}")
+    raise RecipeError(f"there is no recipe {path}{nearest(str(path), known)}")
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -202,7 +202,7 @@ def _sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
         known = field_names(model)
         if (parent := name.rpartition(".")[0]) and any(k.startswith(parent + ".") for k in known):
             known = [k for k in known if k.startswith(parent + ".")]
-        return f"there is no setting '{name}'{_nearest(name, known)}"
+        return f"there is no setting '{name}'{nearest(name, known)}"
     if kind == "missing":
         return f"'{name}' is missing; give {name}=..."
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -274,7 +274,8 @@ def records_within(hint: Any) -> list[Any]:
     return [hint] if is_record else []
 
 
-def _nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a complaint of an unknown word: the nearest known one, or some of them."""
     known = list(known)
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if not close:

@@ -26,7 +26,7 @@ _HUES = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "
 _DASHES = ["", "6 2", "2 2", "8 2 2 2", "4 1", "1 2"]
 _STEPS = [1, 2, 2.5, 5, 10]
 _MARKERS = ["o", "s", "^", "D", "v", "P"]
-_SETTINGS: Any = {  # matplotlib's type for the keys has no public name
+SETTINGS: Any = {  # matplotlib's type for the keys has no public name
     "svg.fonttype": "path",  # a page that is read elsewhere has no say in the fonts there
     "font.family": "DejaVu Sans",
     "font.size": 11.5,
@@ -92,7 +92,7 @@ def plot_curves(
     Returns:
         The figure's address.
     """
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         figure, axes = _figure(4.3, 2.9)
         for name, (steps, values) in curves.items():
             if dots:
@@ -142,7 +142,7 @@ def plot_seeds(
         looks: The look of each backbone.
         label: The metric with its unit.
     """
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         figure, axes = _figure(5.6, 1.15 + 0.52 * len(values))
         for row, (name, seeds) in enumerate(values.items()):
             look, mean = looks[name], math.fsum(seeds) / len(seeds)
@@ -170,7 +170,7 @@ def plot_by_labels(
 ) -> str:
     """The metric over the number of labelled pictures; seeds as points, means as a line."""
     amounts = sorted({n for by in values.values() for n in by}, key=lambda n: n or math.inf)
-    with mpl.rc_context(_SETTINGS):
+    with mpl.rc_context(SETTINGS):
         figure, axes = _figure(5.6, 3.5)
         for i, (name, by) in enumerate(values.items()):
             look = looks[name]

@@ -114,7 +114,7 @@ def _check(folder: Path, recipe: Recipe) -> bool:
             f"or an empty folder"
         )
     recorded = _recorded_settings(folder)
-    now = _settings(recipe.model_dump(mode="json"))
+    now = deciding_settings(recipe.model_dump(mode="json"))
     there = recorded if recorded.keys() >= now.keys() else _filled_up(folder, recipe) or recorded
     differences = [
         f"{name} is {there.get(name, 'not set')} there and {now.get(name, 'not set')} now"
@@ -133,7 +133,7 @@ def _filled_up(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     """The recorded settings with today's defaults for what they lack; None if they don't fit."""
     values = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
     try:
-        return _settings(type(recipe).model_validate(values).model_dump(mode="json"))
+        return deciding_settings(type(recipe).model_validate(values).model_dump(mode="json"))
     except ValidationError:
         return None
 
@@ -146,17 +146,17 @@ def _recorded_settings(folder: Path) -> dict[str, Any]:
         values = None
     if not isinstance(values, dict):
         raise RunError(f"cannot read {path} as a recipe; give another out=, or remove the folder")
-    return _settings(values)
+    return deciding_settings(values)
 
 
-def _settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted name, without the free ones."""
+def deciding_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted name, without those of `FREE`: two runs that agree in them end alike."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if name in FREE:
             continue
         if isinstance(value, Mapping):
-            flat |= _settings(value, f"{prefix}{name}.")
+            flat |= deciding_settings(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat

@@ -1,0 +1,146 @@
+"""A cell of a study: one pretraining and one transfer, complete to the last setting.
+
+Names stand where recipes have paths, so that settings are the same on every machine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from detcon.config import Recipe, RecipeError, fingerprint, load_recipe, nearest
+from detcon.downstream.recipe import TransferRecipe
+from detcon.pretraining import PretrainRecipe
+from detcon.study.errors import StudyError
+from detcon.study.grid import Point, points
+from detcon.study.recipe import Data, Folder, Generator, StudyRecipe
+from detcon.train.run import deciding_settings
+
+PRETRAINED = "pretrained"
+"""The backbone of a transfer that is the cell's own."""
+
+
+class CellSettings(Recipe):
+    """Everything that a cell's figure depends on, but the pixels of the user's folders."""
+
+    pretrain: PretrainRecipe | None = None
+    images: Data | None = None
+    masks: Generator | None = None
+    transfer: TransferRecipe
+    data: Data
+
+    def deciding(self) -> dict[str, Any]:
+        """What tells two cells apart, by dotted name."""
+        return deciding_settings(self.model_dump(mode="json"))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One pretraining and one transfer.
+
+    Attributes:
+        name: Of its first point.
+        points: The places of the grid that come to this cell, as values of the axes.
+        settings: Complete.
+    """
+
+    name: str
+    points: tuple[Mapping[str, Any], ...]
+    settings: CellSettings
+
+    @property
+    def fingerprint(self) -> str:
+        """Of all settings."""
+        return fingerprint(self.settings.deciding())
+
+    @property
+    def pretraining(self) -> str | None:
+        """The fingerprint of the pretraining; cells with the same share it. None without one."""
+        if self.settings.pretrain is None:
+            return None
+        parts = self.settings.model_dump(mode="json", include={"pretrain", "images", "masks"})
+        return fingerprint(deciding_settings(parts))
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of views that the pretraining sees."""
+        pretrain = self.settings.pretrain
+        return (pretrain.steps or 0) * pretrain.batch_size if pretrain else 0
+
+
+def make_cells(study: StudyRecipe) -> list[Cell]:
+    """The cells of a study, each once: points that come to the same settings are one cell.
+
+    Random weights have no budget and SimCLR no masks, so that their points along those axes meet.
+
+    Raises:
+        RecipeError: A setting that a recipe doesn't know; the sentence names the cell.
+        StudyError: Names of data or masks that the study doesn't have.
+    """
+    cells: dict[str, Cell] = {}
+    for point in points(study):
+        cell = Cell(point.name, (point.values,), _settings(study, point))
+        before = cells.get(cell.fingerprint)
+        if before is not None:
+            cell = replace(before, points=(*before.points, point.values))
+        cells[cell.fingerprint] = cell
+    return list(cells.values())
+
+
+def _settings(study: StudyRecipe, point: Point) -> CellSettings:
+    pretrain = {"images": next(iter(study.data)), **study.pretrain, **_of("pretrain.", point)}
+    transfer = {"data": next(iter(study.data)), "backbone": PRETRAINED, **study.transfer}
+    transfer |= _of("transfer.", point)
+    told = _load(PretrainRecipe, pretrain, f"pretrain of the cell {point.name}")
+    if transfer["backbone"] == "random" and "encoder" not in transfer:
+        transfer["encoder"] = told.encoder
+    judged = _load(TransferRecipe, transfer, f"transfer of the cell {point.name}")
+    data = _known(study.data, judged.data, "transfer.data", point)
+    if judged.backbone != PRETRAINED:
+        return CellSettings(transfer=judged, data=_anywhere(data))
+    if told.steps is None:
+        raise StudyError(f"the cell {point.name} has no length; give pretrain.steps")
+    images, masks = _known(study.data, told.images, "pretrain.images", point), None
+    if hasattr(told.method, "num_regions"):
+        masks = _known(study.masks, told.masks, "pretrain.masks", point)
+        if told.images in study.overlap:
+            _known(study.masks, study.overlap[told.images], f"overlap.{told.images}", point)
+    told = told.model_copy(update={} if masks is not None else {"masks": None})
+    return CellSettings(
+        pretrain=told,
+        images=_anywhere(images),
+        masks=masks,
+        transfer=judged,
+        data=_anywhere(data),
+    )
+
+
+def _of(part: str, point: Point) -> dict[str, Any]:
+    return {
+        name.removeprefix(part): value
+        for name, value in point.settings.items()
+        if name.startswith(part)
+    }
+
+
+def _load(model: type[Any], settings: dict[str, Any], place: str) -> Any:
+    recipe = settings.pop("recipe", None)
+    try:
+        return load_recipe(model, recipe, {**settings, "out": "OUT"})
+    except RecipeError as error:
+        raise RecipeError(f"{error}, {place}") from error
+
+
+def _known(named: Mapping[str, Any], name: str | None, setting: str, point: Point) -> Any:
+    if name is not None and name in named:
+        return named[name]
+    what = "data" if setting in ("pretrain.images", "transfer.data") else "masks"
+    given = f"'{name}'" if name is not None else "nothing"
+    raise StudyError(
+        f"{setting} of the cell {point.name} is {given}, but must be one of the study's "
+        f"{what}{nearest(str(name), named)}"
+    )
+
+
+def _anywhere(data: Data) -> Data:
+    """A folder without its place."""
+    return Folder() if isinstance(data, Folder) else data

@@ -1,0 +1,61 @@
+"""`detcon study`: what is asked of a study, and who does it."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from detcon.config import load_recipe
+from detcon.study.arranged import check_figure
+from detcon.study.cell import make_cells
+from detcon.study.plan import print_plan
+from detcon.study.recipe import Folder, StudyRecipe
+from detcon.study.records import find_records
+from detcon.study.report import write_report
+from detcon.study.running import run_cells, share_of
+
+OF_THIS_TIME = ("results", "work", "out", "hours", "shard", "plan", "report")
+"""Settings that say nothing of what comes out."""
+
+
+def run_study(recipe: str | Path | None = None, /, **overrides: Any) -> Path | None:
+    """Runs what is missing of a study; or lists its cells, or writes its report.
+
+    Killed at any moment, it loses at most the steps since the last checkpoint: given again, it
+    goes on there, and never runs a finished cell twice.
+
+    Args:
+        recipe: The study's YAML file.
+        **overrides: Settings by name, as on the command line: `run_study("studies/quick.yaml",
+            hours=1)`, `**{"data.camvid": "camvid"}`.
+
+    Returns:
+        The folder of results, or the report; None after a plan, which is printed.
+
+    Raises:
+        ValueError: A study whose parts don't fit, a missing folder, results of another recipe,
+            or cells that failed.
+        Stopped: After a signal, with a checkpoint saved.
+    """
+    study = load_recipe(StudyRecipe, recipe, overrides)
+    check_figure(study)
+    cells = make_cells(study)
+    done = find_records(Path(study.results_folder), cells)
+    if study.plan:
+        print_plan(study, share_of(cells, study.shard), done)
+        return None
+    if study.report:
+        return write_report(study, cells, done)
+    run_cells(study, share_of(cells, study.shard), done, _command(study, recipe, overrides))
+    return Path(study.results_folder)
+
+
+def _command(study: StudyRecipe, recipe: str | Path | None, overrides: Mapping[str, Any]) -> str:
+    """What makes these results again on another machine: no path of this one is in it."""
+    words = ["detcon", "study"]
+    if recipe is not None:
+        words.append(Path(recipe).name if Path(recipe).is_absolute() else str(recipe))
+    folders = [f"data.{name}" for name, data in study.data.items() if isinstance(data, Folder)]
+    words += [f"{name}=DIR" for name in folders]
+    kept = {n: v for n, v in overrides.items() if n not in (*OF_THIS_TIME, *folders, "data")}
+    return shlex.join([*words, *(f"{name}={value}" for name, value in kept.items())])

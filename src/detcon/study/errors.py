@@ -1,0 +1,5 @@
+"""What can be wrong with a study."""
+
+
+class StudyError(ValueError):
+    """A study whose parts don't fit, or whose results are of another."""

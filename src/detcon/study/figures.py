@@ -1,0 +1,90 @@
+"""The plot of a study: every seed a point, the mean with its interval, one panel beside another."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from detcon.report.figures import SETTINGS, Look, looks
+from detcon.report.runs import RANDOM
+from detcon.study.arranged import Panel
+from detcon.study.recipe import StudyRecipe
+from detcon.study.statistics import half_width
+
+_WIDE = 8  # a greatest value of so many times the least is drawn on a logarithmic axis
+
+
+def draw_study(study: StudyRecipe, panels: Sequence[Panel], metric: str) -> bytes:
+    """The figure as SVG; the same results give the same bytes.
+
+    Args:
+        study: Its axes.
+        panels: What to draw.
+        metric: What was measured, with its unit.
+    """
+    names = list(dict.fromkeys(line for panel in panels for line in panel.lines))
+    with mpl.rc_context({**SETTINGS, "svg.hashsalt": study.name}):
+        size = (max(4.8, 4.0 * len(panels)) + 1.6, 3.7)
+        figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        every = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, panel in zip(every, panels):
+            _draw(axes, panel, _styles(names))
+            axes.set_title(panel.title, fontsize=10.5)
+            axes.set_xlabel(study.figure.label or study.figure.x)
+        every[0].set_ylabel(metric)
+        handles, words = every[0].get_legend_handles_labels()
+        if len(names) > 1:
+            figure.legend(handles, words, loc="outside right upper", frameon=False, fontsize=9)
+        written = io.BytesIO()
+        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
+    return written.getvalue()
+
+
+def _styles(names: Sequence[str]) -> dict[str, Look]:
+    """Random weights are grey, as on the page of `detcon report`."""
+    styles = looks(name for name in names if name != "random")
+    return {**styles, "random": styles[RANDOM]}
+
+
+def _draw(axes: Axes, panel: Panel, styles: dict[str, Look]) -> None:
+    places = panel.places
+    numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in places)
+    wide = numbers and len(places) > 1 and 0 < min(places) * _WIDE <= max(places)
+    for row, (name, line) in enumerate(panel.lines.items()):
+        shift = 0.0 if numbers else 0.12 * (row - (len(panel.lines) - 1) / 2)
+        where = [float(x) if numbers else places.index(x) + shift for x in line]
+        look = (
+            styles[name] if numbers or len(panel.lines) > 1 else replace(styles[name], dash="none")
+        )
+        _draw_line(axes, where, [list(seeds.values()) for seeds in line.values()], name, look)
+    if wide:
+        axes.set_xscale("log", base=2)
+    axes.set_xticks(places if numbers else range(len(places)), [str(x) for x in places])
+    axes.minorticks_off()
+    if not numbers and max(len(str(x)) for x in places) * len(places) > 30:
+        for text in axes.get_xticklabels():
+            text.set(rotation=35, ha="right", rotation_mode="anchor")
+    axes.margins(x=0.08)
+
+
+def _draw_line(
+    axes: Axes, where: list[float], seeds: list[list[float]], name: str, look: Look
+) -> None:
+    """Points for seeds, and on them means with intervals, joined unless the dash is "none"."""
+    for x, values in zip(where, seeds):
+        axes.plot(
+            [x] * len(values), values, look.marker, color=look.colour, alpha=0.6, zorder=3,
+            markersize=5.5, markeredgecolor="white", markeredgewidth=0.6,
+        )  # fmt: skip
+    line = "none" if look.dash == "none" else look.line
+    style: dict[str, Any] = {"color": look.colour, "linestyle": line, "label": name}
+    means = [fmean(values) for values in seeds]
+    widths = [half_width(values) for values in seeds]
+    bars = [math.nan if width is None else width for width in widths]
+    axes.errorbar(where, means, yerr=bars, marker=look.marker, capsize=2.5, markersize=6, **style)

@@ -1,0 +1,112 @@
+"""From axes to points: every combination of their values, but those that are left out."""
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from detcon.config import nearest
+from detcon.study.errors import StudyError
+from detcon.study.recipe import StudyRecipe, Values
+
+SHORT = {
+    "backbone": ("transfer.backbone",),
+    "data": ("pretrain.images", "transfer.data"),
+    "labels": ("transfer.labels",),
+    "masks": ("pretrain.masks",),
+    "seed": ("pretrain.seed", "transfer.seed"),
+    "steps": ("pretrain.steps",),
+}
+"""Settings that stand for one or two of the recipes'."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One place of the grid.
+
+    Attributes:
+        values: The value on each axis; where it is several settings, their name.
+        settings: What they stand for, by dotted name under `pretrain.` and `transfer.`.
+    """
+
+    values: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Fit for a file: `detcon_s-steps128-seed0`."""
+        words = [
+            value if _is_word(value) else f"{axis.rpartition('.')[2]}{value}"
+            for axis, value in self.values.items()
+        ]
+        return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", word) for word in words)
+
+
+def points(study: StudyRecipe) -> list[Point]:
+    """All points of a study, the last axis changing fastest.
+
+    Raises:
+        StudyError: An axis or a bundle names no setting, or `exclude` names nothing in the grid.
+    """
+    axes = {axis: dict(_choices(axis, values)) for axis, values in study.grid.items()}
+    _check_exclude(study, axes)
+    found = []
+    for combination in itertools.product(*(choices.values() for choices in axes.values())):
+        values = {axis: value for axis, (value, _) in zip(axes, combination)}
+        settings = {name: v for _, bundle in combination for name, v in bundle.items()}
+        if not any(_matches(values, left_out) for left_out in study.exclude):
+            found.append(Point(values, settings))
+    if not found:
+        raise StudyError(f"study {study.name} has no cell left: 'exclude' takes all of them")
+    return found
+
+
+def _choices(axis: str, values: Values) -> Iterator[tuple[str, tuple[Any, dict[str, Any]]]]:
+    """Each value of an axis with the settings it stands for, by how it is written."""
+    if isinstance(values, dict):
+        for name, bundle in values.items():
+            place = f"grid.{axis}.{name}"
+            settings = [_spelt_out(word, value, place) for word, value in bundle.items()]
+            yield name, (name, {n: v for one in settings for n, v in one.items()})
+        return
+    written = [str(value) for value in values]
+    if twice := [word for word in written if written.count(word) > 1]:
+        raise StudyError(f"grid.{axis} names {twice[0]} twice; name each only once")
+    for value in values:
+        yield str(value), (value, _spelt_out(axis, value, f"grid.{axis}"))
+
+
+def _spelt_out(name: str, value: Any, place: str) -> dict[str, Any]:
+    if name in SHORT:
+        return dict.fromkeys(SHORT[name], value)
+    if name.startswith(("pretrain.", "transfer.")):
+        return {name: value}
+    known = [f"{part}.{name}" for part in ("pretrain", "transfer")]
+    raise StudyError(
+        f"{place} sets '{name}', which is no setting of a cell; write {known[0]} or {known[1]}, "
+        f"or one of {', '.join(SHORT)}"
+    )
+
+
+def _check_exclude(study: StudyRecipe, axes: Mapping[str, Mapping[str, Any]]) -> None:
+    for left_out in study.exclude:
+        for axis, values in left_out.items():
+            if axis not in axes:
+                raise StudyError(f"'exclude' names the axis '{axis}'{nearest(axis, axes)}")
+            for value in map(str, _several(values)):
+                if value not in axes[axis]:
+                    where = nearest(value, axes[axis])
+                    raise StudyError(f"'exclude' names {axis}={value}, not in the grid{where}")
+
+
+def _matches(values: Mapping[str, Any], left_out: Mapping[str, Any]) -> bool:
+    return all(str(values[axis]) in map(str, _several(wanted)) for axis, wanted in left_out.items())
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value[:1].isalpha()
+
+
+def _several(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,98 @@
+"""What the names in a study stand for on this machine: folders, made where that is possible."""
+
+from collections.abc import Iterable
+from dataclasses import fields, replace
+from pathlib import Path
+
+from detcon.discover.recipe import make_masks
+from detcon.masks import FromAnnotations
+from detcon.masks.scoring import score_stores
+from detcon.masks.store import MaskStore
+from detcon.masks.truth import open_truth
+from detcon.scenes.write import make_scenes
+from detcon.study.cell import Cell
+from detcon.study.errors import StudyError
+from detcon.study.recipe import Folder, StudyRecipe
+
+_SCORED = 200  # photos
+
+
+def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
+    """Complains of folders that cells need and that aren't there, before anything is begun.
+
+    Raises:
+        StudyError: One sentence that says which, and what should be in it.
+    """
+    for cell in cells:
+        pretrain, transfer = cell.settings.pretrain, cell.settings.transfer
+        for name in {transfer.data, pretrain.images if pretrain else transfer.data}:
+            data = study.data[name]
+            if not isinstance(data, Folder):
+                continue
+            if data.path is None:
+                raise StudyError(
+                    f"the study {study.name} needs {data.what}; give its place: data.{name}=DIR"
+                )
+            if not Path(data.path).is_dir():
+                raise StudyError(
+                    f"there is no folder {data.path}, which data.{name} names; the study "
+                    f"{study.name} needs {data.what}"
+                )
+
+
+class Places:
+    """The folders that names stand for, each opened once.
+
+    Args:
+        study: Its data and masks; what isn't there is made in its work folder.
+    """
+
+    def __init__(self, study: StudyRecipe) -> None:
+        self._study = study
+        self._data: dict[str, Path] = {}
+        self._masks: dict[tuple[str, str], Path] = {}
+        self._overlaps: dict[tuple[str, str], float | None] = {}
+
+    def data(self, name: str) -> Path:
+        """The labelled folder of that name."""
+        if name not in self._data:
+            data = self._study.data[name]
+            if isinstance(data, Folder):
+                self._data[name] = Path(data.path or "")
+            else:
+                out = Path(self._study.work_folder, "data", name)
+                told = data.model_dump(exclude={"kind"})
+                self._data[name] = make_scenes(out=out, **told)
+        return self._data[name]
+
+    def images(self, name: str) -> Path:
+        """The photos to pretrain on: those of `train`, or a folder of nothing but photos."""
+        data = self.data(name)
+        return data / "train" / "images" if (data / "train" / "images").is_dir() else data
+
+    def masks(self, data: str, source: str) -> Path:
+        """The store of a source's masks of a set's photos."""
+        if (data, source) not in self._masks:
+            generator = self._study.masks[source]
+            if isinstance(generator, FromAnnotations):
+                place = str(self.data(data) / generator.folder)
+                generator = replace(generator, folder=place)
+            self._masks[data, source] = make_masks(
+                images=self.images(data),
+                out=Path(self._study.work_folder, "masks", data, source),
+                generator={one.name: getattr(generator, one.name) for one in fields(generator)},
+            )
+        return self._masks[data, source]
+
+    def overlap(self, data: str, source: str) -> float | None:
+        """The average best overlap of a source's masks with those that the study calls true.
+
+        None where it calls none so. Of at most 200 photos.
+        """
+        if data not in self._study.overlap:
+            return None
+        if (data, source) not in self._overlaps:
+            truth = open_truth(str(self.masks(data, self._study.overlap[data])))
+            (score,) = score_stores([MaskStore(self.masks(data, source))], truth, num=_SCORED)
+            self._overlaps[data, source] = score.quality().average_best_overlap
+        return self._overlaps[data, source]

@@ -1,0 +1,123 @@
+"""What a study will cost: its cells with their seconds, estimated from those that are done."""
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from detcon.study.cell import Cell
+from detcon.study.limit import SECONDS_AN_HOUR
+from detcon.study.recipe import StudyRecipe
+from detcon.study.records import Record
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The seconds of one cell, measured or estimated.
+
+    Attributes:
+        cell: Which.
+        pretrain: Of the pretraining; 0 where an earlier cell of the plan has the same one.
+        transfer: Of the transfer.
+        is_done: Whether the cell is finished, and the seconds are measured.
+    """
+
+    cell: Cell
+    pretrain: float
+    transfer: float
+    is_done: bool
+
+    @property
+    def seconds(self) -> float:
+        """Of both."""
+        return self.pretrain + self.transfer
+
+
+def costs(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]) -> list[Cost]:
+    """The seconds of each cell.
+
+    A pretraining is expected to cost in proportion to its pairs and their pixels, as the finished
+    ones of its method and encoder do (the median), else as all finished ones, else as the study
+    says. A transfer costs what finished ones of the same task and labels do.
+    """
+    told = [cell.settings.pretrain for cell in cells]
+    smallest = min((pretrain.views.size for pretrain in told if pretrain), default=1)
+    finished = [(cell, done[cell.fingerprint]) for cell in cells if cell.fingerprint in done]
+    speeds = _Known(
+        [(_network(c), r.seconds["pretrain"] / _work(c)) for c, r in finished if c.pairs],
+        1 / (study.cost.pairs_a_second * smallest**2),
+    )
+    judging = _Known(
+        [(_task(c), r.seconds["transfer"]) for c, r in finished], study.cost.transfer_seconds
+    )
+    found, seen = [], set()
+    for cell in cells:
+        record = done.get(cell.fingerprint)
+        transfer = record.seconds["transfer"] if record else judging.of(_task(cell))
+        pretrain = 0.0
+        if cell.pretraining not in seen and cell.pairs:
+            measured = record.seconds["pretrain"] if record else None
+            pretrain = measured or speeds.of(_network(cell)) * _work(cell)
+            seen.add(cell.pretraining)
+        found.append(Cost(cell, pretrain, transfer, record is not None))
+    return found
+
+
+def print_plan(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]) -> None:
+    """Prints the cells with their seconds, and the hours of all."""
+    found = costs(study, cells, done)
+    table = Table(box=None, pad_edge=False)
+    table.add_column("cell", overflow="fold")
+    for name in ("pretrain, s", "transfer, s", ""):
+        table.add_column(name, justify="right")
+    for cost in found:
+        state = "done" if cost.is_done else ""
+        name, seconds = escape(cost.cell.name), (f"{cost.pretrain:.0f}", f"{cost.transfer:.0f}")
+        table.add_row(name, *seconds, state)
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(table)
+    console.print(in_all(study.name, found), markup=False)
+
+
+def in_all(name: str, found: Sequence[Cost]) -> str:
+    """The last line of a plan."""
+    left = [cost for cost in found if not cost.is_done]
+    runs = {cost.cell.pretraining for cost in found} - {None}
+    hours, still = (sum(c.seconds for c in some) / SECONDS_AN_HOUR for some in (found, left))
+    longest = max(cost.seconds for cost in found) / 60
+    return (
+        f"study {name}: {len(found)} cells on {len(runs)} pretrainings, {hours:.1f} hours; "
+        f"{len(left)} cells and {still:.1f} hours are left; the longest cell takes "
+        f"{longest:.1f} minutes"
+    )
+
+
+class _Known:
+    """Measured values by kind: their median, else that of all, else a guess."""
+
+    def __init__(self, measured: Iterable[tuple[Hashable, float]], guess: float) -> None:
+        self._guess = guess
+        self._measured = list(measured)
+
+    def of(self, kind: Hashable) -> float:
+        same = [value for other, value in self._measured if other == kind]
+        values = same or [value for _, value in self._measured] or [self._guess]
+        return median(values)
+
+
+def _work(cell: Cell) -> float:
+    pretrain = cell.settings.pretrain
+    return float(cell.pairs * pretrain.views.size**2) if pretrain else 0.0
+
+
+def _network(cell: Cell) -> Hashable:
+    pretrain = cell.settings.pretrain
+    return (pretrain.method.kind, pretrain.encoder) if pretrain else None
+
+
+def _task(cell: Cell) -> tuple[Any, ...]:
+    return cell.settings.transfer.task, cell.settings.transfer.labels

@@ -1,0 +1,177 @@
+"""`detcon study ... --report`: a section of Markdown and a figure, from the results alone."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+from detcon.files import write_whole
+from detcon.study.arranged import Panel, arrange
+from detcon.study.cell import Cell
+from detcon.study.errors import StudyError
+from detcon.study.figures import draw_study
+from detcon.study.limit import SECONDS_AN_HOUR
+from detcon.study.recipe import StudyRecipe
+from detcon.study.records import Record
+from detcon.study.statistics import correlation, half_width, paired, sooner
+
+TITLE = "# The paper's claims, measured here\n"
+
+
+def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]) -> Path:
+    """Writes the study's section into `out`, in the place of an older one, and its figure.
+
+    Sections of other studies, and whatever else is in the file, stay as they are.
+
+    Raises:
+        StudyError: No cell is finished, or they measure different things.
+    """
+    if not done:
+        raise StudyError(
+            f"no cell of the study {study.name} is finished in {study.results_folder}; run it "
+            f"first: detcon study STUDY.yaml"
+        )
+    metrics = {f"{record.metric} ({record.unit})" for record in done.values()}
+    if len(metrics) > 1:
+        raise StudyError(
+            f"the cells of the study {study.name} measure {' and '.join(sorted(metrics))}, which "
+            f"don't go into one figure; make a study of each"
+        )
+    page, (metric,) = Path(study.out), metrics
+    picture = page.with_suffix("") / f"{study.name}.svg"
+    panels = arrange(study, cells, done)
+    write_whole(picture, draw_study(study, panels, metric))
+    before = page.read_text("utf-8") if page.is_file() else TITLE
+    section = make_section(study, cells, done, f"{page.stem}/{picture.name}")
+    write_whole(page, _replaced(before, study.name, section))
+    return page
+
+
+def make_section(
+    study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record], picture: str
+) -> str:
+    """Claim, figure, tables, and on what they stand."""
+    panels, record = arrange(study, cells, done), next(iter(done.values()))
+    parts = [f"## {study.name.replace('_', ' ').capitalize()}", f"**The paper:** {study.claim}"]
+    if study.found:
+        parts.append(f"**Found:** {study.found.strip()}")
+    parts.append(f"![{study.name}: {record.metric} by {study.figure.x}]({picture})")
+    parts.append(
+        f"{record.metric} in {record.unit}: the mean ± half of its 95 % interval (Student's t over "
+        f"seeds), and each seed."
+    )
+    for panel in panels:
+        parts += [f"{panel.title.capitalize()}:"] if panel.title else []
+        parts.append(_table(study, panel))
+        parts += _sooner(study, panel)
+        if found := correlation(panel.overlaps):
+            parts.append(
+                f"Between the masks' average best overlap with the true ones and the mean, over "
+                f"{len(panel.overlaps)} sources: r = {found[0]:.2f} (95 % interval {found[1]:.2f} "
+                f"to {found[2]:.2f}).\n\n{_overlaps(panel)}"
+            )
+        if study.figure.baseline:
+            parts.append(_differences(study, panel, study.figure.baseline))
+    if study.differs:
+        parts.append(f"**What differs from the paper:** {study.differs.strip()}")
+    parts.append(_footing(cells, done))
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(study: StudyRecipe, panel: Panel) -> str:
+    rows = [_row(_heading(study), panel.places), "|---" * (len(panel.places) + 1) + "|"]
+    for name, line in panel.lines.items():
+        texts = [_mean(list(line[x].values())) if x in line else "" for x in panel.places]
+        rows.append(_row(name, texts))
+        times = panel.seconds[name]
+        if any(any(seconds) for seconds in times.values()):
+            texts = [f"{fmean(times[x]):.0f} s" if x in times else "" for x in panel.places]
+            rows.append(_row("", texts))
+    return "\n".join(rows)
+
+
+def _overlaps(panel: Panel) -> str:
+    rows = [_row("best overlap", ["value"]), "|---|---|"]
+    rows += [_row(f"{x:.3f}", [_mean(panel.overlaps[x])]) for x in sorted(panel.overlaps)]
+    return "\n".join(rows)
+
+
+def _differences(study: StudyRecipe, panel: Panel, baseline: str) -> str:
+    rows = [
+        f"Differences from {baseline}, seed by seed:\n",
+        _row(_heading(study), panel.places),
+        "|---" * (len(panel.places) + 1) + "|",
+    ]
+    against = panel.lines.get(baseline, {})
+    for name, line in panel.lines.items():
+        pairs = [paired(line.get(x, {}), against.get(x, {})) for x in panel.places]
+        if name != baseline and any(pairs):
+            rows.append(_row(name, [_mean(pair, sign="+") if pair else "" for pair in pairs]))
+    return "\n".join(rows)
+
+
+def _sooner(study: StudyRecipe, panel: Panel) -> Iterator[str]:
+    for first, second in study.figure.sooner:
+        if not {first, second} <= panel.lines.keys():
+            continue
+        curve, other = (
+            {x: list(seeds.values()) for x, seeds in panel.lines[name].items()}
+            for name in (first, second)
+        )
+        found = sooner(curve, other)
+        if found is None:
+            yield (
+                f"No factor between {first} and {second}: from its first budget on, one is above "
+                f"all that the other reaches."
+            )
+            continue
+        yield (
+            f"For {found.level:.1f}, the most that both reach, **{second} needs "
+            f"{found.factor:.1f} times the {study.figure.x} of {first}** (95 % interval "
+            f"{found.low:.1f} to {found.high:.1f}, seeds resampled; both cross a level in "
+            f"{100 * found.crossing:.0f} % of the draws)."
+        )
+
+
+def _footing(cells: Sequence[Cell], done: Mapping[str, Record]) -> str:
+    records = [done[cell.fingerprint] for cell in cells if cell.fingerprint in done]
+    runs = {cell.pretraining: done[cell.fingerprint] for cell in cells if cell.fingerprint in done}
+    seconds = sum(record.seconds["pretrain"] for record in runs.values())
+    seconds += sum(record.seconds["transfer"] for record in records)
+    machines = sorted(
+        {f"{one.machine['cpu']}, threads: {one.machine['threads']}" for one in records}
+    )
+    torch = sorted({str(one.versions.get("torch")) for one in records})
+    missing = f" ({len(cells) - len(records)} are missing)" if len(records) < len(cells) else ""
+    commands = "\n".join(sorted({record.command for record in records}))
+    return (
+        f"{len(records)} of {len(cells)} cells{missing}, {seconds / SECONDS_AN_HOUR:.1f} hours; "
+        f"{'; '.join(machines)}; torch {', '.join(torch)}.\n\n```\n{commands}\n```"
+    )
+
+
+def _mean(values: Sequence[float], sign: str = "") -> str:
+    width, written = half_width(values), f"{fmean(values):{sign}.1f}"
+    spread = "" if width is None else f" ± {width:.1f}"
+    return f"{written}{spread} ({', '.join(f'{value:{sign}.1f}' for value in values)})"
+
+
+def _heading(study: StudyRecipe) -> str:
+    return (study.figure.lines or "").rpartition(".")[2]
+
+
+def _row(name: str, cells: Sequence[object]) -> str:
+    return f"| {' | '.join([name, *map(str, cells)])} |"
+
+
+def _replaced(page: str, name: str, section: str) -> str:
+    """The page with the section between the marks of this study, at the end if it has none."""
+    begin, end = f"<!-- study {name} -->\n", f"<!-- end of study {name} -->\n"
+    head, found, rest = page.partition(begin)
+    if not found:
+        return f"{page.rstrip()}\n\n{begin}{section}{end}"
+    _, found, tail = rest.partition(end)
+    if not found:
+        raise StudyError(
+            f"the page has the mark '{begin.strip()}' without '{end.strip()}'; put it back"
+        )
+    return f"{head}{begin}{section}{end}{tail}"

@@ -1,0 +1,148 @@
+"""Carrying out what is missing of a study, cell by cell, until it is done or the time is up."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from detcon.downstream.result import Result
+from detcon.downstream.transfer import transfer
+from detcon.masks.fill import parse_share
+from detcon.pretraining import pretrain
+from detcon.study.cell import PRETRAINED, Cell
+from detcon.study.errors import StudyError
+from detcon.study.limit import TimeLimit
+from detcon.study.places import Places, check_folders
+from detcon.study.recipe import StudyRecipe
+from detcon.study.records import Record, write_record
+from detcon.train.environment import describe_environment
+from detcon.train.metrics import read_metrics
+from detcon.train.run import LAST
+from detcon.train.stop import Stopped
+
+MACHINE = ("python", "device", "cpu", "cores", "threads", "system")
+
+
+def share_of(cells: Sequence[Cell], shard: str | None) -> list[Cell]:
+    """The cells of one share, as `2/3`: cells that share a pretraining are in the same."""
+    share, shares = parse_share(shard or "1/1")
+    runs = list(dict.fromkeys(_run(cell) for cell in cells))
+    mine = set(runs[share - 1 :: shares])
+    return [cell for cell in cells if _run(cell) in mine]
+
+
+def _run(cell: Cell) -> str:
+    return cell.pretraining or cell.fingerprint
+
+
+def run_cells(
+    study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record], command: str
+) -> None:
+    """Runs the cells that aren't done, and writes a JSON for each.
+
+    A cell that fails is told of, and the others go on. When the time is up, the cell under way
+    stops with a checkpoint; the same command goes on from there.
+
+    Raises:
+        StudyError: A folder is missing, before anything is begun; or cells have failed, after
+            all others are done.
+    """
+    left = [cell for cell in cells if cell.fingerprint not in done]
+    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    check_folders(study, left)
+    places = Places(study)
+    failed: dict[str, ValueError] = {}
+    made = 0
+    with TimeLimit(study.hours) as limit:
+        try:
+            for number, cell in enumerate(left, 1):
+                if limit.passed:
+                    break
+                say(f"study {study.name}: cell {number} of {len(left)}, {cell.name}", markup=False)
+                try:
+                    carry_out(study, cell, places, command)
+                except ValueError as error:
+                    failed[cell.name] = error
+                    say(f"the cell {cell.name} failed: {error}", markup=False)
+                else:
+                    made += 1
+        except (Stopped, KeyboardInterrupt):
+            if not limit.passed:
+                raise
+    if failed:
+        name, error = next(iter(failed.items()))
+        raise StudyError(f"{len(failed)} of {len(left)} cells failed, {name} first: {error}")
+    if made < len(left):
+        say(
+            f"the time is up: {len(cells) - len(left) + made} of {len(cells)} cells are done; give "
+            f"the same command again to go on"
+        )
+
+
+def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> Record:
+    """Runs one cell, from where it stopped, and keeps its figure; not the trained network."""
+    backbone, seconds = cell.settings.transfer.backbone, 0.0
+    if backbone == PRETRAINED:
+        backbone, seconds = _pretrain(study, cell, places)
+    out = Path(study.work_folder, "transfer", cell.fingerprint)
+    told = cell.settings.transfer.model_dump(mode="json")
+    data = places.data(cell.settings.transfer.data)
+    (result,) = transfer(None, **told | {"data": data, "backbone": str(backbone), "out": out})
+    record = _record(study, cell, places, command, result, seconds)
+    write_record(Path(study.results_folder), cell.name, record)
+    shutil.rmtree(out)
+    return record
+
+
+def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, float]:
+    """The backbone of a cell, trained or found; and the seconds that training took."""
+    told = cell.settings.pretrain
+    assert told is not None
+    out = Path(study.work_folder, "pretrain", cell.pretraining or "")
+    backbone = out / "backbone.safetensors"
+    if not backbone.is_file():
+        folders = {
+            "images": places.images(told.images),
+            "masks": None if told.masks is None else places.masks(told.images, told.masks),
+            "out": out,
+        }
+        pretrain(None, **told.model_dump(mode="json") | folders)
+    (out / LAST).unlink(missing_ok=True)
+    return backbone, read_metrics(out)[-1]["seconds"]
+
+
+def _overlap(cell: Cell, places: Places) -> float | None:
+    pretrain = cell.settings.pretrain
+    if pretrain is None or pretrain.masks is None:
+        return None
+    return places.overlap(pretrain.images, pretrain.masks)
+
+
+def _record(
+    study: StudyRecipe,
+    cell: Cell,
+    places: Places,
+    command: str,
+    result: Result,
+    seconds: float,
+) -> Record:
+    environment: Mapping[str, Any] = describe_environment()
+    return Record(
+        study=study.name,
+        cell=cell.points[0],
+        command=command,
+        fingerprint=cell.fingerprint,
+        metric=result.metric,
+        unit=result.unit,
+        value=result.value,
+        figures=result.figures,
+        per_class=result.per_class,
+        pairs=cell.pairs,
+        overlap=_overlap(cell, places),
+        seconds={"pretrain": round(seconds, 1), "transfer": result.seconds},
+        versions=result.versions,
+        machine={name: environment[name] for name in MACHINE},
+        settings=cell.settings.model_dump(mode="json"),
+    )

@@ -1,0 +1,115 @@
+"""Means over seeds with their intervals, and how much sooner one curve is where another gets."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+from scipy.stats import pearsonr, t
+
+CONFIDENCE = 0.95
+_RESAMPLINGS = 2000
+
+Curve = Mapping[int | float, Sequence[float]]
+"""Values of the seeds by budget."""
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Half of the 95 % interval of a mean, by Student's t over seeds; None with a single one."""
+    if len(values) < 2:
+        return None
+    quantile = float(t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1))
+    return quantile * stdev(values) / math.sqrt(len(values))
+
+
+def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:
+    """The difference from a baseline in each seed that both have."""
+    return [values[seed] - baseline[seed] for seed in values if seed in baseline]
+
+
+def correlation(values: Mapping[float, Sequence[float]]) -> tuple[float, float, float] | None:
+    """Pearson's r between keys and the means of their values, with its 95 % interval (Fisher's z).
+
+    None for fewer than four keys, or where all means are equal.
+    """
+    means = [fmean(one) for one in values.values()]
+    if len(values) < 4 or len(set(means)) < 2:
+        return None
+    found: Any = pearsonr(list(values), means)  # its type is too vague
+    interval = found.confidence_interval(CONFIDENCE)
+    return float(found.statistic), float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True)
+class Sooner:
+    """How much less budget one curve needs for what another reaches, too.
+
+    Attributes:
+        level: The highest value that both means reach.
+        factor: The other's budget divided by this one's, at that level.
+        low: The lower end of the interval: the 2.5 % quantile over resamplings of the seeds.
+        high: The upper end.
+        crossing: The share of resamplings in which both curves cross a level.
+    """
+
+    level: float
+    factor: float
+    low: float
+    high: float
+    crossing: float
+
+
+def sooner(curve: Curve, other: Curve) -> Sooner | None:
+    """Compares two curves where they are equally high; None where one of them crosses nothing.
+
+    Both are means over seeds, interpolated along the logarithm of the budget. The level is the
+    highest that both reach; a curve that lies above it from its first budget on doesn't cross it,
+    and nothing is stated then.
+
+    Args:
+        curve: The one that is perhaps sooner.
+        other: The one to compare with.
+    """
+    found = _factor(_means(curve), _means(other))
+    if found is None:
+        return None
+    rng = np.random.default_rng(0)
+    drawn = [_factor(_resampled(curve, rng), _resampled(other, rng)) for _ in range(_RESAMPLINGS)]
+    factors = [one[1] for one in drawn if one is not None]
+    if not factors:
+        return None
+    low, high = np.quantile(factors, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2]).tolist()
+    return Sooner(*found, low, high, len(factors) / len(drawn))
+
+
+def _means(curve: Curve) -> list[tuple[float, float]]:
+    return [(float(budget), fmean(curve[budget])) for budget in sorted(curve)]
+
+
+def _resampled(curve: Curve, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """Means over seeds drawn with replacement, the same ones at each budget."""
+    num = min(map(len, curve.values()))
+    chosen = rng.integers(num, size=num)
+    return [(float(budget), fmean(curve[budget][i] for i in chosen)) for budget in sorted(curve)]
+
+
+def _factor(
+    curve: Sequence[tuple[float, float]], other: Sequence[tuple[float, float]]
+) -> tuple[float, float] | None:
+    level = min(max(value for _, value in one) for one in (curve, other))
+    mine, theirs = _crossing(curve, level), _crossing(other, level)
+    return None if mine is None or theirs is None else (level, theirs / mine)
+
+
+def _crossing(curve: Sequence[tuple[float, float]], level: float) -> float | None:
+    """The first budget at which a curve that begins below the level reaches it."""
+    if curve[0][1] >= level:
+        return None
+    for (before, below), (after, above) in itertools.pairwise(curve):
+        if above >= level:
+            share = (level - below) / (above - below)
+            return before * (after / before) ** share
+    return None

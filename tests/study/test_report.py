@@ -1,0 +1,228 @@
+"""What is said of results: plans, statistics, figures and sections, from made-up JSONs."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from scipy import stats
+
+from detcon.config import load_recipe
+from detcon.study import run_study
+from detcon.study.arranged import arrange
+from detcon.study.cell import make_cells
+from detcon.study.errors import StudyError
+from detcon.study.plan import costs, in_all
+from detcon.study.recipe import StudyRecipe
+from detcon.study.records import Record, find_records, read_record, write_record
+from detcon.study.statistics import correlation, half_width, paired, sooner
+
+RESULTS = Path("studies/results/tiny")
+GRID = {
+    "seed": [0, 1, 2],
+    "method": {
+        "random": {"backbone": "random"},
+        "simclr": {"pretrain.method.kind": "simclr"},
+        "detcon_s": {"masks": "grid"},
+    },
+    "steps": [4, 8, 16],
+    "labels": [2, 4],
+}
+FIGURE = {
+    "x": "steps",
+    "lines": "method",
+    "panels": ["labels"],
+    "baseline": "simclr",
+    "sooner": [["detcon_s", "simclr"]],
+}
+
+
+def made_up(cell, value, seconds=10.0, overlap=None):
+    return Record(
+        study="tiny",
+        cell=cell.points[0],
+        command="detcon study tiny.yaml",
+        fingerprint=cell.fingerprint,
+        metric="mIoU",
+        unit="%",
+        value=value,
+        figures={},
+        per_class={},
+        pairs=cell.pairs,
+        overlap=overlap,
+        seconds={"pretrain": seconds * bool(cell.pairs), "transfer": 2.0},
+        versions={"torch": "2.0"},
+        machine={"cpu": "a CPU", "threads": 1},
+        settings=cell.settings.model_dump(mode="json"),
+    )
+
+
+def value_of(point):
+    """DetCon-S needs half of SimCLR's steps; seeds differ by a point."""
+    if point["method"] == "random":
+        return 10.0 + point["seed"]
+    steps = point["steps"] * (2 if point["method"] == "detcon_s" else 1)
+    return 10.0 * math.log2(steps) + point["seed"] + point["labels"] / 10
+
+
+@pytest.fixture
+def study(write_study):
+    return load_recipe(StudyRecipe, write_study(grid=GRID, figure=FIGURE))
+
+
+@pytest.fixture
+def cells(study):
+    cells = make_cells(study)
+    for cell in cells:
+        write_record(RESULTS, cell.name, made_up(cell, value_of(cell.points[0])))
+    return cells
+
+
+def test_a_record_is_read_as_it_was_written(cells):
+    record = made_up(cells[0], 12.5)
+    path = write_record(Path("other"), "x", record)
+    assert read_record(path) == record
+    before = path.read_bytes()
+    write_record(Path("other"), "x", read_record(path))
+    assert path.read_bytes() == before, "the keys keep their order"
+
+
+def test_an_interval_is_students():
+    values = [24.1, 25.2, 26.9]
+    low, high = stats.t.interval(0.95, 2, np.mean(values), stats.sem(values))
+    assert half_width(values) == pytest.approx((high - low) / 2)
+    assert half_width([1.0]) is None
+    assert paired({0: 3.0, 2: 5.0}, {0: 1.0, 1: 9.0, 2: 2.0}) == [2.0, 3.0]
+
+
+def test_a_curve_that_is_sooner_by_two():
+    slow = {x: [10 * math.log2(x) + seed for seed in range(3)] for x in (4, 8, 16, 32)}
+    fast = {x: [10 * math.log2(2 * x) + seed for seed in range(3)] for x in (4, 8, 16, 32)}
+    found = sooner(fast, slow)
+    assert found.factor == pytest.approx(2) and found.level == pytest.approx(51)
+    assert found.low <= 2 <= found.high and found.crossing == 1
+    assert sooner(slow, fast).factor == pytest.approx(1 / 2), "a loss is stated like a win"
+
+
+def test_no_factor_where_a_curve_crosses_nothing():
+    flat, rising = {4: [60.0], 8: [60.0]}, {4: [10.0], 8: [50.0]}
+    assert sooner(flat, rising) is None
+
+
+def test_a_correlation_with_fishers_interval():
+    values = {0.1: [10.0, 12.0], 0.2: [12.0], 0.3: [11.5, 12.5], 0.6: [15.0]}
+    r, low, high = correlation(values)
+    assert r == pytest.approx(np.corrcoef([0.1, 0.2, 0.3, 0.6], [11, 12, 12, 15])[0, 1])
+    z, width = np.arctanh(r), 1.959964
+    assert (low, high) == pytest.approx(np.tanh([z - width, z + width]), abs=1e-5)
+    assert correlation({0.1: [1.0], 0.2: [2.0], 0.3: [3.0]}) is None
+
+
+def test_a_plan_counts_each_pretraining_once(study):
+    cells = make_cells(study)
+    found = costs(study, cells, {})
+    assert len(found) == 2 * 3 + 2 * 2 * 3 * 3 and sum(c.pretrain > 0 for c in found) == 18
+    by_name = {cost.cell.name: cost for cost in found}
+    short, long = (by_name[f"seed0-detcon_s-steps{n}-labels2"].pretrain for n in (4, 16))
+    assert short == pytest.approx(4 * 8 / 250) and long == pytest.approx(4 * short)
+    assert by_name["seed0-detcon_s-steps4-labels4"].pretrain == 0, "that of 2 labels"
+    assert by_name["seed0-random-steps4-labels2"].seconds == 30
+
+
+def test_finished_cells_say_what_others_will_cost(study):
+    cells = make_cells(study)
+    one = next(cell for cell in cells if cell.name == "seed0-detcon_s-steps4-labels2")
+    done = {one.fingerprint: made_up(one, 30.0, seconds=7.0)}
+    by_name = {cost.cell.name: cost for cost in costs(study, cells, done)}
+    assert by_name[one.name].is_done and by_name[one.name].seconds == 9
+    assert by_name["seed1-simclr-steps16-labels2"].pretrain == pytest.approx(28)
+    assert by_name["seed1-simclr-steps16-labels2"].transfer == 2
+    line = in_all("tiny", list(by_name.values()))
+    assert "study tiny: 42 cells on 18 pretrainings" in line and "41 cells and" in line
+
+
+def test_the_plan_is_printed_and_nothing_is_run(study, capsys):
+    assert run_study("tiny.yaml", plan=True, shard="1/2") is None
+    out = capsys.readouterr().out
+    assert "seed0-random" in out and "pretrainings" in out and not Path("runs").exists()
+
+
+def test_random_weights_are_at_every_budget(study, cells):
+    panels = arrange(study, cells, find_records(RESULTS, cells))
+    assert [panel.title for panel in panels] == ["labels 2", "labels 4"]
+    assert panels[0].lines["random"] == {n: {0: 10, 1: 11, 2: 12} for n in (4, 8, 16)}
+    assert panels[0].places == [4, 8, 16] and list(panels[0].lines) == list(GRID["method"])
+
+
+def test_a_report_holds_claim_figure_tables_and_factor(study, cells):
+    Path("page.md").write_text("# Ours\n\nwritten by hand\n")
+    overrides = {"report": True, "out": "page.md", "found": "it holds", "differs": "all of it"}
+    assert run_study("tiny.yaml", **overrides) == Path("page.md")
+    page = Path("page.md").read_text()
+    for part in (
+        "# Ours\n\nwritten by hand\n",
+        "**The paper:** masks help (table 0)",
+        "**Found:** it holds",
+        "**What differs from the paper:** all of it",
+        "![tiny: mIoU by steps](page/tiny.svg)",
+        "| method | 4 | 8 | 16 |",
+        "| detcon_s | 31.2 ± 2.5 (30.2, 31.2, 32.2) |",
+        "Differences from simclr, seed by seed:",
+        "| detcon_s | +10.0 ± 0.0 (+10.0, +10.0, +10.0) |",
+        "**simclr needs 2.0 times the steps of detcon_s** (95 % interval 1.",
+        "42 of 42 cells, 0.1 hours; a CPU, threads: 1; torch 2.0.",
+        "```\ndetcon study tiny.yaml\n```",
+    ):
+        assert part in page
+    picture = Path("page/tiny.svg").read_bytes()
+    assert picture.startswith(b"<?xml") and b"<svg" in picture
+    run_study("tiny.yaml", **overrides)
+    assert Path("page.md").read_text() == page, "the section is replaced by itself"
+    assert Path("page/tiny.svg").read_bytes() == picture
+
+
+def test_sections_of_other_studies_stay(study, cells):
+    run_study("tiny.yaml", report=True, out="page.md")
+    one = Path("page.md").read_text()
+    other = yaml.safe_load(Path("tiny.yaml").read_text()) | {"name": "other"}
+    Path("other.yaml").write_text(yaml.safe_dump(other, sort_keys=False))
+    run_study("other.yaml", report=True, out="page.md", results=str(RESULTS))
+    both = Path("page.md").read_text()
+    assert both.startswith(one) and "## Other" in both
+    run_study("tiny.yaml", report=True, out="page.md", found="more")
+    assert "**Found:** more" in Path("page.md").read_text()
+    assert Path("page.md").read_text().endswith(both.removeprefix(one))
+
+
+def test_overlap_of_masks_is_told_beside_what_they_are_worth(write_study):
+    masks = {f"grid_{n}": {"kind": "grid", "rows": n} for n in range(1, 6)}
+    grid = {"seed": [0, 1], "masks": list(masks)}
+    study = load_recipe(StudyRecipe, write_study(masks=masks, grid=grid, figure={"x": "masks"}))
+    for cell in make_cells(study):
+        rows = int(cell.points[0]["masks"][-1])
+        record = made_up(cell, 20.0 + rows + cell.points[0]["seed"], overlap=rows / 10)
+        write_record(RESULTS, cell.name, record)
+    run_study("tiny.yaml", report=True, out="page.md")
+    page = Path("page.md").read_text()
+    assert "over 5 sources: r = 1.00 (95 % interval 1.00 to 1.00)" in page
+    assert "| 0.300 | 23.5 ± 6.4 (23.0, 24.0) |" in page
+
+
+def test_missing_cells_are_counted(study, cells):
+    (RESULTS / "seed1-detcon_s-steps8-labels2.json").unlink()
+    run_study("tiny.yaml", report=True, out="page.md")
+    assert "41 of 42 cells (1 are missing)" in Path("page.md").read_text()
+
+
+def test_no_report_of_nothing(study):
+    with pytest.raises(StudyError, match="no cell of the study tiny is finished in studies/resul"):
+        run_study("tiny.yaml", report=True)
+
+
+def test_no_figure_of_different_things(study, cells):
+    record = made_up(cells[0], 1.0)
+    other = Record(**{**vars(record), "metric": "delta1"})
+    write_record(RESULTS, cells[0].name, other)
+    with pytest.raises(StudyError, match="measure delta1 .%. and mIoU .%., which don't go into"):
+        run_study("tiny.yaml", report=True)

@@ -1,0 +1,178 @@
+"""A study is carried out: once, whatever stops it, and the figures stay."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from detcon.study import run_study
+from detcon.study.errors import StudyError
+from detcon.train import loop
+from detcon.train.metrics import read_metrics
+
+TWO = {"seed": [0], "method": {"random": {"backbone": "random"}, "detcon_s": {"masks": "grid"}}}
+RESULTS = Path("studies/results/tiny")
+
+
+def results():
+    return {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+
+
+def without_times(record):
+    return {name: value for name, value in record.items() if name not in ("seconds", "machine")}
+
+
+def test_two_cells_are_run_once_and_give_the_same_figures_elsewhere(write_study, monkeypatch):
+    study = write_study(grid=TWO)
+    assert run_study(study) == RESULTS
+    first = results()
+    assert list(first) == ["seed0-detcon_s", "seed0-random"]
+    record = first["seed0-detcon_s"]
+    assert record["command"] == "detcon study tiny.yaml data.scenes=DIR" and record["pairs"] == 32
+    assert record["cell"] == {"seed": 0, "method": "detcon_s"} and 0 < record["value"] < 100
+    assert record["seconds"]["pretrain"] > 0 == first["seed0-random"]["seconds"]["pretrain"]
+    assert str(Path.cwd()) not in json.dumps(first), "no path of this machine"
+    files = {path: path.read_bytes() for path in RESULTS.iterdir()}
+    with monkeypatch.context() as patch:
+        patch.setattr("detcon.study.running.carry_out", None)
+        run_study(study)
+    assert {path: path.read_bytes() for path in RESULTS.iterdir()} == files
+    run_study(study, results="again", work="runs/again")
+    again = json.loads(Path("again/seed0-detcon_s.json").read_text())
+    assert without_times(again) == without_times(record), "to the last digit"
+
+
+def test_masks_are_held_against_the_true_ones_where_that_is_asked_for(write_study):
+    methods = {"exact": {"masks": "exact"}, "grid": {"masks": "grid"}}
+    grid = {"seed": [0], "method": methods | {"random": {"backbone": "random"}}}
+    run_study(write_study(grid=grid, overlap={"scenes": "exact"}))
+    overlaps = {name.removeprefix("seed0-"): one["overlap"] for name, one in results().items()}
+    assert overlaps["exact"] == 1 > overlaps["grid"] > 0 and overlaps["random"] is None
+
+
+def test_a_result_counts_by_its_settings_and_not_by_its_name(write_study, monkeypatch):
+    study = write_study(grid=TWO)
+    run_study(study)
+    monkeypatch.setattr("detcon.study.running.carry_out", None)
+    wider = {"pretrain.optimizer.lr": [1e-3], **TWO}
+    run_study(write_study(grid=wider))  # an axis of one value changes the names alone
+
+
+def test_a_changed_recipe_is_told_of(write_study):
+    run_study(write_study(grid=TWO))
+    sentence = (
+        r"seed0-detcon_s.json holds this cell with another recipe: pretrain.optimizer.lr is 0.001 "
+        r"there and 0.1 now; move it away, or give another results="
+    )
+    with pytest.raises(StudyError, match=sentence):
+        run_study("tiny.yaml", **{"pretrain.optimizer.lr": 0.1})
+
+
+def test_a_result_of_a_version_that_knew_fewer_settings_counts(write_study, monkeypatch):
+    study = write_study(grid=TWO)
+    run_study(study)
+    path = RESULTS / "seed0-detcon_s.json"
+    record = json.loads(path.read_text())
+    del record["settings"]["pretrain"]["sync_norms"], record["settings"]["masks"]["columns"]
+    path.write_text(json.dumps(record))
+    monkeypatch.setattr("detcon.study.running.carry_out", None)
+    run_study(study)
+
+
+class TimeIsUp:
+    """After so many updates in all, the time's end: what the timer does, without a clock."""
+
+    def __init__(self, updates):
+        self.left = updates
+
+    def patch(self, patch):
+        whole = loop._Run.update
+
+        def update(run, batch):
+            self.left -= 1
+            if self.left == 0:
+                patch.setattr("detcon.study.limit.TimeLimit.passed", True)
+                os.kill(os.getpid(), signal.SIGINT)
+            return whole(run, batch)
+
+        patch.setattr(loop._Run, "update", update)
+
+
+def test_when_the_time_is_up_the_cell_stops_and_later_goes_on(write_study, monkeypatch, capsys):
+    run_study(write_study(grid=TWO), results="whole", work="runs/whole")
+    with monkeypatch.context() as patch:
+        TimeIsUp(3).patch(patch)
+        run_study("tiny.yaml", hours=1)
+    assert list(results()) == ["seed0-random"], "what was finished is kept"
+    assert "the time is up: 1 of 2 cells are done; give the same command" in capsys.readouterr().err
+    (run,) = Path("runs/tiny/pretrain").iterdir()
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    run_study("tiny.yaml")
+    assert "going on after step 3 of 4" in capsys.readouterr().err
+    whole = json.loads(Path("whole/seed0-detcon_s.json").read_text())
+    assert without_times(results()["seed0-detcon_s"]) == without_times(whole)
+    assert [line["step"] for line in read_metrics(run)] == [1, 2, 4]
+
+
+def test_without_time_nothing_is_begun(write_study, capsys):
+    run_study(write_study(grid=TWO), hours=0)
+    assert not RESULTS.exists()
+    assert "the time is up: 0 of 2 cells are done" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_the_study(write_study, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("detcon.study.places.Places.data", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run_study(write_study(grid=TWO), hours=1)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def interrupted(*_):
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_cell_that_fails_doesnt_keep_the_others_from_running(write_study, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("the loss is not finite")
+
+    study = write_study(grid=TWO | {"seed": [0, 1]})
+    with monkeypatch.context() as patch:
+        patch.setattr("detcon.study.running.pretrain", fail)
+        sentence = "2 of 4 cells failed, seed0-detcon_s first: the loss is not finite"
+        with pytest.raises(StudyError, match=sentence):
+            run_study(study)
+    assert list(results()) == ["seed0-random", "seed1-random"]
+    run_study(study)
+    assert len(results()) == 4
+
+
+def test_shares_make_the_whole(write_study):
+    study = write_study(grid=TWO)
+    run_study(study, shard="2/2")
+    assert list(results()) == ["seed0-detcon_s"]
+    run_study(study, shard="1/2")
+    assert len(results()) == 2
+
+
+@pytest.mark.parametrize(
+    "overrides, sentence",
+    [
+        ({}, r"the study tiny needs CamVid, in two; give its place: data.camvid=DIR"),
+        ({"data.camvid": "nowhere"}, "there is no folder nowhere, which data.camvid names; the"),
+    ],
+)
+def test_a_missing_folder_is_said_before_anything_begins(write_study, overrides, sentence):
+    study = write_study(data={"camvid": {"kind": "folder", "what": "CamVid, in two"}})
+    with pytest.raises(StudyError, match=sentence):
+        run_study(study, **overrides)
+    assert not Path("runs").exists()
+
+
+def test_a_result_that_is_damaged_is_named(write_study):
+    RESULTS.mkdir(parents=True)
+    (RESULTS / "x.json").write_text("{")
+    with pytest.raises(StudyError, match=r"tiny/x.json is no result of a study .*move it away"):
+        run_study(write_study())

@@ -1,0 +1,94 @@
+"""Every study that comes with the repository: its header, its grid, its budget."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from detcon import cli
+from detcon.config import load_recipe
+from detcon.study import StudyRecipe, run_study
+from detcon.study.arranged import check_figure
+from detcon.study.cell import make_cells
+from detcon.study.plan import costs
+from detcon.study.records import find_records
+
+STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
+pytestmark = pytest.mark.skipif(not STUDIES, reason="studies aren't part of a source package")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_studies_are_understood_and_within_their_budget(path):
+    study = load_recipe(StudyRecipe, path)
+    check_figure(study)
+    cells = make_cells(study)
+    assert study.name == path.stem and study.claim and study.differs
+    header = path.read_text().split("\n\n")[0]
+    assert f"detcon study studies/{path.name}" in header and "Data:" in header
+    assert "Cost:" in header
+    found = costs(study, cells, {})
+    assert max(cost.seconds for cost in found) < 8 * 60
+    assert study.name == "quick" or {p["seed"] for c in cells for p in c.points} == {0, 1, 2}
+
+
+def test_all_studies_together_are_within_their_budget():
+    hours = 0.0
+    for path in STUDIES:
+        study = load_recipe(StudyRecipe, path)
+        hours += sum(cost.seconds for cost in costs(study, make_cells(study), {})) / 3600
+    assert hours < 20
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_committed_results_are_of_today_s_recipe(path):
+    study = load_recipe(StudyRecipe, path)
+    find_records(path.parent / "results" / study.name, make_cells(study))
+
+
+def test_rates_are_those_of_the_sweeps():
+    study = load_recipe(StudyRecipe, next(p for p in STUDIES if p.stem == "efficiency"))
+    rates = {
+        cell.settings.pretrain.method.kind: cell.settings.pretrain.optimizer.lr
+        for cell in make_cells(study)
+        if cell.settings.pretrain
+    }
+    assert rates == {"detcon_s": 4e-3, "detcon_b": 16e-3, "simclr": 16e-3, "byol": 8e-3}
+
+
+TWO_CELLS = {
+    "data": {"scenes": {"num": 16, "size": 48}},
+    "grid.seed": [0],
+    "exclude": [{"method": ["simclr", "detcon_s felzenszwalb"]}],
+    "pretrain.steps": 2,
+    "pretrain.batch_size": 8,
+    "pretrain.workers": 0,
+    "pretrain.encoder.width": 0.125,
+    "transfer.labels": 4,
+}
+
+
+def test_the_quick_study_in_small(tmp_path, monkeypatch):
+    """The whole way: scenes rendered here, masks, two cells, the page."""
+    quick = next(path for path in STUDIES if path.stem == "quick")
+    monkeypatch.chdir(tmp_path)
+    run_study(quick, **TWO_CELLS)
+    names = {path.stem for path in Path("studies/results/quick").iterdir()}
+    assert len(names) == 2
+    page = run_study(quick, **TWO_CELLS, report=True)
+    assert page == Path("docs/claims.md") and "2 of 2 cells" in page.read_text()
+    assert Path("docs/claims/quick.svg").is_file()
+
+
+def test_the_command_takes_flags_like_the_others(monkeypatch, capsys, tmp_path):
+    quick = next(path for path in STUDIES if path.stem == "quick")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["detcon", "study", str(quick), "--plan"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    shown = capsys.readouterr().out
+    assert not left.value.code and "study quick: 8 cells on 6 pretrainings" in shown
+    assert "wrote" not in shown and not list(tmp_path.iterdir())
+    monkeypatch.setattr(sys, "argv", ["detcon", "study", str(quick), "--report"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert left.value.code == 2 and "run it first" in " ".join(capsys.readouterr().err.split())
