@@ -80,6 +80,15 @@ def test_collapsed_embeddings_have_no_spread_and_rank_one():
     assert figures["negative_similarity"] == pytest.approx(1)
 
 
+def test_a_rank_that_cannot_be_found_is_left_out(monkeypatch):
+    def give_up(_):
+        raise torch.linalg.LinAlgError("the algorithm failed to converge")
+
+    monkeypatch.setattr("torch.linalg.eigvalsh", give_up)
+    figures = collapse_figures(random_embeddings(0))
+    assert "effective_rank" not in figures and "embedding_std" in figures
+
+
 def test_random_embeddings_are_spread_and_of_full_rank():
     figures = collapse_figures(random_embeddings(0, b=64, r=8, d=16))
     assert figures["embedding_std"] == pytest.approx(1, abs=0.02)

@@ -15,6 +15,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 MAX_ROWS = 1024
+ROUNDING = 1e-6
+"""Differences of unit vectors in float32 that mean nothing."""
 HIGH_WAIT, PATIENCE = 0.2, 5  # share of the time, and logs that show it
 
 
@@ -78,12 +80,17 @@ def effective_rank(rows: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
     """How many directions the rows vary in: between 1 and min(m, d).
 
     The exponential of the entropy of the normalised singular values of the covariance matrix (Roy
-    & Vetterli, 2007, "The effective rank"). Rows that don't vary at all count as 1.
+    & Vetterli, 2007, "The effective rank"). Rows that don't vary at all count as 1. NaN where the
+    eigenvalues can't be found.
     """
     centred = torch.nan_to_num(rows - rows.mean(0))
+    centred = torch.where(centred.abs() < ROUNDING, 0.0, centred)  # LAPACK may give up on noise
     m, d = centred.shape
     gram = centred.T @ centred if d <= m else centred @ centred.T  # the same singular values
-    values = torch.linalg.eigvalsh(gram / m).clamp(min=0)
+    try:
+        values = torch.linalg.eigvalsh(gram / m).clamp(min=0)
+    except torch.linalg.LinAlgError:  # a figure to watch a run by is no reason to end it
+        return gram.new_tensor(math.nan)
     share = values / values.sum().clamp(min=1e-20)
     entropy = -torch.xlogy(share, share).sum()
     return torch.where(values.sum() > 1e-8, entropy.exp(), 1.0)  # below is rounding, not rank
