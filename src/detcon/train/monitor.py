@@ -89,7 +89,7 @@ def effective_rank(rows: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
     gram = centred.T @ centred if d <= m else centred @ centred.T  # the same singular values
     try:
         values = torch.linalg.eigvalsh(gram / m).clamp(min=0)
-    except torch.linalg.LinAlgError:  # a figure to watch a run by is no reason to end it
+    except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
         return gram.new_tensor(math.nan)
     share = values / values.sum().clamp(min=1e-20)
     entropy = -torch.xlogy(share, share).sum()
