@@ -56,8 +56,6 @@ class Keys(Sequence[str]):
             return NotImplemented
         return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
 
-    __hash__ = None  # type: ignore[assignment]
-
     def _part(self, start: int, stop: int) -> list[str]:
         ends = self._ends[start : stop + 1].tolist()
         return [self._text[a:b].decode(*_CODE) for a, b in pairwise(ends)]
