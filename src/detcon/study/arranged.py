@@ -13,6 +13,19 @@ Seeds = Mapping[int, float]
 
 
 @dataclass(frozen=True)
+class Source:
+    """A source of masks.
+
+    Attributes:
+        overlap: The average best overlap of its masks with the true ones, 0 to 1.
+        values: The figures of all cells that had them.
+    """
+
+    overlap: float
+    values: Sequence[float]
+
+
+@dataclass(frozen=True)
 class Panel:
     """One plot and its table.
 
@@ -20,13 +33,13 @@ class Panel:
         title: The values of the axes that tell panels apart; "" for the only one.
         lines: By the name of the line and the place along x: the value of each seed.
         seconds: Of pretraining at these places, one for each seed.
-        overlaps: By the average best overlap of masks: the values of all cells that had them.
+        sources: Of masks, by name, where their overlap was measured.
     """
 
     title: str
     lines: Mapping[str, Mapping[Any, Seeds]]
     seconds: Mapping[str, Mapping[Any, Sequence[float]]]
-    overlaps: Mapping[float, Sequence[float]]
+    sources: Mapping[str, Source]
 
     @property
     def places(self) -> list[Any]:
@@ -64,7 +77,7 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
     figure = study.figure
     values: dict[tuple[Any, ...], float] = {}
     seconds: dict[tuple[Any, ...], float] = {}
-    overlaps: dict[str, dict[float, list[float]]] = {}
+    worth: dict[str, dict[tuple[float, str], list[float]]] = {}
     for cell in cells:
         record = done.get(cell.fingerprint)
         if record is None:
@@ -75,7 +88,10 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
             place = title, line, point[figure.x], point.get("seed", 0)
             values[place], seconds[place] = record.value, record.seconds["pretrain"]
             if record.overlap is not None:
-                overlaps.setdefault(title, {}).setdefault(record.overlap, []).append(record.value)
+                source = str(record.settings["pretrain"]["masks"])
+                worth.setdefault(title, {}).setdefault((record.overlap, source), []).append(
+                    record.value
+                )
     panels = []
     for title in dict.fromkeys(place[0] for place in values):
         lines: dict[str, dict[Any, dict[int, float]]] = {}
@@ -84,7 +100,11 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
             _, line, x, seed = key
             lines.setdefault(line, {}).setdefault(x, {})[seed] = values[key]
             times.setdefault(line, {}).setdefault(x, []).append(seconds[key])
-        panels.append(Panel(title, lines, times, overlaps.get(title, {})))
+        sources = {
+            name: Source(overlap, found)
+            for (overlap, name), found in sorted(worth.get(title, {}).items())
+        }
+        panels.append(Panel(title, lines, times, sources))
     return panels
 
 

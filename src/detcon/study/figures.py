@@ -30,13 +30,18 @@ def draw_study(study: StudyRecipe, panels: Sequence[Panel], metric: str) -> byte
     """
     names = list(dict.fromkeys(line for panel in panels for line in panel.lines))
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": study.name}):
-        size = (max(4.8, 4.0 * len(panels)) + 1.6, 3.7)
+        covered = [panel for panel in panels if panel.sources]
+        plots = len(panels) + len(covered)
+        size = (max(4.8, 4.0 * plots) + 1.6, 3.7)
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        every = figure.subplots(1, len(panels), squeeze=False)[0]
+        every = figure.subplots(1, plots, squeeze=False)[0]
         for axes, panel in zip(every, panels):
             _draw(axes, panel, _styles(names))
             axes.set_title(panel.title, fontsize=10.5)
             axes.set_xlabel(study.figure.label or study.figure.x)
+        for axes, panel in zip(every[len(panels) :], covered):
+            _draw_sources(axes, panel)
+            axes.set_title(panel.title, fontsize=10.5)
         every[0].set_ylabel(metric)
         handles, words = every[0].get_legend_handles_labels()
         if len(names) > 1:
@@ -71,6 +76,19 @@ def _draw(axes: Axes, panel: Panel, styles: dict[str, Look]) -> None:
         for text in axes.get_xticklabels():
             text.set(rotation=35, ha="right", rotation_mode="anchor")
     axes.margins(x=0.08)
+
+
+def _draw_sources(axes: Axes, panel: Panel) -> None:
+    """What masks are worth by how well they cover the true ones, each with its name."""
+    look = looks(["masks"])["masks"]
+    for name, source in panel.sources.items():
+        _draw_line(axes, [source.overlap], [list(source.values)], name, replace(look, dash="none"))
+        axes.annotate(
+            name, (source.overlap, fmean(source.values)), (6, 4), textcoords="offset points",
+            fontsize=8,
+        )  # fmt: skip
+    axes.set_xlabel("average best overlap with the true masks")
+    axes.set_xlim(0, 1.15)
 
 
 def _draw_line(

@@ -12,7 +12,7 @@ from detcon.study.figures import draw_study
 from detcon.study.limit import SECONDS_AN_HOUR
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
-from detcon.study.statistics import correlation, half_width, paired, sooner
+from detcon.study.statistics import Curve, correlation, half_width, paired, sooner
 
 TITLE = "# The paper's claims, measured here\n"
 
@@ -63,12 +63,8 @@ def make_section(
         parts += [f"{panel.title.capitalize()}:"] if panel.title else []
         parts.append(_table(study, panel))
         parts += _sooner(study, panel)
-        if found := correlation(panel.overlaps):
-            parts.append(
-                f"Between the masks' average best overlap with the true ones and the mean, over "
-                f"{len(panel.overlaps)} sources: r = {found[0]:.2f} (95 % interval {found[1]:.2f} "
-                f"to {found[2]:.2f}).\n\n{_overlaps(panel)}"
-            )
+        if panel.sources:
+            parts.append(_sources(panel))
         if study.figure.baseline:
             parts.append(_differences(study, panel, study.figure.baseline))
     if study.differs:
@@ -89,9 +85,16 @@ def _table(study: StudyRecipe, panel: Panel) -> str:
     return "\n".join(rows)
 
 
-def _overlaps(panel: Panel) -> str:
-    rows = [_row("best overlap", ["value"]), "|---|---|"]
-    rows += [_row(f"{x:.3f}", [_mean(panel.overlaps[x])]) for x in sorted(panel.overlaps)]
+def _sources(panel: Panel) -> str:
+    rows = [_row("masks", ["average best overlap with the true ones", "value"]), "|---|--:|---|"]
+    for name, source in panel.sources.items():
+        rows.append(_row(name, [f"{source.overlap:.3f}", _mean(source.values)]))
+    found = correlation([(one.overlap, one.values) for one in panel.sources.values()])
+    if found is not None:
+        rows.append(
+            f"\nOver these {len(panel.sources)} sources, overlap and mean go together with r = "
+            f"{found[0]:.2f} (95 % interval {found[1]:.2f} to {found[2]:.2f})."
+        )
     return "\n".join(rows)
 
 
@@ -113,11 +116,7 @@ def _sooner(study: StudyRecipe, panel: Panel) -> Iterator[str]:
     for first, second in study.figure.sooner:
         if not {first, second} <= panel.lines.keys():
             continue
-        curve, other = (
-            {x: list(seeds.values()) for x, seeds in panel.lines[name].items()}
-            for name in (first, second)
-        )
-        found = sooner(curve, other)
+        found = sooner(*(_curve(panel, name) for name in (first, second)))
         if found is None:
             yield (
                 f"No factor between {first} and {second}: from its first budget on, one is above "
@@ -130,6 +129,21 @@ def _sooner(study: StudyRecipe, panel: Panel) -> Iterator[str]:
             f"{found.low:.1f} to {found.high:.1f}, seeds resampled; both cross a level in "
             f"{100 * found.crossing:.0f} % of the draws)."
         )
+        timed = sooner(*(_curve(panel, name, in_seconds=True) for name in (first, second)))
+        if timed is not None:
+            yield (
+                f"In seconds of pretraining, as these runs took on their machine, that is a factor "
+                f"of {timed.factor:.1f} ({timed.low:.1f} to {timed.high:.1f})."
+            )
+
+
+def _curve(panel: Panel, name: str, *, in_seconds: bool = False) -> Curve:
+    """The values of a line's seeds by its place along x, or by the mean seconds there."""
+    seconds = panel.seconds[name]
+    return {
+        fmean(seconds[x]) if in_seconds else x: list(seeds.values())
+        for x, seeds in panel.lines[name].items()
+    }
 
 
 def _footing(cells: Sequence[Cell], done: Mapping[str, Record]) -> str:

@@ -30,15 +30,17 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[f
     return [values[seed] - baseline[seed] for seed in values if seed in baseline]
 
 
-def correlation(values: Mapping[float, Sequence[float]]) -> tuple[float, float, float] | None:
-    """Pearson's r between keys and the means of their values, with its 95 % interval (Fisher's z).
+def correlation(
+    values: Sequence[tuple[float, Sequence[float]]],
+) -> tuple[float, float, float] | None:
+    """Pearson's r between first numbers and the means of the values beside them.
 
-    None for fewer than four keys, or where all means are equal.
+    With its 95 % interval (Fisher's z). None for fewer than four, or where all means are equal.
     """
-    means = [fmean(one) for one in values.values()]
+    firsts, means = [first for first, _ in values], [fmean(one) for _, one in values]
     if len(values) < 4 or len(set(means)) < 2:
         return None
-    found: Any = pearsonr(list(values), means)  # its type is too vague
+    found: Any = pearsonr(firsts, means)  # its type is too vague
     interval = found.confidence_interval(CONFIDENCE)
     return float(found.statistic), float(interval.low), float(interval.high)
 
