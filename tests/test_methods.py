@@ -46,6 +46,14 @@ METHODS = {
 }
 
 
+@pytest.mark.parametrize("zero_init", [True, False])
+def test_the_target_starts_elsewhere_but_as_the_online_network_does(zero_init):
+    method = detcon_b(build_encoder(SMALL.model_copy(update={"zero_init": zero_init})), **HEAD)
+    online, target = method.online.encoder, method.target.encoder
+    assert not torch.equal(online.conv1.weight, target.conv1.weight)
+    assert target.layer1[0].bn2.weight.max() == (0 if zero_init else 1)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_trained_parameter_gets_a_gradient_and_no_target_does(name):
     torch.manual_seed(0)

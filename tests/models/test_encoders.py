@@ -89,6 +89,18 @@ def test_a_fresh_block_is_the_identity():
     assert std == pytest.approx(0.88 / (16**0.5), rel=0.1), "truncated normal, 1/sqrt(fan in)"
 
 
+def test_residual_branches_can_start_at_full_scale():
+    recipe = EncoderRecipe(name="resnet18", width=0.25, zero_init=False)
+    torch.manual_seed(0)
+    plain = build_encoder(recipe)
+    torch.manual_seed(0)
+    other = build_encoder(recipe.model_copy(update={"zero_init": True}))
+    last = {f"{n}.weight" for n, _ in plain.named_modules() if n.endswith("bn2")}
+    assert len(last) == 8
+    for (name, one), two in zip(plain.named_parameters(), other.parameters()):
+        torch.testing.assert_close(one, torch.ones_like(one) if name in last else two)
+
+
 def test_says_what_it_does_not_know():
     with pytest.raises(ValueError, match="no encoder 'resnet51'; near: "):
         EncoderRecipe(name="resnet51")
@@ -96,6 +108,8 @@ def test_says_what_it_does_not_know():
         EncoderRecipe(stride=7)
     with pytest.raises(ValueError, match="don't apply to 'convnext_atto'"):
         EncoderRecipe(name="convnext_atto", width=2)
+    with pytest.raises(ValueError, match="zero_init don't apply to 'convnext_atto'"):
+        EncoderRecipe(name="convnext_atto", zero_init=False)
 
 
 def test_says_which_photos_do_not_fit():

@@ -1,6 +1,7 @@
 """The five methods, each as its parts."""
 
 import copy
+import functools
 
 from torch import nn
 
@@ -9,6 +10,7 @@ from detcon.methods.objectives import Classification, Contrast, Regression
 from detcon.models.backbone_file import Normalisation
 from detcon.models.heads import Head
 from detcon.models.initialise import initialise
+from detcon.models.resnet import Block
 
 
 def detcon_s(
@@ -140,7 +142,10 @@ def _byol_parts(encoder: nn.Module, hidden: int, outputs: int) -> tuple[Tower, H
     online = Tower(encoder, Head(_channels(encoder), hidden, outputs))
     target = copy.deepcopy(online)
     is_ours = not hasattr(encoder, "body")
-    (target if is_ours else target.projector).apply(initialise)
+    blocks = [module for module in encoder.modules() if isinstance(module, Block)]
+    zero_init = not any(block.last_norm.weight.any() for block in blocks)
+    redraw = functools.partial(initialise, zero_init=zero_init)
+    (target if is_ours else target.projector).apply(redraw)
     return online, Head(outputs, hidden, outputs), target
 
 

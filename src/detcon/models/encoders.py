@@ -3,6 +3,7 @@
 Our own ResNet by depth, and any other network by its timm name.
 """
 
+import functools
 from typing import Any
 
 import timm
@@ -26,6 +27,11 @@ class EncoderRecipe(Recipe):
     stride: int = Field(default=32, description="pixels to a cell of the grid: 32, 16, 8")
     same_padding: bool = Field(default=False, description="TensorFlow's padding of strides")
     in_channels: int = Field(default=3, ge=1, description="channels of the photos")
+    zero_init: bool = Field(
+        default=True,
+        description="residual branches start at scale 0, as officially; false: at 1, which makes "
+        "random features stronger",
+    )
 
     @model_validator(mode="after")
     def _is_known(self) -> "EncoderRecipe":
@@ -35,8 +41,11 @@ class EncoderRecipe(Recipe):
             if not timm.is_model(self.name):
                 near = timm.list_models(f"*{self.name[:6]}*")[:4] or list(RESNETS)
                 raise ValueError(f"there is no encoder '{self.name}'; near: {', '.join(near)}")
-            if (self.width, self.stride, self.same_padding) != (1.0, 32, False):
-                raise ValueError(f"width, stride and same_padding don't apply to '{self.name}'")
+            ours = self.width, self.stride, self.same_padding, self.zero_init
+            if ours != (1.0, 32, False, True):
+                raise ValueError(
+                    f"width, stride, same_padding and zero_init don't apply to '{self.name}'"
+                )
         return self
 
     def with_stride(self, stride: int | None) -> "EncoderRecipe":
@@ -57,7 +66,7 @@ def build_encoder(recipe: EncoderRecipe) -> nn.Module:
         same_padding=recipe.same_padding,
         in_channels=recipe.in_channels,
     )
-    encoder.apply(initialise)
+    encoder.apply(functools.partial(initialise, zero_init=recipe.zero_init))
     return encoder
 
 
