@@ -187,3 +187,20 @@ def test_passes_and_groups_of_negatives(data, tmp_path):
     assert not (tmp_path / "a").exists()
     run(data, tmp_path / "a", method={**method, "negatives": "1/4"}, accumulate=2, steps=2)
     assert read_metrics(tmp_path / "a")[-1]["step"] == 2
+
+
+@pytest.mark.parametrize("kind", ["detcon_s", "detcon_b"])
+@pytest.mark.parametrize("views", [{"second": "repeat"}, {"second": "halves"}, {"absent": True}])
+def test_single_views_and_absent_masks_train(kind, views, data, tmp_path):
+    views = {**TINY["views"], **views}
+    run(data, tmp_path / "a", method={"kind": kind, **HEAD}, views=views, steps=1)
+    [line] = read_metrics(tmp_path / "a")
+    assert math.isfinite(line["loss"]) and line["grad_norm"] > 0
+
+
+@pytest.mark.parametrize("kind", ["simclr", "byol", "supervised"])
+def test_what_has_no_masks_has_neither_single_views_nor_absent_masks(kind, data, tmp_path):
+    with pytest.raises(RecipeError, match=f"views.second=repeat is about masks, and {kind} has no"):
+        run(data, tmp_path / "a", method={"kind": kind}, views={"second": "repeat"})
+    with pytest.raises(RecipeError, match="views.absent=true .* or leave views.absent=false"):
+        run(data, tmp_path / "a", method={"kind": kind}, views={"absent": True})
