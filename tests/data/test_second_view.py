@@ -1,4 +1,4 @@
-"""Tests for `views.second` and `views.absent`: a view that repeats another, masks that aren't there."""
+"""Tests for `views.second` and `views.absent`: one view twice, masks that a view lacks."""
 
 import numpy as np
 import pytest
@@ -93,7 +93,7 @@ def test_absent_masks_are_drawn_with_weights_0(overlapping, pooling):
     labels = np.arange(16).reshape(4, 4).repeat(8, 0).repeat(8, 1)
     masks = Masks.from_labels(labels)
     if overlapping:
-        masks = Masks.from_stack(np.append(masks.stack, masks.stack[:1], 0))
+        masks = Masks.from_stack(np.append(masks.stack(), masks.stack()[:1], 0))
     cut = Cut(0, 0, 16, 16, False)
     options = {"num_regions": 500, "pooling": pooling}
     rng = np.random.default_rng(0)

@@ -28,7 +28,7 @@ def region_weights(
     rows: Int64[np.ndarray, " m"] | None = None,
     columns: Int64[np.ndarray, " n"] | None = None,
     least_cells: int = 1,
-    also: Integer[np.ndarray, " m"] | None = None,
+    also: Integer[np.ndarray, " i"] | None = None,
 ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
     """Samples masks that a view shows, uniformly and with replacement.
 
