@@ -1,6 +1,7 @@
 """Tests for detcon.methods: what each composition learns from, and what it must leave alone."""
 
 import copy
+import itertools
 import os
 
 import pytest
@@ -149,7 +150,13 @@ def test_says_when_an_encoder_has_no_channels():
         detcon_s(torch.nn.Identity())
 
 
-VARIANTS = [("S", 1), ("B", 1), ("S", 3)]  # of three groups the second has a photo on either rank
+VARIANTS = [
+    ("S", 1),
+    ("B", 1),
+    ("S", 3),
+    ("S one view", 1),
+    ("B one view", 3),
+]  # of three groups the second has a photo on either rank
 
 
 def _on_rank(rank, port, folder):
@@ -173,7 +180,7 @@ def _contrast_of_rows(kind, groups=1, rank=None):
     ids = torch.randint(0, 3, (2, 6, 3))
     mine = slice(None) if rank is None else slice(3 * rank, 3 * rank + 3)
     queries = [tower(view[mine]) for view in views]
-    targets = queries if kind == "S" else [target(view[mine]).detach() for view in views]
+    targets = queries if kind[0] == "S" else [target(view[mine]).detach() for view in views]
     batch = Batch(
         torch.zeros(2, 6, 3, 1, 1, dtype=torch.uint8)[:, mine],
         ids[:, mine],
@@ -181,7 +188,8 @@ def _contrast_of_rows(kind, groups=1, rank=None):
         unchanged_colours(2, 6)[:, mine],
         torch.arange(6)[mine],
     )
-    return Contrast(num_groups=groups)(queries, targets, batch), tower
+    contrast = Contrast(num_groups=groups, own_view="one view" not in kind)
+    return contrast(queries, targets, batch), tower
 
 
 def test_two_ranks_equal_one_in_loss_and_gradient(tmp_path):
@@ -226,3 +234,26 @@ def test_says_when_a_batch_cannot_be_cut():
         Contrast(num_groups=4)(queries, queries, make_batch(b=6))
     with pytest.raises(ValueError, match="6 photos a rank can't be cut into 4 equal parts"):
         make_batch(b=6).split(4)
+
+
+@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize("kind", ["S", "B"])
+def test_without_the_own_view_candidates_are_the_other_view_s(kind, local):
+    """Groups and all, against the cross-entropy in plain loops."""
+    queries = list(torch.randn(2, 4, 3, 5, dtype=torch.float64))
+    targets = queries if kind == "S" else list(torch.randn(2, 4, 3, 5, dtype=torch.float64))
+    batch, total = make_batch(b=4), 0.0
+    for v, (b, r) in itertools.product((0, 1), itertools.product(range(4), range(3))):
+        mine, theirs = batch.ids[v, b], batch.ids[1 - v, b]
+        positive = (theirs == mine[r]).double()
+        if not positive.sum():
+            continue
+        photos = [2 * (b // 2), 2 * (b // 2) + 1]
+        query = normalize(queries[v][b, r], dim=0)
+        logits = normalize(targets[1 - v][photos], dim=-1) @ query / 0.1
+        if not local:
+            logits[b % 2, positive == 0] = -torch.inf
+        own = logits[b % 2, positive > 0].mean()
+        total += (logits.flatten().logsumexp(0) - own) / (mine == mine[r]).sum() / 12
+    found = Contrast(local_negatives=local, num_groups=2, own_view=False)(queries, targets, batch)
+    torch.testing.assert_close(found, total)

@@ -1,5 +1,7 @@
 """Tests for detcon.pretraining: a folder of photos becomes a backbone, whatever happens between."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -7,12 +9,15 @@ from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe
 from detcon.data.colour import DETCON_B_COLOUR, DETCON_S_COLOUR
+from detcon.data.loader import batches
 from detcon.masks import Grid
 from detcon.masks.fill import make_masks
 from detcon.models.backbone_file import load_backbone
 from detcon.models.encoders import EncoderRecipe, build_encoder
 from detcon.ops.schedules import ema_rate
+from detcon.photos import open_photos
 from detcon.pretraining import PretrainRecipe, open_views, pretrain
+from detcon.pretraining.training import build_method
 from detcon.scenes.raycast import render_scene
 from detcon.train.metrics import read_metrics
 
@@ -138,7 +143,6 @@ def test_methods_bring_their_own_colours():
 
 def test_the_same_photos_and_cuts_for_all_methods(data):
     """Methods that are compared must differ in nothing but the method."""
-    from detcon.photos import open_photos
 
     encoder = build_encoder(EncoderRecipe(**TINY["encoder"]))
     photos = open_photos(data / "images")
@@ -187,3 +191,34 @@ def test_passes_and_groups_of_negatives(data, tmp_path):
     assert not (tmp_path / "a").exists()
     run(data, tmp_path / "a", method={**method, "negatives": "1/4"}, accumulate=2, steps=2)
     assert read_metrics(tmp_path / "a")[-1]["step"] == 2
+
+
+@pytest.mark.parametrize("kind", ["detcon_s", "detcon_b"])
+@pytest.mark.parametrize("views", [{"second": "repeat"}, {"second": "halves"}, {"absent": True}])
+def test_single_views_and_absent_masks_train(kind, views, data, tmp_path):
+    """A step of each, and a gradient that reaches the whole network."""
+    settings = {**TINY, "views": {**TINY["views"], **views}, "method": {"kind": kind, **HEAD}}
+    run(data, tmp_path / "a", **{**settings, "steps": 1})
+    assert math.isfinite(read_metrics(tmp_path / "a")[-1]["loss"])
+
+    where = {"images": str(data / "images"), "masks": str(data / "masks"), "out": "out"}
+    recipe = load_recipe(PretrainRecipe, None, {**settings, **where})
+    encoder = build_encoder(recipe.encoder)
+    method = build_method(recipe, encoder)
+    assert method.objective.own_view == (recipe.views.second == "own")
+    dataset = open_views(recipe, open_photos(where["images"]), encoder)
+    [batch] = batches(dataset, batch_size=8, seed=0, first_step=0, num_steps=1, workers=0)
+    loss, _ = method(batch)
+    loss.backward()
+    for name, parameter in method.named_parameters():
+        if parameter.requires_grad:
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+    assert encoder.conv1.weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("kind", ["simclr", "byol", "supervised"])
+def test_what_has_no_masks_has_neither_single_views_nor_absent_masks(kind, data, tmp_path):
+    with pytest.raises(RecipeError, match=f"views.second=repeat is about masks, and {kind} has no"):
+        run(data, tmp_path / "a", method={"kind": kind}, views={"second": "repeat"})
+    with pytest.raises(RecipeError, match="views.absent=true .* or leave views.absent=false"):
+        run(data, tmp_path / "a", method={"kind": kind}, views={"absent": True})

@@ -178,3 +178,12 @@ def test_a_figure_is_the_same_bytes_again():
 def test_moving_average_of_a_line_is_the_line():
     assert moving_average([0.0, 1.0, 2.0, 3.0, 4.0], 1)[1:-1] == [1, 2, 3]
     assert moving_average([5.0], 3) == [5.0]
+
+
+def test_halves_of_a_view_are_shown_without_an_overlap():
+    masks = Masks.from_labels(np.arange(64 * 64).reshape(64, 64) // 2048)
+    recipe = ViewsRecipe.model_validate({"size": 64, "area": (0.9, 1.0), "second": "halves"})
+    one, two = draw_views(photo(), masks, recipe, grid=(4, 4), rng=np.random.default_rng(0))
+    assert one.ids == two.ids == (0, 1) and np.array_equal(one.picture, two.picture)
+    assert not (one.regions & two.regions).any() and one.regions.any((1, 2)).all()
+    assert paint_views((one, two), masks, side=64)[0].shape == (64, 64, 3)

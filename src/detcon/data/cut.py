@@ -102,6 +102,8 @@ class Cut:
         num_regions: int = 16,
         pooling: Pooling = "hard",
         min_cells: float = 0.5,
+        least_cells: int = 1,
+        absent: bool = False,
     ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
         """Samples masks that the view shows, and where on the encoder's grid they lie.
 
@@ -114,6 +116,8 @@ class Cut:
             num_regions: How many to draw, with replacement.
             pooling: See `region_weights`.
             min_cells: See `region_weights`.
+            least_cells: See `region_weights`.
+            absent: Whether masks that the view doesn't show are drawn too, with weights 0.
 
         Returns:
             The ids, and the share of each cell that each region covers. A view that shows no
@@ -133,6 +137,8 @@ class Cut:
             min_cells=min_cells,
             rows=rows,
             columns=columns,
+            least_cells=least_cells,
+            also=masks.ids if absent else None,
         )
 
     def _places(

@@ -17,6 +17,7 @@ from rich.progress import track
 
 from detcon.data.colour import NUM_PARAMETERS, draw_colour
 from detcon.data.cut import Cut
+from detcon.data.regions import split_in_halves
 from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.masks import Masks
 from detcon.masks.store import MaskStore
@@ -86,7 +87,8 @@ class PhotoViews:
 
     Every draw comes from (seed, epoch, index, view), so a sample doesn't depend on who asks for
     it, nor on what was asked before. Cut and colour are drawn before the regions: two methods
-    with the same seed see the same pixels.
+    with the same seed see the same pixels. With `views.second` other than `own`, view 1 is drawn as
+    ever, and all that is drawn for view 2 is how regions are halved.
 
     Photos that the store lists as unreadable are left out, and `left_out` names them. With
     `pass_over`, one that can't be read later gives its place to another, drawn from the place's
@@ -131,13 +133,18 @@ class PhotoViews:
         Raises:
             MasksDoNotFit: If photos have no masks in the store.
             MissingClass: If photos have no class.
-            ValueError: If a view doesn't divide evenly into the grid's cells, or photos are to be
-                both shrunk and decoded at reduced size.
+            ValueError: If a view doesn't divide evenly into the grid's cells, photos are to be
+                both shrunk and decoded at reduced size, or there are no masks to halve.
         """
         if views.reduced_decode and max_side is not None:
             raise ValueError(
                 f"views.reduced_decode cuts from photos as they are on the disk, but "
                 f"max_side={max_side} shrinks them first; leave one of the two out"
+            )
+        if views.second == "halves" and (store is None or num_views < 2):
+            raise ValueError(
+                "views.second=halves splits masks between two views, but there are no masks, or "
+                "one view; leave views.second=own"
             )
         unreadable = getattr(store, "unreadable", {})  # a MaskStore knows; a plain dict doesn't
         self.photos, self.store, self.views = photos, store, views
@@ -173,8 +180,11 @@ class PhotoViews:
         number, held, passed_over = self._find(epoch, index)
         label = None if self.classes is None else int(self.classes[number])
         sample = self._empty(number, label, passed_over)
-        for view in range(self.num_views):
+        drawn = self.num_views if self.views.second == "own" else 1
+        for view in range(drawn):
             self._fill(sample, view, held, self.draws(epoch, index, view))
+        if drawn < self.num_views:
+            self._fill_again(sample, self.draws(epoch, index, 1))
         return sample
 
     def __getstate__(self) -> dict[str, object]:
@@ -295,6 +305,13 @@ class PhotoViews:
         cv2.split(image, list(sample.images[view]))  # writes into these
         sample.ids[view], sample.weights[view] = self._regions(cut, held.masks, held.size, rng)
 
+    def _fill_again(self, sample: Sample, rng: np.random.Generator) -> None:
+        """Makes view 2 of view 1."""
+        for one, two in (sample.images, sample.ids, sample.colour, sample.weights):
+            two[:] = one
+        if self.views.second == "halves":
+            sample.weights[:] = split_in_halves(sample.ids[0], sample.weights[0], rng)
+
     def _regions(
         self, cut: Cut, masks: Masks | None, size: tuple[int, int], rng: np.random.Generator
     ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
@@ -308,8 +325,7 @@ class PhotoViews:
             self.grid,
             rng=rng,
             num_regions=self.num_regions,
-            pooling=self.views.pooling,
-            min_cells=self.views.min_cells,
+            **self.views.drawing,
         )
 
 

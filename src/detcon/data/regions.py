@@ -27,6 +27,8 @@ def region_weights(
     min_cells: float = 0.5,
     rows: Int64[np.ndarray, " m"] | None = None,
     columns: Int64[np.ndarray, " n"] | None = None,
+    least_cells: int = 1,
+    also: Integer[np.ndarray, " i"] | None = None,
 ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
     """Samples masks that a view shows, uniformly and with replacement.
 
@@ -47,6 +49,8 @@ def region_weights(
         min_cells: The area in cells that makes a mask present in soft pooling.
         rows: Which row of the map each of the view's is; None where the map is the view's.
         columns: Which column of the map each of the view's is.
+        least_cells: A mask that has a share of fewer cells isn't present.
+        also: Masks that are drawn as well where they aren't present, with weights 0; None for none.
 
     Returns:
         The ids, and the share of each cell that each region covers. A view that shows no mask has
@@ -59,10 +63,57 @@ def region_weights(
     overlapping, soft = membership is not None, pooling == "soft"
     table = _DISJOINT if membership is None else membership
     ids, shares = _shares(found, counts, table, overlapping, soft, min_cells)
+    if least_cells > 1:
+        large = (shares > 0).sum((1, 2)) >= least_cells
+        ids, shares = ids[large], shares[large]
+    if also is not None:
+        ids, shares = _with_absent(ids, shares, also)
     sampled = sample_regions(np.arange(len(ids)), num_regions, rng)
     if not len(ids):
         return sampled, np.ones((num_regions, *grid), np.float32)
     return ids[sampled], shares[sampled]
+
+
+def split_in_halves(
+    ids: Int64[np.ndarray, " r"],
+    weights: Float32[np.ndarray, "r h w"],
+    rng: np.random.Generator,
+) -> Float32[np.ndarray, "2 r h w"]:
+    """Splits the cells of each region at random into two halves, which share none.
+
+    A mask is split once: copies of it are split alike, so that they stay copies of each other and
+    every half of one view is a positive of the same half in the other. Of an odd number of cells
+    either half gets one more. A cell goes with all of its share, in soft pooling too.
+
+    Args:
+        ids: Which mask each region is. Those of no mask (-1) are left whole in both halves.
+        weights: The share of each cell that each region covers, of two cells at least.
+        rng: Where the draws come from: one for each distinct mask, in ascending order.
+
+    Returns:
+        The weights of one half and of the other, which add up to `weights`.
+    """
+    halves = np.stack([weights, weights])
+    cells_of = halves.reshape(2, len(ids), -1)
+    for mask in np.unique(ids[ids >= 0]):
+        copies = np.flatnonzero(ids == mask)
+        cells = rng.permutation(np.flatnonzero(weights[copies[0]]))
+        middle = (len(cells) + rng.integers(2)) // 2
+        cells_of[0][np.ix_(copies, cells[middle:])] = 0
+        cells_of[1][np.ix_(copies, cells[:middle])] = 0
+    return halves
+
+
+def _with_absent(
+    ids: Int64[np.ndarray, " k"],
+    shares: Float32[np.ndarray, "k h w"],
+    also: Integer[np.ndarray, " m"],
+) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, "n h w"]]:
+    """The masks that are present, and others without any share; ascending."""
+    everything = np.union1d(ids, also).astype(np.int64)
+    padded = np.zeros((len(everything), *shares.shape[1:]), np.float32)
+    padded[np.searchsorted(everything, ids)] = shares
+    return everything, padded
 
 
 @compiled

@@ -1,10 +1,10 @@
 """What a view is: the recipe of its cut, its regions and its colours, and the draw of a cut."""
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from detcon.config import Recipe
 from detcon.data.colour import COLOUR_PRESETS, DETCON_B_COLOUR, ColourRecipe
@@ -13,6 +13,7 @@ from detcon.data.regions import Pooling
 
 __all__ = ["Cut", "ViewsRecipe", "draw_cut"]
 
+Second = Literal["own", "repeat", "halves"]
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -43,6 +44,16 @@ class ViewsRecipe(Recipe):
     min_cells: float = Field(
         default=0.5, gt=0, description="soft pooling: the area in cells that makes a mask present"
     )
+    second: Second = Field(
+        default="own",
+        description="own: view 2 has a cut of its own; repeat: it is view 1 again, pixels and "
+        "regions; halves: the pixels of view 1, each region's cells split between the two",
+    )
+    absent: bool = Field(
+        default=False,
+        description="draw masks that the view doesn't show too, as empty regions: there to "
+        "measure what that costs, not to train with",
+    )
     colour: tuple[ColourRecipe, ColourRecipe] = Field(
         default=DETCON_B_COLOUR,
         description=f"changes of colour in view 1 and 2, or one of {', '.join(COLOUR_PRESETS)}",
@@ -72,6 +83,25 @@ class ViewsRecipe(Recipe):
         if value[1] > 1:
             raise ValueError("a view cannot be larger than its photo; the greatest share is 1")
         return value
+
+    @model_validator(mode="after")
+    def _nothing_to_halve(self) -> "ViewsRecipe":
+        if self.absent and self.second == "halves":
+            raise ValueError(
+                "second=halves leaves out masks of fewer than two cells, and absent=true draws "
+                "those of none; give one of the two"
+            )
+        return self
+
+    @property
+    def drawing(self) -> dict[str, Any]:
+        """How masks are drawn, as `Cut.weights` is told."""
+        return {
+            "pooling": self.pooling,
+            "min_cells": self.min_cells,
+            "least_cells": 2 if self.second == "halves" else 1,
+            "absent": self.absent,
+        }
 
 
 def draw_cut(rng: np.random.Generator, size: tuple[int, int], recipe: ViewsRecipe) -> Cut:

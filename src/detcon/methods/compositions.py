@@ -21,6 +21,7 @@ def detcon_s(
     temperature: float = 0.1,
     local_negatives: bool = True,
     num_groups: int = 1,
+    own_view: bool = True,
     normalisation: Normalisation | None = None,
 ) -> Method:
     """DetCon on SimCLR: one network for both views, regions contrasted with each other.
@@ -32,12 +33,13 @@ def detcon_s(
         temperature: Of the contrast.
         local_negatives: Whether other masks of the same photo are negatives.
         num_groups: Of the batch; see `Contrast`.
+        own_view: Whether the anchor's own view holds negatives; see `Contrast`.
         normalisation: Of photos in [0, 1]; ImageNet's by default.
     """
     online = Tower(encoder, Head(_channels(encoder), hidden, outputs, output_norm=True))
     return Method(
         online,
-        objective=Contrast(temperature, local_negatives, num_groups),
+        objective=Contrast(temperature, local_negatives, num_groups, own_view),
         normalisation=normalisation,
     )
 
@@ -50,6 +52,7 @@ def detcon_b(
     temperature: float = 0.1,
     local_negatives: bool = True,
     num_groups: int = 1,
+    own_view: bool = True,
     normalisation: Normalisation | None = None,
 ) -> Method:
     """DetCon on BYOL: a predictor, and a target that follows; regions contrasted across them.
@@ -57,7 +60,7 @@ def detcon_b(
     The arguments are those of `detcon_s`.
     """
     online, predictor, target = _byol_parts(encoder, hidden, outputs)
-    objective = Contrast(temperature, local_negatives, num_groups)
+    objective = Contrast(temperature, local_negatives, num_groups, own_view)
     return Method(
         online,
         objective=objective,

@@ -29,11 +29,18 @@ class Contrast:
         num_groups: The joined batch of all ranks is cut into so many groups of photos; the
             candidates of a region are those of its group. 1: the whole batch, as in the paper;
             its "128x fewer negatives" is 128.
+        own_view: Whether regions of the anchor's own view are negatives too. Without them the
+            candidates are those of the other view alone, of all photos. It is for a single view
+            (`views.second`), where both views hold the same masks of the same pixels: whatever is
+            in the anchor's own view stands in the other one too, repeated, or as its other half,
+            so that each negative would count twice against a positive that counts once. For
+            DetCon-B what is left is the predictor against the target within a view.
     """
 
     temperature: float = 0.1
     local_negatives: bool = True
     num_groups: int = 1
+    own_view: bool = True
 
     def __call__(
         self, queries: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch
@@ -66,12 +73,14 @@ class Contrast:
         """The loss of a group's photos; without candidates, the queries are them."""
         (one, two), (ids_one, ids_two) = queries, ids
         options = {"temperature": self.temperature, "local_negatives": self.local_negatives}
-        if candidates is None:
+        if candidates is None and self.own_view:
             return contrastive_detection_of_both(one, two, ids_one, ids_two, **options)
-        of_one, of_two = candidates
+        options["first"] = 0 if candidates is None else first
+        of_one, of_two = queries if candidates is None else candidates
+        own_one, own_two = (of_one, of_two) if self.own_view else (None, None)
         return contrastive_detection(
-            one, of_two, of_one, ids_one, ids_two, first=first, **options
-        ) + contrastive_detection(two, of_one, of_two, ids_two, ids_one, first=first, **options)
+            one, of_two, own_one, ids_one, ids_two, **options
+        ) + contrastive_detection(two, of_one, own_two, ids_two, ids_one, **options)
 
 
 def _moved(photos: range, by: int) -> slice:

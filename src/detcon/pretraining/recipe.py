@@ -163,6 +163,22 @@ class PretrainRecipe(Recipe):
         return self
 
     @model_validator(mode="after")
+    def _regions_of_masks(self) -> "PretrainRecipe":
+        if isinstance(self.method, DetConS | DetConB):
+            return self
+        kind, views = self.method.kind, self.views
+        for name, given, usual in (
+            ("second", views.second, "own"),
+            ("absent", str(views.absent).lower(), "false"),
+        ):
+            if given != usual:
+                raise ValueError(
+                    f"views.{name}={given} is about masks, and {kind} has none; give "
+                    f"method.kind=detcon_s or detcon_b, or leave views.{name}={usual}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _one_of_each_a_channel(self) -> "PretrainRecipe":
         channels, given = self.encoder.in_channels, self.normalisation
         if not len(given.mean) == len(given.std) == channels:

@@ -22,7 +22,14 @@ from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.ops.schedules import ema_rate
 from detcon.photos import Photos, open_photos
-from detcon.pretraining.recipe import BYOL, DetConB, PretrainRecipe, Supervised, num_groups
+from detcon.pretraining.recipe import (
+    BYOL,
+    DetConB,
+    DetConS,
+    PretrainRecipe,
+    Supervised,
+    num_groups,
+)
 from detcon.train.environment import is_first_rank, num_cores, ranks
 from detcon.train.loop import fit
 from detcon.train.metrics import read_metrics
@@ -183,6 +190,8 @@ def build_method(settings: PretrainRecipe, encoder: nn.Module, num_classes: int 
     parts = method.model_dump(exclude={"kind", "num_regions", "ema", "negatives"})
     if (groups := num_groups(method)) is not None:
         parts["num_groups"] = groups // settings.accumulate
+    if isinstance(method, DetConS | DetConB):
+        parts["own_view"] = settings.views.second == "own"
     return make[method.kind](encoder, **parts, normalisation=normalisation)
 
 

@@ -4,7 +4,7 @@ Drawn with the same functions as training, in the same order, from a generator o
 are such views as training sees, not the very ones that a run saw.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from jaxtyping import Bool, UInt8
 
 from detcon.data.colour import apply_colour, draw_colour
 from detcon.data.cut import Cut
+from detcon.data.regions import split_in_halves
 from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks import Masks
 from detcon.report.draw import Colour, mask_colours, number_regions, paint_regions, scale_to
@@ -27,6 +28,7 @@ class View:
         picture: What the network sees, but for the normalisation.
         ids: The masks that were sampled, each once, ascending.
         regions: Where they lie in the view, pixel by pixel, before they are shrunk to the grid.
+            With `second=halves` what of it lies in cells of the view's half.
         place: Top, left, bottom and right of the cut as shares of the photo's height and width.
     """
 
@@ -56,16 +58,21 @@ def draw_views(
         num_regions: How many regions are sampled, with replacement.
     """
     views = []
-    for colour in recipe.colour:
+    halves = None
+    for colour in recipe.colour[: 2 if recipe.second == "own" else 1]:
         cut = draw_cut(rng, photo.shape[:2], recipe)
         ids, regions = (), np.zeros((0, recipe.size, recipe.size), bool)
         if masks is not None:
-            ids, regions = _sample(
+            ids, regions, halves = _sample(
                 cut, masks, recipe, photo.shape[:2], grid=grid, rng=rng, num_regions=num_regions
             )
         pixels = cut.image(photo, recipe.size, recipe.resize)
         picture = _coloured(pixels, torch.from_numpy(draw_colour(rng, colour)))
         views.append(View(picture, ids, regions, _place(cut, photo.shape[:2])))
+    if len(views) == 1:
+        views = [views[0], views[0]]
+    if halves is not None:
+        views = [replace(view, regions=view.regions & half) for view, half in zip(views, halves)]
     return views[0], views[1]
 
 
@@ -84,19 +91,25 @@ def _sample(
     grid: tuple[int, int],
     rng: np.random.Generator,
     num_regions: int,
-) -> tuple[tuple[int, ...], Bool[np.ndarray, "r s s"]]:
-    """The distinct masks that were sampled, and all of their pixels in the view."""
-    sampled, _ = cut.weights(
-        masks, size, recipe.size, grid,
-        rng=rng, num_regions=num_regions, pooling=recipe.pooling, min_cells=recipe.min_cells,
-    )  # fmt: skip
-    ids = tuple(int(i) for i in np.unique(sampled) if i >= 0)
+) -> tuple[tuple[int, ...], Bool[np.ndarray, "r s s"], Bool[np.ndarray, "2 r s s"] | None]:
+    """The distinct masks that were sampled, all of their pixels in the view, and their halves."""
+    sampled, weights = cut.weights(
+        masks, size, recipe.size, grid, rng=rng, num_regions=num_regions, **recipe.drawing
+    )
+    distinct, places = np.unique(sampled, return_index=True)
+    places = places[distinct >= 0]
+    ids = tuple(int(i) for i in sampled[places])
+    halves = None
+    if recipe.second == "halves":
+        tall, wide = recipe.size // grid[0], recipe.size // grid[1]
+        cells = split_in_halves(sampled, weights, rng)[:, places] > 0
+        halves = cells.repeat(tall, axis=2).repeat(wide, axis=3)
     patterns = cut.labels(masks.patterns, size, recipe.size)
     if masks.membership is None:
         regions = patterns == np.array(ids, int)[:, None, None]
     else:
         regions = masks.membership.T[list(ids)][:, patterns]
-    return ids, regions
+    return ids, regions, halves
 
 
 def _coloured(
