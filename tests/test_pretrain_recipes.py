@@ -64,6 +64,24 @@ def test_file_names_say_what_is_in_them(path):
 
 
 @pytest.mark.parametrize(
+    ("kind", "preset"),
+    {
+        "detcon_s": "detcon_s",
+        "simclr": "detcon_s",
+        "detcon_b": "detcon_b",
+        "byol": "detcon_b",
+    }.items(),
+)
+def test_colours_are_the_method_s_whatever_else_is_said_of_views(kind, preset):
+    given = {**PATHS, "method.kind": kind, "views.size": 96}
+    assert load_recipe(PretrainRecipe, None, given).views.colour == COLOUR_PRESETS[preset]
+    given["views.colour"] = "none"
+    assert load_recipe(PretrainRecipe, None, given).views.colour == COLOUR_PRESETS["none"]
+    made = PretrainRecipe(images="a", out="b", method={"kind": kind}, views={"size": 96})
+    assert made.views.colour == COLOUR_PRESETS[preset]
+
+
+@pytest.mark.parametrize(
     ("name", "epochs", "steps"),
     [("detcon_b_r50_in1k", 1000, 312_000), ("detcon_b_r50_in1k_300", 300, 93_600)],
 )

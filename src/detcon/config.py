@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 
 class RecipeError(ValueError):
@@ -29,6 +29,16 @@ class Recipe(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
+
+    @classmethod
+    def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The values, with those that follow from others where they aren't given."""
+        return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive(cls, values: Any) -> Any:
+        return cls.with_derived(values) if isinstance(values, dict) else values
 
 
 def _listed(value: Any) -> Any:
@@ -65,7 +75,8 @@ def load_recipe(
     for name, value in (overrides or {}).items():
         _lay_over(values, name.split("."), _plain(value), name)
     try:
-        return model.model_validate(_over_defaults(model, values))
+        # first what follows from what is given: defaults of a group would look as if given
+        return model.model_validate(_over_defaults(model, model.with_derived(values)))
     except ValidationError as error:
         source = f" in {recipe}" if recipe is not None else ""
         sentences = [_sentence(model, one) for one in error.errors()]

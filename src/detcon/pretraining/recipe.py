@@ -123,27 +123,10 @@ class PretrainRecipe(Recipe):
         description="measure the encoder on labelled data now and then, and keep the best",
     )
 
-    @model_validator(mode="before")
     @classmethod
-    def _colours_of_the_method(cls, values: Any) -> Any:
-        """The two DetCon methods have views of their own; SimCLR goes with S and BYOL with B."""
-        if not isinstance(values, dict) or "colour" in (values.get("views") or {}):
-            return values
-        kind = (values.get("method") or {}).get("kind", "detcon_s")
-        colour = "detcon_b" if kind in ("detcon_b", "byol") else "detcon_s"
-        return values | {"views": (values.get("views") or {}) | {"colour": colour}}
-
-    @model_validator(mode="before")
-    @classmethod
-    def _normalisation_of_bands(cls, values: Any) -> Any:
-        """ImageNet's mean and deviation are of RGB alone."""
-        if not isinstance(values, dict) or "normalisation" in values:
-            return values
-        encoder = values.get("encoder") or {}
-        channels = encoder.get("in_channels", 3) if isinstance(encoder, dict) else 3
-        if not isinstance(channels, int) or channels < 1:
-            return values  # for the encoder's own check to refuse
-        return values | {"normalisation": Normalisation.of(channels)}
+    def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Colours of the method, and the normalisation of bands that aren't RGB."""
+        return _with_normalisation(_with_colours(values))
 
     @model_validator(mode="after")
     def _contrast_stays_in_a_pass(self) -> "PretrainRecipe":
@@ -187,3 +170,22 @@ class PretrainRecipe(Recipe):
                 f"encoder.in_channels={channels}; give one of each a channel"
             )
         return self
+
+
+def _with_colours(values: dict[str, Any]) -> dict[str, Any]:
+    """The two DetCon methods have colours of their own; SimCLR goes with S and BYOL with B."""
+    views, method = values.get("views") or {}, values.get("method") or {}
+    if not isinstance(views, dict) or not isinstance(method, dict) or "colour" in views:
+        return values
+    kind = method.get("kind", "detcon_s")
+    colour = "detcon_b" if kind in ("detcon_b", "byol") else "detcon_s"
+    return values | {"views": views | {"colour": colour}}
+
+
+def _with_normalisation(values: dict[str, Any]) -> dict[str, Any]:
+    """ImageNet's mean and deviation are of RGB alone."""
+    encoder = values.get("encoder") or {}
+    channels = encoder.get("in_channels", 3) if isinstance(encoder, dict) else 3
+    if "normalisation" in values or not isinstance(channels, int) or channels < 1:
+        return values  # for the encoder's own check to refuse
+    return values | {"normalisation": Normalisation.of(channels)}
