@@ -199,6 +199,20 @@ def test_sections_of_other_studies_stay(study, cells):
     assert Path("page.md").read_text().endswith(both.removeprefix(one))
 
 
+def test_no_factor_at_the_level_of_random_weights(study, cells):
+    run_study("tiny.yaml", report=True, out="page.md", **{"figure.floor": "random"})
+    assert "needs 2.0 times" in Path("page.md").read_text()
+    for cell in cells:
+        if cell.points[0]["method"] == "random":
+            write_record(RESULTS, cell.name, made_up(cell, 99.0))
+    run_study("tiny.yaml", report=True, out="page.md", **{"figure.floor": "random"})
+    page = Path("page.md").read_text()
+    assert "no more than random has without any pretraining, 99.0." in page
+    assert "times the steps" not in page
+    with pytest.raises(StudyError, match="compares with 'rendom'"):
+        run_study("tiny.yaml", report=True, **{"figure.floor": "rendom"})
+
+
 def test_overlap_of_masks_is_told_beside_what_they_are_worth(write_study):
     masks = {f"grid_{n}": {"kind": "grid", "rows": n} for n in range(1, 6)}
     grid = {"seed": [0, 1], "masks": list(masks)}

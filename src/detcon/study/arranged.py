@@ -65,7 +65,10 @@ def check_figure(study: StudyRecipe) -> None:
                 f"figure.lines or figure.panels"
             )
     lines = [str(value) for value in axes[figure.lines]] if figure.lines else []
-    for name in [*filter(None, [figure.baseline]), *(n for pair in figure.sooner for n in pair)]:
+    for name in [
+        *filter(None, [figure.baseline, figure.floor]),
+        *(n for pair in figure.sooner for n in pair),
+    ]:
         if name not in lines:
             raise StudyError(
                 f"the figure compares with '{name}', but its lines are {', '.join(lines)}"

@@ -50,6 +50,9 @@ class FigureRecipe(Recipe):
     panels: tuple[str, ...] = Field(default=(), description="axes with a panel for each value")
     label: str | None = Field(default=None, description="what to write along x")
     baseline: str | None = Field(default=None, description="the line to tell differences from")
+    floor: str | None = Field(
+        default=None, description="the line without pretraining: no factor is told at its level"
+    )
     sooner: tuple[tuple[str, str], ...] = Field(
         default=(), description="pairs of lines: how much less of x the first needs than the second"
     )

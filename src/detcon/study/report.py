@@ -1,11 +1,13 @@
 """`detcon study ... --report`: a section of Markdown and a figure, from the results alone."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from detcon.files import write_whole
-from detcon.study.arranged import Panel, arrange
+from detcon.study.arranged import Panel, Seeds, arrange
 from detcon.study.cell import Cell
 from detcon.study.errors import StudyError
 from detcon.study.figures import draw_study
@@ -123,6 +125,14 @@ def _sooner(study: StudyRecipe, panel: Panel) -> Iterator[str]:
                 f"all that the other reaches."
             )
             continue
+        floor = fmean(_all(panel.lines.get(study.figure.floor or "", {})) or [-math.inf])
+        if found.level <= floor:
+            yield (
+                f"No factor between {first} and {second}: the most that both reach, "
+                f"{found.level:.1f}, is no more than {study.figure.floor} has without any "
+                f"pretraining, {floor:.1f}."
+            )
+            continue
         yield (
             f"For {found.level:.1f}, the most that both reach, **{second} needs "
             f"{found.factor:.1f} times the {study.figure.x} of {first}** (95 % interval "
@@ -135,6 +145,10 @@ def _sooner(study: StudyRecipe, panel: Panel) -> Iterator[str]:
                 f"In seconds of pretraining, as these runs took on their machine, that is a factor "
                 f"of {timed.factor:.1f} ({timed.low:.1f} to {timed.high:.1f})."
             )
+
+
+def _all(line: Mapping[Any, Seeds]) -> list[float]:
+    return [value for seeds in line.values() for value in seeds.values()]
 
 
 def _curve(panel: Panel, name: str, *, in_seconds: bool = False) -> Curve:
