@@ -5,6 +5,7 @@ The header is written first, and decides whether a later command may go on with 
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -45,11 +46,21 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
 
 
 def digest_of_keys(keys: Iterable[str]) -> str:
-    """64 hexadecimal digits that stand for the names of photos, in their order."""
+    """64 hexadecimal digits that stand for the names of photos, in their order.
+
+    Raises:
+        StoreError: A name is no text, as Linux allows; an index can't hold it.
+    """
     digest, between = hashlib.sha256(), b""
-    for key in keys:  # one by one: a million in a piece would be copied thrice
-        digest.update(between + key.encode())
-        between = b"\n"
+    try:
+        for key in keys:  # one by one: a million in a piece would be copied thrice
+            digest.update(between + key.encode())
+            between = b"\n"
+    except UnicodeEncodeError as error:
+        raise StoreError(
+            f"the name of the photo {os.fsencode(error.object)!r} is no text (UTF-8), and a store "
+            f"of masks can't hold it; rename it"
+        ) from error
     return digest.hexdigest()
 
 
