@@ -23,6 +23,7 @@ _HOMES = {
     "MCG": "masks",
     "MCGFull": "masks",
     "FromAnnotations": "masks",
+    "Displaced": "masks",
     "FromCallable": "masks",
     "Slic": "masks",
     "MaskStore": "masks.store",

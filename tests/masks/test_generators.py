@@ -12,6 +12,7 @@ from skimage.segmentation import felzenszwalb, slic
 
 from detcon.masks import (
     MCG,
+    Displaced,
     Felzenszwalb,
     FromAnnotations,
     FromCallable,
@@ -56,7 +57,9 @@ def test_contract(generate, image):
     assert np.array_equal(image, before), "the image is left alone"
 
 
-@pytest.mark.parametrize("generate", [*GENERATORS, FromAnnotations("labels")], ids=str)
+@pytest.mark.parametrize(
+    "generate", [*GENERATORS, FromAnnotations("labels"), Displaced("labels", 0.1)], ids=str
+)
 def test_a_generator_is_its_fields(generate):
     assert pickle.loads(pickle.dumps(generate)) == generate
     assert type(generate)(**dataclasses.asdict(generate)) == generate

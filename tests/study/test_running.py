@@ -52,6 +52,17 @@ def test_masks_are_held_against_the_true_ones_where_that_is_asked_for(write_stud
     assert overlaps["exact"] == 1 > overlaps["grid"] > 0 and overlaps["random"] is None
 
 
+def test_displaced_masks_are_seen_from_the_data_too(write_study):
+    exact = {"folder": "train/instances", "background": True, "ignore": None}
+    masks = {"exact": {"kind": "annotations", **exact}}
+    masks |= {f"off_{a}": {"kind": "displaced", "amount": a / 100, **exact} for a in (0, 5, 30)}
+    grid = {"seed": [0], "method": {name: {"masks": name} for name in masks}}
+    run_study(write_study(masks=masks, grid=grid, overlap={"scenes": "exact"}))
+    overlaps = {name.removeprefix("seed0-"): one["overlap"] for name, one in results().items()}
+    assert overlaps["exact"] == overlaps["off_0"] == 1 > overlaps["off_5"] > overlaps["off_30"] > 0
+    assert len({one["fingerprint"] for one in results().values()}) == 4
+
+
 def test_a_result_counts_by_its_settings_and_not_by_its_name(write_study, monkeypatch):
     study = write_study(grid=TWO)
     run_study(study)

@@ -1,6 +1,7 @@
 """Where masks come from, and where they are kept; numpy only, so that workers stay light."""
 
 from detcon.masks.annotations import FromAnnotations
+from detcon.masks.displaced import Displaced
 from detcon.masks.felzenszwalb import Felzenszwalb
 from detcon.masks.from_callable import FromCallable
 from detcon.masks.grid import Grid
@@ -11,6 +12,7 @@ from detcon.masks.whole_image import WholeImage
 
 __all__ = [
     "MCG",
+    "Displaced",
     "Felzenszwalb",
     "FromAnnotations",
     "FromCallable",

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from detcon.config import Recipe, load_recipe
 from detcon.masks.annotations import FromAnnotations
+from detcon.masks.displaced import Displaced
 from detcon.masks.entry import pack
 from detcon.masks.felzenszwalb import Felzenszwalb
 from detcon.masks.from_callable import FromCallable, by_name
@@ -31,7 +32,15 @@ from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.workers import in_order, in_order_on_ray
 
 AnyGenerator = (
-    WholeImage | Grid | Felzenszwalb | Slic | MCG | MCGFull | FromAnnotations | FromCallable
+    WholeImage
+    | Grid
+    | Felzenszwalb
+    | Slic
+    | MCG
+    | MCGFull
+    | FromAnnotations
+    | Displaced
+    | FromCallable
 )
 BY_KIND = Field(discriminator="kind"), BeforeValidator(by_name)
 """How a recipe's field tells generators apart; a function stands for `FromCallable`."""

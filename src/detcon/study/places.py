@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from detcon.discover.recipe import make_masks
-from detcon.masks import FromAnnotations
+from detcon.masks import Displaced, FromAnnotations
 from detcon.masks.scoring import score_stores
 from detcon.masks.store import MaskStore
 from detcon.masks.truth import open_truth
@@ -74,7 +74,7 @@ class Places:
         """The store of a source's masks of a set's photos."""
         if (data, source) not in self._masks:
             generator = self._study.masks[source]
-            if isinstance(generator, FromAnnotations):
+            if isinstance(generator, FromAnnotations | Displaced):
                 place = str(self.data(data) / generator.folder)
                 generator = replace(generator, folder=place)
             self._masks[data, source] = make_masks(

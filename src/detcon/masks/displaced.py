@@ -1,0 +1,101 @@
+"""Annotations spoilt by a stated amount: what masks between exact ones and none are worth."""
+
+from dataclasses import dataclass, field, fields
+from hashlib import sha256
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from detcon.masks.annotations import FromAnnotations
+from detcon.masks.masks import LATER, Masks
+from detcon.masks.open_annotated import Format, Regions
+
+_WAVES = 5  # along each axis; the shortest is half the photo's side
+
+
+@dataclass(frozen=True)
+class Displaced:
+    """The masks of annotations after a smooth random displacement of each photo's map.
+
+    The map is read at places that a field of slow waves points to, and mirrored at the photo's
+    borders. So masks are as many and of about the same sizes as before, but their borders lie
+    elsewhere, and the more so the greater `amount` is; masks that nothing is left of are dropped.
+    A photo's field depends on nothing but `seed` and the photo's key.
+
+    Args:
+        folder: Where the annotations lie; this and all that isn't named here is as in
+            `FromAnnotations`.
+        amount: How far a pixel's mask comes from: the root mean square over the photo, as a share
+            of the square root of its area. 0 changes nothing.
+        seed: Another seed, other displacements.
+    """
+
+    folder: str
+    amount: float
+    seed: int = 0
+    ignore: int | None = 255
+    background: bool = False
+    kind: Literal["displaced"] = "displaced"
+    format: Format = field(default="png", metadata=LATER)
+    split: str = field(default="train", metadata=LATER)
+    regions: Regions = field(default="instances", metadata=LATER)
+    crowd: bool = field(default=False, metadata=LATER)
+    missing: Literal["error", "none", "whole"] = field(default="error", metadata=LATER)
+    which: int | None = field(default=None, metadata=LATER)
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "amount", float(self.amount))  # 0 and 0.0 are one recipe
+        for name, value in {"amount": self.amount, "seed": self.seed}.items():
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"{name} of displaced masks must be at least 0, got {value}")
+        _ = self.annotations  # complains of settings that mean nothing in the format
+
+    @property
+    def annotations(self) -> FromAnnotations:
+        """What is spoilt."""
+        names = [one.name for one in fields(FromAnnotations) if one.name != "kind"]
+        return FromAnnotations(**{name: getattr(self, name) for name in names})
+
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
+        """Looks the photo's masks up, and displaces them. Raises what `FromAnnotations` does."""
+        masks = self.annotations(image, key)
+        height, width = masks.patterns.shape
+        down, across = self.amount * np.sqrt(height * width) * self._field(key, (height, width))
+        rows = np.round(np.arange(height)[:, None] + down).astype(np.int64)
+        columns = np.round(np.arange(width) + across).astype(np.int64)
+        moved = masks.patterns[_mirrored(rows, height), _mirrored(columns, width)]
+        return _without_empty(Masks(masks.size, moved, masks.membership, masks.scores))
+
+    def _field(self, key: str, size: tuple[int, int]) -> Float[np.ndarray, "2 y x"]:
+        """Displacements down and across, of a mean square length of 1.
+
+        Cosines of random amplitudes, so that maps of any resolution are displaced alike.
+        """
+        digest = int.from_bytes(sha256(key.encode()).digest()[:8], "little")
+        amplitudes = np.random.default_rng([self.seed, digest]).normal(size=(2, _WAVES, _WAVES))
+        vertical, horizontal = (_waves(length) for length in size)
+        field = vertical @ amplitudes @ horizontal.T
+        return field / np.sqrt(np.mean(np.sum(field**2, axis=0)))
+
+
+def _waves(length: int) -> Float[np.ndarray, "n waves"]:
+    """The slowest waves of a discrete cosine transform, the constant one first."""
+    places = (np.arange(length) + 0.5) / length
+    return np.cos(np.pi * places[:, None] * np.arange(_WAVES))
+
+
+def _mirrored(places: Int[np.ndarray, "y x"], length: int) -> Int[np.ndarray, "y x"]:
+    """Places of any distance folded into 0..length-1, the border pixels repeated."""
+    places = places % (2 * length)
+    return np.minimum(places, 2 * length - 1 - places)
+
+
+def _without_empty(masks: Masks) -> Masks:
+    """Leaves out overlapping masks that no pixel belongs to; disjoint ones are never empty."""
+    if masks.membership is None:
+        return masks
+    seen = masks.membership[np.unique(masks.patterns)].any(0)
+    scores = None if masks.scores is None else masks.scores[seen]
+    return Masks(masks.size, masks.patterns, masks.membership[:, seen], scores)
