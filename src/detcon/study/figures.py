@@ -34,7 +34,7 @@ def draw_study(study: StudyRecipe, panels: Sequence[Panel], metric: str) -> byte
         plots = len(panels) + len(covered)
         size = (max(4.8, 4.0 * plots) + 1.6, 3.7)
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        every = figure.subplots(1, plots, squeeze=False)[0]
+        every = figure.subplots(1, plots, squeeze=False, sharey=True)[0]
         for axes, panel in zip(every, panels):
             _draw(axes, panel, _styles(names))
             axes.set_title(panel.title, fontsize=10.5)
