@@ -155,6 +155,35 @@ def test_void_and_rectification_of_cityscapes_are_no_masks(made, tmp_path):
     assert row.tolist() == [-1, -1, -1, 0, -1, 2, 3, 1]
 
 
+def test_a_labelled_folder_has_objects_and_classes_without_objects(tmp_path):
+    labels, instances = np.zeros((2, 4, 6), np.uint8)
+    labels[:, 3:] = 1
+    labels[1:3, 1:5] = 2
+    labels[0, 0], labels[3, 5] = 255, 9
+    instances[1:3, 1:3], instances[1:3, 3:5] = 1, 2
+    save(tmp_path / "labels" / "a" / "1.png", labels)
+    save(tmp_path / "instances" / "a" / "1.png", instances)
+    masks = FromAnnotations(str(tmp_path), format="folder", ignore=9)(blank(4, 6), "a/1.jpg")
+    inside = 2 * [[0, 2, 2, 3, 3, 1]]
+    expected = [[-1, 0, 0, 1, 1, 1], *inside, [0, 0, 0, 1, 1, -1]]
+    assert masks.labels.tolist() == expected
+    classes = FromAnnotations(str(tmp_path), format="folder", ignore=9, regions="classes")
+    merged = np.where(np.array(expected) == 3, 2, expected)
+    assert np.array_equal(classes(blank(4, 6), "a/1.jpg").labels, merged)
+
+
+def test_a_labelled_folder_says_what_is_wrong(tmp_path):
+    save(tmp_path / "labels" / "a.png", np.zeros((4, 6), np.uint8))
+    generate = FromAnnotations(str(tmp_path), format="folder")
+    with pytest.raises(NotAnnotated, match=r"no annotation .*/instances/a\.png for the photo a\.jpg"):
+        generate(blank(4, 6), "a.jpg")
+    save(tmp_path / "instances" / "a.png", np.zeros((4, 5), np.uint8))
+    with pytest.raises(AnnotationError, match=r"labels/a\.png is 4 x 6 .*instances/a\.png is 4 x 5"):
+        generate(blank(4, 6), "a.jpg")
+    with pytest.raises(ValueError, match=r"crowd=True means nothing .* format=folder"):
+        FromAnnotations(str(tmp_path), format="folder", crowd=True)
+
+
 def test_ade20k_reads_codes(tmp_path):
     red, green, blue = np.zeros((3, 4, 6), np.uint8)
     red[:, 1:] = 20  # 2 * 256

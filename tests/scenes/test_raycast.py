@@ -35,6 +35,23 @@ def test_a_picture_depends_on_seed_and_index_alone():
     assert not same(first[0], render_scene(4, 0, 48))
 
 
+@pytest.mark.parametrize("solids", [(1, 1), (2, 3), (9, 12)])
+def test_as_many_solids_as_are_asked_for(solids):
+    found = []
+    for index in range(12):
+        scene = render_scene(4, index, 32, solids)
+        areas = np.bincount(scene.instances.ravel())[1:] / scene.instances.size
+        assert 1 <= len(areas) <= solids[1]
+        assert (areas > 0.009).sum() >= min(2, solids[0]), "what there is can be seen"
+        found.append(len(draw_stage(np.random.default_rng([4, index]), solids).solids))
+    assert max(found) <= solids[1] and np.mean(found) >= solids[0], "there isn't always room"
+
+
+def test_three_to_eight_solids_unless_asked():
+    assert same(render_scene(4, 1, 32), render_scene(4, 1, 32, (3, 8)))
+    assert not same(render_scene(4, 1, 32), render_scene(4, 1, 32, (8, 8)))
+
+
 @pytest.mark.parametrize("index", range(20))
 def test_maps_agree(index):
     scene = render_scene(0, index, 40)

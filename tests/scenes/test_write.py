@@ -78,9 +78,9 @@ def test_goes_on_where_it_stopped(made, tmp_path, monkeypatch):
     cut.write_bytes(cut.read_bytes()[:-6])
     rendered = []
 
-    def render(seed, number, size):
+    def render(seed, number, *told):
         rendered.append(number)
-        return render_scene(seed, number, size)
+        return render_scene(seed, number, *told)
 
     monkeypatch.setattr("detcon.scenes.write.render_scene", render)
     make_scenes(out=tmp_path / "a", workers=1, **SMALL)

@@ -13,10 +13,10 @@ from detcon.masks.masks import LATER, Masks
 from detcon.masks.open_annotated import Format, Regions, open_source
 
 FORMATS_WITH: dict[str, tuple[Format, ...]] = {
-    "ignore": ("png", "voc", "tfrecord"),
+    "ignore": ("png", "folder", "voc", "tfrecord"),
     "background": ("png", "voc", "coco"),
     "split": ("coco", "coco_panoptic", "voc", "cityscapes"),
-    "regions": ("coco", "coco_panoptic", "voc", "cityscapes", "ade20k"),
+    "regions": ("folder", "coco", "coco_panoptic", "voc", "cityscapes", "ade20k"),
     "crowd": ("coco", "coco_panoptic", "cityscapes"),
     "which": ("bsds", "tfrecord"),
 }
@@ -30,6 +30,7 @@ class FromAnnotations:
     | format | what `folder` is | a mask is |
     |---|---|---|
     | png | has `a/b.png`, or a folder `a/b` of PNGs, for `photos/a/b.jpg` | an id, or a PNG |
+    | folder | `train` or `val` of a labelled folder | an object, or a class without objects |
     | coco | the data set, or a JSON file of objects in its format | an object |
     | coco_panoptic | the data set, or a JSON file; beside it a folder of its name | a segment |
     | voc | `VOC2012`, or what holds it; SBD counts where it is there | an object |
@@ -47,7 +48,8 @@ class FromAnnotations:
 
     Args:
         folder: Where the annotations lie; see the table.
-        ignore: The id that belongs to no mask; None if there is none. Of png, voc and tfrecord.
+        ignore: The id that belongs to no mask; None if there is none. Of png, folder, voc and
+            tfrecord.
         background: Whether what no object covers (in a PNG, id 0) is a mask as well. Of png, voc
             and coco.
         format: What the annotations are.

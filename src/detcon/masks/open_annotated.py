@@ -14,9 +14,10 @@ from detcon.annotations.coco import read_coco
 from detcon.annotations.coco_panoptic import read_coco_panoptic
 from detcon.annotations.errors import AnnotationError, NotAnnotated
 from detcon.annotations.fh_records import open_fh_records
-from detcon.annotations.label_files import read_map
+from detcon.annotations.label_files import VOID, read_map
 from detcon.annotations.label_maps import read_ids
 from detcon.annotations.photo_paths import PhotoPaths
+from detcon.annotations.sizes import check_size
 from detcon.annotations.voc import open_voc, open_voc_objects
 from detcon.masks.annotated import (
     AnnotatedFiles,
@@ -33,9 +34,12 @@ from detcon.masks.annotated import (
     read_ids_or_pictures,
 )
 
-Format = Literal["png", "coco", "coco_panoptic", "voc", "cityscapes", "ade20k", "bsds", "tfrecord"]
+Format = Literal[
+    "png", "folder", "coco", "coco_panoptic", "voc", "cityscapes", "ade20k", "bsds", "tfrecord"
+]
 Regions = Literal["instances", "classes"]
 
+_NUM_CLASSES = 1 << 16  # at most, in PNGs
 _FIRST_CLASS, _GROUPS, _FIRST_INSTANCE = 7, (24, 33), 1000  # label ids of Cityscapes
 
 
@@ -62,6 +66,9 @@ def open_source(
         case "png":
             load = partial(read_ids_or_pictures, ignore=ignore, background=background)
             return AnnotatedFiles(pictured(path), load)
+        case "folder":
+            load = partial(_load_labelled, folder=path, merged=merged, ignore=ignore)
+            return AnnotatedFiles(beside(path / "labels", ".png"), load)
         case "coco":
             return _open_coco(path, split, merged, crowd, background)
         case "coco_panoptic":
@@ -76,6 +83,20 @@ def open_source(
             return AnnotatedFiles(beside(path, ".mat"), partial(_load_bsds, which=which))
         case "tfrecord":
             return AnnotatedRecords(open_fh_records(path), which or 0, ignore)
+
+
+def _load_labelled(
+    path: Path, photo: str, folder: Path, merged: bool, ignore: int | None
+) -> Annotation:
+    """Objects are numbered behind the classes, which are what no object covers."""
+    ids = read_ids(path, photo).astype(np.int64)
+    void = (ids == ignore) | (ids == VOID)
+    if not merged:
+        file = folder / "instances" / path.relative_to(folder / "labels")
+        instances = read_ids(file, photo)
+        check_size(str(path), ids.shape, str(file), instances.shape)
+        ids = np.where(instances > 0, instances.astype(np.int64) + _NUM_CLASSES, ids)
+    return annotation_of_ids(np.where(void, -1, ids), str(path))
 
 
 def _open_coco(

@@ -104,7 +104,7 @@ def open_truth(
             one of BSDS' files, whichever shows by what lies in it.
         split: train or val, of data sets that have both in one folder.
         regions: "classes" makes one region of all objects of a class.
-        ignore: The id of void pixels, of png, voc and tfrecord.
+        ignore: The id of void pixels, of png, folder, voc and tfrecord.
         background: Whether what no object covers is a region as well, of png, voc and coco.
 
     Raises:

@@ -14,19 +14,20 @@ class ScenesError(ValueError):
     """A folder that scenes can't be written to, or a format that can't hold them."""
 
 
-def begin_folder(folder: Path, values: dict[str, Any]) -> None:
+def begin_folder(folder: Path, values: dict[str, Any], defaults: dict[str, Any]) -> None:
     """Makes the folder, or checks that what is there was begun in the same way.
 
     Args:
         folder: Where.
         values: Everything that decides about the pictures.
+        defaults: Of what an earlier version of this library didn't know, and didn't write down.
 
     Raises:
         ScenesError: If the folder holds other things, or scenes made in another way.
     """
     path = folder / _RECIPE
     if path.is_file():
-        _check_same(folder, _read_recipe(path), values)
+        _check_same(folder, defaults | _read_recipe(path), values)
     elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ScenesError(
             f"cannot write scenes to {folder}: it holds something else; choose another out="

@@ -13,14 +13,14 @@ from jaxtyping import Float32, UInt8, UInt16
 
 from detcon.scenes.shading import lit, openness, shade, to_lamp
 from detcon.scenes.solids import Solid
-from detcon.scenes.stage import KINDS, Stage, draw_stage
+from detcon.scenes.stage import KINDS, SOLIDS, Stage, draw_stage
 from detcon.scenes.surfaces import FIRST_SOLID, FLOOR, WALL, Hits, finish
 
 CLASSES: tuple[str, ...] = ("floor", "wall", *KINDS)
 MIN_SIZE = 32
 
 _SAMPLES = 2  # rays a pixel, down and across
-_WELL_SEEN = 0.012  # share of the picture; two solids at least are that large,
+_WELL_SEEN = 0.012  # share of the picture; two solids at least, or the only one, are that large,
 _TOO_LARGE = 0.33  # and none is larger than this
 
 
@@ -41,13 +41,14 @@ class Scene:
     depth: Float32[np.ndarray, "y x"]
 
 
-def render_scene(seed: int, index: int, size: int) -> Scene:
+def render_scene(seed: int, index: int, size: int, solids: tuple[int, int] = SOLIDS) -> Scene:
     """Draws and renders one picture.
 
     Args:
         seed: Of the whole collection.
         index: Which picture of it.
         size: Height and width in pixels, at least 32.
+        solids: The least and the most of them, as far as there is room.
 
     Raises:
         ValueError: If the size is too small to recognise anything.
@@ -59,17 +60,17 @@ def render_scene(seed: int, index: int, size: int) -> Scene:
     attempt = 0
     while True:
         rng = np.random.default_rng(np.random.SeedSequence([seed, index, attempt]))
-        stage = draw_stage(rng)
+        stage = draw_stage(rng, solids)
         hits = _cast(stage, size * _SAMPLES)
-        if _shows_enough(hits.surface):
+        if _shows_enough(hits.surface, min(2, solids[0])):
             return _develop(stage, hits)
         attempt += 1
 
 
-def _shows_enough(surface: UInt8[np.ndarray, "y x"]) -> bool:
+def _shows_enough(surface: UInt8[np.ndarray, "y x"], least: int) -> bool:
     areas = np.bincount(surface.ravel(), minlength=FIRST_SOLID + 1)[FIRST_SOLID:]
     well_seen = int((areas >= _WELL_SEEN * surface.size).sum())
-    return well_seen >= 2 and int(areas.max()) <= _TOO_LARGE * surface.size
+    return well_seen >= least and int(areas.max()) <= _TOO_LARGE * surface.size
 
 
 def _cast(stage: Stage, size: int) -> Hits:

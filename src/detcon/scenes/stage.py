@@ -13,9 +13,10 @@ from detcon.scenes.solids import Kind, Solid
 from detcon.scenes.textures import Colour, Texture
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-MIN_SOLIDS, MAX_SOLIDS = 3, 8
+SOLIDS = (3, 8)  # the least and the most
 
-_NUM_PLACES = 60  # that are tried for all solids together
+_NUM_PLACES = 60  # that are tried for all solids together, at least,
+_PLACES_A_SOLID = 7  # and for each
 _CAMERA_CLEARANCE = 0.9  # metres between the camera and the nearest solid
 
 
@@ -56,8 +57,8 @@ class Stage:
     camera: Camera
 
 
-def draw_stage(rng: np.random.Generator) -> Stage:
-    """Draws everything about a scene."""
+def draw_stage(rng: np.random.Generator, solids: tuple[int, int] = SOLIDS) -> Stage:
+    """Draws everything about a scene, with the least to the most solids, if there is room."""
     room = (float(rng.uniform(4.5, 7.5)), float(rng.uniform(4.5, 7.5)))
     palette = draw_palette(rng)
     camera = _draw_camera(rng, room)
@@ -68,7 +69,7 @@ def draw_stage(rng: np.random.Generator) -> Stage:
         walls=walls,
         skirting=float(rng.uniform(0.06, 0.14)) if rng.random() < 0.6 else 0.0,
         trim=palette[rng.integers(len(palette))],
-        solids=_draw_solids(rng, room, camera, palette),
+        solids=_draw_solids(rng, room, camera, palette, solids),
         light=_draw_light(rng, room, camera),
         camera=camera,
     )
@@ -100,13 +101,17 @@ def _draw_light(rng: np.random.Generator, room: tuple[float, float], camera: Cam
 
 
 def _draw_solids(
-    rng: np.random.Generator, room: tuple[float, float], camera: Camera, palette: list[Colour]
+    rng: np.random.Generator,
+    room: tuple[float, float],
+    camera: Camera,
+    palette: list[Colour],
+    num: tuple[int, int],
 ) -> tuple[Solid, ...]:
     """Puts solids one by one where there is still room for them, within the picture."""
-    wanted = int(rng.integers(MIN_SOLIDS, MAX_SOLIDS + 1))
+    wanted = int(rng.integers(num[0], num[1] + 1))
     solids: list[Solid] = []
     feet: list[tuple[float, float, float]] = []  # x, y, radius of what stands there
-    for _ in range(_NUM_PLACES):
+    for _ in range(max(_NUM_PLACES, _PLACES_A_SOLID * wanted)):
         if len(solids) == wanted:
             break
         kind = KINDS[rng.integers(len(KINDS))]

@@ -20,10 +20,12 @@ from detcon.scenes.cutouts import Cutouts, open_cutouts, split_backgrounds, spli
 from detcon.scenes.layouts import Format, Layout, choose_layout
 from detcon.scenes.picture import Picture
 from detcon.scenes.raycast import CLASSES, render_scene
+from detcon.scenes.stage import SOLIDS
 from detcon.workers import in_order
 
 _MIN_VAL = 8
 _MOST_OBJECTS = 200  # VOC's maps have 254 ids
+_MOST_SOLIDS = 40  # more don't fit into a room
 _PICTURES_A_JOB = 8
 _VAL_SEEDS = 2**63  # added to the seed for val, out of reach of any seed for train
 
@@ -46,6 +48,10 @@ class ScenesRecipe(Recipe):
         default="folder",
         description="how it is laid out: as a labelled folder with all that is known, or just as "
         "COCO 2017, VOC 2012 with SBD, Cityscapes or NYU-Depth v2 are downloaded",
+    )
+    solids: tuple[int, int] = Field(
+        default=SOLIDS,
+        description="rendered scenes: least and most solids, as far as there is room",
     )
     cutouts: str | None = Field(
         default=None,
@@ -88,6 +94,11 @@ class ScenesRecipe(Recipe):
                 f"'objects' must be the least and the most objects, as in [2, 6], "
                 f"got {list(self.objects)}"
             )
+        if not 1 <= self.solids[0] <= self.solids[1] <= _MOST_SOLIDS:
+            raise ValueError(
+                f"'solids' must be the least and the most of them, {_MOST_SOLIDS} at most, as in "
+                f"[3, 8], got {list(self.solids)}"
+            )
         return self
 
 
@@ -109,12 +120,13 @@ class Split:
     num: int
     size: int
     seed: int
+    solids: tuple[int, int]
     materials: Materials | None
 
     def draw(self, number: int) -> Picture:
         """Makes a picture anew."""
         if self.materials is None:
-            scene = render_scene(self.seed, number, self.size)
+            scene = render_scene(self.seed, number, self.size, self.solids)
             return Picture(scene.rgb, scene.instances, scene.labels, scene.depth)
         parts = self.materials
         composite = compose_scene(
@@ -132,7 +144,7 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     Args:
         recipe: A recipe, or the path of one, or None for the defaults.
         overrides: Values to lay over it, as on the command line: `out`, `num`, `size`, `seed`,
-            `workers`, `format`, `cutouts`, `backgrounds`, `objects`, `holdout`.
+            `workers`, `format`, `solids`, `cutouts`, `backgrounds`, `objects`, `holdout`.
 
     Returns:
         The folder, with `train` and `val` in it.
@@ -150,8 +162,11 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     settings = load_recipe(ScenesRecipe, recipe, overrides)
     splits = _splits(settings)
     folder = Path(settings.out)
-    values = settings.model_dump(mode="json", exclude={"out", "workers"})
-    begin_folder(folder, values)
+    values, defaults = (
+        one.model_dump(mode="json", exclude={"out", "workers"})
+        for one in (settings, ScenesRecipe(out=settings.out))
+    )
+    begin_folder(folder, values, defaults)
     for split in splits:
         _make(split, settings.workers)
     return folder
@@ -190,7 +205,8 @@ def _splits(settings: ScenesRecipe) -> list[Split]:
         ("val", num_val, settings.seed + _VAL_SEEDS, materials[1]),
     )
     return [
-        Split(name, layout, num, settings.size, seed, parts) for name, num, seed, parts in shape
+        Split(name, layout, num, settings.size, seed, settings.solids, parts)
+        for name, num, seed, parts in shape
     ]
 
 

@@ -18,11 +18,15 @@ from detcon.train.run import deciding_settings
 PRETRAINED = "pretrained"
 """The backbone of a transfer that is the cell's own."""
 
+SUPERVISED = "supervised"
+"""The backbone that a transfer with labels, the cell's `supervise`, leaves."""
+
 
 class CellSettings(Recipe):
     """Everything that a cell's figure depends on, but the pixels of the user's folders."""
 
     pretrain: PretrainRecipe | None = None
+    supervise: TransferRecipe | None = None
     images: Data | None = None
     masks: Generator | None = None
     transfer: TransferRecipe
@@ -55,16 +59,29 @@ class Cell:
     @property
     def pretraining(self) -> str | None:
         """The fingerprint of the pretraining; cells with the same share it. None without one."""
-        if self.settings.pretrain is None:
+        if self.settings.pretrain is not None:
+            own = {"pretrain", "images", "masks"}
+        elif self.settings.supervise is not None:
+            own = {"supervise", "images"}
+        else:
             return None
-        parts = self.settings.model_dump(mode="json", include={"pretrain", "images", "masks"})
+        parts = self.settings.model_dump(mode="json", include=own)
         return fingerprint(deciding_settings(parts))
 
     @property
+    def data(self) -> tuple[str, ...]:
+        """The names of the data that it needs."""
+        told = self.settings
+        names = [told.transfer.data]
+        names += [told.pretrain.images] if told.pretrain else []
+        names += [told.supervise.data] if told.supervise else []
+        return tuple(dict.fromkeys(names))
+
+    @property
     def pairs(self) -> int:
-        """Pairs of views that the pretraining sees."""
-        pretrain = self.settings.pretrain
-        return (pretrain.steps or 0) * pretrain.batch_size if pretrain else 0
+        """Pairs of views that the pretraining sees, or crops where it has labels."""
+        trained = self.settings.pretrain or self.settings.supervise
+        return (trained.steps or 0) * trained.batch_size if trained else 0
 
 
 def make_cells(study: StudyRecipe) -> list[Cell]:
@@ -91,10 +108,18 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
     transfer = {"data": next(iter(study.data)), "backbone": PRETRAINED, **study.transfer}
     transfer |= _of("transfer.", point)
     told = _load(PretrainRecipe, pretrain, f"pretrain of the cell {point.name}")
-    if transfer["backbone"] == "random" and "encoder" not in transfer:
-        transfer["encoder"] = told.encoder
+    if transfer["backbone"] == "random":
+        transfer = {"encoder": told.encoder, **transfer}
     judged = _load(TransferRecipe, transfer, f"transfer of the cell {point.name}")
     data = _known(study.data, judged.data, "transfer.data", point)
+    if judged.backbone == SUPERVISED:
+        supervise = {"data": next(iter(study.data)), "backbone": "random", "encoder": told.encoder}
+        supervise |= {**study.supervise, **_of("supervise.", point)}
+        taught = _load(TransferRecipe, supervise, f"supervise of the cell {point.name}")
+        images = _known(study.data, taught.data, "supervise.data", point)
+        return CellSettings(
+            supervise=taught, images=_anywhere(images), transfer=judged, data=_anywhere(data)
+        )
     if judged.backbone != PRETRAINED:
         return CellSettings(transfer=judged, data=_anywhere(data))
     if told.steps is None:
@@ -133,7 +158,7 @@ def _load(model: type[Any], settings: dict[str, Any], place: str) -> Any:
 def _known(named: Mapping[str, Any], name: str | None, setting: str, point: Point) -> Any:
     if name is not None and name in named:
         return named[name]
-    what = "data" if setting in ("pretrain.images", "transfer.data") else "masks"
+    what = "masks" if setting.startswith(("pretrain.masks", "overlap.")) else "data"
     given = f"'{name}'" if name is not None else "nothing"
     raise StudyError(
         f"{setting} of the cell {point.name} is {given}, but must be one of the study's "

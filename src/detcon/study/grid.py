@@ -12,13 +12,15 @@ from detcon.study.recipe import StudyRecipe, Values
 
 SHORT = {
     "backbone": ("transfer.backbone",),
-    "data": ("pretrain.images", "transfer.data"),
+    "data": ("pretrain.images", "supervise.data", "transfer.data"),
     "labels": ("transfer.labels",),
     "masks": ("pretrain.masks",),
-    "seed": ("pretrain.seed", "transfer.seed"),
+    "seed": ("pretrain.seed", "supervise.seed", "transfer.seed"),
     "steps": ("pretrain.steps",),
 }
-"""Settings that stand for one or two of the recipes'."""
+"""Settings that stand for one or more of the recipes'."""
+
+_PARTS = ("pretrain", "supervise", "transfer")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Point:
 
     Attributes:
         values: The value on each axis; where it is several settings, their name.
-        settings: What they stand for, by dotted name under `pretrain.` and `transfer.`.
+        settings: What they stand for, by dotted name under `pretrain.`, `supervise.` and
+            `transfer.`.
     """
 
     values: Mapping[str, Any]
@@ -80,11 +83,11 @@ def _choices(axis: str, values: Values) -> Iterator[tuple[str, tuple[Any, dict[s
 def _spelt_out(name: str, value: Any, place: str) -> dict[str, Any]:
     if name in SHORT:
         return dict.fromkeys(SHORT[name], value)
-    if name.startswith(("pretrain.", "transfer.")):
+    if name.startswith(tuple(f"{part}." for part in _PARTS)):
         return {name: value}
-    known = [f"{part}.{name}" for part in ("pretrain", "transfer")]
+    known = " or ".join(f"{part}.{name}" for part in _PARTS)
     raise StudyError(
-        f"{place} sets '{name}', which is no setting of a cell; write {known[0]} or {known[1]}, "
+        f"{place} sets '{name}', which is no setting of a cell; write {known}, "
         f"or one of {', '.join(SHORT)}"
     )
 

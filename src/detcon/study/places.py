@@ -24,8 +24,7 @@ def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
         StudyError: One sentence that says which, and what should be in it.
     """
     for cell in cells:
-        pretrain, transfer = cell.settings.pretrain, cell.settings.transfer
-        for name in {transfer.data, pretrain.images if pretrain else transfer.data}:
+        for name in cell.data:
             data = study.data[name]
             if not isinstance(data, Folder):
                 continue

@@ -44,8 +44,7 @@ def costs(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record])
     ones of its method and encoder do (the median), else as all finished ones, else as the study
     says. A transfer costs what finished ones of the same task and labels do.
     """
-    told = [cell.settings.pretrain for cell in cells]
-    smallest = min((pretrain.views.size for pretrain in told if pretrain), default=1)
+    smallest = min((_side(cell) for cell in cells if cell.pairs), default=1)
     finished = [(cell, done[cell.fingerprint]) for cell in cells if cell.fingerprint in done]
     speeds = _Known(
         [(_network(c), r.seconds["pretrain"] / _work(c)) for c, r in finished if c.pairs],
@@ -110,13 +109,22 @@ class _Known:
 
 
 def _work(cell: Cell) -> float:
-    pretrain = cell.settings.pretrain
-    return float(cell.pairs * pretrain.views.size**2) if pretrain else 0.0
+    return float(cell.pairs * _side(cell) ** 2)
+
+
+def _side(cell: Cell) -> int:
+    """Of a view or crop, in pixels."""
+    if cell.settings.pretrain:
+        return cell.settings.pretrain.views.size
+    crop = cell.settings.supervise.crop if cell.settings.supervise else 0
+    return crop if isinstance(crop, int) else max(crop)
 
 
 def _network(cell: Cell) -> Hashable:
-    pretrain = cell.settings.pretrain
-    return (pretrain.method.kind, pretrain.encoder) if pretrain else None
+    pretrain, supervise = cell.settings.pretrain, cell.settings.supervise
+    if pretrain is None:
+        return ("supervised", supervise.encoder) if supervise else None
+    return pretrain.method.kind, pretrain.encoder
 
 
 def _task(cell: Cell) -> tuple[Any, ...]:

@@ -8,6 +8,7 @@ from detcon.config import Recipe
 from detcon.discover.clusters import Clusters
 from detcon.discover.segment_anything import SegmentAnything
 from detcon.masks.fill import BY_KIND, AnyGenerator, parse_share
+from detcon.scenes.stage import SOLIDS
 
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]*$")]
 Generator = Annotated[AnyGenerator | Clusters | SegmentAnything, *BY_KIND]
@@ -33,6 +34,7 @@ class Scenes(Recipe):
     num: int = Field(default=2000, ge=1, description="pictures to train on, and a tenth for val")
     size: int = Field(default=160, ge=32, description="height and width in pixels")
     seed: int = Field(default=0, ge=0, description="another seed, other pictures")
+    solids: tuple[int, int] = Field(default=SOLIDS, description="least and most solids in each")
 
 
 def _folder(value: Any) -> Any:
@@ -85,6 +87,11 @@ class StudyRecipe(Recipe):
     )
     pretrain: dict[str, Any] = Field(
         default={}, description="'recipe' and settings over it; images and masks by their names"
+    )
+    supervise: dict[str, Any] = Field(
+        default={},
+        description="'recipe' and settings of the transfer whose encoder is the backbone of cells "
+        "with backbone=supervised; data by its name",
     )
     transfer: dict[str, Any] = Field(
         default={}, description="'recipe' and settings over it; data by its name"

@@ -11,7 +11,7 @@ from detcon.downstream.result import Result
 from detcon.downstream.transfer import transfer
 from detcon.masks.fill import parse_share
 from detcon.pretraining import pretrain
-from detcon.study.cell import PRETRAINED, Cell
+from detcon.study.cell import PRETRAINED, SUPERVISED, Cell
 from detcon.study.errors import StudyError
 from detcon.study.limit import TimeLimit
 from detcon.study.places import Places, check_folders
@@ -86,6 +86,8 @@ def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> R
     backbone, seconds = cell.settings.transfer.backbone, 0.0
     if backbone == PRETRAINED:
         backbone, seconds = _pretrain(study, cell, places)
+    elif backbone == SUPERVISED:
+        backbone, seconds = _supervise(study, cell, places)
     out = Path(study.work_folder, "transfer", cell.fingerprint)
     told = cell.settings.transfer.model_dump(mode="json")
     data = places.data(cell.settings.transfer.data)
@@ -111,6 +113,16 @@ def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, flo
         pretrain(None, **told.model_dump(mode="json") | folders)
     (out / LAST).unlink(missing_ok=True)
     return backbone, read_metrics(out)[-1]["seconds"]
+
+
+def _supervise(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, float]:
+    """The same of a cell whose backbone learns from labels."""
+    told = cell.settings.supervise
+    assert told is not None
+    out = Path(study.work_folder, "pretrain", cell.pretraining or "")
+    folders = {"data": places.data(told.data), "out": out}
+    (result,) = transfer(None, **told.model_dump(mode="json") | folders)
+    return out / f"seed{told.seed}" / "backbone.safetensors", result.seconds
 
 
 def _overlap(cell: Cell, places: Places) -> float | None:
