@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from detcon.masks.scoring import score_stores
+from detcon.masks.store import MaskStore
+from detcon.masks.truth import open_truth
 from detcon.study import run_study
 from detcon.study.errors import StudyError
 from detcon.train import loop
@@ -50,6 +53,23 @@ def test_masks_are_held_against_the_true_ones_where_that_is_asked_for(write_stud
     run_study(write_study(grid=grid, overlap={"scenes": "exact"}))
     overlaps = {name.removeprefix("seed0-"): one["overlap"] for name, one in results().items()}
     assert overlaps["exact"] == 1 > overlaps["grid"] > 0 and overlaps["random"] is None
+
+
+def test_masks_that_the_network_finds_are_measured_when_it_has_found_the_last(write_study):
+    """Without masks from elsewhere; those found after update 2 of 4."""
+    discovery = {"every": 2, "num": 4, "side": 32}
+    sources = {"grid": {"masks": "grid"}, "found": {"pretrain.discovery": discovery}}
+    grid = {"seed": [0], "source": sources}
+    study = write_study(grid=grid, figure={"x": "source"}, overlap={"scenes": "exact"})
+    run_study(study)
+    (store,) = Path("runs/tiny/pretrain").glob("*/discovery/step-000002")
+    truth = open_truth("runs/tiny/masks/scenes/exact")
+    (score,) = score_stores([MaskStore(store)], truth)
+    found = results()["seed0-found"]
+    assert found["overlap"] == score.quality().average_best_overlap > 0
+    assert found["settings"]["masks"] is None and found["seconds"]["pretrain"] > 0
+    page = run_study(study, report=True).read_text()
+    assert "| discovered every 2 |" in page and "| grid |" in page
 
 
 def test_displaced_masks_are_seen_from_the_data_too(write_study):

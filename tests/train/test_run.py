@@ -55,6 +55,18 @@ def test_a_run_of_an_earlier_version_goes_on_where_the_new_settings_are_the_defa
         open_run(tmp_path, Toy(steps=20))
 
 
+def test_a_setting_that_came_later_and_says_nothing_changes_no_fingerprint(tmp_path):
+    class Later(Toy):
+        discovery: dict[str, int] | None = None
+
+    open_run(tmp_path, Toy())
+    before = recorded_fingerprint(tmp_path)
+    open_run(tmp_path, Later())
+    assert recorded_fingerprint(tmp_path) == before, "so that studies find what they made"
+    with pytest.raises(RunError, match=r"discovery.every is not set there and 5 now"):
+        open_run(tmp_path, Later(discovery={"every": 5}))
+
+
 def test_another_recipe_is_told_by_its_settings(tmp_path):
     open_run(tmp_path, Toy())
     before = (tmp_path / "recipe.yaml").read_bytes()

@@ -92,11 +92,27 @@ def num_groups(method: MethodRecipe) -> int | None:
     return 1 if negatives == "all" else int(negatives.removeprefix("1/"))
 
 
+class Discovery(Recipe):
+    """Masks that the network finds while it learns: clusters of its own features (ODIN's idea)."""
+
+    every: int = Field(ge=1, description="updates from one clustering of all photos to the next")
+    num: int = Field(default=16, ge=2, description="clusters of a photo, at most")
+    side: int = Field(default=448, ge=32, description="longest side that photos are brought to")
+    stride: Literal[8, 16, 32] | None = Field(
+        default=None, description="pixels to a cell of a ResNet's grid; null: encoder.stride"
+    )
+
+
 class PretrainRecipe(Recipe):
     """A folder of photos, with masks, becomes a backbone."""
 
     images: str = Field(description="folder or manifest of photos")
     masks: str | None = Field(default=None, description="folder made by 'detcon masks'")
+    discovery: Discovery | None = Field(
+        default=None,
+        description="cluster the network's own features now and then, and go on with those masks; "
+        "without masks= from the first update on",
+    )
     out: str = Field(description="run folder; the same command again goes on where it stopped")
     method: MethodRecipe = Field(default=DetConS(), description="what is learned, and how")
     encoder: EncoderRecipe = Field(default=EncoderRecipe(), description="the network")
@@ -150,6 +166,11 @@ class PretrainRecipe(Recipe):
         if isinstance(self.method, DetConS | DetConB):
             return self
         kind, views = self.method.kind, self.views
+        if self.discovery is not None:
+            raise ValueError(
+                f"discovery finds masks, and {kind} has no use for them; give "
+                f"method.kind=detcon_s or detcon_b, or leave discovery out"
+            )
         for name, given, usual in (
             ("second", views.second, "own"),
             ("absent", str(views.absent).lower(), "false"),

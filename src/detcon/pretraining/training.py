@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,9 @@ from rich.console import Console
 from torch import nn
 
 from detcon.config import RecipeError, load_recipe
-from detcon.data.batch import Batch
 from detcon.data.classes import read_classes
 from detcon.data.dataset import PhotoViews
-from detcon.data.loader import batches, steps_per_epoch
+from detcon.data.loader import steps_per_epoch
 from detcon.downstream.probes.periodic import PeriodicProbe
 from detcon.masks.store import MaskStore
 from detcon.methods import Method, byol, detcon_b, detcon_s, simclr, supervised
@@ -22,6 +21,7 @@ from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.ops.schedules import ema_rate
 from detcon.photos import Photos, open_photos
+from detcon.pretraining.discovery import Discoverer
 from detcon.pretraining.recipe import (
     BYOL,
     DetConB,
@@ -30,6 +30,7 @@ from detcon.pretraining.recipe import (
     Supervised,
     num_groups,
 )
+from detcon.pretraining.rounds import Rounds
 from detcon.train.environment import is_first_rank, num_cores, ranks
 from detcon.train.loop import fit
 from detcon.train.metrics import read_metrics
@@ -75,14 +76,18 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
     torch.manual_seed(settings.seed)
     encoder = build_encoder(settings.encoder)
     method = build_method(settings, encoder, num_classes)
-    dataset = open_views(settings, photos, encoder, classes)
+    finds_first = settings.discovery is not None and settings.masks is None
+    views = None if finds_first else open_views(settings, photos, encoder, classes)
     del classes  # by name, those of a million photos are large; the views have them by number
+    num_photos = len(photos if views is None else views)
     _say_what_is_off(photos.channels)
-    _say_left_out(dataset)
-    steps = settings.steps or settings.epochs * steps_per_epoch(len(dataset), settings.batch_size)
+    _say_left_out(views)
+    steps = settings.steps or settings.epochs * steps_per_epoch(num_photos, settings.batch_size)
+    discoverer = _discoverer(settings, photos, method, run.folder, views)
+    rounds = Rounds(settings, steps, views, discoverer, _views(settings, photos, encoder))
     fit(
         method,
-        functools.partial(_batches, settings, dataset, steps),
+        rounds.batches,
         folder=run.folder,
         steps=steps,
         optimizer=settings.optimizer,
@@ -93,10 +98,10 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
         sync_norms=settings.sync_norms,
         after_step=_follow(settings, method, steps),
         observe=None if settings.method.kind == "supervised" else _observe,
-        names=lambda batch: [str(dataset.keys[i]) for i in batch.index.tolist()],
+        names=rounds.names,
         probing=_probing(settings, probe, encoder, run.folder),
         unreadable=UnreadablePhotos(
-            run.folder, photos.read, num_photos=len(dataset), share=settings.max_unreadable
+            run.folder, photos.read, num_photos=num_photos, share=settings.max_unreadable
         ),
         if_waiting=_what_hastens(settings, ranks().per_machine),
         title=settings.method.kind,
@@ -154,11 +159,11 @@ def _say_what_is_off(channels: int) -> None:
         )
 
 
-def _say_left_out(dataset: PhotoViews) -> None:
-    if dataset.left_out and is_first_rank():
+def _say_left_out(views: PhotoViews | None) -> None:
+    if views is not None and views.left_out and is_first_rank():
         Console(stderr=True, highlight=False).print(
-            f"left out {len(dataset.left_out)} photos that couldn't be read when the masks were "
-            f"made, {dataset.left_out[0]} first",
+            f"left out {len(views.left_out)} photos that couldn't be read when the masks were "
+            f"made, {views.left_out[0]} first",
             markup=False,
         )
 
@@ -171,6 +176,8 @@ def _what_hastens(settings: PretrainRecipe, ranks_here: int) -> str:
         ways.append(f"stop it and go on with workers={cores} (now {settings.workers})")
     if settings.max_side is None and not settings.views.reduced_decode:
         ways.append("start anew with max_side= or views.reduced_decode=true for large photos")
+    if settings.discovery is not None:
+        ways.append("start anew with a larger discovery.every=, since finding masks counts as that")
     ways.append("put the photos on a faster disk")
     return ", or ".join(ways)
 
@@ -202,14 +209,23 @@ def open_views(
     classes: dict[str, int] | None = None,
 ) -> PhotoViews:
     """The views of a recipe's photos, with the regions that its method needs."""
+    return _views(settings, photos, encoder, classes)(_open_masks(settings))
+
+
+def _views(
+    settings: PretrainRecipe,
+    photos: Photos,
+    encoder: nn.Module,
+    classes: dict[str, int] | None = None,
+) -> Callable[[MaskStore | None], PhotoViews]:
+    """Opens the same views with the masks of one store or another."""
     method = settings.method
-    num_regions = getattr(method, "num_regions", None)
-    return PhotoViews(
+    return functools.partial(
+        PhotoViews,
         photos,
-        _open_masks(settings) if num_regions else None,
-        settings.views,
+        views=settings.views,
         num_views=1 if isinstance(method, Supervised) else 2,
-        num_regions=num_regions or 1,
+        num_regions=getattr(method, "num_regions", 1),
         grid=feature_grid(encoder, settings.views.size),
         seed=settings.seed,
         classes=classes,
@@ -218,14 +234,32 @@ def open_views(
     )
 
 
-def _open_masks(settings: PretrainRecipe) -> MaskStore:
+def _open_masks(settings: PretrainRecipe) -> MaskStore | None:
+    """The masks that are given, to a method that needs some."""
+    if not isinstance(settings.method, DetConS | DetConB):
+        return None
     if settings.masks is None:
         raise RecipeError(
             f"{settings.method.kind} needs masks; make them with 'detcon masks "
             f"recipes/masks/felzenszwalb.yaml images={settings.images} out=masks', then give "
-            f"masks=masks"
+            f"masks=masks, or discovery.every=1000 to begin with none"
         )
     return MaskStore(settings.masks)
+
+
+def _discoverer(
+    settings: PretrainRecipe,
+    photos: Photos,
+    method: Method,
+    folder: Path,
+    views: PhotoViews | None,
+) -> Discoverer | None:
+    """What finds masks by the network that learns, or by the average of it where there is one."""
+    if settings.discovery is None:
+        return None
+    tower = method.online if method.target is None else method.target
+    left_out = () if views is None else views.left_out
+    return Discoverer(settings, settings.discovery, photos, tower.encoder, folder, left_out)
 
 
 def _classes(settings: PretrainRecipe, photos: Photos) -> tuple[dict[str, int] | None, int]:
@@ -233,22 +267,6 @@ def _classes(settings: PretrainRecipe, photos: Photos) -> tuple[dict[str, int] |
         return None, 0
     numbers, names = read_classes(settings.method.classes, photos.keys)
     return dict(zip(photos.keys, numbers, strict=True)), len(names)
-
-
-def _batches(
-    settings: PretrainRecipe, dataset: PhotoViews, steps: int, first_step: int
-) -> Iterator[Batch]:
-    share = ranks()
-    return batches(
-        dataset,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        first_step=first_step,
-        num_steps=steps,
-        workers=settings.workers,
-        rank=share.rank,
-        world=share.world,
-    )
 
 
 def _observe(embeddings: Any) -> dict[str, float]:

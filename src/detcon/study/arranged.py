@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from detcon.study.cell import Cell
@@ -17,8 +18,9 @@ class Source:
     """A source of masks.
 
     Attributes:
-        overlap: The average best overlap of its masks with the true ones, 0 to 1.
-        values: The figures of all cells that had them.
+        overlap: The average best overlap of its masks with the true ones, 0 to 1; of masks that
+            networks found, the mean over these.
+        values: The figures of the cells that had them, at the largest budget of the panel.
     """
 
     overlap: float
@@ -80,7 +82,7 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
     figure = study.figure
     values: dict[tuple[Any, ...], float] = {}
     seconds: dict[tuple[Any, ...], float] = {}
-    worth: dict[str, dict[tuple[float, str], list[float]]] = {}
+    worth: dict[str, list[Record]] = {}
     for cell in cells:
         record = done.get(cell.fingerprint)
         if record is None:
@@ -91,10 +93,7 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
             place = title, line, point[figure.x], point.get("seed", 0)
             values[place], seconds[place] = record.value, record.seconds["pretrain"]
             if record.overlap is not None:
-                source = str(record.settings["pretrain"]["masks"])
-                worth.setdefault(title, {}).setdefault((record.overlap, source), []).append(
-                    record.value
-                )
+                worth.setdefault(title, []).append(record)
     panels = []
     for title in dict.fromkeys(place[0] for place in values):
         lines: dict[str, dict[Any, dict[int, float]]] = {}
@@ -103,12 +102,31 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
             _, line, x, seed = key
             lines.setdefault(line, {}).setdefault(x, {})[seed] = values[key]
             times.setdefault(line, {}).setdefault(x, []).append(seconds[key])
-        sources = {
-            name: Source(overlap, found)
-            for (overlap, name), found in sorted(worth.get(title, {}).items())
-        }
-        panels.append(Panel(title, lines, times, sources))
+        panels.append(Panel(title, lines, times, _sources(worth.get(title, []))))
     return panels
+
+
+def _sources(records: Sequence[Record]) -> dict[str, Source]:
+    """By overlap, the least first; of records that have one. Nothing is averaged but seeds."""
+    most = max((record.pairs for record in records), default=0)
+    found: dict[str, list[Record]] = {}
+    for record in records:
+        if record.pairs == most:
+            found.setdefault(_masks(record.settings["pretrain"]), []).append(record)
+    sources = {
+        name: Source(fmean(one.overlap or 0.0 for one in same), [one.value for one in same])
+        for name, same in found.items()
+    }
+    return dict(sorted(sources.items(), key=lambda item: (item[1].overlap, item[0])))
+
+
+def _masks(pretrain: Mapping[str, Any]) -> str:
+    """What to call the masks of a pretraining."""
+    given, discovery = pretrain["masks"], pretrain.get("discovery")
+    if discovery is None:
+        return str(given)
+    every = f"discovered every {discovery['every']}"
+    return every if given is None else f"{given}, then {every}"
 
 
 def _in_order(study: StudyRecipe, places: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:

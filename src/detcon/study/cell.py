@@ -126,7 +126,8 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
         raise StudyError(f"the cell {point.name} has no length; give pretrain.steps")
     images, masks = _known(study.data, told.images, "pretrain.images", point), None
     if hasattr(told.method, "num_regions"):
-        masks = _known(study.masks, told.masks, "pretrain.masks", point)
+        if told.masks is not None or told.discovery is None:
+            masks = _known(study.masks, told.masks, "pretrain.masks", point)
         if told.images in study.overlap:
             _known(study.masks, study.overlap[told.images], f"overlap.{told.images}", point)
     told = told.model_copy(update={} if masks is not None else {"masks": None})

@@ -91,7 +91,13 @@ class Places:
         if data not in self._study.overlap:
             return None
         if (data, source) not in self._overlaps:
-            truth = open_truth(str(self.masks(data, self._study.overlap[data])))
-            (score,) = score_stores([MaskStore(self.masks(data, source))], truth, num=_SCORED)
-            self._overlaps[data, source] = score.quality().average_best_overlap
+            self._overlaps[data, source] = self.overlap_of(data, self.masks(data, source))
         return self._overlaps[data, source]
+
+    def overlap_of(self, data: str, store: Path) -> float | None:
+        """The same of the masks in a store."""
+        if data not in self._study.overlap:
+            return None
+        truth = open_truth(str(self.masks(data, self._study.overlap[data])))
+        (score,) = score_stores([MaskStore(store)], truth, num=_SCORED)
+        return score.quality().average_best_overlap

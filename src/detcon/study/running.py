@@ -11,6 +11,7 @@ from detcon.downstream.result import Result
 from detcon.downstream.transfer import transfer
 from detcon.masks.fill import parse_share
 from detcon.pretraining import pretrain
+from detcon.pretraining.discovery import discovered
 from detcon.study.cell import PRETRAINED, SUPERVISED, Cell
 from detcon.study.errors import StudyError
 from detcon.study.limit import TimeLimit
@@ -102,7 +103,7 @@ def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, flo
     """The backbone of a cell, trained or found; and the seconds that training took."""
     told = cell.settings.pretrain
     assert told is not None
-    out = Path(study.work_folder, "pretrain", cell.pretraining or "")
+    out = _folder(study, cell)
     backbone = out / "backbone.safetensors"
     if not backbone.is_file():
         folders = {
@@ -119,15 +120,25 @@ def _supervise(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, fl
     """The same of a cell whose backbone learns from labels."""
     told = cell.settings.supervise
     assert told is not None
-    out = Path(study.work_folder, "pretrain", cell.pretraining or "")
+    out = _folder(study, cell)
     folders = {"data": places.data(told.data), "out": out}
     (result,) = transfer(None, **told.model_dump(mode="json") | folders)
     return out / f"seed{told.seed}" / "backbone.safetensors", result.seconds
 
 
-def _overlap(cell: Cell, places: Places) -> float | None:
+def _folder(study: StudyRecipe, cell: Cell) -> Path:
+    """Of the pretraining."""
+    return Path(study.work_folder, "pretrain", cell.pretraining or "")
+
+
+def _overlap(study: StudyRecipe, cell: Cell, places: Places) -> float | None:
+    """Of the cell's masks with the true ones; where it found some itself, of the last."""
     pretrain = cell.settings.pretrain
-    if pretrain is None or pretrain.masks is None:
+    if pretrain is None:
+        return None
+    if found := discovered(_folder(study, cell)):
+        return places.overlap_of(pretrain.images, found[-1])
+    if pretrain.masks is None:
         return None
     return places.overlap(pretrain.images, pretrain.masks)
 
@@ -152,7 +163,7 @@ def _record(
         figures=result.figures,
         per_class=result.per_class,
         pairs=cell.pairs,
-        overlap=_overlap(cell, places),
+        overlap=_overlap(study, cell, places),
         seconds={"pretrain": round(seconds, 1), "transfer": result.seconds},
         versions=result.versions,
         machine={name: environment[name] for name in MACHINE},

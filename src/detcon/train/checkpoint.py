@@ -100,6 +100,21 @@ def keep_last(path: Path, step: int, number: int) -> None:
         ) from error
 
 
+def kept_steps(path: Path) -> set[int]:
+    """The steps of a checkpoint and of those that `keep_last` keeps beside it, if any are there.
+
+    Raises:
+        CheckpointError: If the checkpoint is damaged.
+    """
+    steps = {int(other.stem[5:]) for other in path.parent.glob("step-[0-9]*.ckpt")}
+    if path.is_file():
+        try:  # maps the tensors, and reads none
+            steps.add(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["step"])
+        except Exception as error:  # damage shows itself in any way
+            raise CheckpointError(_damaged(path, str(error).partition("\n")[0])) from error
+    return steps
+
+
 def load_checkpoint(path: Path, *, fingerprint: str = "") -> Checkpoint:
     """Reads a checkpoint to the CPU, as plain tensors and numbers only.
 

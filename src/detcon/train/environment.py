@@ -92,6 +92,12 @@ def agree(fabric: Fabric, *flags: bool | Tensor) -> list[bool]:
     return [vote > 0 for vote in joined.tolist()]
 
 
+def wait_for_ranks() -> None:
+    """Until all ranks that `open_fabric` joined have come here; alone, not at all."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
 def mean_over_ranks(fabric: Fabric, value: Float[Tensor, ""]) -> float:
     """All ranks must ask at the same time; waits for the device."""
     return float(cast(Tensor, fabric.all_reduce(value)))

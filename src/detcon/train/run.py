@@ -23,6 +23,9 @@ FREE = (
     "out", "workers", "max_unreadable", "log_every", "checkpoint_every", "checkpoint_minutes",
     "keep", "wandb", "probing",
 )  # fmt: skip
+# Settings of later versions, and the value at which they count as not set: so that the
+# fingerprints of what was made before stay.
+LATER = {"discovery": None}
 LAST = Path("checkpoints") / "last.ckpt"
 
 
@@ -150,10 +153,13 @@ def _recorded_settings(folder: Path) -> dict[str, Any]:
 
 
 def deciding_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted name, without those of `FREE`: two runs that agree in them end alike."""
+    """Values by dotted name, without those of `FREE`: two runs that agree in them end alike.
+
+    Those of `LATER` are left out where they say nothing.
+    """
     flat: dict[str, Any] = {}
     for name, value in values.items():
-        if name in FREE:
+        if name in FREE or (name in LATER and value == LATER[name]):
             continue
         if isinstance(value, Mapping):
             flat |= deciding_settings(value, f"{prefix}{name}.")

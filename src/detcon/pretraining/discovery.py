@@ -1,0 +1,168 @@
+"""Masks that a network in training finds: clusters of its features, in stores in the run folder."""
+
+import shutil
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from rich.console import Console
+from torch import nn
+
+from detcon.discover.clusters import Clusters
+from detcon.discover.recipe import DiscoverRecipe, make_masks
+from detcon.masks.header import describe, read_header
+from detcon.masks.shard import StoreError
+from detcon.masks.store import MaskStore
+from detcon.models.backbone_file import save_backbone
+from detcon.photos import Photos, TooManyUnreadable
+from detcon.pretraining.recipe import Discovery, PretrainRecipe
+from detcon.train.checkpoint import kept_steps
+from detcon.train.environment import is_first_rank, ranks, wait_for_ranks
+from detcon.train.run import LAST
+
+FOLDER = "discovery"
+
+
+def discovered(run: str | Path) -> list[Path]:
+    """The stores of discovered masks in a run folder, `discovery/step-000512`, the last one last.
+
+    They are called after the updates that the network had learnt from when it found them.
+    """
+    return sorted(path for path in Path(run, FOLDER).glob("step-*") if path.is_dir())
+
+
+class Discoverer:
+    """Finds the masks of a round from the network as it is, and knows those found before.
+
+    Args:
+        settings: The whole recipe.
+        discovery: What it says of discovery.
+        photos: What `settings.images` names.
+        encoder: What learns, or an average of it. It is only looked at: a copy finds the masks, so
+            that the training goes on as if nobody had.
+        run: The run folder.
+        left_out: Photos that are known not to be readable.
+    """
+
+    def __init__(
+        self,
+        settings: PretrainRecipe,
+        discovery: Discovery,
+        photos: Photos,
+        encoder: nn.Module,
+        run: Path,
+        left_out: Collection[str] = (),
+    ) -> None:
+        self._settings, self._discovery, self._photos = settings, discovery, photos
+        self._encoder, self._run, self._left_out = encoder, run, left_out
+
+    def masks(self, begin: int, step: int) -> Path:
+        """The store of masks for the updates from `begin` on, of which `step` is the next.
+
+        They are found now if that is the first of them; else the checkpoint that the run goes on
+        from was made after they were found, and the weights that found them are no more. All ranks
+        must ask at the same time.
+
+        Raises:
+            StoreError: If they were found and are gone.
+            TooManyUnreadable: If too many photos couldn't be read.
+        """
+        store = self._run / FOLDER / f"step-{begin:06}"
+        if step == begin:
+            self._find(begin, store)
+            return store
+        try:
+            MaskStore(store)
+        except StoreError as error:
+            raise StoreError(
+                f"the run in {self._run} goes on after update {step}, but the masks that it found "
+                f"after update {begin} are not whole in {store}; put them back, or give another "
+                f"out= to begin anew"
+            ) from error
+        return store
+
+    def _find(self, step: int, store: Path) -> None:
+        """By the first rank's weights; each rank does its share of the photos."""
+        began, share = time.monotonic(), ranks()
+        told = self._recipe(store)
+        if is_first_rank():
+            store.parent.mkdir(exist_ok=True)
+            recipe, normalisation = self._settings.encoder, self._settings.normalisation
+            save_backbone(_weights(store), self._encoder, recipe, normalisation=normalisation)
+            self._remove_others(told, store)
+        wait_for_ranks()
+        make_masks(told, shard=f"{share.rank + 1}/{share.world}")
+        wait_for_ranks()
+        self._check_readable(MaskStore(store))
+        if is_first_rank():
+            self._forget(step)
+            Console(stderr=True, highlight=False).print(
+                f"discovery: masks of {len(self._photos):,} photos from the features after {step} "
+                f"updates, {time.monotonic() - began:.0f} s"
+            )
+
+    def _recipe(self, store: Path) -> DiscoverRecipe:
+        settings, discovery = self._settings, self._discovery
+        return DiscoverRecipe(
+            images=settings.images,
+            channels=settings.encoder.in_channels,
+            out=str(store),
+            generator=Clusters(
+                backbone=str(_weights(store)),
+                stride=discovery.stride,
+                num=discovery.num,
+                side=discovery.side,
+                seed=settings.seed,
+            ),
+            workers=max(1, settings.workers),
+        )
+
+    def _remove_others(self, told: DiscoverRecipe, store: Path) -> None:
+        """Takes away a store of other weights, and keeps what an interrupted start made of these.
+
+        On another machine, or on a GPU, a run that goes on may come here with weights that differ
+        in the last digit from those of the first time.
+        """
+        if not store.exists():
+            return
+        generator = told.generator
+        assert isinstance(generator, Clusters)
+        asked = describe(generator.identified(), self._photos, told.shard_size)
+        try:
+            same = read_header(store)["fingerprint"] == asked["fingerprint"]
+        except StoreError:
+            same = False
+        if not same:
+            shutil.rmtree(store)
+
+    def _check_readable(self, store: MaskStore) -> None:
+        """As strict as with photos that can't be read when a batch is made."""
+        lost = [key for key in store.unreadable if key not in self._left_out]
+        share = self._settings.max_unreadable
+        most = max(1, int(share * len(self._photos))) if share else 0
+        if len(lost) <= most:
+            return
+        wait_for_ranks()
+        if is_first_rank():
+            shutil.rmtree(store.folder)  # to be made again when the photos are back
+        raise TooManyUnreadable(
+            f"{len(lost)} of {len(self._photos)} photos couldn't be read to find their masks, and "
+            f"max_unreadable={share:g} allows {most}: {store.unreadable[lost[0]]}; copy them "
+            f"again, or raise max_unreadable, and give the command again to go on"
+        )
+
+    def _forget(self, step: int) -> None:
+        """Leaves these masks, and those that a checkpoint would go on with."""
+        every = self._discovery.every
+        begins = {made // every * every for made in kept_steps(self._run / LAST)} | {step}
+        needed = {f"step-{begin:06}" for begin in begins}
+        for path in (self._run / FOLDER).iterdir():
+            if path.is_file():
+                path.unlink()
+            elif path.name not in needed:
+                shutil.rmtree(path)
+
+
+def _weights(store: Path) -> Path:
+    """Where the weights lie while they fill a store."""
+    return store.with_suffix(".safetensors")

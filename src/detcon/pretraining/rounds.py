@@ -1,0 +1,84 @@
+"""The batches of a pretraining, in rounds: masks stay for a round, and before the next the network
+finds others. Without discovery there is one round.
+"""
+
+from collections.abc import Callable, Iterator
+
+from detcon.data.batch import Batch
+from detcon.data.dataset import PhotoViews
+from detcon.data.loader import batches
+from detcon.masks.store import MaskStore
+from detcon.pretraining.discovery import Discoverer
+from detcon.pretraining.recipe import PretrainRecipe
+from detcon.train.environment import ranks
+
+
+class Rounds:
+    """Opens the batches of a run, round by round.
+
+    The loop asks for a batch only when all updates before it are made. So what comes between two
+    batches here finds the network as it is after them, and no worker makes views of the next round
+    ahead.
+
+    Attributes:
+        views: Those that batches are made of at present; None before the network has found masks.
+    """
+
+    def __init__(
+        self,
+        settings: PretrainRecipe,
+        steps: int,
+        views: PhotoViews | None,
+        discoverer: Discoverer | None,
+        open_views: Callable[[MaskStore], PhotoViews],
+    ) -> None:
+        """Opens nothing yet.
+
+        Args:
+            settings: The whole recipe.
+            steps: Updates in all.
+            views: Of the first round; None where its masks, too, are to be found.
+            discoverer: Finds masks; None where those of the first round stay.
+            open_views: The views of the photos with the masks of a store.
+        """
+        self._settings, self._steps = settings, steps
+        self._discoverer, self._open_views = discoverer, open_views
+        every = steps if settings.discovery is None else settings.discovery.every
+        self._every, self.views = every, views
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """Yields this rank's share of the batches from a step on.
+
+        Raises:
+            StoreError: If the masks of the round that `first_step` is amid are gone.
+            TooManyUnreadable: If too many photos couldn't be read to find their masks.
+            ValueError: What `detcon.data.loader.batches` says of photos and masks.
+        """
+        share = ranks()
+        while first_step < self._steps:
+            begin = first_step // self._every * self._every
+            end = min(begin + self._every, self._steps)
+            yield from batches(
+                self._views(begin, first_step),
+                batch_size=self._settings.batch_size,
+                seed=self._settings.seed,
+                first_step=first_step,
+                num_steps=end,
+                workers=self._settings.workers,
+                rank=share.rank,
+                world=share.world,
+            )
+            first_step = end
+
+    def names(self, batch: Batch) -> list[str]:
+        """The photos of the batch that came last."""
+        assert self.views is not None, "a batch has come"
+        return [str(self.views.keys[i]) for i in batch.index.tolist()]
+
+    def _views(self, begin: int, step: int) -> PhotoViews:
+        """Those of the round that begins at an update, of which `step` is the next."""
+        if self._discoverer is not None and (begin or self.views is None):
+            self.views = None  # its photos in memory can go
+            self.views = self._open_views(MaskStore(self._discoverer.masks(begin, step)))
+        assert self.views is not None, "there are masks, or who finds them"
+        return self.views
