@@ -175,10 +175,11 @@ def test_a_labelled_folder_has_objects_and_classes_without_objects(tmp_path):
 def test_a_labelled_folder_says_what_is_wrong(tmp_path):
     save(tmp_path / "labels" / "a.png", np.zeros((4, 6), np.uint8))
     generate = FromAnnotations(str(tmp_path), format="folder")
-    with pytest.raises(NotAnnotated, match=r"no annotation .*/instances/a\.png for the photo a\.jpg"):
+    with pytest.raises(NotAnnotated, match=r"no annotation .*/instances/a\.png for the photo"):
         generate(blank(4, 6), "a.jpg")
     save(tmp_path / "instances" / "a.png", np.zeros((4, 5), np.uint8))
-    with pytest.raises(AnnotationError, match=r"labels/a\.png is 4 x 6 .*instances/a\.png is 4 x 5"):
+    sentence = r"labels/a\.png is 4 x 6 .*instances/a\.png is 4 x 5"
+    with pytest.raises(AnnotationError, match=sentence):
         generate(blank(4, 6), "a.jpg")
     with pytest.raises(ValueError, match=r"crowd=True means nothing .* format=folder"):
         FromAnnotations(str(tmp_path), format="folder", crowd=True)

@@ -88,6 +88,22 @@ def test_goes_on_where_it_stopped(made, tmp_path, monkeypatch):
     assert files_of(tmp_path / "a") == whole
 
 
+def test_a_folder_of_before_there_was_a_choice_of_solids_goes_on(made, tmp_path):
+    folder = make_scenes(out=tmp_path / "a", workers=1, **SMALL)
+    recipe = folder / "recipe.yaml"
+    kept = [line for line in recipe.read_text().splitlines(True) if line[0] not in "s-"]
+    recipe.write_text("".join(kept) + "size: 32\nseed: 3\n")
+    with pytest.raises(ScenesError, match=r"scenes made with solids=\[3, 8\], but solids=\[1, 1\]"):
+        make_scenes(out=folder, workers=1, solids=(1, 1), **SMALL)
+    assert make_scenes(out=folder, workers=1, **SMALL) == folder
+
+
+@pytest.mark.parametrize("solids", [[0, 3], [4, 3], [3, 41]])
+def test_nonsensical_numbers_of_solids_are_refused(tmp_path, solids):
+    with pytest.raises(RecipeError, match="'solids' must be the least and the most of them, 40"):
+        make_scenes(out=tmp_path, solids=solids)
+
+
 def test_composites(cutouts_folder, backgrounds_folder, tmp_path):
     parts = {"cutouts": str(cutouts_folder), "backgrounds": str(backgrounds_folder)}
     recipe = ScenesRecipe(out=str(tmp_path / "a"), num=10, size=64, workers=1, **parts)

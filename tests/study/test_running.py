@@ -83,6 +83,29 @@ def test_displaced_masks_are_seen_from_the_data_too(write_study):
     assert len({one["fingerprint"] for one in results().values()}) == 4
 
 
+def test_a_backbone_may_learn_from_labels(write_study, monkeypatch):
+    methods = {"supervised": {"backbone": "supervised"}, "random": {"backbone": "random"}}
+    told = {"recipe": "recipes/transfer/demo_fcn.yaml", "labels": 4, "seeds": 1, "crop": 32}
+    told |= {"steps": 2, "batch_size": 4, "head_channels": 8}
+    grid = {"seed": [3], "method": methods, "supervise.labels": [2, 4]}
+    study = write_study(
+        grid=grid, supervise=told, figure={"x": "supervise.labels", "lines": "method"}
+    )
+    run_study(study)
+    found = results()
+    assert list(found) == [
+        "seed3-random-labels2",
+        "seed3-supervised-labels2",
+        "seed3-supervised-labels4",
+    ]
+    record = found["seed3-supervised-labels4"]
+    assert record["settings"]["supervise"]["seed"] == 3 and record["settings"]["pretrain"] is None
+    assert record["pairs"] == 8 and record["seconds"]["pretrain"] > 0 and record["overlap"] is None
+    assert len({one["value"] for one in found.values()}) == 3, "each has its own backbone"
+    monkeypatch.setattr("detcon.study.running.carry_out", None)
+    run_study(study)
+
+
 def test_a_result_counts_by_its_settings_and_not_by_its_name(write_study, monkeypatch):
     study = write_study(grid=TWO)
     run_study(study)

@@ -45,8 +45,8 @@ class ScoreRecipe(Recipe):
     )
     format: Format | None = Field(
         default=None,
-        description="what truth is: png, folder, coco, coco_panoptic, voc, cityscapes, ade20k, bsds, "
-        "tfrecord; seen from what lies there unless given",
+        description="what truth is: png, folder, coco, coco_panoptic, voc, cityscapes, ade20k, "
+        "bsds, tfrecord; seen from what lies there unless given",
     )
     split: str = Field(default="train", description="train or val, where truth has both")
     regions: Regions = Field(
