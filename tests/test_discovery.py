@@ -23,9 +23,10 @@ from detcon.photos import TooManyUnreadable
 from detcon.pretraining import discovery, pretrain
 from detcon.pretraining.discovery import discovered
 from detcon.scenes.raycast import render_scene
-from detcon.train import loop
 from detcon.train.checkpoint import kept_steps
 from detcon.train.metrics import read_metrics
+from detcon.train.state import Training
+from detcon.train.steps import Steps
 from detcon.train.stop import Stopped
 
 PHOTOS, STEPS, EVERY = 16, 8, 3
@@ -69,7 +70,7 @@ class Watched:
 
     def __init__(self, monkeypatch):
         self.asked, self.stop_after = [], None
-        masks, update = discovery.Discoverer.masks, loop._Run.update
+        masks, update = discovery.Discoverer.masks, Steps.update
 
         def watch(discoverer, begin, step):
             self.asked.append((begin, step))
@@ -82,7 +83,7 @@ class Watched:
             return update(run, batch)
 
         monkeypatch.setattr(discovery.Discoverer, "masks", watch)
-        monkeypatch.setattr(loop._Run, "update", stop)
+        monkeypatch.setattr(Steps, "update", stop)
 
 
 @pytest.fixture
@@ -103,14 +104,14 @@ def test_masks_are_of_the_network_as_it_was_when_their_round_began(
 ):
     """Found at updates 0, 3 and 6 of seven: what stays are those of update 6."""
     found_by = {}
-    update = loop._Run.update
+    update = Steps.update
 
     def note(run, batch):
         encoder = getattr(run.training.module, tower).encoder
         found_by[run.training.step] = {n: t.clone() for n, t in encoder.state_dict().items()}
         return update(run, batch)
 
-    monkeypatch.setattr(loop._Run, "update", note)
+    monkeypatch.setattr(Steps, "update", note)
     method = {"kind": kind, "hidden": 32, "outputs": 16}
     backbone = run(photos, tmp_path / "run", method=method, steps=7)
     assert watched.asked == [(0, 0), (3, 3), (6, 6)]
@@ -174,7 +175,7 @@ def test_a_run_that_falls_back_rounds_finds_the_masks_of_its_checkpoint(
     saved, kept, photos, tmp_path, whole, monkeypatch
 ):
     """Killed at the end of the third round, when the last checkpoint is of an earlier one."""
-    update, save = loop._Run.update, loop.Training.save
+    update, save = Steps.update, Training.save
 
     def killed(run, batch):
         if run.training.step == saved:
@@ -184,7 +185,7 @@ def test_a_run_that_falls_back_rounds_finds_the_masks_of_its_checkpoint(
         return update(run, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop._Run, "update", killed)
+        patch.setattr(Steps, "update", killed)
         with pytest.raises(Killed):
             run(photos, tmp_path / "run")
     assert kept_steps(tmp_path / "run/checkpoints/last.ckpt") == {saved}
@@ -221,14 +222,14 @@ def test_masks_of_other_weights_that_lie_there_are_made_anew(photos, tmp_path, w
         make_masks(images=photos, out=store, generator=other, workers=1)
 
     with pytest.MonkeyPatch.context() as patch:
-        update = loop._Run.update
+        update = Steps.update
 
         def at_two(run, batch):
             if run.training.step == 2:
                 put(batch)
             return update(run, batch)
 
-        patch.setattr(loop._Run, "update", at_two)
+        patch.setattr(Steps, "update", at_two)
         assert run(photos, tmp_path / "run").read_bytes() == whole.read_bytes()
 
 

@@ -12,8 +12,8 @@ from detcon.masks.store import MaskStore
 from detcon.masks.truth import open_truth
 from detcon.study import run_study
 from detcon.study.errors import StudyError
-from detcon.train import loop
 from detcon.train.metrics import read_metrics
+from detcon.train.steps import Steps
 
 TWO = {"seed": [0], "method": {"random": {"backbone": "random"}, "detcon_s": {"masks": "grid"}}}
 RESULTS = Path("studies/results/tiny")
@@ -142,7 +142,7 @@ class TimeIsUp:
         self.left = updates
 
     def patch(self, patch):
-        whole = loop._Run.update
+        whole = Steps.update
 
         def update(run, batch):
             self.left -= 1
@@ -151,7 +151,7 @@ class TimeIsUp:
                 os.kill(os.getpid(), signal.SIGINT)
             return whole(run, batch)
 
-        patch.setattr(loop._Run, "update", update)
+        patch.setattr(Steps, "update", update)
 
 
 def test_when_the_time_is_up_the_cell_stops_and_later_goes_on(write_study, monkeypatch, capsys):

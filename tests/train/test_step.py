@@ -11,7 +11,7 @@ from detcon.data.batch import Batch
 from detcon.data.colour import NUM_PARAMETERS
 from detcon.methods import detcon_b, detcon_s
 from detcon.models.encoders import EncoderRecipe, build_encoder
-from detcon.train import loop as the_loop
+from detcon.train import steps as the_steps
 from detcon.train.optim import AdamW, Lars, Sgd
 
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim"}
@@ -51,7 +51,7 @@ def regions(first, steps=6):
 @pytest.mark.parametrize("optimizer", [Lars(lr=0.1), Sgd(lr=0.1), AdamW(lr=1e-3)])
 @pytest.mark.parametrize("make", [detcon_s, detcon_b])
 def test_no_step_waits_for_the_device_between_logs(tmp_path, monkeypatch, make, optimizer):
-    monkeypatch.setattr(the_loop, "Before", lambda *_: None)  # on CPUs alone, where it's free
+    monkeypatch.setattr(the_steps, "Before", lambda *_: None)  # on CPUs alone, where it's free
     encoder = build_encoder(EncoderRecipe(name="resnet18", width=0.125, stride=16))
     method = make(encoder, hidden=16, outputs=8)
     counts = []
