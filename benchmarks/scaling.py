@@ -51,8 +51,8 @@ class Network:
 
 
 def count(method: str) -> Network:
+    module = MAKE[method](build_encoder(EncoderRecipe(name="resnet50"))).bfloat16().to("meta")
     with torch.device("meta"):
-        module = MAKE[method](build_encoder(EncoderRecipe(name="resnet50"))).bfloat16()
         photos = torch.empty(4, 3, SIZE, SIZE, dtype=torch.bfloat16)
         weights = torch.empty(4, REGIONS, CELLS, CELLS, dtype=torch.bfloat16)
     storages: dict[int, int] = {}
@@ -100,7 +100,7 @@ def rank(network: Network, method: str, batch: int, ranks: int) -> dict[str, flo
         "activations": 2 * photos * network.kept / GIB,
         "embeddings": embeddings * (1 + with_gradient) / GIB,
         "send gradients": 2 * rest * network.trained * 4 / 1e6,
-        "send embeddings": rest * embeddings * (1 + 2 * with_gradient) / 1e6,
+        "send embeddings": rest * embeddings * (1 + with_gradient) / 1e6,
         "collectives of norms": 2 * (2 * network.norms + network.norms_of_target),
         "contrast / encoder": contrast / (passes * 2 * photos * R50_FLOPS),
     }

@@ -73,7 +73,6 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, gradient):
-        gradient = gradient.clone(memory_format=torch.contiguous_format)
-        torch.distributed.all_reduce(gradient)
-        start = torch.distributed.get_rank() * ctx.photos
-        return gradient[start : start + ctx.photos]
+        own = gradient.new_empty(ctx.photos, *gradient.shape[1:])
+        torch.distributed.reduce_scatter_tensor(own, gradient.contiguous())
+        return own
