@@ -18,7 +18,7 @@ from detcon.train.metrics import read_metrics
 from detcon.train.run import recorded_fingerprint
 
 LAST = "checkpoints/last.ckpt"
-TIMES = ("images_per_second", "data_wait", "seconds", "probe_seconds")
+TIMES = ("images_per_second", "data_wait", "memory", "seconds", "probe_seconds")
 TASKS = {
     "linear_segmentation": "probe_mIoU",
     "knn_segmentation": "probe_mIoU",

@@ -78,6 +78,7 @@ def write_pretraining(
                 "lr": 0.3 * math.cos(done * 1.57),
                 "images_per_second": 180 + rng.normal(0, 8),
                 "data_wait": abs(rng.normal(0.02, 0.01)),
+                "memory": 1.5 + 0.01 * step,
                 "seconds": step * 0.21,
                 "embedding_std": 0.4 + 0.5 * done,
                 "effective_rank": 4 + 50 * done + rng.normal(0, 0.8),

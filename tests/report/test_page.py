@@ -81,8 +81,8 @@ def test_all_sections_are_there_and_can_be_jumped_to(page):
 
 def test_every_figure_is_embedded_whole_and_described(page):
     images = read(page).images
-    # masks 2 x 2, views 1 x 3, loss 3, collapse 5, features 2 x 4, transfer 1, predictions 2 x 5
-    assert len(images) == 4 + 3 + 3 + 5 + 8 + 1 + 10
+    # masks 2 x 2, views 1 x 3, loss 4, collapse 5, features 2 x 4, transfer 1, predictions 2 x 5
+    assert len(images) == 4 + 3 + 4 + 5 + 8 + 1 + 10
     for image in images:
         kind, _, coded = image["src"].partition(";base64,")
         data = base64.b64decode(coded)

@@ -26,7 +26,7 @@ from detcon.train.recipe import LoopRecipe
 from detcon.train.stop import Stopped
 
 LAST = "checkpoints/last.ckpt"
-TIMES = ("images_per_second", "data_wait", "seconds")
+TIMES = ("images_per_second", "data_wait", "memory", "seconds")
 
 
 def outcome(folder):

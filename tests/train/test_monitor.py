@@ -13,6 +13,7 @@ from detcon.train.monitor import (
     collapse_figures,
     effective_rank,
     embedding_std,
+    peak_memory,
 )
 
 
@@ -151,6 +152,13 @@ def test_throughput_counts_photos_and_waiting(monkeypatch):
     with meter.waiting():  # from 1 to 4
         meter.count(50)
     assert meter.read() == {"images_per_second": 5, "data_wait": 0.3}  # at 10
+
+
+def test_memory_is_the_most_that_this_process_took():
+    before = peak_memory(torch.device("cpu"))["memory"]
+    block = torch.ones(2**26, dtype=torch.uint8)
+    after = peak_memory(torch.device("cpu"))["memory"]
+    assert 0.05 < before <= after < 1000 and after >= block.nbytes / 2**30, "GiB"
 
 
 def test_waiting_that_the_device_worked_through_does_not_count(monkeypatch):

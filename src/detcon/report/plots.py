@@ -50,6 +50,8 @@ LOSS = (
              "went through the network."),
     Quantity("data_wait", "Waiting for data", "share of time", "Share of the time in which the "
              "network waited for photos.", share=True),
+    Quantity("memory", "Memory", "peak (GiB)", "The most that was in use: of a GPU's by tensors, "
+             "else of the process itself, without workers."),
     Quantity("probe_mIoU", "Probe: segmentation", "mIoU (%)", "What the frozen encoder of that "
              "step reaches on the labelled pictures of the recipe's probing settings.", dots=True),
     Quantity("probe_accuracy", "Probe: classification", "accuracy (%)", "What the frozen encoder "

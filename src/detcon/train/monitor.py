@@ -4,6 +4,7 @@ Axes: v views, b images, r regions, d embedding, m rows (regions of all images),
 """
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -171,6 +172,25 @@ class Throughput:
         }
         self.__init__()
         return rates
+
+
+def peak_memory(device: torch.device) -> dict[str, float]:
+    """The most memory in use, in GiB, without a wait for the device.
+
+    Of an accelerator, what tensors took on it since the last call; else what this process took
+    since its start, without its workers. Nothing where the system doesn't tell.
+    """
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    elif sys.platform == "win32":
+        return {}
+    else:
+        import resource  # there is none on Windows
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"memory": peak / 2**30}
 
 
 class Waiting:

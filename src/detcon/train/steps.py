@@ -9,7 +9,7 @@ import torch
 from detcon.train.environment import agree
 from detcon.train.finite import NONFINITE, Before
 from detcon.train.metrics import MetricsLog
-from detcon.train.monitor import Throughput, Waiting
+from detcon.train.monitor import Throughput, Waiting, peak_memory
 from detcon.train.probing import Probing
 from detcon.train.progress import ProgressReport
 from detcon.train.recipe import LoopRecipe
@@ -111,7 +111,8 @@ class Steps:
         with self.meter.caught_up():
             training.check(self.recent)
         figures = {"loss": training.mean_loss(), "lr": self.rates[training.step - 1]}
-        figures |= self.meter.read() | {"seconds": training.elapsed}
+        figures |= self.meter.read() | peak_memory(training.fabric.device)
+        figures |= {"seconds": training.elapsed}
         if self.unreadable is not None:
             figures |= self.unreadable.figures()
         if self.observe is not None:
