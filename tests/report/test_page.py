@@ -165,7 +165,7 @@ def test_the_curve_of_a_probe_stands_beside_the_loss(tmp_path, collection):
     page = make_report([tmp_path / "runs"], out=tmp_path / "report.html")
     alts = [image["alt"] for image in read(page).images]
     loss = alts.index("Training loss over steps of BYOL, DetCon-S, SimCLR")
-    assert alts[loss + 3 : loss + 5] == [
+    assert alts[loss + 4 : loss + 6] == [
         "Probe: segmentation over steps of DetCon-S",
         "Probe: classification over steps of BYOL",
     ]
