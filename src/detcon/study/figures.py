@@ -17,6 +17,7 @@ from detcon.study.arranged import Panel
 from detcon.study.recipe import StudyRecipe
 from detcon.study.statistics import half_width
 
+_NAME = 0.3  # of overlap: about as wide as the name of a source is written
 _WIDE = 8  # a greatest value of so many times the least is drawn on a logarithmic axis
 
 
@@ -83,12 +84,21 @@ def _draw_sources(axes: Axes, panel: Panel) -> None:
     look = looks(["masks"])["masks"]
     for name, source in panel.sources.items():
         _draw_line(axes, [source.overlap], [list(source.values)], name, replace(look, dash="none"))
-        axes.annotate(
-            name, (source.overlap, fmean(source.values)), (6, 4), textcoords="offset points",
-            fontsize=8,
-        )  # fmt: skip
     axes.set_xlabel("average best overlap with the true masks")
     axes.set_xlim(0, 1.15)
+    points = {name: (s.overlap, fmean(s.values)) for name, s in panel.sources.items()}
+    height = max(y for _, y in points.values()) - min(y for _, y in points.values()) or 1.0
+    taken: list[tuple[float, float]] = []
+    for name, (x, y) in sorted(points.items(), key=lambda item: item[1]):
+        lines = (y + k * height / 14 for k in (0, 1, -1, 2, -2))  # of text, the nearest first
+        free = (
+            line
+            for line in lines
+            if all(abs(line - v) > height / 16 or x - u > _NAME for u, v in taken)
+        )
+        line = next(free, y)
+        taken.append((x, line))
+        axes.annotate(name, (x, line), (6, 2), textcoords="offset points", fontsize=8)
 
 
 def _draw_line(
