@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import yaml
 
 from detcon.config import RecipeError
 from detcon.photos import PhotosError
@@ -91,8 +92,9 @@ def test_goes_on_where_it_stopped(made, tmp_path, monkeypatch):
 def test_a_folder_of_before_there_was_a_choice_of_solids_goes_on(made, tmp_path):
     folder = make_scenes(out=tmp_path / "a", workers=1, **SMALL)
     recipe = folder / "recipe.yaml"
-    kept = [line for line in recipe.read_text().splitlines(True) if line[0] not in "s-"]
-    recipe.write_text("".join(kept) + "size: 32\nseed: 3\n")
+    told = yaml.safe_load(recipe.read_text())
+    assert told.pop("solids") == [3, 8]
+    recipe.write_text(yaml.safe_dump(told))
     with pytest.raises(ScenesError, match=r"scenes made with solids=\[3, 8\], but solids=\[1, 1\]"):
         make_scenes(out=folder, workers=1, solids=(1, 1), **SMALL)
     assert make_scenes(out=folder, workers=1, **SMALL) == folder
