@@ -141,7 +141,7 @@ def test_tars_give_the_run_of_the_files_they_were_made_of(images, tmp_path):
 
 def test_a_run_that_waits_for_its_data_says_what_to_change(images, tmp_path, monkeypatch, capsys):
     def slowly(samples):
-        time.sleep(0.05)
+        time.sleep(0.2)
         return collate(samples)
 
     monkeypatch.setattr("detcon.data.loader.collate", slowly)
