@@ -158,6 +158,23 @@ def test_random_weights_are_at_every_budget(study, cells):
     assert panels[0].places == [4, 8, 16] and list(panels[0].lines) == list(GRID["method"])
 
 
+def test_a_factor_of_one_seed_has_no_interval(study, cells):
+    for path in RESULTS.glob("seed[12]-*.json"):
+        path.unlink()
+    run_study("tiny.yaml", report=True, out="page.md")
+    page = Path("page.md").read_text()
+    assert "times the steps of detcon_s** (one seed, and so no interval)." in page
+    assert "interval 2" not in page and "resampled" not in page
+
+
+def test_places_are_in_the_order_of_the_grid(study, cells):
+    done = find_records(RESULTS, cells)
+    first = list(GRID["method"])[1]
+    left = {n: r for n, r in done.items() if (r.cell["method"], r.cell["steps"]) != (first, 4)}
+    left = {n: r for n, r in left.items() if r.cell["method"] != "random"}
+    assert arrange(study, cells, left)[0].places == [4, 8, 16]
+
+
 def test_a_report_holds_claim_figure_tables_and_factor(study, cells):
     Path("page.md").write_text("# Ours\n\nwritten by hand\n")
     overrides = {"report": True, "out": "page.md", "found": "it holds", "differs": "all of it"}

@@ -33,20 +33,17 @@ class Panel:
 
     Attributes:
         title: The values of the axes that tell panels apart; "" for the only one.
+        places: All values along x, in the order of the grid.
         lines: By the name of the line and the place along x: the value of each seed.
         seconds: Of pretraining at these places, one for each seed.
         sources: Of masks, by name, where their overlap was measured.
     """
 
     title: str
+    places: Sequence[Any]
     lines: Mapping[str, Mapping[Any, Seeds]]
     seconds: Mapping[str, Mapping[Any, Sequence[float]]]
     sources: Mapping[str, Source]
-
-    @property
-    def places(self) -> list[Any]:
-        """All values along x, in the order of the grid."""
-        return list(dict.fromkeys(x for line in self.lines.values() for x in line))
 
 
 def check_figure(study: StudyRecipe) -> None:
@@ -102,7 +99,9 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
             _, line, x, seed = key
             lines.setdefault(line, {}).setdefault(x, {})[seed] = values[key]
             times.setdefault(line, {}).setdefault(x, []).append(seconds[key])
-        panels.append(Panel(title, lines, times, _sources(worth.get(title, []))))
+        found = {x for line in lines.values() for x in line}
+        places = [x for x in study.grid[figure.x] if x in found]
+        panels.append(Panel(title, places, lines, times, _sources(worth.get(title, []))))
     return panels
 
 

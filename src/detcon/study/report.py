@@ -133,17 +133,23 @@ def _sooner(study: StudyRecipe, panel: Panel) -> Iterator[str]:
                 f"pretraining, {floor:.1f}."
             )
             continue
+        seeds = {seed for name in (first, second) for s in panel.lines[name].values() for seed in s}
+        spread = (
+            f"95 % interval {found.low:.1f} to {found.high:.1f}, seeds resampled; both cross a "
+            f"level in {100 * found.crossing:.0f} % of the draws"
+            if len(seeds) > 1
+            else "one seed, and so no interval"
+        )
         yield (
             f"For {found.level:.1f}, the most that both reach, **{second} needs "
-            f"{found.factor:.1f} times the {study.figure.x} of {first}** (95 % interval "
-            f"{found.low:.1f} to {found.high:.1f}, seeds resampled; both cross a level in "
-            f"{100 * found.crossing:.0f} % of the draws)."
+            f"{found.factor:.1f} times the {study.figure.x} of {first}** ({spread})."
         )
         timed = sooner(*(_curve(panel, name, in_seconds=True) for name in (first, second)))
         if timed is not None:
             yield (
                 f"In seconds of pretraining, as these runs took on their machine, that is a factor "
-                f"of {timed.factor:.1f} ({timed.low:.1f} to {timed.high:.1f})."
+                f"of {timed.factor:.1f}"
+                + (f" ({timed.low:.1f} to {timed.high:.1f})." if len(seeds) > 1 else ".")
             )
 
 
