@@ -12,7 +12,7 @@ from detcon.masks.mcg.candidates import find_candidates
 from detcon.masks.mcg.choice import choose
 from detcon.masks.mcg.contours import find_contours, to_channels
 from detcon.masks.mcg.hierarchy import build_tree
-from detcon.masks.mcg.superpixels import find_superpixels
+from detcon.masks.mcg.superpixels import find_superpixels, measure_superpixels
 from detcon.scenes.raycast import render_scene
 
 
@@ -78,6 +78,19 @@ def test_a_pixel_flows_to_its_lowest_neighbour(size, seed):
     assert np.allclose(superpixels.strengths[1] - superpixels.strengths[0], superpixels.lengths)
 
 
+def test_histograms_are_soft_and_of_each_channel():
+    channels = np.array([[[0, 0.5, 1, 1]], [[0.1, 0.1, 0.1, 0.3]]], np.float32)  # c y x
+    superpixels = measure_superpixels(
+        np.array([[0, 0, 1, 1]], np.int32), np.zeros((0, 1, 4), np.float32), channels
+    )
+    expected = np.zeros((2, 2, 16))
+    expected[0, 0, [0, 7, 8]] = 0.5, 0.25, 0.25  # 0.5 is half way between bins 7 and 8 of 15
+    expected[0, 1, [1, 2]] = 0.5, 0.5
+    expected[1, 0, 15] = 1
+    expected[1, 1, [1, 2, 4, 5]] = 0.25, 0.25, 0.25, 0.25
+    assert np.allclose(superpixels.histograms, expected.reshape(2, 32), atol=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_the_tree_is_that_of_average_linkage(seed):
     _, superpixels, trees, _ = stages(picture(20, 26, seed=seed))
@@ -90,22 +103,23 @@ def slow_tree(superpixels, strengths):
     """All borders are looked at before each merge."""
     num = len(superpixels.areas)
     areas = dict(enumerate(superpixels.areas))
-    colours = dict(enumerate(superpixels.colours))
+    histograms = dict(enumerate(superpixels.histograms.astype(float)))
     ends = map(tuple, superpixels.ends.tolist())
     borders = dict(zip(ends, zip(superpixels.lengths, strengths)))
-    children = [[-1, -1]] * num
+    channels, children = histograms[0].sum(), [[-1, -1]] * num
 
     def cost(border):
         (a, b), (length, strength) = border
-        apart = np.sqrt(np.mean((colours[a] - colours[b]) ** 2))
-        return strength / length * min(areas[a], areas[b]) ** 0.1 * (0.06 + apart) ** 0.25
+        apart = np.sqrt(np.sum((histograms[a] - histograms[b]) ** 2) / channels)
+        return strength / length * min(areas[a], areas[b]) ** 0.1 * (0.085 + apart) ** 0.35
 
     while borders:
         a, b = min(borders.items(), key=cost)[0]
         new = len(children)
         children.append([a, b])
         areas[new] = areas[a] + areas[b]
-        colours[new] = (areas[a] * colours[a] + areas[b] * colours[b]) / areas[new]
+        both = areas[a] * histograms[a] + areas[b] * histograms[b]
+        histograms[new] = both / areas[new]
         before, borders = borders, {}
         for (c, d), (length, strength) in before.items():
             c, d = (new if one in (a, b) else one for one in (c, d))

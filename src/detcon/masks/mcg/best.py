@@ -12,7 +12,7 @@ from detcon.masks.mcg.choice import choose
 from detcon.masks.mcg.hierarchy import Tree
 from detcon.masks.mcg.superpixels import Superpixels
 
-_AREA_POWER, _FILL_POWER = 0.2, 0.2
+_AREA_POWER, _FILL_POWER = 0.2, 0.15
 _MOST = 0.8  # of the photo; larger ones win by their outline alone
 
 Scorer = Callable[[Candidates, tuple[int, int]], Float64[np.ndarray, " k"]]

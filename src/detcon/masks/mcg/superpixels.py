@@ -1,6 +1,7 @@
 """Superpixels: the basins of a contour map, and the graph of their neighbours.
 
-Axes: y x pixels, c channels, m maps of contours, n superpixels, e borders between two of them.
+Axes: y x pixels, c channels, b bins of all of them, m maps of contours, n superpixels, e borders
+between two of them.
 """
 
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from jaxtyping import Float32, Float64, Int32
 
 from detcon.ops.compiled import compiled
 
+_BINS = 16
+
 
 class Superpixels(NamedTuple):
     """A partition of a photo into connected regions, and its borders.
@@ -18,7 +21,7 @@ class Superpixels(NamedTuple):
         labels: Each pixel's superpixel; numbered in order of their first pixels, row by row.
         areas: In pixels.
         boxes: First row, first column, last row, last column.
-        colours: The mean of each channel.
+        histograms: Of each channel, one after the other: soft, with 16 bins that add up to 1.
         ends: The two superpixels of a border.
         lengths: Of borders, in edges of pixels.
         strengths: Of borders: the sum of each map's contours along them.
@@ -27,7 +30,7 @@ class Superpixels(NamedTuple):
     labels: Int32[np.ndarray, "y x"]
     areas: Float64[np.ndarray, " n"]
     boxes: Int32[np.ndarray, "n 4"]
-    colours: Float64[np.ndarray, "n c"]
+    histograms: Float32[np.ndarray, "n b"]
     ends: Int32[np.ndarray, "e 2"]
     lengths: Float64[np.ndarray, " e"]
     strengths: Float64[np.ndarray, "m e"]
@@ -51,8 +54,9 @@ def measure_superpixels(
 ) -> Superpixels:
     """Measures a partition whose regions are numbered from 0 without gaps."""
     num = int(labels.max()) + 1
-    areas, boxes, colours = _measure_regions(labels, num, channels)
-    return Superpixels(labels, areas, boxes, colours, *_measure_borders(labels, num, contours))
+    areas, boxes, histograms = _measure_regions(labels, num, channels)
+    borders = _measure_borders(labels, num, contours)
+    return Superpixels(labels, areas, boxes, histograms, *borders)
 
 
 @compiled
@@ -93,7 +97,7 @@ def _basins(relief):
 @compiled
 def _measure_regions(labels, num, channels):
     height, width = labels.shape
-    areas, colours = np.zeros(num), np.zeros((num, len(channels)))
+    areas, histograms = np.zeros(num), np.zeros((num, len(channels), _BINS), np.float32)
     boxes = np.empty((num, 4), np.int32)
     boxes[:, :2], boxes[:, 2:] = max(height, width), -1
     for y in range(height):
@@ -104,10 +108,14 @@ def _measure_regions(labels, num, channels):
             box[0], box[1] = min(box[0], y), min(box[1], x)
             box[2], box[3] = max(box[2], y), max(box[3], x)
             for c in range(len(channels)):
-                colours[here, c] += channels[c, y, x]
+                value = channels[c, y, x] * np.float32(_BINS - 1)
+                low = max(0, min(int(value), _BINS - 2))
+                above = value - np.float32(low)
+                histograms[here, c, low] += np.float32(1) - above
+                histograms[here, c, low + 1] += above
     for here in range(num):
-        colours[here] /= areas[here]
-    return areas, boxes, colours
+        histograms[here] /= np.float32(areas[here])
+    return areas, boxes, histograms.reshape(num, len(channels) * _BINS)
 
 
 @compiled
