@@ -111,7 +111,7 @@ def slow_tree(superpixels, strengths):
     def cost(border):
         (a, b), (length, strength) = border
         apart = np.sqrt(np.sum((histograms[a] - histograms[b]) ** 2) / channels)
-        return strength / length * min(areas[a], areas[b]) ** 0.1 * (0.085 + apart) ** 0.35
+        return strength / length * min(areas[a], areas[b]) ** 0.1 * (0.085 + apart) ** 0.375
 
     while borders:
         a, b = min(borders.items(), key=cost)[0]

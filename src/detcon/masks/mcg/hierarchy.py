@@ -9,11 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int32
 
-from detcon.masks.mcg.superpixels import Superpixels
+from detcon.masks.mcg.superpixels import BINS, Superpixels
 from detcon.ops.compiled import compiled
 
 _AREA_POWER = 0.1
-_COLOUR_POWER = 0.35
 _COLOUR_FLOOR = 0.085  # of distances up to the root of 2
 
 
@@ -120,15 +119,15 @@ def _merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths)
 @compiled
 def _weight(areas, powers, histograms, a, b):
     """What the strength of two regions' border is multiplied by."""
-    one, other = histograms[a], histograms[b]
-    even, odd, third, fourth = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-    for k in range(0, len(one), 4):  # four sums, so that none has to wait for the last
-        even += (one[k] - other[k]) ** 2
-        odd += (one[k + 1] - other[k + 1]) ** 2
-        third += (one[k + 2] - other[k + 2]) ** 2
-        fourth += (one[k + 3] - other[k + 3]) ** 2
-    apart = _COLOUR_FLOOR + np.sqrt((even + odd + third + fourth) * 16 / len(one))
-    return min(powers[a], powers[b]) * apart**_COLOUR_POWER
+    first, second, third, fourth = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+    for k in range(0, histograms.shape[1], 4):  # four sums, so that none waits for another
+        first += (histograms[a, k] - histograms[b, k]) ** 2
+        second += (histograms[a, k + 1] - histograms[b, k + 1]) ** 2
+        third += (histograms[a, k + 2] - histograms[b, k + 2]) ** 2
+        fourth += (histograms[a, k + 3] - histograms[b, k + 3]) ** 2
+    channels = np.float32(histograms.shape[1] // BINS)
+    root = np.sqrt(np.sqrt(_COLOUR_FLOOR + np.sqrt((first + second + third + fourth) / channels)))
+    return min(powers[a], powers[b]) * root * np.sqrt(root)  # to the power of 3/8
 
 
 @compiled

@@ -11,7 +11,7 @@ from jaxtyping import Float32, Float64, Int32
 
 from detcon.ops.compiled import compiled
 
-_BINS = 16
+BINS = 16
 
 
 class Superpixels(NamedTuple):
@@ -97,7 +97,7 @@ def _basins(relief):
 @compiled
 def _measure_regions(labels, num, channels):
     height, width = labels.shape
-    areas, histograms = np.zeros(num), np.zeros((num, len(channels), _BINS), np.float32)
+    areas, histograms = np.zeros(num), np.zeros((num, len(channels), BINS), np.float32)
     boxes = np.empty((num, 4), np.int32)
     boxes[:, :2], boxes[:, 2:] = max(height, width), -1
     for y in range(height):
@@ -108,14 +108,14 @@ def _measure_regions(labels, num, channels):
             box[0], box[1] = min(box[0], y), min(box[1], x)
             box[2], box[3] = max(box[2], y), max(box[3], x)
             for c in range(len(channels)):
-                value = channels[c, y, x] * np.float32(_BINS - 1)
-                low = max(0, min(int(value), _BINS - 2))
+                value = channels[c, y, x] * np.float32(BINS - 1)
+                low = max(0, min(int(value), BINS - 2))
                 above = value - np.float32(low)
                 histograms[here, c, low] += np.float32(1) - above
                 histograms[here, c, low + 1] += above
     for here in range(num):
         histograms[here] /= np.float32(areas[here])
-    return areas, boxes, histograms.reshape(num, len(channels) * _BINS)
+    return areas, boxes, histograms.reshape(num, len(channels) * BINS)
 
 
 @compiled
