@@ -523,3 +523,19 @@ def test_says_once_that_data_are_waited_for(tmp_path, capsys):
     train(tmp_path, open_batches=slow, if_waiting="buy a disk")
     err = capsys.readouterr().err
     assert err.count("% of the time goes into waiting for data; buy a disk") == 1
+
+
+@pytest.mark.parametrize(
+    ("processor", "precision", "told"),
+    [
+        ({"avx512_bf16": False, "amx_bf16": False}, "bf16", True),
+        ({"avx512_bf16": False, "amx_bf16": False}, "32", False),
+        ({"avx512_bf16": True, "amx_bf16": False}, "bf16", False),
+        ({"bf16": False}, "bf16", True),
+        ({"vsx": True}, "bf16", False),
+    ],
+)
+def test_says_where_bfloat16_is_slow(tmp_path, capsys, monkeypatch, processor, precision, told):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
+    train(tmp_path, loop=LOOP.model_copy(update={"precision": precision}))
+    assert ("loop.precision=32 would be faster" in capsys.readouterr().err) == told

@@ -128,6 +128,16 @@ def describe_environment(command: str = "") -> dict[str, Any]:
     }
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies in bfloat16; on other processors torch emulates it, slowly.
+
+    True where torch can't tell, as before 2.10.
+    """
+    found = getattr(torch.cpu, "get_capabilities", dict)()
+    told = [found[one] for one in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16") if one in found]
+    return device.type != "cpu" or not told or any(told)
+
+
 def num_cores() -> int:
     """Those that this process may run on."""
     if hasattr(os, "sched_getaffinity"):

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from detcon.train.environment import has_bfloat16
 from detcon.train.metrics import MetricsLog
 from detcon.train.monitor import Waiting
 from detcon.train.optim import AdamW, Cosine, Lars, Sgd, StepDecay, lr_multiplier, peak_lr
@@ -85,6 +86,8 @@ def fit(
             return
         if training.step:
             report.say(f"{title}: going on after step {training.step} of {steps}")
+        elif loop.precision == "bf16" and not has_bfloat16(training.fabric.device):
+            report.say("this processor has no bfloat16: loop.precision=32 would be faster")
         peak = peak_lr(optimizer, batch_size)
         rates = [peak * lr_multiplier(schedule, step, steps) for step in range(steps)]
         told = after_step, observe, names, probing, unreadable, Waiting(if_waiting)
