@@ -31,7 +31,9 @@ SOURCES = {
     "Felzenszwalb, 1000": Felzenszwalb(),
     "Felzenszwalb, 500": Felzenszwalb(500.0, 500),
     "MCG": MCG(),
+    "MCG, max_side=320": MCG(max_side=320),
     "MCG, with tuples": MCG(pairs=300, triplets=300, quadruplets=100),
+    "MCG, all single regions": MCG(num=400, max_overlap=0.95),
 }
 Pixels = UInt8[np.ndarray, "y x 3"]
 Truth = Integer[np.ndarray, "y x"]

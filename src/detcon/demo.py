@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import Field
 from rich.console import Console
 
@@ -12,6 +13,7 @@ from detcon.masks.fill import make_masks
 from detcon.pretraining import pretrain
 from detcon.report.page import make_report
 from detcon.scenes.write import make_scenes
+from detcon.train.environment import has_bfloat16
 
 METHODS = ("detcon_s", "simclr")
 
@@ -60,6 +62,7 @@ def _pretrain(method: str, images: Path, masks: Path, runs: Path, settings: Demo
         masks=masks,
         out=runs / method,
         seed=settings.seed,
+        loop=_loop(),
         **({"steps": 60, "batch_size": 64} if settings.quick else {}),
     )
 
@@ -79,5 +82,12 @@ def _transfer(backbone: str, scenes: Path, runs: Path, settings: DemoRecipe) -> 
             out=runs / f"{backbone}-{task}",
             seed=settings.seed,
             seeds=1 if settings.quick else 3,
+            loop=_loop(),
             **shorter,
         )
+
+
+def _loop() -> dict[str, str]:
+    """In bfloat16, but where that would be emulated."""
+    fast = torch.cuda.is_available() or has_bfloat16(torch.device("cpu"))
+    return {"precision": "bf16" if fast else "32"}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from detcon.masks import Grid, Masks
+from detcon.masks import MCG, Grid, Masks
 from detcon.masks.entry import pack, unpack
 from detcon.masks.header import begin_store, describe, shard_path
 from detcon.masks.index import key_hash
@@ -104,6 +104,17 @@ def folder(tmp_path):
         write_shard(shard_path(folder, number), rows, header["fingerprint"])
     assert merge_index(folder, header) == {LOST: "torn"}
     return folder
+
+
+def test_a_store_of_an_earlier_revision_is_not_gone_on_with(tmp_path, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr(MCG, "revision", 1)
+        header = begin_store(tmp_path / "store", describe(MCG(), PHOTOS, shard_size=4))
+        assert "revision" not in header, "stores of before don't name it"
+    said = message(lambda: begin_store(tmp_path / "store", describe(MCG(), PHOTOS, shard_size=4)))
+    assert f"made with other parameters: it has revision=1, not revision={MCG.revision};" in said
+    header = begin_store(tmp_path / "new", describe(MCG(), PHOTOS, shard_size=4))
+    assert begin_store(tmp_path / "new", describe(MCG(), PHOTOS, shard_size=4)) == header
 
 
 def test_a_store_gives_each_photo_its_own_masks(folder):

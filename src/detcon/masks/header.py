@@ -24,8 +24,8 @@ FORMAT = 1
 def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
     """The header of a store of `generator`'s masks of `photos`.
 
-    Its fingerprint covers what the masks depend on: generator, names of photos, shard size,
-    channels.
+    Its fingerprint covers what the masks depend on: generator, its `revision` if it has one (the
+    first is 1, which stores don't name), names of photos, shard size, channels.
     """
     keys = digest_of_keys(photos.keys)
     masks: dict[str, Any] = {
@@ -35,6 +35,8 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
     }
     if photos.channels != 3:  # what the generator looked at; stores of RGB say nothing
         masks["channels"] = photos.channels
+    if (revision := getattr(generator, "revision", 1)) != 1:
+        masks["revision"] = revision
     return {
         "format": FORMAT,
         "package": detcon.__version__,
@@ -149,7 +151,12 @@ def _recorded(generator: Any) -> dict[str, Any]:
 
 def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
     there, here = (
-        {**of["generator"], "shard_size": of["shard_size"], "channels": of.get("channels", 3)}
+        {
+            **of["generator"],
+            "shard_size": of["shard_size"],
+            "channels": of.get("channels", 3),
+            "revision": of.get("revision", 1),
+        }
         for of in (found, asked)
     )
     names = [name for name in {**here, **there} if there.get(name) != here.get(name)]

@@ -17,6 +17,8 @@ from detcon.masks.mcg.ranker import choose_score
 from detcon.masks.mcg.superpixels import Superpixels, find_superpixels
 from detcon.photos import resize, shrink
 
+_REVISION = 2  # raised with every change of the masks that the same settings give
+
 
 @dataclass(frozen=True)
 class MCG:
@@ -57,6 +59,7 @@ class MCG:
     pairs: int = 0
     triplets: int = 0
     quadruplets: int = 0
+    revision: ClassVar[int] = _REVISION
     kind: Literal["mcg"] = "mcg"
     contours: str | None = field(default=None, metadata=LATER)
     ranker: str | None = field(default=None, metadata=LATER)
@@ -126,6 +129,7 @@ class MCGFull:
     contours: str | None = None
     ranker: str | None = None
     scales: tuple[float, ...] = (2.0, 1.0, 0.5)
+    revision: ClassVar[int] = _REVISION
     kind: Literal["mcg_full"] = "mcg_full"
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
