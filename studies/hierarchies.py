@@ -25,9 +25,9 @@ from mask_sources import best_overlaps
 
 import detcon
 from detcon import MCG, MCGFull
-from detcon.annotations.bsds import read_segmentations
 from detcon.config import parse_overrides
 from detcon.files import write_whole
+from detcon.formats.bsds import read_segmentations
 from detcon.masks.mcg.hierarchy import Tree
 from detcon.masks.quality import TOLERANCE, boundaries
 from detcon.photos import open_photos

@@ -28,10 +28,10 @@ import numpy as np
 from cells import Cell, command, is_wanted, print_table, save_cell
 
 from detcon import transfer
-from detcon.annotations.open import open_depth
 from detcon.config import parse_overrides
 from detcon.downstream.depth.measured import DepthSplit
 from detcon.downstream.depth.scoring import score
+from detcon.formats.open import open_depth
 
 RESULTS = Path(__file__).parent / "results" / "rooms"
 ENCODER = {"name": "resnet18", "width": 0.5}

@@ -4,11 +4,11 @@ import cv2
 import pytest
 import torch
 
-from detcon.annotations.errors import AnnotationError
 from detcon.config import RecipeError
 from detcon.downstream.pictures import LabelError
 from detcon.downstream.probes.periodic import PeriodicProbe, ProbingRecipe
 from detcon.downstream.transfer import transfer
+from detcon.formats.errors import AnnotationError
 from detcon.models.backbone_file import Normalisation, load_backbone
 from detcon.models.encoders import EncoderRecipe, build_encoder
 from detcon.pretraining import pretrain

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from toys import write_toys
 
-from detcon.annotations.open import open_depth
 from detcon.config import load_recipe, shipped_recipes
 from detcon.downstream.recipe import GridRecipe
 from detcon.downstream.segmentation.labelled import open_labelled
 from detcon.downstream.transfer import transfer
+from detcon.formats.open import open_depth
 
 RECIPES = sorted((shipped_recipes() / "transfer").glob("*.yaml"))
 TWINS = {  # of recipes that need a large GPU: a small one of the same task and format

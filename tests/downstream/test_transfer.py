@@ -12,7 +12,6 @@ import torch
 from downstream_squares import SMALL
 from safetensors.torch import load_file
 
-from detcon.annotations.errors import AnnotationError
 from detcon.config import RecipeError, load_recipe
 from detcon.downstream import cell as module, training
 from detcon.downstream.model_file import load_model
@@ -21,6 +20,7 @@ from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.result import ResultError, read_result, write_result
 from detcon.downstream.tasks import open_task
 from detcon.downstream.transfer import transfer
+from detcon.formats.errors import AnnotationError
 from detcon.models.backbone_file import (
     BackboneError,
     Normalisation,

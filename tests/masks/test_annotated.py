@@ -12,9 +12,9 @@ from PIL import Image
 from pycocotools.coco import COCO
 from scipy.io import savemat
 
-from detcon.annotations.errors import AnnotationError, NotAnnotated
-from detcon.annotations.photo_paths import PhotoPaths
 from detcon.config import RecipeError
+from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.formats.photo_paths import PhotoPaths
 from detcon.masks import FromAnnotations, MaskGenerator
 from detcon.masks.fill import make_masks
 from detcon.masks.header import describe

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detcon.annotations.errors import NotAnnotated
+from detcon.formats.errors import NotAnnotated
 from detcon.masks import Displaced, FromAnnotations
 from detcon.masks.displaced import _mirrored, _without_empty
 from detcon.masks.fill import make_masks

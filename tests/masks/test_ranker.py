@@ -9,7 +9,7 @@ from sklearn.ensemble import GradientBoostingRegressor
 from test_mcg import insides_of, picture, stages
 
 import detcon
-from detcon.annotations.errors import AnnotationError
+from detcon.formats.errors import AnnotationError
 from detcon.masks import MCG, Masks
 from detcon.masks.mcg.features import FEATURES, find_features
 from detcon.masks.mcg.ranker import RankerError, load_ranker, predict

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from scipy.io import savemat
 
-from detcon.annotations.bsds import read_segmentations
-from detcon.annotations.errors import AnnotationError
+from detcon.formats.bsds import read_segmentations
+from detcon.formats.errors import AnnotationError
 from detcon.masks import Felzenszwalb, FromAnnotations, Grid
 from detcon.masks.fill import make_masks
 from detcon.masks.quality import Bounds

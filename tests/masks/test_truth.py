@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from detcon.annotations.errors import AnnotationError
+from detcon.formats.errors import AnnotationError
 from detcon.masks import FromAnnotations, Grid
 from detcon.masks.fill import make_masks
 from detcon.masks.quality import Bounds

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from detcon.annotations.cityscapes import THINGS
-from detcon.annotations.coco_panoptic import open_coco_panoptic
-from detcon.annotations.open import open_depth, open_label_maps, open_objects
-from detcon.annotations.voc import NAMES, open_voc, open_voc_objects
 from detcon.config import RecipeError
+from detcon.formats.cityscapes import THINGS
+from detcon.formats.coco_panoptic import open_coco_panoptic
+from detcon.formats.open import open_depth, open_label_maps, open_objects
+from detcon.formats.voc import NAMES, open_voc, open_voc_objects
 from detcon.scenes import CLASSES, make_scenes, render_scene
 from detcon.scenes.begin import ScenesError
 from detcon.scenes.coco import outline_of, runs_of

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from detcon.annotations.open import Format
 from detcon.config import Recipe
 from detcon.downstream.depth.recipe import DepthRecipe
 from detcon.downstream.detection.recipe import DetectorRecipe
 from detcon.downstream.probes.classifier import CentreRecipe
 from detcon.downstream.probes.logistic import ProbeRecipe
 from detcon.downstream.probes.neighbours import KnnRecipe
+from detcon.formats.open import Format
 from detcon.models.encoders import EncoderRecipe
 from detcon.train.loop import LoopRecipe
 from detcon.train.optim import AdamW, Cosine, OptimizerRecipe, ScheduleRecipe

@@ -8,12 +8,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from detcon.annotations.coco import CocoObjects
-from detcon.annotations.coco_panoptic import CocoPanoptic
-from detcon.annotations.errors import AnnotationError, NotAnnotated
-from detcon.annotations.fh_records import FhRecords
-from detcon.annotations.label_maps import read_ids
-from detcon.annotations.photo_paths import PhotoPaths
+from detcon.formats.coco import CocoObjects
+from detcon.formats.coco_panoptic import CocoPanoptic
+from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.formats.fh_records import FhRecords
+from detcon.formats.label_maps import read_ids
+from detcon.formats.photo_paths import PhotoPaths
 from detcon.masks.masks import Masks
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.annotations.errors import AnnotationError, NotAnnotated
+from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.masks.annotated import AnnotationSource
 from detcon.masks.masks import LATER, Masks
 from detcon.masks.open_annotated import Format, Regions, open_source

@@ -7,18 +7,18 @@ from typing import Literal
 
 import numpy as np
 
-from detcon.annotations.ade20k import SUFFIX, read_ade20k
-from detcon.annotations.bsds import read_segmentations
-from detcon.annotations.cityscapes import open_cityscapes, open_cityscapes_objects
-from detcon.annotations.coco import read_coco
-from detcon.annotations.coco_panoptic import read_coco_panoptic
-from detcon.annotations.errors import AnnotationError, NotAnnotated
-from detcon.annotations.fh_records import open_fh_records
-from detcon.annotations.label_files import VOID, read_map
-from detcon.annotations.label_maps import read_ids
-from detcon.annotations.photo_paths import PhotoPaths
-from detcon.annotations.sizes import check_size
-from detcon.annotations.voc import open_voc, open_voc_objects
+from detcon.formats.ade20k import SUFFIX, read_ade20k
+from detcon.formats.bsds import read_segmentations
+from detcon.formats.cityscapes import open_cityscapes, open_cityscapes_objects
+from detcon.formats.coco import read_coco
+from detcon.formats.coco_panoptic import read_coco_panoptic
+from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.formats.fh_records import open_fh_records
+from detcon.formats.label_files import VOID, read_map
+from detcon.formats.label_maps import read_ids
+from detcon.formats.photo_paths import PhotoPaths
+from detcon.formats.sizes import check_size
+from detcon.formats.voc import open_voc, open_voc_objects
 from detcon.masks.annotated import (
     AnnotatedFiles,
     AnnotatedObjects,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detcon.annotations.errors import AnnotationError
+from detcon.formats.errors import AnnotationError
 from detcon.masks.quality import Bounds, Quality, Tally, measure, quality, total
 from detcon.masks.store import MaskStore
 from detcon.masks.truth import TruthSource

@@ -1,6 +1,6 @@
 """Photos and masks as the official script writes them, for the official training code.
 
-    train-00000-of-02048 ...    see `detcon.annotations.fh_records`
+    train-00000-of-02048 ...    see `detcon.formats.fh_records`
 
 An id has 8 bits there, each pixel has one, and masks don't overlap. Pixels of no mask get 255.
 """
@@ -14,10 +14,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from detcon.annotations.fh_records import ENCODED, HEIGHT, KEY, MASKS, NAME, WIDTH
-from detcon.annotations.tf_example import write_example
-from detcon.annotations.tf_records import frame
 from detcon.files import replacing
+from detcon.formats.fh_records import ENCODED, HEIGHT, KEY, MASKS, NAME, WIDTH
+from detcon.formats.tf_example import write_example
+from detcon.formats.tf_records import frame
 from detcon.masks.masks import Masks
 from detcon.masks.shard import StoreError
 from detcon.masks.store import MaskStore

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol, runtime_checkable
 
-from detcon.annotations.bsds import read_segmentations
-from detcon.annotations.errors import AnnotationError
+from detcon.formats.bsds import read_segmentations
+from detcon.formats.errors import AnnotationError
 from detcon.masks.annotations import FromAnnotations, open_annotations
 from detcon.masks.masks import Masks
 from detcon.masks.open_annotated import Format, Regions

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from detcon.annotations.cityscapes import THINGS
+from detcon.formats.cityscapes import THINGS
 from detcon.scenes.annotate import is_sliver
 from detcon.scenes.begin import ScenesError
 from detcon.scenes.picture import Picture, read_pixels, write_pixels

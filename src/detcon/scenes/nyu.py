@@ -18,8 +18,8 @@ import h5py
 import numpy as np
 from scipy.io import savemat
 
-from detcon.annotations.nyu_mat import LABELED, PARTS, SPLITS
 from detcon.files import replacing, write_whole
+from detcon.formats.nyu_mat import LABELED, PARTS, SPLITS
 from detcon.scenes.picture import Picture
 
 _GATHERED = ".frames"

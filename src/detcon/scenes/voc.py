@@ -20,10 +20,10 @@ from jaxtyping import UInt8
 from PIL import Image
 from scipy.io import savemat
 
-from detcon.annotations.errors import AnnotationError
-from detcon.annotations.sbd import read_sbd
-from detcon.annotations.voc import NAMES
 from detcon.files import write_whole
+from detcon.formats.errors import AnnotationError
+from detcon.formats.sbd import read_sbd
+from detcon.formats.voc import NAMES
 from detcon.scenes.begin import ScenesError
 from detcon.scenes.picture import Picture, read_pixels, write_pixels
 

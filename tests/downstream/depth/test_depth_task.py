@@ -9,8 +9,6 @@ import pytest
 import torch
 
 from detcon import transfer
-from detcon.annotations.errors import AnnotationError
-from detcon.annotations.open import open_depth
 from detcon.config import load_recipe, shipped_recipes
 from detcon.downstream.depth.measured import DepthSplit
 from detcon.downstream.depth.network import NEAREST
@@ -19,6 +17,8 @@ from detcon.downstream.depth.task import Depth
 from detcon.downstream.model_file import load_model
 from detcon.downstream.pictures import LabelError
 from detcon.downstream.recipe import TransferRecipe
+from detcon.formats.errors import AnnotationError
+from detcon.formats.open import open_depth
 from detcon.palette import depth_colours
 
 SMALL = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from pycocotools import mask as rle
 
-from detcon.annotations.objects import Objects
+from detcon.formats.objects import Objects
 
 NAMES = ("square", "disc")
 COLOURS = np.array([[230, 60, 40], [40, 80, 230]])

@@ -11,9 +11,6 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from detcon.annotations.class_folders import open_class_folders
-from detcon.annotations.errors import AnnotationError
-from detcon.annotations.splits import ClassifiedPhotos
 from detcon.config import RecipeError
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.pictures import LabelError, Pictures
@@ -25,6 +22,9 @@ from detcon.downstream.probes.linear_classification import fit_linear
 from detcon.downstream.probes.logistic import ProbeRecipe
 from detcon.downstream.probes.pooled import pool_pictures
 from detcon.downstream.transfer import transfer
+from detcon.formats.class_folders import open_class_folders
+from detcon.formats.errors import AnnotationError
+from detcon.formats.splits import ClassifiedPhotos
 
 SMALL = {
     "backbone": "random",

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from detcon.annotations.errors import AnnotationError
 from detcon.downstream.pictures import LabelError, Pictures, nested_subset
 from detcon.downstream.segmentation.labelled import open_labelled
+from detcon.formats.errors import AnnotationError
 from detcon.photos import PhotosError, UnreadablePhoto
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
-from detcon.annotations.open import open_depth
 from detcon.downstream.depth.crops import DepthCrops
 from detcon.downstream.depth.heads import depth_head
 from detcon.downstream.depth.measured import DepthSplit, Measured, resize_nearest
@@ -20,6 +19,7 @@ from detcon.downstream.recipe import TransferRecipe, TransferSettings
 from detcon.downstream.task import Score
 from detcon.downstream.training import fine_tune
 from detcon.files import write_whole
+from detcon.formats.open import open_depth
 from detcon.models.backbone_file import Backbone
 from detcon.palette import depth_colours
 

@@ -9,10 +9,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from detcon.annotations.objects import Objects
 from detcon.downstream.detection.detector import Detector
 from detcon.downstream.detection.labelled import encoded
 from detcon.downstream.detection.windows import whole
+from detcon.formats.objects import Objects
 
 _THRESHOLD = 0.5
 

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 from pycocotools import mask as rle
 
-from detcon.annotations.objects import Objects
-from detcon.annotations.splits import ObjectSets
 from detcon.downstream.pictures import LabelError, Labelled
+from detcon.formats.objects import Objects
+from detcon.formats.splits import ObjectSets
 from detcon.photos import shrink
 
 

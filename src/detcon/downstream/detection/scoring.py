@@ -16,9 +16,9 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from detcon.annotations.objects import Objects
 from detcon.downstream.detection.detections import Detections
 from detcon.files import write_whole
+from detcon.formats.objects import Objects
 
 Kind = Literal["box", "mask"]
 TYPES: dict[Kind, Literal["bbox", "segm"]] = {"box": "bbox", "mask": "segm"}

@@ -10,7 +10,6 @@ import torch
 import torch.distributed as dist
 from jaxtyping import UInt8
 
-from detcon.annotations.open import open_objects
 from detcon.downstream.detection.crops import DetectionCrops
 from detcon.downstream.detection.detections import Detections, detect
 from detcon.downstream.detection.detector import Detector, build_detector
@@ -31,6 +30,7 @@ from detcon.downstream.pictures import Labelled, Pictures, watched
 from detcon.downstream.recipe import TransferRecipe, TransferSettings
 from detcon.downstream.task import Score
 from detcon.downstream.training import fine_tune
+from detcon.formats.open import open_objects
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import feature_grid
 from detcon.train.environment import is_first_rank, ranks

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from detcon.annotations.objects import Objects
+from detcon.formats.objects import Objects
 from detcon.photos import resize
 
 

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.annotations.open import open_classes
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures
 from detcon.downstream.probes.accuracy import judge
@@ -19,6 +18,7 @@ from detcon.downstream.probes.reading import Reading, learn_by
 from detcon.downstream.recipe import TransferRecipe, TransferSettings
 from detcon.downstream.task import Score
 from detcon.files import write_whole
+from detcon.formats.open import open_classes
 from detcon.models.backbone_file import Backbone
 from detcon.palette import class_colours
 from detcon.photos import shown

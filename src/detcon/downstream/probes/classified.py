@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Integer, UInt8
 from torch import Tensor
 
-from detcon.annotations.splits import ClassifiedPhotos
 from detcon.data.workers import make_ahead
 from detcon.downstream.pictures import Pictures, watched
 from detcon.downstream.probes.classifier import CentreRecipe, centre_crop
+from detcon.formats.splits import ClassifiedPhotos
 from detcon.photos import shrink
 
 BATCH = 64

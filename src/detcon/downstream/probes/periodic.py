@@ -6,7 +6,6 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from detcon.annotations.open import Format
 from detcon.config import Recipe
 from detcon.downstream.pictures import Pictures, nested_subset
 from detcon.downstream.probes.classifier import CentreRecipe
@@ -15,6 +14,7 @@ from detcon.downstream.probes.neighbours import KnnRecipe
 from detcon.downstream.probes.reading import Probe
 from detcon.downstream.recipe import ProbeTask, TransferRecipe
 from detcon.downstream.tasks import open_task
+from detcon.formats.open import Format
 from detcon.models.backbone_file import Backbone, Normalisation
 from detcon.models.encoders import EncoderRecipe, build_encoder
 

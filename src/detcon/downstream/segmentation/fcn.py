@@ -11,9 +11,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
-from detcon.annotations.label_files import VOID
 from detcon.downstream.network import Network
 from detcon.downstream.segmentation.crops import LabelledBatch
+from detcon.formats.label_files import VOID
 
 
 def fcn_head(in_channels: int, num_classes: int, *, channels: int, dilation: int) -> nn.Sequential:

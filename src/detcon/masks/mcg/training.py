@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float32, Float64
 from pydantic import Field
 
-from detcon.annotations.errors import AnnotationError
 from detcon.config import Recipe, load_recipe
+from detcon.formats.errors import AnnotationError
 from detcon.masks.mcg.candidates import Candidates, find_candidates
 from detcon.masks.mcg.features import find_features
 from detcon.masks.mcg.generator import MCG, MCGFull

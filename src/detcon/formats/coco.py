@@ -1,0 +1,190 @@
+"""COCO's objects: instances_train2017.json and the like, of COCO or in its format.
+
+    DIR/annotations/instances_{train,val}2017.json      DIR/{train,val}2017/000000000139.jpg
+
+Lin et al., "Microsoft COCO", ECCV 2014; cocodataset.org/#format-data.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from detcon.formats.coco_json import (
+    read_categories,
+    read_coco_json,
+    read_images,
+)
+from detcon.formats.coco_rows import CocoRows, read_rows, take_images
+from detcon.formats.errors import AnnotationError
+from detcon.formats.objects import Objects
+from detcon.photos import Photos, nearest_key
+
+
+@dataclass(frozen=True, eq=False)
+class CocoObjects:
+    """The objects of a COCO file; parsed once, kept in arrays, and small enough for workers.
+
+    Attributes:
+        annotations: The JSON file.
+        photos: The photos; keys are their `file_name`s.
+        names: Of the classes, which are the categories in the order of their ids.
+        category_ids: The category id of each class, for result files.
+        image_ids: The image id of each key.
+        dropped: How many annotations were left out, since their box lies outside the picture or
+            has no area.
+    """
+
+    annotations: Path
+    photos: Photos
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    image_ids: Int64[np.ndarray, " i"] = field(repr=False)
+    dropped: int
+    _sizes: Int64[np.ndarray, "i 2"] = field(repr=False)
+    _rows: CocoRows = field(repr=False)
+    _places: dict[str, int] = field(repr=False)
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """File names, sorted."""
+        return self.photos.keys
+
+    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
+        """Decodes a photo, which must have the size that the JSON file says.
+
+        Raises:
+            UnreadablePhoto: It is missing or damaged.
+            AnnotationError: It has another size.
+        """
+        place, photo = self._place(key), replace(self.photos, channels=channels).read(key)
+        height, width = self._sizes[place].tolist()
+        if photo.shape[:2] != (height, width):
+            raise AnnotationError(
+                f"the photo {self.photos.path(key)} has {photo.shape[0]} x {photo.shape[1]} "
+                f"pixels (upright), but the image {self.image_ids[place]} of {self.annotations} "
+                f"has {height} x {width}; they must match"
+            )
+        return photo
+
+    def objects(self, key: str) -> Objects:
+        """The objects of a photo, in the order of the file.
+
+        Raises:
+            AnnotationError: There is no such photo, or a run-length code is damaged.
+        """
+        place = self._place(key)
+        height, width = self._sizes[place].tolist()
+        rows = self._rows
+        part = slice(rows.first[place], rows.first[place + 1])
+        return Objects(
+            size=(height, width),
+            boxes=rows.boxes[part].copy(),
+            classes=rows.classes[part].copy(),
+            crowd=rows.crowd[part].copy(),
+            segments=tuple(
+                self._encode(number, (height, width)) for number in range(part.start, part.stop)
+            )
+            if rows.segments
+            else (),
+        )
+
+    def image_id(self, key: str) -> int:
+        """The id of a photo, for result files.
+
+        Raises:
+            AnnotationError: There is no such photo.
+        """
+        return int(self.image_ids[self._place(key)])
+
+    def notes(self) -> str:
+        """What was left out of the file, in a sentence; empty if nothing was."""
+        if not self.dropped:
+            return ""
+        return (
+            f"{self.dropped} of {self.dropped + len(self._rows.ids)} annotations of "
+            f"{self.annotations} are left out: their box lies outside the picture or has no area"
+        )
+
+    def _place(self, key: str) -> int:
+        if key not in self._places:
+            raise AnnotationError(
+                f"there is no image {key} in {self.annotations}{nearest_key(key, self.keys)}"
+            )
+        return self._places[key]
+
+    def _encode(self, number: int, size: tuple[int, int]) -> dict[str, Any]:
+        rows = self._rows
+        assert rows.segments is not None
+        try:
+            return rows.segments.encode(int(rows.entries[number]), size)
+        except ValueError as error:
+            raise AnnotationError(
+                f"the annotation {rows.ids[number]} of {self.annotations} has a run-length code "
+                f"that doesn't fill its picture; correct or remove it"
+            ) from error
+
+
+def open_coco(data: str | Path, split: str, *, skip_empty: bool = False) -> CocoObjects:
+    """Opens COCO 2017 as it is downloaded.
+
+    Args:
+        data: Holds `annotations/` and `train2017/`, `val2017/`.
+        split: train or val.
+        skip_empty: Whether to leave out photos that show nothing to learn from.
+
+    Raises:
+        AnnotationError: A part is missing, or the annotations can't be used.
+    """
+    root, name = Path(data), f"{split}2017"
+    return read_coco(
+        root / "annotations" / f"instances_{name}.json", root / name, skip_empty=skip_empty
+    )
+
+
+def read_coco(
+    annotations: str | Path, images: str | Path, *, skip_empty: bool = False
+) -> CocoObjects:
+    """Opens any file of objects in COCO's format.
+
+    Args:
+        annotations: The JSON file.
+        images: The folder that its `file_name`s are relative to.
+        skip_empty: Whether to leave out photos without an object, or with nothing but crowds.
+
+    Raises:
+        AnnotationError: The folder or the file is missing, or the file can't be used; one
+            sentence names the file, the annotation and what is wrong.
+    """
+    path, folder = Path(annotations), Path(images)
+    values = read_coco_json(path)
+    if not folder.is_dir():
+        raise AnnotationError(
+            f"there is no folder {folder} with the photos of {path}; COCO's come from "
+            f"cocodataset.org/#download"
+        )
+    found = read_images(path, values["images"], folder)
+    categories = read_categories(path, values["categories"])
+    rows, dropped = read_rows(path, values["annotations"], found, categories)
+    kept = np.arange(len(found.ids))
+    if skip_empty:
+        usable = np.add.reduceat(np.append(~rows.crowd, False), rows.first[:-1])
+        kept = np.flatnonzero((usable > 0) & (np.diff(rows.first) > 0))
+        if not len(kept):
+            raise AnnotationError(f"{path} holds no object to learn from: all are crowds, or empty")
+        rows = take_images(rows, kept)
+    keys = [found.photos.keys[place] for place in kept.tolist()]
+    return CocoObjects(
+        annotations=path,
+        photos=replace(found.photos, keys=keys),
+        names=categories.names,
+        category_ids=categories.ids,
+        image_ids=found.ids[kept],
+        dropped=dropped,
+        _sizes=found.sizes[kept],
+        _rows=rows,
+        _places={key: place for place, key in enumerate(keys)},
+    )

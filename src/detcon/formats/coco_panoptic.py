@@ -1,0 +1,222 @@
+"""COCO's panoptic annotations: a PNG of segment ids for each photo, and their classes in JSON.
+
+    DIR/annotations/panoptic_{train,val}2017.json       DIR/{train,val}2017/000000000139.jpg
+    DIR/annotations/panoptic_{train,val}2017/000000000139.png        id = R + 256 G + 256^2 B
+
+Kirillov et al., "Panoptic Segmentation", CVPR 2019; cocodataset.org/#format-data, part 4.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int32, Int64, UInt8
+from PIL import Image
+
+from detcon.formats.coco_json import (
+    read_categories,
+    read_coco_json,
+    read_images,
+    whole_number,
+)
+from detcon.formats.errors import AnnotationError
+from detcon.formats.photo_files import PhotoFiles
+from detcon.formats.sizes import check_size
+from detcon.photos import Photos, nearest_key
+
+_VOID = 255
+
+
+@dataclass(frozen=True, eq=False)
+class PanopticSegments:
+    """The segments of a photo, which don't overlap.
+
+    Attributes:
+        ids: The segment of each pixel; 0 where there is none.
+        numbers: The ids of the segments.
+        classes: The class of each.
+        crowd: Whether it holds many objects that nobody told apart.
+    """
+
+    ids: Int32[np.ndarray, "y x"]
+    numbers: Int64[np.ndarray, " k"]
+    classes: Int64[np.ndarray, " k"]
+    crowd: Bool[np.ndarray, " k"]
+
+
+@dataclass(frozen=True, eq=False)
+class CocoPanoptic(PhotoFiles):
+    """Photos with a panoptic map each; also a reader of label maps.
+
+    Attributes:
+        annotations: The JSON file.
+        photos: The photos; keys are their `file_name`s.
+        names: Of the classes, in the order of their category ids.
+        category_ids: The category id of each class.
+        things: Whether a class has objects, and isn't stuff.
+    """
+
+    annotations: Path
+    photos: Photos
+    names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    things: tuple[bool, ...]
+    _files: dict[str, Path] = field(repr=False)
+    _segments: dict[str, Int64[np.ndarray, "k 3"]] = field(repr=False)
+
+    def segments(self, key: str) -> PanopticSegments:
+        """Reads the segments of a photo.
+
+        Raises:
+            AnnotationError: The map is missing or damaged, or holds an id that the JSON hasn't.
+        """
+        if key not in self._files:
+            raise AnnotationError(
+                f"there is no image {key} in {self.annotations}{nearest_key(key, self.keys)}"
+            )
+        ids, table = read_panoptic_ids(self._files[key], key), self._segments[key]
+        unknown = np.setdiff1d(ids, [0, *table[:, 0]])
+        if unknown.size:
+            raise AnnotationError(
+                f"{self._files[key]} holds the segment {int(unknown[0])}, which isn't in "
+                f"{self.annotations}"
+            )
+        return PanopticSegments(ids, table[:, 0], table[:, 1], table[:, 2].astype(bool))
+
+    def labels(self, key: str) -> UInt8[np.ndarray, "y x"]:
+        """The class of each pixel; 255 where there is no segment. Raises what `segments` does."""
+        segments = self.segments(key)
+        order = np.argsort(segments.numbers)
+        numbers = np.append(segments.numbers[order], np.iinfo(np.int64).max)
+        classes = np.append(segments.classes[order], _VOID)
+        places = np.searchsorted(numbers, segments.ids)
+        return np.where(segments.ids == 0, _VOID, classes[places]).astype(np.uint8)
+
+    def pair(
+        self, key: str, channels: int = 3
+    ) -> tuple[UInt8[np.ndarray, "y x c"], UInt8[np.ndarray, "y x"]]:
+        """A photo and its labels, which must have its size.
+
+        Raises:
+            UnreadablePhoto: The photo is missing or damaged.
+            AnnotationError: The map is, or doesn't fit the photo.
+        """
+        photo, labels = self.photo(key, channels), self.labels(key)
+        path = str(self.photos.path(key))
+        check_size(str(self._files[key]), labels.shape, path, photo.shape[:2])
+        return photo, labels
+
+
+def open_coco_panoptic(data: str | Path, split: str) -> CocoPanoptic:
+    """Opens COCO 2017 as it is downloaded; panoptic_annotations_trainval2017.zip holds two more.
+
+    Args:
+        data: Holds `annotations/` and `train2017/`, `val2017/`.
+        split: train or val.
+
+    Raises:
+        AnnotationError: A part is missing, or the annotations can't be used.
+    """
+    root, name = Path(data), f"{split}2017"
+    maps = root / "annotations" / f"panoptic_{name}"
+    return read_coco_panoptic(maps.with_name(maps.name + ".json"), maps, root / name)
+
+
+def read_coco_panoptic(
+    annotations: str | Path, maps: str | Path, images: str | Path
+) -> CocoPanoptic:
+    """Opens any file of COCO's panoptic format.
+
+    Args:
+        annotations: The JSON file.
+        maps: The folder of PNG files.
+        images: The folder of photos.
+
+    Raises:
+        AnnotationError: A folder or the file is missing, or the file can't be used.
+    """
+    path, folder = Path(annotations), Path(maps)
+    values = read_coco_json(path)
+    for part in (folder, Path(images)):
+        if not part.is_dir():
+            raise AnnotationError(
+                f"there is no folder {part} that belongs to {path}; COCO's come from "
+                f"cocodataset.org/#download"
+            )
+    found = read_images(path, values["images"], Path(images))
+    categories = read_categories(path, values["categories"])
+    if len(categories.ids) >= _VOID:
+        raise AnnotationError(f"{path} has {len(categories.ids)} categories; 254 are the most")
+    classes, files, segments = categories.places(), {}, {}
+    for entry in values["annotations"]:
+        number = whole_number(path, entry, "image_id", "an annotation")
+        if number not in found.place:
+            raise AnnotationError(
+                f"{path} has an annotation of the image {number}, which isn't in the file"
+            )
+        key, name = found.photos.keys[found.place[number]], entry.get("file_name")
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise AnnotationError(f"the annotation of the image {number} of {path} has no file")
+        if key in files:
+            raise AnnotationError(f"{path} has two annotations of the image {number}")
+        files[key] = folder / name
+        segments[key] = _read_table(path, number, entry.get("segments_info"), classes)
+    return CocoPanoptic(
+        annotations=path,
+        photos=replace(found.photos, keys=sorted(files)),
+        names=categories.names,
+        category_ids=categories.ids,
+        things=categories.things,
+        _files=files,
+        _segments=segments,
+    )
+
+
+def read_panoptic_ids(path: Path, photo: str) -> Int32[np.ndarray, "y x"]:
+    """Reads a PNG whose colours are ids.
+
+    Args:
+        path: The file.
+        photo: The photo it belongs to, for messages.
+
+    Raises:
+        AnnotationError: There is no such file, or it is no PNG of three channels.
+    """
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            mode, colours = picture.mode, np.array(picture)
+    except FileNotFoundError as error:
+        raise AnnotationError(f"there is no annotation {path} for the photo {photo}") from error
+    except Exception as error:  # Pillow has no one exception for a damaged file
+        raise AnnotationError(f"the annotation {path} is no PNG that can be read") from error
+    if mode != "RGB":
+        raise AnnotationError(
+            f"the annotation {path} has the channels {mode}, but panoptic ids are RGB"
+        )
+    red, green, blue = np.moveaxis(colours.astype(np.int32), 2, 0)
+    return red + 256 * green + 65536 * blue
+
+
+def _read_table(
+    path: Path, image: int, entries: Any, classes: dict[int, int]
+) -> Int64[np.ndarray, "k 3"]:
+    """Id, class and crowd of each segment of an image."""
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise AnnotationError(f"the annotation of the image {image} of {path} has no segments_info")
+    rows = []
+    for entry in entries:
+        number = whole_number(path, entry, "id", "a segment")
+        category = whole_number(path, entry, "category_id", "a segment")
+        if category not in classes:
+            raise AnnotationError(
+                f"the segment {number} of the image {image} of {path} belongs to the category "
+                f"{category}, which isn't in the file"
+            )
+        if not 0 < number < 1 << 24 or any(number == row[0] for row in rows):
+            raise AnnotationError(
+                f"the image {image} of {path} has the segment id {number} twice, or it isn't "
+                f"from 1 to 16777215"
+            )
+        rows.append((number, classes[category], bool(entry.get("iscrowd", 0))))
+    return np.array(rows, np.int64).reshape(-1, 3)

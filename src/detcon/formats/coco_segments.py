@@ -1,0 +1,164 @@
+"""Segmentations of COCO as they are in JSON, kept small, and turned into run-length codes.
+
+A data set has a million of them: as Python's lists they would take gigabytes in each worker.
+"""
+
+import math
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int32, Int64
+from pycocotools import mask
+
+from detcon.formats.coco_json import is_whole
+
+_RLE: Any = mask  # its stubs know one kind of argument each
+_PER_PIXEL = 100  # COCO gives hundredths
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """Polygons and run-length codes, one entry an annotation.
+
+    Attributes:
+        numbers: Of all polygons (x and y by turns, in units of `unit`) and run lengths, in a row.
+        unit: How many of the numbers make a pixel, in polygons.
+        starts: Where each polygon or list of runs begins in `numbers`; one more at the end.
+        first: Which of these belong to each entry; one more at the end.
+        codes: Entries that are not polygons: `None` for a list of runs, else a compressed code.
+    """
+
+    numbers: Int32[np.ndarray, " v"] | Float64[np.ndarray, " v"]
+    unit: int
+    starts: Int64[np.ndarray, " p"]
+    first: Int64[np.ndarray, " n"]
+    codes: dict[int, bytes | None]
+
+    def encode(self, entry: int, size: tuple[int, int]) -> dict[str, Any]:
+        """The compressed run-length code of an entry.
+
+        Args:
+            entry: Which.
+            size: Height and width of the photo.
+
+        Raises:
+            ValueError: If a compressed code isn't one of a picture of that size.
+        """
+        if code := self.codes.get(entry):
+            if _num_pixels(code) != size[0] * size[1]:
+                raise ValueError("a run-length code that doesn't fill the picture")
+            return {"size": list(size), "counts": code}
+        parts = [
+            (self.numbers[self.starts[p] : self.starts[p + 1]] / self._unit(entry)).tolist()
+            for p in range(self.first[entry], self.first[entry + 1])
+        ]
+        if entry in self.codes:
+            runs = {"size": list(size), "counts": [int(run) for run in parts[0]]}
+            return _RLE.frPyObjects(runs, *size)
+        return _RLE.merge(_RLE.frPyObjects(parts, *size))
+
+    def _unit(self, entry: int) -> int:
+        return 1 if entry in self.codes else self.unit
+
+
+@dataclass
+class SegmentsWriter:
+    """Gathers segmentations one by one; `add` says what is wrong with one."""
+
+    numbers: array = field(default_factory=lambda: array("d"))
+    starts: array = field(default_factory=lambda: array("q", [0]))
+    first: array = field(default_factory=lambda: array("q", [0]))
+    codes: dict[int, bytes | None] = field(default_factory=dict)
+
+    def add(self, segmentation: Any, size: tuple[int, int]) -> None:
+        """Adds the next entry.
+
+        Raises:
+            ValueError: What is wrong, as the end of a sentence.
+        """
+        if isinstance(segmentation, list):
+            for polygon in segmentation:
+                self._add_numbers(_check_polygon(polygon, max(size)))
+        elif isinstance(segmentation, dict) and "counts" in segmentation:
+            self._add_runs(segmentation, size)
+        else:
+            raise ValueError("is neither a list of polygons nor a run-length code")
+        self.first.append(len(self.starts) - 1)
+
+    def close(self) -> Segments:
+        """All entries."""
+        numbers = np.frombuffer(self.numbers, np.float64) if self.numbers else np.zeros(0)
+        small = np.rint(numbers * _PER_PIXEL)
+        runs = np.zeros(len(numbers), bool)
+        for entry, code in self.codes.items():
+            if code is None:
+                part = self.first[entry]
+                runs[self.starts[part] : self.starts[part + 1]] = True
+        small[runs] = numbers[runs]
+        # dividing by 100 gives the very float that was written, so nothing is lost
+        exact = np.array_equal(np.where(runs, small, small / _PER_PIXEL), numbers)
+        if exact and np.abs(small).max(initial=0) < 1 << 31:
+            unit, numbers = _PER_PIXEL, small.astype(np.int32)
+        else:
+            unit = 1
+        starts, first = (np.array(values, np.int64) for values in (self.starts, self.first))
+        return Segments(numbers, unit, starts, first, dict(self.codes))
+
+    def _add_runs(self, segmentation: dict[str, Any], size: tuple[int, int]) -> None:
+        counts: Any = segmentation["counts"]
+        given = segmentation.get("size")
+        if not isinstance(given, list) or [*given] != [*size]:
+            raise ValueError(f"is a run-length code of a picture of {given}, not {list(size)}")
+        entry = len(self.first) - 1
+        if isinstance(counts, str) and counts and counts.isascii():
+            self.codes[entry] = counts.encode()
+            return
+        runs = counts if isinstance(counts, list) else []
+        if not all(is_whole(run) and run >= 0 for run in runs) or sum(runs) != size[0] * size[1]:
+            raise ValueError("is a run-length code whose runs don't fill the picture")
+        self.codes[entry] = None
+        self._add_numbers(runs)
+
+    def _add_numbers(self, numbers: Iterable[Any]) -> None:
+        self.numbers.extend(numbers)
+        self.starts.append(len(self.numbers))
+
+
+def _check_polygon(polygon: Any, side: int) -> array:
+    """The numbers of a polygon; each step is a loop in C, since there are fifty million of them."""
+    try:
+        numbers: array[float] = array("d", polygon)
+    except (TypeError, OverflowError) as error:
+        raise ValueError("has a polygon that is no list of numbers") from error
+    if len(numbers) % 2 or len(numbers) < 6:
+        raise ValueError(
+            f"has a polygon of {len(numbers)} numbers; it takes x and y of at least three points"
+        )
+    if not math.isfinite(sum(numbers)) or min(numbers) < -side or max(numbers) > 2 * side:
+        raise ValueError("has a polygon that reaches far out of the picture")
+    return numbers
+
+
+def _num_pixels(code: bytes) -> int:
+    """The sum of the runs of a compressed code, or -1 if it is none.
+
+    Six bits a character, lowest first, of which the last says whether more follow; from the third
+    on, runs are differences to the run before last (maskApi.c of the COCO API, rleFrString).
+    """
+    runs, value, shift = [], 0, 0
+    for character in code:
+        bits = character - 48
+        if not 0 <= bits < 64:
+            return -1
+        value |= (bits & 31) << shift
+        shift += 5
+        if not bits & 32:
+            value -= (bits >> 4 & 1) << shift
+            runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+            value, shift = 0, 0
+            if runs[-1] < 0:
+                return -1
+    return sum(runs) if not shift else -1

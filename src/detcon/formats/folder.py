@@ -1,0 +1,175 @@
+"""Labelled folders: photos with maps beside them, some to learn from, others to judge by.
+
+    DIR/train/images/a.jpg      DIR/train/labels/a.png      label PNG of the same stem, class ids
+    DIR/val/images/b.jpg        DIR/val/labels/b.png        255 = void: neither learnt nor counted
+    DIR/classes.json            {"names": ["sky", "road"], "ignore": 255}      may be left out
+
+For objects there is `instances/a.png` besides, with 0 where there is none; its classes are those
+of the labels. `detcon scenes` writes such folders.
+"""
+
+import json
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from jaxtyping import Int16, Integer
+
+from detcon.formats.errors import AnnotationError
+from detcon.formats.instances import InstanceFiles, Kind, majority
+from detcon.formats.label_files import VOID, LabelFiles, check_files
+from detcon.photos import Photos, open_photos
+
+_NUM_IDS = 1 << 16  # in PNGs of 16 bits
+
+
+@dataclass(frozen=True)
+class _Classes:
+    """What `classes.json` says, or the caller."""
+
+    names: tuple[str, ...]
+    ignore: int | None
+
+
+def open_folder(
+    data: str | Path,
+    split: str,
+    *,
+    ignore: int | None = None,
+    num_classes: int | None = None,
+    channels: int = 3,
+) -> LabelFiles:
+    """Opens a labelled folder for semantic segmentation.
+
+    Args:
+        data: The folder.
+        split: train or val.
+        ignore: A class id that means void beside 255; `classes.json` may name it as well.
+        num_classes: How many classes there are, if neither `classes.json` is to say so nor all
+            label maps, of train and of val, are to be read for the greatest id.
+        channels: Of the photos, which decides which files are photos, as `open_photos` has it.
+
+    Raises:
+        AnnotationError: A folder or a label file is missing, `classes.json` isn't understood, or
+            all labels are void.
+        PhotosError: There are no photos.
+    """
+    root = Path(data)
+    classes = _read_classes(root / "classes.json")
+    if classes.names and num_classes not in (None, len(classes.names)):
+        raise AnnotationError(
+            f"num_classes={num_classes}, but {root / 'classes.json'} names {len(classes.names)} "
+            f"classes; leave num_classes out"
+        )
+    ignored = classes.ignore if ignore is None else ignore
+    count = len(classes.names) or num_classes
+    maps = _open_labels(root / split, count or VOID, ignored, channels)
+    if not count:
+        every = [_open_labels(root / s, VOID, ignored, channels) for s in ("train", "val")]
+        count = max(_num_labels(one) for one in every)
+        if not count:
+            raise AnnotationError(f"all labels of {root} are void; there is nothing to learn")
+        maps = replace(maps, classes=_table(count, ignored), complaint=_complaint(count))
+    return replace(maps, names=classes.names or tuple(f"class {i}" for i in range(count)))
+
+
+def open_folder_objects(data: str | Path, split: str) -> InstanceFiles:
+    """Opens a folder with `instances` beside its `labels` for instance segmentation.
+
+    Classes are those of `classes.json`, all of them: class ids mean the same as in the labels.
+
+    Args:
+        data: The folder.
+        split: train or val.
+
+    Raises:
+        AnnotationError: A folder or a map is missing, or there is no usable `classes.json`.
+        PhotosError: There are no photos.
+    """
+    root = Path(data)
+    classes = _read_classes(root / "classes.json")
+    if not classes.names:
+        raise AnnotationError(
+            f"there is no {root / 'classes.json'} that names the classes of objects; write "
+            f'{{"names": ["sky", "road"], "ignore": 255}}'
+        )
+    photos, labels = _open_maps(root / split, "labels", 3)
+    _, instances = _open_maps(root / split, "instances", 3)
+    return InstanceFiles(
+        photos, instances, labels, classes.names, partial(_sort, ignore=classes.ignore)
+    )
+
+
+def _sort(
+    ids: Integer[np.ndarray, "y x"],
+    labels: Integer[np.ndarray, "y x"] | None,
+    ignore: int | None = None,
+) -> dict[int, Kind]:
+    assert labels is not None
+    counted = (ids > 0) & (labels >= 0) & (labels < VOID) & (labels != ignore)
+    return {number: Kind(label) for number, label in majority(ids, labels, counted).items()}
+
+
+def _open_labels(folder: Path, count: int, ignore: int | None, channels: int) -> LabelFiles:
+    photos, files = _open_maps(folder, "labels", channels)
+    return LabelFiles(photos, files, (), _table(count, ignore), _complaint(count))
+
+
+def _open_maps(folder: Path, name: str, channels: int) -> tuple[Photos, dict[str, Path]]:
+    for part in (folder / "images", folder / name):
+        if not part.is_dir():
+            kinds = " and instances" if name == "instances" else ""
+            raise AnnotationError(
+                f"there is no folder {part}; labelled data needs train/images, train/labels, "
+                f"val/images and val/labels{kinds}"
+            )
+    photos = open_photos(folder / "images", channels)
+    files = {key: folder / name / PurePosixPath(key).with_suffix(".png") for key in photos.keys}
+    check_files(photos, files, "")
+    return photos, files
+
+
+def _table(count: int, ignore: int | None) -> Int16[np.ndarray, " n"]:
+    """The classes that ids stand for."""
+    classes = np.full(_NUM_IDS, -1, np.int16)
+    classes[:count] = np.arange(count)
+    classes[VOID] = VOID
+    if ignore is not None and 0 <= ignore < _NUM_IDS:
+        classes[ignore] = VOID
+    return classes
+
+
+def _complaint(count: int) -> str:
+    return (
+        f"class {{id}}, but classes go from 0 to {count - 1} (255 is void); correct the label, "
+        f"name the class in classes.json, or give ignore={{id}} if it means void"
+    )
+
+
+def _num_labels(maps: LabelFiles) -> int:
+    """One more than the greatest class id in use, void left out; reads every label map."""
+    highest = -1
+    for key in maps.keys:
+        labels = maps.labels(key)
+        used = labels[labels != VOID]
+        highest = max(highest, int(used.max()) if used.size else -1)
+    return highest + 1
+
+
+def _read_classes(path: Path) -> _Classes:
+    if not path.is_file():
+        return _Classes((), None)
+    try:
+        said = json.loads(path.read_bytes())
+        names, ignore = said.get("names", []), said.get("ignore")
+        understood = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+        understood &= isinstance(ignore, int | None) and isinstance(names, list)
+    except (ValueError, AttributeError, TypeError, RecursionError):
+        understood, names, ignore = False, [], None
+    if not understood or len(names) >= VOID:
+        raise AnnotationError(
+            f'{path} is not understood; write {{"names": ["sky", "road"], "ignore": 255}}, at '
+            f"most 254 names, each once"
+        )
+    return _Classes(tuple(names), ignore)

@@ -1,0 +1,149 @@
+"""From a map of instance ids to objects with boxes and masks."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Integer, UInt8
+from pycocotools import mask as coco_mask
+from scipy import ndimage
+
+from detcon.formats.errors import AnnotationError
+from detcon.formats.label_files import read_map
+from detcon.formats.objects import Objects
+from detcon.formats.photo_files import PhotoFiles
+from detcon.formats.sizes import check_size
+from detcon.photos import Photos, nearest_key
+
+
+class Kind(NamedTuple):
+    """What an instance id stands for."""
+
+    label: int
+    crowd: bool = False
+
+
+Sort = Callable[[Integer[np.ndarray, "y x"], Integer[np.ndarray, "y x"] | None], dict[int, Kind]]
+
+
+def objects_from_ids(ids: Integer[np.ndarray, "y x"], kinds: Mapping[int, Kind]) -> Objects:
+    """Boxes and masks of the ids that are wanted, in the order of ids.
+
+    Args:
+        ids: Which instance each pixel belongs to.
+        kinds: The class of each wanted id, and whether it is a crowd; other ids are passed over.
+    """
+    wanted = sorted(kinds)
+    if not wanted:
+        return _objects(ids.shape, [], [], [])
+    places = np.searchsorted(wanted, ids)
+    places[places == len(wanted)] = 0
+    numbered = np.where(np.array(wanted)[places] == ids, places + 1, 0)
+    boxes, segments, found = [], [], []
+    for number, where in enumerate(ndimage.find_objects(numbered, len(wanted)), start=1):
+        if where is None:
+            continue
+        rows, columns = where
+        boxes.append((columns.start, rows.start, columns.stop, rows.stop))
+        mask = np.zeros(ids.shape, np.uint8, order="F")
+        mask[where] = numbered[where] == number
+        segments.append(dict(coco_mask.encode(mask)))
+        found.append(kinds[wanted[number - 1]])
+    return _objects(ids.shape, boxes, found, segments)
+
+
+def majority(
+    ids: Integer[np.ndarray, "y x"],
+    labels: Integer[np.ndarray, "y x"],
+    counted: Bool[np.ndarray, "y x"],
+) -> dict[int, int]:
+    """The class that most pixels of each instance have; ties go to the lowest.
+
+    Args:
+        ids: Instance ids.
+        labels: Class ids, from 0 to 255 where they are counted.
+        counted: Where there are both an instance and a class.
+
+    Returns:
+        Without instances of which no pixel is counted.
+    """
+    pairs, counts = np.unique(
+        ids[counted].astype(np.int64) * 256 + labels[counted], return_counts=True
+    )
+    classes: dict[int, tuple[int, int]] = {}
+    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+        number, label = divmod(pair, 256)
+        if count > classes.get(number, (0, 0))[0]:
+            classes[number] = count, label
+    return {number: label for number, (_, label) in classes.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceFiles(PhotoFiles):
+    """Photos with a map of instance ids each and, where ids don't tell the class, one of classes.
+
+    Attributes:
+        photos: The photos; their keys.
+        instances: The instance map of each photo, by key.
+        labels: The class map of each photo, by key; empty where ids tell the class.
+        names: Of the classes.
+        sort: Says what the ids of a map are; a function of a module, so that it can be pickled.
+    """
+
+    photos: Photos
+    instances: Mapping[str, Path] = field(repr=False)
+    labels: Mapping[str, Path] = field(repr=False)
+    names: tuple[str, ...]
+    sort: Sort = field(repr=False)
+
+    def objects(self, key: str) -> Objects:
+        """Reads the objects of a photo.
+
+        Raises:
+            AnnotationError: A map is missing or damaged, or of another size than the other, or
+                holds a class that isn't one.
+        """
+        if key not in self.instances:
+            raise AnnotationError(
+                f"there is no photo {key} in {self.photos.source}"
+                f"{nearest_key(key, self.photos.keys)}"
+            )
+        path, labels = self.instances[key], None
+        ids = read_map(path, key)
+        if self.labels:
+            labels = read_map(self.labels[key], key)
+            check_size(str(self.labels[key]), labels.shape, str(path), ids.shape)
+        kinds = self.sort(ids, labels)
+        for number, kind in kinds.items():
+            if not 0 <= kind.label < len(self.names):
+                raise AnnotationError(
+                    f"the object {number} of {path} is of class {kind.label}, but classes of "
+                    f"objects go from 0 to {len(self.names) - 1}; correct its label"
+                )
+        return objects_from_ids(ids, kinds)
+
+    def pair(self, key: str, channels: int = 3) -> tuple[UInt8[np.ndarray, "y x c"], Objects]:
+        """A photo and its objects, whose map must have its size.
+
+        Raises:
+            UnreadablePhoto: The photo is missing or damaged.
+            AnnotationError: A map is, or doesn't fit the photo.
+        """
+        photo, objects = self.photo(key, channels), self.objects(key)
+        check_size(
+            str(self.instances[key]), objects.size, str(self.photos.path(key)), photo.shape[:2]
+        )
+        return photo, objects
+
+
+def _objects(size: tuple[int, ...], boxes: list, kinds: list[Kind], segments: list) -> Objects:
+    height, width = size
+    return Objects(
+        size=(height, width),
+        boxes=np.array(boxes, np.float32).reshape(-1, 4),
+        classes=np.array([kind.label for kind in kinds], np.int64),
+        crowd=np.array([kind.crowd for kind in kinds], bool),
+        segments=tuple(segments),
+    )

@@ -1,0 +1,111 @@
+"""Label maps in files beside their photos: of folders, VOC, Cityscapes and CamVid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int16, UInt8
+
+from detcon.formats.errors import AnnotationError
+from detcon.formats.label_maps import read_ids
+from detcon.formats.photo_files import PhotoFiles
+from detcon.formats.sbd import read_sbd
+from detcon.formats.sizes import check_size
+from detcon.photos import Photos, nearest_key
+
+VOID = 255
+"""The class of a pixel that is neither learnt nor counted."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelFiles(PhotoFiles):
+    """Photos with a file of ids each, which a table turns into classes.
+
+    Attributes:
+        photos: The photos; their keys.
+        files: The label file of each photo, by key: a PNG, or SBD's `.mat`.
+        names: Of the classes; () where unknown.
+        classes: The class of each id in the files, from id 0; 255 means void, -1 that there is no
+            such id.
+        complaint: What to say of an id without a class, with `{id}` in it.
+    """
+
+    photos: Photos
+    files: Mapping[str, Path] = field(repr=False)
+    names: tuple[str, ...]
+    classes: Int16[np.ndarray, " n"] = field(repr=False)
+    complaint: str = field(repr=False)
+
+    def labels(self, key: str) -> UInt8[np.ndarray, "y x"]:
+        """Reads the class of each pixel.
+
+        Raises:
+            AnnotationError: The labels are missing or damaged, or hold an id that is no class.
+        """
+        path = self.label_file(key)
+        ids = read_map(path, key)
+        found = self.classes.take(ids, mode="clip")
+        wrong = ids[(found < 0) | (ids < 0) | (ids >= len(self.classes))]
+        if wrong.size:
+            raise AnnotationError(f"{path} holds {self.complaint.format(id=int(wrong.max()))}")
+        return found.astype(np.uint8)
+
+    def label_file(self, key: str) -> Path:
+        """Where the labels of a photo are.
+
+        Raises:
+            AnnotationError: There is no such photo.
+        """
+        if key not in self.files:
+            raise AnnotationError(
+                f"there is no photo {key} in {self.photos.source}"
+                f"{nearest_key(key, self.photos.keys)}"
+            )
+        return self.files[key]
+
+    def pair(
+        self, key: str, channels: int = 3
+    ) -> tuple[UInt8[np.ndarray, "y x c"], UInt8[np.ndarray, "y x"]]:
+        """A photo and its labels, which must have its size.
+
+        Raises:
+            UnreadablePhoto: The photo is missing or damaged.
+            AnnotationError: The labels are, or they don't fit the photo.
+        """
+        photo, labels = self.photo(key, channels), self.labels(key)
+        check_size(
+            str(self.label_file(key)),
+            labels.shape,
+            str(self.photos.path(key)),
+            photo.shape[:2],
+        )
+        return photo, labels
+
+
+def read_map(path: Path, key: str) -> np.ndarray:
+    """Reads a map of ids `[y x]`, from a PNG or from SBD's `.mat`.
+
+    Raises:
+        AnnotationError: If it is missing or damaged.
+    """
+    return read_sbd(path) if path.suffix == ".mat" else read_ids(path, photo=key)
+
+
+def check_files(photos: Photos, files: Mapping[str, Path], missing: str) -> None:
+    """Sees to it that each photo has its label file.
+
+    Args:
+        photos: The photos.
+        files: The label file of each.
+        missing: What to say besides of one that isn't there.
+
+    Raises:
+        AnnotationError: A file isn't there.
+    """
+    for key in photos.keys:
+        if not files[key].is_file():
+            raise AnnotationError(
+                f"the photo {photos.path(key)} has no labels: there is no file "
+                f"{files[key]}{missing}"
+            )

@@ -1,0 +1,104 @@
+"""TFRecord files, record by record, without TensorFlow.
+
+A record is its length in 8 bytes, the masked CRC-32C of these, the data, the masked CRC-32C of
+the data, all little-endian; a file is one record after another
+(tensorflow.org/tutorials/load_data/tfrecord).
+"""
+
+import mmap
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from detcon.formats.crc32c import masked_crc32c
+from detcon.formats.errors import AnnotationError
+
+_LENGTH, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
+_BEFORE = _LENGTH.size + _CHECKSUM.size
+
+
+class Place(NamedTuple):
+    """Where the data of a record lie in their file, in bytes."""
+
+    offset: int
+    length: int
+
+
+def frame(data: bytes) -> bytes:
+    """A record that holds `data`."""
+    length = _LENGTH.pack(len(data))
+    checksums = (_CHECKSUM.pack(masked_crc32c(part)) for part in (length, data))
+    return length + next(checksums) + data + next(checksums)
+
+
+def map_file(path: Path) -> memoryview:
+    """A file in memory, of which no more is read than is looked at.
+
+    Raises:
+        AnnotationError: There is no such file, or it may not be read.
+    """
+    try:
+        with path.open("rb") as file:
+            if not path.stat().st_size:
+                return memoryview(b"")
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if hasattr(mmap, "MADV_RANDOM"):
+        mapped.madvise(mmap.MADV_RANDOM)  # looking for names, it would read all the photos ahead
+    return memoryview(mapped)
+
+
+def find_records(file: memoryview, path: Path) -> Iterator[Place]:
+    """The records of a file; looks at their lengths, and not at what they hold.
+
+    Args:
+        file: Its bytes.
+        path: Its name, for messages.
+
+    Raises:
+        AnnotationError: A length is damaged, or the file ends within a record.
+    """
+    start = 0
+    while start < len(file):
+        length = file[start : start + _LENGTH.size]
+        checksum = file[start + _LENGTH.size : start + _BEFORE]
+        if len(checksum) < _CHECKSUM.size:
+            raise _damaged(path, start, "it ends within a record")
+        if _CHECKSUM.unpack(checksum)[0] != masked_crc32c(length):
+            raise _damaged(path, start, "there is no length of a record")
+        place = Place(start + _BEFORE, _LENGTH.unpack(length)[0])
+        start = place.offset + place.length + _CHECKSUM.size
+        if start > len(file):
+            raise _damaged(path, place.offset, "it ends within a record")
+        yield place
+
+
+def read_record(path: Path, place: Place) -> bytes:
+    """The data of a record.
+
+    Raises:
+        AnnotationError: There is no such file, or the data aren't those that were written.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(place.offset)
+            found = file.read(place.length + _CHECKSUM.size)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    data, checksum = found[: place.length], found[place.length :]
+    if len(checksum) < _CHECKSUM.size or _CHECKSUM.unpack(checksum)[0] != masked_crc32c(data):
+        raise _damaged(path, place.offset, "the checksum does not match")
+    return data
+
+
+def _unreadable(path: Path, error: OSError) -> AnnotationError:
+    return AnnotationError(f"cannot read the records {path}: {error.strerror}")
+
+
+def _damaged(path: Path, offset: int, what: str) -> AnnotationError:
+    return AnnotationError(
+        f"{path} is damaged at byte {offset}, or no plain TFRecord file: {what}; copy it again "
+        f"(and unpack it, if it is compressed)"
+    )
