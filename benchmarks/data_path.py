@@ -32,7 +32,8 @@ from detcon.data.dataset import PhotoViews
 from detcon.data.loader import collate
 from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.store import MaskStore
-from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
+from detcon.models.encoders import build_encoder, feature_grid
+from detcon.models.recipe import EncoderRecipe
 from detcon.photos import Photos, decode
 from detcon.train.optim import AdamW, build_optimizer
 

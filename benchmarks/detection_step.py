@@ -26,8 +26,9 @@ from detcon.downstream.detection.crops import DetectionBatch
 from detcon.downstream.detection.detector import build_detector
 from detcon.downstream.detection.mask_rcnn import DetectionHead, build_rcnn
 from detcon.downstream.detection.recipe import DetectorRecipe
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
 from detcon.models.pyramid import PyramidEncoder
+from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import LoopRecipe, fit
 from detcon.train.optim import Cosine, Sgd, build_optimizer
 

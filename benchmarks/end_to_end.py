@@ -44,7 +44,8 @@ from detcon.config import parse_overrides
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import batches
 from detcon.data.views import ViewsRecipe
-from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
+from detcon.models.encoders import build_encoder, feature_grid
+from detcon.models.recipe import EncoderRecipe
 from detcon.photos import Photos
 from detcon.train.loop import LoopRecipe, fit
 from detcon.train.optim import Cosine, Sgd

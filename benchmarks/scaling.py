@@ -17,7 +17,8 @@ from pairs import RESULTS
 from torch import nn
 
 from detcon.methods import detcon_b, detcon_s
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
+from detcon.models.recipe import EncoderRecipe
 
 SIZE, CELLS, REGIONS = 224, 7, 16
 RANKS, BATCHES = (8, 64, 512), (4096, 40960)

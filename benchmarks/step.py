@@ -26,7 +26,8 @@ from torch import nn
 from detcon.data.batch import Batch
 from detcon.data.colour import COLOUR_PRESETS, apply_colour, draw_colour
 from detcon.methods import Method, detcon_b, detcon_s
-from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
+from detcon.models.encoders import build_encoder, feature_grid
+from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import LoopRecipe, fit
 from detcon.train.optim import AdamW, Cosine, Lars, build_optimizer
 

@@ -31,8 +31,10 @@ from cells import Cell, command, is_wanted, print_table, save_cell, shuffle_mask
 
 from detcon import MaskStore, make_masks, pretrain, transfer
 from detcon.config import parse_overrides
-from detcon.models.backbone_file import Normalisation, save_backbone
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.backbone_file import save_backbone
+from detcon.models.encoders import build_encoder
+from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
 from detcon.photos import open_photos
 
 RESULTS = Path(__file__).parent / "results" / "camvid"

@@ -29,7 +29,7 @@ from detcon.data.dataset import PhotoViews
 from detcon.data.views import ViewsRecipe
 from detcon.downstream.segmentation.labelled import open_labelled
 from detcon.models.backbone_file import Backbone
-from detcon.models.encoders import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe
 from detcon.photos import open_photos
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts

@@ -127,7 +127,8 @@ def test_export_writes_what_it_names_and_leaves_other_files_alone(run, tmp_path)
 
 def test_import_says_what_was_read_and_what_was_left(run, tmp_path, monkeypatch):
     from detcon.importing.haiku import haiku_place
-    from detcon.models.encoders import EncoderRecipe, build_encoder
+    from detcon.models.encoders import build_encoder
+    from detcon.models.recipe import EncoderRecipe
 
     monkeypatch.chdir(tmp_path)
     modules = {"projector/linear": {"b": np.zeros(3, "f4")}}

@@ -17,8 +17,9 @@ from detcon.masks import Grid
 from detcon.masks.shard import StoreError
 from detcon.masks.store import MaskStore
 from detcon.models.backbone_file import save_backbone
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
 from detcon.photos import TooManyUnreadable
 from detcon.pretraining import discovery, pretrain
 from detcon.pretraining.discovery import discovered

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy, normalize
 from detcon.data.batch import Batch
 from detcon.data.colour import NUM_PARAMETERS
 from detcon.methods import Contrast, Tower, byol, detcon_b, detcon_s, simclr, supervised
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
+from detcon.models.recipe import EncoderRecipe
 
 SMALL = EncoderRecipe(name="resnet18", width=0.125, stride=16)
 HEAD = {"hidden": 16, "outputs": 8}

@@ -13,7 +13,8 @@ from detcon.data.loader import batches
 from detcon.masks import Grid
 from detcon.masks.fill import make_masks
 from detcon.models.backbone_file import load_backbone
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
+from detcon.models.recipe import EncoderRecipe
 from detcon.ops.schedules import ema_rate
 from detcon.photos import open_photos
 from detcon.pretraining import PretrainRecipe, open_views, pretrain

@@ -9,8 +9,10 @@ from detcon.downstream.pictures import LabelError
 from detcon.downstream.probes.periodic import PeriodicProbe, ProbingRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
-from detcon.models.backbone_file import Normalisation, load_backbone
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.backbone_file import load_backbone
+from detcon.models.encoders import build_encoder
+from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
 from detcon.pretraining import pretrain
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import load_checkpoint, rng_state

@@ -3,8 +3,9 @@
 import torch
 
 from detcon.models.backbone_file import save_backbone
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
 
 NARROW = EncoderRecipe(name="resnet18", width=0.125)
 

@@ -27,7 +27,8 @@ from detcon.models.backbone_file import (
     load_backbone,
     save_backbone,
 )
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
+from detcon.models.recipe import EncoderRecipe
 from detcon.palette import class_colours
 from detcon.train.run import RunError
 

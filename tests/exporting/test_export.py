@@ -13,8 +13,10 @@ from torch import nn
 from detcon import export, load_backbone
 from detcon.exporting import onnx_graph
 from detcon.exporting.recipe import ExportError
-from detcon.models.backbone_file import Normalisation, save_backbone
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.backbone_file import save_backbone
+from detcon.models.encoders import build_encoder
+from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
 
 NOTES = {"method": "detcon_s", "steps": 7, "images": "/home/me/photos"}
 

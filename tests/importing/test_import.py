@@ -10,7 +10,8 @@ from haiku_resnet import forward, make_checkpoint
 
 from detcon import import_weights, load_backbone
 from detcon.importing.haiku import haiku_place
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
+from detcon.models.recipe import EncoderRecipe
 from detcon.models.sources import BackboneError
 
 

@@ -14,7 +14,8 @@ from detcon.models.backbone_file import (
     load_backbone,
     save_backbone,
 )
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
+from detcon.models.recipe import EncoderRecipe
 
 SMALL = EncoderRecipe(name="resnet18", width=0.125, stride=16)
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torchvision
 
-from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
+from detcon.models.encoders import build_encoder, feature_grid
+from detcon.models.recipe import EncoderRecipe
 from detcon.models.resnet import ResNet, pad_same
 
 DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101, "resnet152": 152}

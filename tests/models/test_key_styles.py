@@ -8,9 +8,10 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from detcon.models.backbone_file import BackboneError, load_backbone
-from detcon.models.encoders import RESNETS, EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
 from detcon.models.infer import infer_resnet
 from detcon.models.key_styles import from_detectron2, from_sequence, to_detectron2, translate
+from detcon.models.recipe import RESNETS, EncoderRecipe
 
 BASIC = EncoderRecipe(name="resnet18", width=0.125)
 DEEP = EncoderRecipe(name="resnet50", width=0.125)

@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
 from detcon.models.pyramid import STRIDES, with_pyramid
+from detcon.models.recipe import EncoderRecipe
 
 
 def encoder_of(name, **options):

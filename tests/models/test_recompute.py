@@ -5,7 +5,8 @@ import copy
 import pytest
 import torch
 
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
+from detcon.models.recipe import EncoderRecipe
 
 PHOTOS = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 

@@ -10,8 +10,10 @@ import torch
 import yaml
 
 from detcon.downstream.strips import strip, write_strip
-from detcon.models.backbone_file import Normalisation, save_backbone
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.backbone_file import save_backbone
+from detcon.models.encoders import build_encoder
+from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
 from detcon.palette import class_colours
 
 ENCODER = EncoderRecipe(name="resnet18", width=0.25, stride=16)

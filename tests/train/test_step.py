@@ -10,7 +10,8 @@ from train_things import LOOP, Net, train
 from detcon.data.batch import Batch
 from detcon.data.colour import NUM_PARAMETERS
 from detcon.methods import detcon_b, detcon_s
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
+from detcon.models.recipe import EncoderRecipe
 from detcon.train import steps as the_steps
 from detcon.train.optim import AdamW, Lars, Sgd
 

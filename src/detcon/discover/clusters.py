@@ -154,7 +154,7 @@ def _open(
 
     from detcon.discover.networks import free_device
     from detcon.models.backbone_file import load_backbone
-    from detcon.models.encoders import EncoderRecipe
+    from detcon.models.recipe import EncoderRecipe
 
     name = name or (_RANDOM if source == "random" else None)
     encoder = EncoderRecipe(name=name) if name else None

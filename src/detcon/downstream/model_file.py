@@ -24,8 +24,9 @@ from detcon.downstream.task import Task
 from detcon.downstream.tasks import open_task
 from detcon.files import write_whole
 from detcon.models.backbone_file import Backbone
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
 from detcon.photos import decode, shrink
 
 MODEL = "model.safetensors"

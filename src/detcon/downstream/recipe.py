@@ -11,7 +11,7 @@ from detcon.downstream.probes.classifier import CentreRecipe
 from detcon.downstream.probes.logistic import ProbeRecipe
 from detcon.downstream.probes.neighbours import KnnRecipe
 from detcon.formats.open import Format
-from detcon.models.encoders import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import LoopRecipe
 from detcon.train.optim import AdamW, Cosine, OptimizerRecipe, ScheduleRecipe
 

@@ -8,7 +8,7 @@ from detcon.exporting.notes import public_notes
 from detcon.exporting.refusals import fits_timm
 from detcon.exporting.state_dicts import timm_state
 from detcon.models.backbone_file import Backbone, backbone_bytes, plain_state
-from detcon.models.encoders import RESNETS
+from detcon.models.recipe import RESNETS
 
 
 def pack_hub(backbone: Backbone, license: str | None) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from detcon.config import Recipe
-from detcon.models.encoders import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe
 
 Format = Literal["torchvision", "timm", "detectron2", "onnx", "hub"]
 

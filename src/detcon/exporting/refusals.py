@@ -1,7 +1,7 @@
 """What a format can't carry: said before anything is written."""
 
 from detcon.exporting.recipe import ExportError, Format
-from detcon.models.encoders import RESNETS, EncoderRecipe
+from detcon.models.recipe import RESNETS, EncoderRecipe
 
 
 def check_carried(recipe: EncoderRecipe, to: Format) -> None:

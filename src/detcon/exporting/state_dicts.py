@@ -9,8 +9,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from detcon.models.backbone_file import Backbone, plain_state
-from detcon.models.encoders import RESNETS
 from detcon.models.key_styles import to_detectron2
+from detcon.models.recipe import RESNETS
 from detcon.models.timm_names import to_timm
 
 

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 
 from detcon.importing.npy import Arrays
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
 from detcon.models.key_styles import is_head
-from detcon.models.resnet import BASIC, BOTTLENECK
+from detcon.models.recipe import BASIC, BOTTLENECK, EncoderRecipe
 
 _STEM = "initial_conv"
 _BLOCK = re.compile(r"block_group_(?P<group>[0-3])/~/block_(?P<block>\d{1,3})/~/conv_\d")

@@ -7,9 +7,9 @@ from torch import nn
 
 from detcon.methods.method import Method, Tower
 from detcon.methods.objectives import Classification, Contrast, Regression
-from detcon.models.backbone_file import Normalisation
 from detcon.models.heads import Head
 from detcon.models.initialise import initialise
+from detcon.models.normalisation import Normalisation
 from detcon.models.resnet import Block
 
 

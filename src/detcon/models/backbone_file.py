@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 import detcon
 from detcon.files import write_whole
-from detcon.models.encoders import RESNETS, EncoderRecipe, TimmEncoder, build_encoder
+from detcon.models.encoders import TimmEncoder, build_encoder
 from detcon.models.infer import UnknownArchitecture, infer_resnet
 from detcon.models.key_styles import Translated, UnknownKeys, translate
 from detcon.models.match import Match, match_tensors
 from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import RESNETS, EncoderRecipe
 from detcon.models.sources import ENTRY, FORMAT, BackboneError, Weights, open_weights
 from detcon.models.timm_names import from_timm
 

@@ -9,50 +9,11 @@ from typing import Any
 import timm
 import torch
 from jaxtyping import Float
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from detcon.config import Recipe
 from detcon.models.initialise import initialise
-from detcon.models.resnet import BASIC, BOTTLENECK, ResNet
-
-RESNETS = {f"resnet{depth}": depth for depth in (*BASIC, *BOTTLENECK)}
-
-
-class EncoderRecipe(Recipe):
-    """Which network turns a photo into a grid of features."""
-
-    name: str = Field(default="resnet50", description="resnet18 to resnet200, or a timm model")
-    width: float = Field(default=1.0, gt=0, description="multiplies the channels of a ResNet")
-    stride: int = Field(default=32, description="pixels to a cell of the grid: 32, 16, 8")
-    same_padding: bool = Field(default=False, description="TensorFlow's padding of strides")
-    in_channels: int = Field(default=3, ge=1, description="channels of the photos")
-    zero_init: bool = Field(
-        default=True,
-        description="residual branches start at scale 0, as officially; false: at 1, which makes "
-        "random features stronger",
-    )
-
-    @model_validator(mode="after")
-    def _is_known(self) -> "EncoderRecipe":
-        if self.stride not in (8, 16, 32):
-            raise ValueError(f"an encoder's stride can be 8, 16 or 32, not {self.stride}")
-        if self.name not in RESNETS:
-            if not timm.is_model(self.name):
-                near = timm.list_models(f"*{self.name[:6]}*")[:4] or list(RESNETS)
-                raise ValueError(f"there is no encoder '{self.name}'; near: {', '.join(near)}")
-            ours = self.width, self.stride, self.same_padding, self.zero_init
-            if ours != (1.0, 32, False, True):
-                raise ValueError(
-                    f"width, stride, same_padding and zero_init don't apply to '{self.name}'"
-                )
-        return self
-
-    def with_stride(self, stride: int | None) -> "EncoderRecipe":
-        """The same ResNet, for the same weights, of another stride; a timm model keeps its own."""
-        if stride is None or self.name not in RESNETS:
-            return self
-        return self.model_copy(update={"stride": stride})
+from detcon.models.recipe import RESNETS, EncoderRecipe
+from detcon.models.resnet import ResNet
 
 
 def build_encoder(recipe: EncoderRecipe) -> nn.Module:

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from detcon.models.encoders import EncoderRecipe
-from detcon.models.resnet import BASIC, BOTTLENECK
+from detcon.models.recipe import BASIC, BOTTLENECK, EncoderRecipe
 
 
 class UnknownArchitecture(ValueError):

@@ -19,9 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from detcon.models.encoders import RESNETS, EncoderRecipe
 from detcon.models.key_styles import flatten
 from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import RESNETS, EncoderRecipe
 
 FORMAT = "detcon-backbone-1"
 ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn't fixed

@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from detcon.config import Recipe
 from detcon.data.views import ViewsRecipe
 from detcon.downstream.probes.periodic import ProbingRecipe
-from detcon.models.backbone_file import Normalisation
-from detcon.models.encoders import EncoderRecipe
+from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import LoopRecipe
 from detcon.train.optim import Cosine, Lars, OptimizerRecipe, ScheduleRecipe
 

@@ -11,7 +11,8 @@ from jaxtyping import UInt8
 from detcon.data.views import ViewsRecipe
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore
-from detcon.models.encoders import EncoderRecipe, build_encoder, feature_grid
+from detcon.models.encoders import build_encoder, feature_grid
+from detcon.models.recipe import EncoderRecipe
 from detcon.photos import Photos, open_photos, shrink
 from detcon.report.draw import data_uri, frame_cuts, paint_masks, scale_to
 from detcon.report.gather import method_of

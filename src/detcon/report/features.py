@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.models.dense_features import dense_features
-from detcon.models.encoders import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe
 from detcon.photos import open_photos
 from detcon.report.draw import data_uri, features_as_rgb, scale_to
 from detcon.report.panels import SIDE, Panel, Picture, panel_or_note, some_keys

@@ -19,7 +19,8 @@ from detcon.downstream.model_file import load_model
 from detcon.downstream.pictures import Pictures
 from detcon.downstream.result import read_result
 from detcon.downstream.transfer import transfer
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.encoders import build_encoder
+from detcon.models.recipe import EncoderRecipe
 from detcon.models.sync_norm import synchronise_norms as synchronise_norms
 
 TINY = {"channels": 16, "hidden": 24, "mask_layers": 1, "anchor": 4.0}

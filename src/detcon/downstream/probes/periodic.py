@@ -15,8 +15,10 @@ from detcon.downstream.probes.reading import Probe
 from detcon.downstream.recipe import ProbeTask, TransferRecipe
 from detcon.downstream.tasks import open_task
 from detcon.formats.open import Format
-from detcon.models.backbone_file import Backbone, Normalisation
-from detcon.models.encoders import EncoderRecipe, build_encoder
+from detcon.models.backbone_file import Backbone
+from detcon.models.encoders import build_encoder
+from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
 
 Side = Annotated[int, Field(ge=8)]
 
