@@ -4,7 +4,6 @@ Axes: v views, c channels, r regions, h w feature grid, y x pixels, p parameters
 """
 
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -13,7 +12,6 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, Int64, UInt8
 from numpy.random.bit_generator import ISeedSequence
-from rich.progress import track
 
 from detcon.data.colour import NUM_PARAMETERS, draw_colour
 from detcon.data.cut import Cut
@@ -23,6 +21,7 @@ from detcon.masks.masks import Masks
 from detcon.masks.store import MaskStore
 from detcon.ops.labels import check_cells
 from detcon.photos import Keys, Photos, TooManyUnreadable, UnreadablePhoto, shrink, upright_size
+from detcon.progress import with_progress
 
 MEMORY_LIMIT = 2**30  # bytes of decoded photos and masks that a dataset keeps
 INSTEAD = 16  # photos that are tried in place of one that can't be read
@@ -215,8 +214,7 @@ class PhotoViews:
         if not 0 < mean * len(self) <= limit:
             return False
         held, total = [], 0
-        quiet = not sys.stderr.isatty()
-        for index in track(range(len(self)), "reading photos", transient=True, disable=quiet):
+        for index in with_progress(range(len(self)), "reading photos", len(self), transient=True):
             held.append(self._take(index))
             total += _nbytes(held[-1])
             if total > limit:

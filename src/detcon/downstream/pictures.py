@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
+
+from detcon.progress import with_progress
 
 MEMORY = 2**30
 """Pictures that need fewer bytes than this are decoded once and kept."""
@@ -50,9 +50,8 @@ class Countable(Protocol[Item]):
 
 
 def watched(items: Countable[Item], title: str) -> Iterator[Item]:
-    """Goes through the items, beneath a progress bar if a terminal is there to see it."""
-    console = Console(stderr=True)
-    yield from track(items, title, console=console, transient=True, disable=not console.is_terminal)
+    """Goes through the items under a progress bar."""
+    return with_progress(items, title, len(items), transient=True)
 
 
 def nested_subset(num_photos: int, labels: int | None, seed: int) -> list[int]:

@@ -4,7 +4,6 @@ What is written can be read back: `FromAnnotations(out, format="png")`, or "coco
 """
 
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -13,8 +12,6 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
-from rich.console import Console
-from rich.progress import track
 
 import detcon
 from detcon.config import Recipe, load_recipe
@@ -25,7 +22,8 @@ from detcon.masks.to_coco import FILE, CocoJob, describe_photos, write_coco
 from detcon.masks.to_png import PngJob, check_names, write_pngs
 from detcon.masks.to_tfrecord import plan_files, write_records
 from detcon.photos import open_photos
-from detcon.workers import in_order
+from detcon.progress import with_progress
+from detcon.workers import in_order, num_cores
 
 _RECORD = "conversion.json"
 _PHOTOS_A_JOB = 64
@@ -55,9 +53,7 @@ class ConvertRecipe(Recipe):
         description="files of tfrecord; 2048 of train and 256 of validation, unless given, as the "
         "official loader demands",
     )  # fmt: skip
-    workers: int = Field(
-        default_factory=lambda: os.cpu_count() or 1, ge=1, description="processes at once"
-    )
+    workers: int = Field(default_factory=num_cores, ge=1, description="processes at once")
 
 
 def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrides: Any) -> Path:
@@ -140,9 +136,6 @@ def _parts(keys: Sequence[str]) -> list[Sequence[str]]:
 
 def _results(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
     """What becomes of each job, in order, with a bar where somebody looks."""
-    console = Console(stderr=True)
     results = in_order(work, jobs, num_workers=max(1, min(workers, len(jobs))))
     with closing(results):
-        yield from track(
-            results, "masks", len(jobs), console=console, disable=not console.is_terminal
-        )
+        yield from with_progress(results, "masks", len(jobs))

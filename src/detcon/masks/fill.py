@@ -1,6 +1,5 @@
 """Filling a mask store: in parallel, across machines, and on from where it stopped."""
 
-import os
 import sys
 from collections.abc import Generator, Iterable
 from contextlib import closing
@@ -11,8 +10,6 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 from pydantic import BeforeValidator, Field, field_validator
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from detcon.config import Recipe, load_recipe
 from detcon.masks.annotations import FromAnnotations
@@ -29,7 +26,8 @@ from detcon.masks.slic import Slic
 from detcon.masks.store import merge_index
 from detcon.masks.whole_image import WholeImage
 from detcon.photos import Photos, UnreadablePhoto, open_photos
-from detcon.workers import in_order, in_order_on_ray
+from detcon.progress import ProgressBar
+from detcon.workers import in_order, in_order_on_ray, num_cores
 
 AnyGenerator = (
     WholeImage
@@ -50,10 +48,6 @@ _FEW_PHOTOS = 2000  # processes, up to a tenth quicker with two, take a second m
 _PHOTOS_A_JOB = 8  # enough to make handing over cheap, few enough for all workers to end together
 
 
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 class MasksRecipe(Recipe):
     """How to make the masks of a collection of photos."""
 
@@ -69,7 +63,7 @@ class MasksRecipe(Recipe):
         default="local", description="this machine, or all cores of a cluster of Ray"
     )
     workers: int = Field(
-        default_factory=_num_cores, ge=1, description="photos at once on this machine"
+        default_factory=num_cores, ge=1, description="photos at once on this machine"
     )
     shard: str | None = Field(
         default=None, description="do only this share of the work, as in 3/64"
@@ -206,13 +200,11 @@ def _fill(
     )
     left = sum(map(len, spans.values()))
     results = _in_order(settings, jobs, left, threads)
-    with _progress() as progress, closing(results):
-        bar = progress.add_task("masks", total=total)
-        progress.advance(bar, total - left)
+    with ProgressBar("masks", total, done=total - left, words="photos") as bar, closing(results):
         rows: list[Row] = []
         for number, made in results:
             rows += made
-            progress.advance(bar, len(made))
+            bar.advance(len(made))
             if len(rows) == len(spans[number]):
                 write_shard(shard_path(folder, number), rows, fingerprint)
                 rows = []
@@ -262,15 +254,3 @@ def _list_unreadable(folder: Path, unreadable: dict[str, str], num_photos: int) 
             f"{folder / 'unreadable.json'}",
             file=sys.stderr,
         )
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("photos"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console, disable=not console.is_terminal)

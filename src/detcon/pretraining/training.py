@@ -31,13 +31,14 @@ from detcon.pretraining.recipe import (
     num_groups,
 )
 from detcon.pretraining.rounds import Rounds
-from detcon.train.environment import is_first_rank, num_cores, ranks
+from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import fit
 from detcon.train.metrics import read_metrics
 from detcon.train.monitor import collapse_figures
 from detcon.train.probing import Probing
 from detcon.train.run import Run, open_run
 from detcon.train.unreadable import UnreadablePhotos
+from detcon.workers import num_cores
 
 BEST = "backbone_best.safetensors"
 

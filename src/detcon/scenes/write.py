@@ -1,19 +1,16 @@
 """Writing folders of scenes: rendered, or composed of cut-outs on backgrounds."""
 
 import itertools
-import os
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from detcon.config import Recipe, load_recipe
 from detcon.photos import Photos, open_photos
+from detcon.progress import with_progress
 from detcon.scenes.begin import begin_folder
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts, split_backgrounds, split_cutouts
@@ -21,17 +18,13 @@ from detcon.scenes.layouts import Format, Layout, choose_layout
 from detcon.scenes.picture import Picture
 from detcon.scenes.raycast import CLASSES, render_scene
 from detcon.scenes.stage import SOLIDS
-from detcon.workers import in_order
+from detcon.workers import in_order, num_cores
 
 _MIN_VAL = 8
 _MOST_OBJECTS = 200  # VOC's maps have 254 ids
 _MOST_SOLIDS = 40  # more don't fit into a room
 _PICTURES_A_JOB = 8
 _VAL_SEEDS = 2**63  # added to the seed for val, out of reach of any seed for train
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class ScenesRecipe(Recipe):
@@ -43,7 +36,7 @@ class ScenesRecipe(Recipe):
     )
     size: int = Field(default=160, ge=32, le=4096, description="height and width in pixels")
     seed: int = Field(default=0, ge=0, lt=_VAL_SEEDS, description="another seed, other pictures")
-    workers: int = Field(default_factory=_num_cores, ge=1, description="processes at once")
+    workers: int = Field(default_factory=num_cores, ge=1, description="processes at once")
     format: Format = Field(
         default="folder",
         description="how it is laid out: as a labelled folder with all that is known, or just as "
@@ -231,18 +224,6 @@ def _make(split: Split, workers: int) -> None:
     jobs = [Job(split, range(n, min(n + _PICTURES_A_JOB, split.num))) for n in starts]
     with closing(in_order(make_pictures, jobs, num_workers=min(workers, len(jobs)))) as made:
         records = itertools.chain.from_iterable(made)
-        images = list(_with_progress(records, f"scenes for {split.name}", split.num))
+        title = f"scenes for {split.name}"
+        images = list(with_progress(records, title, split.num, words="pictures"))
     split.layout.finish(split.name, images)
-
-
-def _with_progress(records: Iterator[Any], title: str, total: int) -> Iterator[Any]:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("pictures"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        yield from progress.track(records, total=total, description=title)

@@ -20,6 +20,8 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
+from detcon.workers import num_cores
+
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
 
 
@@ -136,13 +138,6 @@ def has_bfloat16(device: torch.device) -> bool:
     found = getattr(torch.cpu, "get_capabilities", dict)()
     told = [found[one] for one in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16") if one in found]
     return device.type != "cpu" or not told or any(told)
-
-
-def num_cores() -> int:
-    """Those that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _version(package: str) -> str | None:

@@ -1,19 +1,10 @@
 """What a person sees of a run: a progress bar on a terminal, now and then a line elsewhere."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from detcon.progress import ProgressBar
 
 LINE_EVERY = 10  # logs
 
@@ -30,48 +21,27 @@ class ProgressReport:
 
     def __init__(self, title: str, *, step: int, steps: int, show: bool = True) -> None:
         self._title, self._first, self._steps = title, step, steps
-        self._console = Console(stderr=True, quiet=not show)
         self._begin, self._logs = time.monotonic(), 0
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
-        if show and self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(),
-                TextColumn("left"),
-                console=self._console,
-            )
-            self._task = self._bar.add_task(title, total=steps, completed=step, figures="")
+        self._bar = ProgressBar(title, steps, done=step, show=show)
 
     def __enter__(self) -> "ProgressReport":
-        if self._bar is not None:
-            self._bar.start()
+        self._bar.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._bar.__exit__()
 
-    @contextmanager
-    def aside(self) -> Iterator[None]:
+    def aside(self) -> AbstractContextManager[None]:
         """Takes the bar off the terminal for something that may have a bar of its own."""
-        with ExitStack() as after:
-            if self._bar is not None:
-                self._bar.stop()
-                after.callback(self._bar.start)
-            yield
+        return self._bar.hidden()
 
     def say(self, text: str) -> None:
         """A line of its own, above the bar."""
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._bar.say(text)
 
     def advance(self, step: int) -> None:
         """After each step."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=step)
+        self._bar.reach(step)
 
     def log(self, step: int, figures: dict[str, float]) -> None:
         """After each log: on the bar, or as a line after the first, every tenth and the last."""
@@ -79,8 +49,8 @@ class ProgressReport:
             f"loss {figures['loss']:.4g} · {figures['images_per_second']:.0f} images/s · "
             f"data wait {figures['data_wait']:.0%}"
         )
-        if self._bar is not None:
-            self._bar.update(self._task, figures=words)
+        if self._bar.is_visible:
+            self._bar.write(words)
         elif self._logs % LINE_EVERY == 0 or step == self._steps:
             spent = time.monotonic() - self._begin
             seconds = spent / max(1, step - self._first) * (self._steps - step)

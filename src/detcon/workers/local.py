@@ -25,6 +25,13 @@ Job = TypeVar("Job")
 Result = TypeVar("Result")
 
 
+def num_cores() -> int:
+    """The processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class WorkerDied(ChildProcessError):
     """A worker process ended without saying why."""
 

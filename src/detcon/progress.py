@@ -1,0 +1,110 @@
+"""The progress bar of all commands: one line on a terminal, nothing elsewhere.
+
+It is drawn on stderr, so that what a command prints can be piped.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+
+
+class ProgressBar:
+    """Title, bar, done of total, a few words and the time left.
+
+    Args:
+        title: What is being done.
+        total: How many things there are to do.
+        done: How many of them are done already.
+        words: What comes after the numbers: the unit, or figures that change.
+        transient: Whether the bar leaves the terminal when it is done.
+        show: False on all ranks but the first.
+
+    Attributes:
+        is_visible: Whether there is a terminal to draw on.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        *,
+        done: int = 0,
+        words: str = "",
+        transient: bool = False,
+        show: bool = True,
+    ) -> None:
+        self._console = Console(stderr=True, quiet=not show)
+        self.is_visible = show and self._console.is_terminal
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[words]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self._console,
+            transient=transient,
+            disable=not self.is_visible,
+        )
+        self._task = self._bar.add_task(title, total=total, completed=done, words=words)
+
+    def __enter__(self) -> "ProgressBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self, num: int = 1) -> None:
+        """Counts things that were done."""
+        self._bar.advance(self._task, num)
+
+    def reach(self, done: int) -> None:
+        """Sets the number of things that are done."""
+        self._bar.update(self._task, completed=done)
+
+    def write(self, words: str) -> None:
+        """Changes the words after the numbers."""
+        self._bar.update(self._task, words=words)
+
+    def say(self, text: str) -> None:
+        """Prints a line above the bar, or a line where there is no bar."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Takes the bar off the terminal while something else draws its own."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
+
+
+def with_progress(
+    items: Iterable[Item], title: str, total: int, *, words: str = "", transient: bool = False
+) -> Iterator[Item]:
+    """Goes through the items under a progress bar.
+
+    Args:
+        items: What to go through.
+        title: What is being done.
+        total: How many items there are.
+        words: What comes after the numbers, such as the unit.
+        transient: Whether the bar leaves the terminal when it is done.
+    """
+    with ProgressBar(title, total, words=words, transient=transient) as bar:
+        for item in items:
+            yield item
+            bar.advance()

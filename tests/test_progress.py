@@ -1,0 +1,57 @@
+import io
+import sys
+
+import pytest
+
+from detcon.progress import ProgressBar, with_progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def open_terminal(monkeypatch):
+    """Makes stderr a terminal, from the call on: pytest sets stderr between fixture and test."""
+
+    def call():
+        for name in ("TERM", "FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
+            monkeypatch.delenv(name, raising=False)
+        terminal = Terminal()
+        monkeypatch.setattr(sys, "stderr", terminal)
+        return terminal
+
+    return call
+
+
+def test_items_pass_under_a_bar(open_terminal):
+    terminal = open_terminal()
+    assert list(with_progress(iter("abc"), "letters", 3, words="signs")) == ["a", "b", "c"]
+    shown = terminal.getvalue()
+    assert "letters" in shown and "3/3" in shown and "signs" in shown
+
+
+def test_nothing_is_drawn_where_nobody_looks(capsys):
+    assert list(with_progress(range(3), "numbers", 3)) == [0, 1, 2]
+    with ProgressBar("steps", 5, done=2) as bar:
+        bar.reach(4)
+        with bar.hidden():
+            bar.say("a line")
+    assert capsys.readouterr().err == "a line\n"
+
+
+def test_other_ranks_are_silent(open_terminal):
+    terminal = open_terminal()
+    with ProgressBar("steps", 5, show=False) as bar:
+        bar.say("a line")
+        bar.reach(5)
+    assert terminal.getvalue() == ""
+
+
+def test_work_that_was_done_before_counts(open_terminal):
+    terminal = open_terminal()
+    with ProgressBar("photos", 10, done=7) as bar:
+        bar.advance(2)
+        bar.write("quick")
+    assert "9/10" in terminal.getvalue() and "quick" in terminal.getvalue()
