@@ -22,10 +22,10 @@ from pairs import Pairs, save
 from torch import Tensor, nn
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from detcon.downstream.detection.crops import DetectionBatch
-from detcon.downstream.detection.detector import build_detector
-from detcon.downstream.detection.mask_rcnn import DetectionHead, build_rcnn
-from detcon.downstream.detection.recipe import DetectorRecipe
+from detcon.downstream.tasks.detection.crops import DetectionBatch
+from detcon.downstream.tasks.detection.detector import build_detector
+from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead, build_rcnn
+from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.models.encoders import build_encoder
 from detcon.models.pyramid import PyramidEncoder
 from detcon.models.recipe import EncoderRecipe

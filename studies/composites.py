@@ -27,7 +27,7 @@ from detcon import MaskStore, load_backbone, make_masks, pool_regions, pretrain,
 from detcon.config import parse_overrides
 from detcon.data.dataset import PhotoViews
 from detcon.data.views import ViewsRecipe
-from detcon.downstream.segmentation.labelled import open_labelled
+from detcon.downstream.tasks.segmentation.labelled import open_labelled
 from detcon.models.backbone_file import Backbone
 from detcon.models.recipe import EncoderRecipe
 from detcon.photos import open_photos

@@ -29,8 +29,8 @@ from cells import Cell, command, is_wanted, print_table, save_cell
 
 from detcon import transfer
 from detcon.config import parse_overrides
-from detcon.downstream.depth.measured import DepthSplit
-from detcon.downstream.depth.scoring import score
+from detcon.downstream.tasks.depth.measured import DepthSplit
+from detcon.downstream.tasks.depth.scoring import score
 from detcon.formats.open import open_depth
 
 RESULTS = Path(__file__).parent / "results" / "rooms"

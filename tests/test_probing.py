@@ -6,7 +6,7 @@ import torch
 
 from detcon.config import RecipeError
 from detcon.downstream.pictures import LabelError
-from detcon.downstream.probes.periodic import PeriodicProbe, ProbingRecipe
+from detcon.downstream.tasks.probes.periodic import PeriodicProbe, ProbingRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
 from detcon.models.backbone_file import load_backbone

@@ -6,7 +6,7 @@ from toys import write_toys
 
 from detcon.config import load_recipe, shipped_recipes
 from detcon.downstream.recipe import GridRecipe
-from detcon.downstream.segmentation.labelled import open_labelled
+from detcon.downstream.tasks.segmentation.labelled import open_labelled
 from detcon.downstream.transfer import transfer
 from detcon.formats.open import open_depth
 

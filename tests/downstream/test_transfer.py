@@ -18,7 +18,7 @@ from detcon.downstream.model_file import load_model
 from detcon.downstream.pictures import LabelError
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.result import ResultError, read_result, write_result
-from detcon.downstream.tasks import open_task
+from detcon.downstream.tasks.registry import open_task
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
 from detcon.models.backbone_file import (

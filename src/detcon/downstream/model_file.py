@@ -21,7 +21,7 @@ from detcon.config import RecipeError
 from detcon.downstream.network import Network
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.task import Task
-from detcon.downstream.tasks import open_task
+from detcon.downstream.tasks.registry import open_task
 from detcon.files import write_whole
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from detcon.config import Recipe
-from detcon.downstream.depth.recipe import DepthRecipe
-from detcon.downstream.detection.recipe import DetectorRecipe
-from detcon.downstream.probes.classifier import CentreRecipe
-from detcon.downstream.probes.logistic import ProbeRecipe
-from detcon.downstream.probes.neighbours import KnnRecipe
+from detcon.downstream.tasks.depth.recipe import DepthRecipe
+from detcon.downstream.tasks.detection.recipe import DetectorRecipe
+from detcon.downstream.tasks.probes.classifier import CentreRecipe
+from detcon.downstream.tasks.probes.logistic import ProbeRecipe
+from detcon.downstream.tasks.probes.neighbours import KnnRecipe
 from detcon.formats.open import Format
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import LoopRecipe

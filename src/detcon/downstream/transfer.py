@@ -13,7 +13,7 @@ from detcon.config import load_recipe
 from detcon.downstream.cell import Source, run_cell
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.result import Result
-from detcon.downstream.tasks import open_task
+from detcon.downstream.tasks.registry import open_task
 from detcon.models.backbone_file import BackboneError
 from detcon.train.environment import is_first_rank
 

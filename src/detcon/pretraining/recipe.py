@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from detcon.config import Recipe
 from detcon.data.views import ViewsRecipe
-from detcon.downstream.probes.periodic import ProbingRecipe
+from detcon.downstream.tasks.probes.periodic import ProbingRecipe
 from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import LoopRecipe

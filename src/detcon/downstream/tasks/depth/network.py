@@ -1,0 +1,50 @@
+"""An encoder with a depth head."""
+
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from detcon.data.colour import apply_colour
+from detcon.downstream.network import Network
+from detcon.downstream.tasks.depth.crops import DepthBatch
+from detcon.downstream.tasks.depth.losses import LOSSES
+
+NEAREST = 1e-3
+"""No prediction is nearer, in metres: the head is linear, and ratios want a positive depth."""
+
+
+class DepthNetwork(Network):
+    """An encoder and a head, features to one channel of metres, for the depth of every pixel."""
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        head: nn.Module,
+        *,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        loss: str = "berhu",
+    ) -> None:
+        """Puts the parts together; `loss` is one of `LOSSES`, the rest is as in `Network`."""
+        super().__init__(encoder, head, mean=mean, std=std)
+        self.loss = LOSSES[loss]
+        self._mean, self._std = mean, std  # on the host
+
+    def depths(
+        self, images: UInt8[Tensor, "b c y x"], size: tuple[int, int] | None = None
+    ) -> Float[Tensor, "b h w"]:
+        """Metres at each pixel of the photos, or of a map of another size; `NEAREST` at least."""
+        found = self._resized(self.features(images), size or tuple(images.shape[-2:]))
+        return found.clamp(min=NEAREST)
+
+    def forward(self, batch: DepthBatch) -> tuple[Float[Tensor, ""], None]:
+        """The loss of a batch, as the training loop wants it."""
+        images = apply_colour(batch.images, batch.colour, mean=self._mean, std=self._std)
+        size = batch.depth.shape[-2], batch.depth.shape[-1]
+        return self.loss(self._resized(self.encoder(images), size), batch.depth), None
+
+    def _resized(
+        self, features: Float[Tensor, "b d h w"], size: tuple[int, ...]
+    ) -> Float[Tensor, "b y x"]:
+        cells = self.head(features).float()
+        return interpolate(cells, size=size, mode="bilinear", align_corners=False)[:, 0]

@@ -1,0 +1,68 @@
+"""What a detector says of a photo, in the photo's own pixels."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from detcon.downstream.tasks.detection.detector import Detector
+from detcon.downstream.tasks.detection.labelled import encoded
+from detcon.downstream.tasks.detection.windows import whole
+from detcon.formats.objects import Objects
+
+_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Objects, and how sure the detector is of each; the surest first."""
+
+    objects: Objects
+    scores: Float[np.ndarray, " n"]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+def detect(network: Detector, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
+    """Finds the objects of one photo, in a square that its longest side fills.
+
+    Args:
+        network: In eval mode.
+        photo: Upright, of any size.
+    """
+    window = whole((photo.shape[0], photo.shape[1]), network.size)
+    square = torch.from_numpy(window.cut(photo, network.mean_colour)).permute(2, 0, 1)[None]
+    (found,) = network.find(square.to(network.device))
+    found = {name: value.cpu() for name, value in found.items()}
+    boxes = window.boxes_back(found["boxes"].numpy())
+    seen = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)  # not in the margin around the photo
+    boxes = boxes[seen]
+    segments = (
+        _paste(found["masks"][torch.from_numpy(seen)], boxes, window.photo)
+        if "masks" in found
+        else ()
+    )
+    objects = Objects(
+        size=window.photo,
+        boxes=boxes,
+        classes=found["labels"].numpy()[seen] - 1,
+        crowd=np.zeros(len(boxes), bool),
+        segments=segments,
+    )
+    return Detections(objects, found["scores"].numpy()[seen])
+
+
+def _paste(
+    masks: Float[Tensor, "n 1 m m"], boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]
+) -> tuple[dict[str, Any], ...]:
+    """One at a time: a hundred masks of a large photo would need a gigabyte at once."""
+    segments = []
+    for mask, box in zip(masks, torch.from_numpy(boxes), strict=True):
+        pasted = paste_masks_in_image(mask[None], box[None], size)[0, 0] >= _THRESHOLD
+        segments.append(encoded(pasted.numpy()))
+    return tuple(segments)

@@ -1,0 +1,121 @@
+"""The parts of Mask R-CNN with a feature pyramid, by torchvision, with batch norm throughout.
+
+He et al., "Mask R-CNN", ICCV 2017; Lin et al., "Feature Pyramid Networks", CVPR 2017. As in the
+Cloud TPU implementation (tensorflow/tpu, models/official/detection) that DetCon was judged with:
+batch norm in pyramid, box head and mask head; one anchor scale and three ratios a level, 8 cells
+wide; 2000 candidates before and 1000 after suppression at an overlap of 0.7; 512 regions a photo, a
+quarter of them objects; masks of 28 x 28. Nothing is frozen.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor
+from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, MaskRCNNPredictor
+from torchvision.ops import MultiScaleRoIAlign
+from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
+
+from detcon.downstream.tasks.detection.recipe import DetectorRecipe
+
+LEVELS = (4, 8, 16, 32, 64)
+"""Pixels to a cell of each level of the pyramid; heads read the first four."""
+RATIOS = (0.5, 1.0, 2.0)
+POOLED = 7
+"""Cells along a side of what the box head sees of a region."""
+
+
+class DetectionHead(nn.Module):
+    """Everything after the encoder: the pyramid, the region proposals, and the heads."""
+
+    def __init__(
+        self, grid_channels: Sequence[int], num_classes: int, recipe: DetectorRecipe
+    ) -> None:
+        """Draws fresh weights.
+
+        Args:
+            grid_channels: Of the encoder's grids, with 4, 8, 16 and 32 pixels a cell.
+            num_classes: Without the background.
+            recipe: Sizes.
+        """
+        super().__init__()
+        self.fpn = FeaturePyramidNetwork(
+            list(grid_channels), recipe.channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d
+        )
+        model = build_rcnn(_Nothing(recipe.channels), num_classes, recipe)
+        self.rpn, self.roi_heads = model.rpn, model.roi_heads
+
+    def levels(self, grids: Sequence[Tensor]) -> dict[str, Tensor]:
+        """The pyramid over the encoder's grids, in float32 at least: anchors take its precision."""
+        named = self.fpn(OrderedDict((str(i), grid) for i, grid in enumerate(grids)))
+        return {name: _at_least_float32(level) for name, level in named.items()}
+
+
+def build_rcnn(backbone: nn.Module, num_classes: int, recipe: DetectorRecipe) -> FasterRCNN:
+    """torchvision's Mask R-CNN, or Faster R-CNN for boxes alone, with our sizes and norms.
+
+    Args:
+        backbone: From photos to the levels of a pyramid; has `out_channels`.
+        num_classes: Without the background.
+        recipe: Sizes.
+    """
+    wide, outputs = recipe.channels, num_classes + 1
+    options: dict[str, Any] = {
+        "rpn_anchor_generator": AnchorGenerator(
+            tuple((recipe.anchor * stride,) for stride in LEVELS), (RATIOS,) * len(LEVELS)
+        ),
+        "rpn_pre_nms_top_n_train": 2 * recipe.proposals,
+        "rpn_post_nms_top_n_train": recipe.proposals,
+        "rpn_pre_nms_top_n_test": recipe.proposals,
+        "rpn_post_nms_top_n_test": recipe.proposals,
+        "rpn_batch_size_per_image": recipe.rpn_batch,
+        "box_roi_pool": MultiScaleRoIAlign(["0", "1", "2", "3"], POOLED, sampling_ratio=2),
+        "box_head": box_head(wide * POOLED**2, recipe.hidden),
+        "box_predictor": FastRCNNPredictor(recipe.hidden, outputs),
+        "box_batch_size_per_image": recipe.box_batch,
+        "box_score_thresh": recipe.least_score,
+        "box_detections_per_img": recipe.detections,
+    }
+    if recipe.masks:
+        options["mask_head"] = MaskRCNNHeads(wide, [wide] * recipe.mask_layers, 1, nn.BatchNorm2d)
+        options["mask_predictor"] = MaskRCNNPredictor(wide, wide, outputs)
+    model = (MaskRCNN if recipe.masks else FasterRCNN)(backbone, **options)
+    heads = model.roi_heads
+    for part in (model.rpn.head, heads.box_predictor, heads.mask_predictor):
+        if isinstance(part, nn.Module):  # losses, boxes and scores are computed in float32
+            part.register_forward_hook(_give_float32)
+    return model
+
+
+def box_head(in_channels: int, hidden: int) -> nn.Sequential:
+    """Two fully connected layers, each with batch norm and ReLU."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    for width in (in_channels, hidden):
+        layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
+    head = nn.Sequential(*layers)
+    for layer in head:
+        if isinstance(layer, nn.Linear):
+            nn.init.kaiming_uniform_(layer.weight, a=1)
+    return head
+
+
+class _Nothing(nn.Module):
+    """torchvision's models ask their backbone how wide it is; ours stands before the head."""
+
+    def __init__(self, out_channels: int) -> None:
+        super().__init__()
+        self.out_channels = out_channels
+
+
+def _give_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
+    if isinstance(outputs, Tensor):
+        return _at_least_float32(outputs)
+    return type(outputs)(_give_float32(module, inputs, part) for part in outputs)
+
+
+def _at_least_float32(x: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    return x.to(torch.promote_types(x.dtype, torch.float32))

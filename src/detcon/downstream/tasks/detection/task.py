@@ -1,0 +1,161 @@
+"""Detection and instance segmentation as a transfer task: a Mask R-CNN, fine-tuned whole."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from jaxtyping import UInt8
+
+from detcon.downstream.network import Network
+from detcon.downstream.pictures import Labelled, Pictures, watched
+from detcon.downstream.recipe import TransferRecipe, TransferSettings
+from detcon.downstream.task import Score
+from detcon.downstream.tasks.detection.crops import DetectionCrops
+from detcon.downstream.tasks.detection.detections import Detections, detect
+from detcon.downstream.tasks.detection.detector import Detector, build_detector
+from detcon.downstream.tasks.detection.drawing import draw_detections
+from detcon.downstream.tasks.detection.labelled import (
+    DetectionSplit,
+    Picture,
+    open_labelled,
+    resized,
+)
+from detcon.downstream.tasks.detection.mask_rcnn import LEVELS
+from detcon.downstream.tasks.detection.scoring import (
+    Kind,
+    coco_results,
+    coco_truth,
+    evaluate,
+    ids_of,
+    named_results,
+    write_results,
+)
+from detcon.downstream.training import fine_tune
+from detcon.formats.open import open_objects
+from detcon.models.backbone_file import Backbone
+from detcon.models.encoders import feature_grid
+from detcon.train.environment import is_first_rank, ranks
+
+
+class Detection:
+    """Finds objects: their boxes, classes and, where the data have them, masks."""
+
+    def open(self, settings: TransferSettings, channels: int) -> Labelled:
+        train, val = (
+            open_objects(settings.data, settings.format, split) for split in ("train", "val")
+        )
+        return open_labelled(
+            train, val, masks=settings.detector.masks, max_side=settings.size, channels=channels
+        )
+
+    def build(
+        self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
+    ) -> Detector:
+        if settings.loop.compile:
+            raise ValueError("loop.compile doesn't work with detection; leave it out")
+        network = build_detector(
+            backbone.encoder,
+            len(names),
+            settings.detector,
+            size=_size(settings),
+            mean=backbone.normalisation.mean,
+            std=backbone.normalisation.std,
+        )
+        feature_grid(network.encoder, network.size)  # complains of a size that it can't take
+        return network
+
+    def learn(
+        self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
+    ) -> None:
+        crops = DetectionCrops(
+            train,
+            size=_size(settings),
+            seed=settings.seed,
+            scale=settings.scale,
+            flip=settings.flip,
+            fill=network.mean_colour,
+            masks=settings.detector.masks,
+        )
+        with torch.random.fork_rng(devices=[]):  # anchors and regions to learn from are drawn
+            torch.manual_seed(_seed_of_rank(settings.seed))
+            fine_tune(settings, network, train, crops.batch, folder, observe=_floats)
+
+    def score(
+        self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
+    ) -> Score:
+        assert isinstance(network, Detector) and isinstance(val.split, DetectionSplit)
+        pairs = _find_all(network, val)
+        ids = ids_of(val.split.source, val.indices, len(names))
+        truth = coco_truth([truth for truth, _ in pairs], names, ids)
+        figures: dict[str, float | None] = {}
+        kinds: tuple[Kind, ...] = ("box", "mask") if settings.detector.masks else ("box",)
+        scores = []
+        for kind in kinds:
+            results = coco_results([found for _, found in pairs], ids, kind)
+            reached, per_class = evaluate(truth, results, kind)
+            assert reached["AP"] is not None  # there are objects: it was made sure of in `open`
+            scores.append(Score(f"AP {kind}", reached["AP"], per_class=per_class))
+            figures |= {f"{kind} {name}": figure for name, figure in reached.items()}
+            if is_first_rank():
+                write_results(Path(settings.out), f"detections_{kind}", results)
+        if is_first_rank():
+            write_results(Path(settings.out), "truth", truth)
+        return replace(scores[-1], figures=figures)
+
+    def predict(self, network: Network, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
+        assert isinstance(network, Detector)
+        return detect(network, photo)
+
+    def truth(self, item: Picture) -> Detections:
+        return Detections(item.objects, np.ones(len(item.objects)))
+
+    def draw(
+        self, photo: UInt8[np.ndarray, "y x c"], prediction: Detections, names: tuple[str, ...]
+    ) -> UInt8[np.ndarray, "y x 3"]:
+        return draw_detections(photo, prediction, names)
+
+    def enlarge(self, prediction: Detections, size: tuple[int, int]) -> Detections:
+        return replace(prediction, objects=resized(prediction.objects, size))
+
+    def save(
+        self, found: Iterable[tuple[str, Detections]], folder: Path, names: tuple[str, ...]
+    ) -> None:
+        """`predictions.json` in COCO's format of results; photos and classes count from 1."""
+        write_results(folder, "predictions", named_results(found, names))
+
+
+def _size(settings: TransferRecipe) -> int:
+    """The side of the squares that the network sees."""
+    coarsest = LEVELS[-1]
+    if not isinstance(settings.crop, int) or settings.crop % coarsest:
+        raise ValueError(
+            f"detection sees photos in squares whose side is a multiple of {coarsest} pixels, but "
+            f"crop={settings.crop}; give one number, as in crop=1024"
+        )
+    return settings.crop
+
+
+def _seed_of_rank(seed: int) -> int:
+    source = np.random.SeedSequence([seed, ranks().rank], spawn_key=(2,))
+    return int(source.generate_state(1)[0])
+
+
+def _find_all(network: Detector, val: Pictures) -> list[tuple[Any, Detections]]:
+    """The objects and the detections of all photos; each rank looks at its share of them."""
+    place = ranks()
+    share = watched(range(place.rank, len(val), place.world), "judging")
+    items = (val[number] for number in share)
+    pairs = [(item.objects, detect(network, item.image)) for item in items]
+    if place.world == 1:
+        return pairs
+    shares: list[Any] = [None] * place.world
+    dist.all_gather_object(shares, pairs)
+    return [shares[number % place.world][number // place.world] for number in range(len(val))]
+
+
+def _floats(parts: dict[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in parts.items()}

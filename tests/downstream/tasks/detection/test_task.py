@@ -1,0 +1,248 @@
+"""Tests for detection as a transfer task: whole runs on tiny data, and mistakes."""
+
+import itertools
+import json
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+from safetensors.torch import load_file
+from shapes import NAMES, Shapes
+
+from detcon.config import load_recipe, shipped_recipes
+from detcon.downstream import training
+from detcon.downstream.model_file import load_model
+from detcon.downstream.pictures import LabelError, Pictures
+from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.tasks.detection import task as module
+from detcon.downstream.tasks.detection.detections import Detections
+from detcon.downstream.tasks.detection.labelled import DetectionSplit, open_labelled, resized
+from detcon.downstream.tasks.detection.scoring import FIGURES
+from detcon.downstream.tasks.registry import open_task
+from detcon.downstream.transfer import transfer
+from detcon.models.backbone_file import load_backbone
+from detcon.train.metrics import read_metrics
+
+TINY = "recipes/transfer/coco_mask_rcnn_tiny.yaml"
+TRAIN, VAL = Shapes(48, 0), Shapes(12, 1)
+
+
+def run(monkeypatch, out, train=TRAIN, val=VAL, **options):
+    def opened(root, format, split):
+        assert (root, format) == ("shapes", "coco")
+        return train if split == "train" else val
+
+    monkeypatch.setattr(module, "open_objects", opened)
+    return transfer(TINY, backbone="random", data="shapes", out=str(out), **options)
+
+
+def untrained(val):
+    given = {"backbone": "random", "data": "d", "out": "unused"}
+    settings = load_recipe(TransferRecipe, TINY, given)
+    task = open_task("detection")
+    network = task.build(settings, load_backbone("random", encoder=settings.encoder), NAMES)
+    return task, settings, network.eval(), Pictures(DetectionSplit(val), range(val.num))
+
+
+def test_fine_tuning_beats_chance_and_leaves_everything_behind(monkeypatch, tmp_path):
+    (result,) = run(monkeypatch, tmp_path)
+    folder = tmp_path / "seed0"
+    assert (result.task, result.metric, result.unit) == ("detection", "AP mask", "%")
+    assert result.figures["box AP50"] > 50 and result.value > 20
+    assert result.value == result.figures["mask AP"]
+    assert np.mean(list(result.per_class.values())) == pytest.approx(result.value)
+    assert list(result.figures) == [
+        f"{kind} {name}" for kind in ("box", "mask") for name in FIGURES
+    ]
+    known = COCO(str(folder / "truth.json"))
+    for kind, official in (("box", "bbox"), ("mask", "segm")):
+        found = known.loadRes(str(folder / f"detections_{kind}.json"))
+        judge = COCOeval(known, found, official)
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+        figures = [result.figures[f"{kind} {name}"] for name in FIGURES]
+        assert [-1 if f is None else f / 100 for f in figures] == pytest.approx(list(judge.stats))
+    parts = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"}
+    assert parts <= set(read_metrics(folder)[-1])
+    model = load_model(folder)
+    photo, truth = VAL.draw("000.png")
+    found = model.predict(photo)
+    assert isinstance(found, Detections) and model.names == NAMES
+    first = json.loads((folder / "detections_box.json").read_text())[0]
+    assert (first["image_id"], first["score"]) == (
+        1,
+        pytest.approx(float(found.scores[0]), abs=1e-5),
+    )
+    assert first["category_id"] == found.objects.classes[0] + 1
+    strip = cv2.imread(str(folder / "predictions" / "000.png"), cv2.IMREAD_COLOR_RGB)
+    shown, drawn, _ = np.split(strip, 3, axis=1)
+    assert np.array_equal(shown, photo)
+    assert not np.array_equal(drawn, photo) and len(truth)
+    assert load_backbone(folder / "backbone.safetensors").recipe.stride == 32
+
+
+def test_an_untrained_network_finds_next_to_nothing(tmp_path):
+    task, settings, network, val = untrained(VAL)
+    settings = settings.model_copy(update={"out": str(tmp_path / "new")})
+    assert task.score(settings, network, val, NAMES).figures["box AP50"] < 10
+
+
+def test_boxes_alone(monkeypatch, tmp_path):
+    bare = [Shapes(8, seed, has_masks=False) for seed in (0, 1)]
+    with pytest.raises(LabelError, match=r"000.png have boxes, but no masks; give detector.masks="):
+        run(monkeypatch, tmp_path, *bare)
+    assert not (tmp_path / "seed0").exists()
+    (result,) = run(monkeypatch, tmp_path, *bare, steps=2, **{"detector.masks": False})
+    assert result.metric == "AP box" and result.value == result.figures["box AP"]
+    assert len(result.figures) == len(FIGURES)
+
+
+def test_two_seeds_with_few_labels_and_shrunk_photos(monkeypatch, tmp_path):
+    wide = Shapes(6, 0, (90, 120))
+    results = run(monkeypatch, tmp_path, wide, wide, steps=1, seeds=2, labels=2, size=60)
+    assert [one.seed for one in results] == [0, 1]
+    truth = json.loads((tmp_path / "seed1" / "truth.json").read_text())
+    assert (truth["images"][0]["height"], truth["images"][0]["width"]) == (45, 60)
+
+
+def test_seeds_and_interruptions_decide_nothing_else(monkeypatch, tmp_path):
+    """The same seed, the same weights, bit for bit: again, or after a stop and a resume."""
+    few = Shapes(6, 0), Shapes(1, 1)
+    options = {"steps": 4, "batch_size": 4, "loop.checkpoint_every": 1}
+    run(monkeypatch, tmp_path / "whole", *few, **options)
+    fit = training.fit
+
+    def interrupted(model, open_batches, **settings):
+        fit(model, lambda first: itertools.islice(open_batches(first), 2), **settings)
+
+    monkeypatch.setattr(training, "fit", interrupted)
+    with pytest.raises(ValueError, match="the data ended after 2 of 4 steps"):
+        run(monkeypatch, tmp_path / "parts", *few, **options)
+    monkeypatch.setattr(training, "fit", fit)
+    torch.rand(1)
+    run(monkeypatch, tmp_path / "parts", *few, **options)
+    whole, parts = (load_file(tmp_path / n / "seed0/model.safetensors") for n in ("whole", "parts"))
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@dataclass(frozen=True)
+class Turned(Shapes):
+    """Annotated as if the photos lay on their side."""
+
+    def objects(self, key):
+        return replace(super().objects(key), size=self.size[::-1])
+
+
+@pytest.mark.parametrize(
+    ("train", "options", "error", "message"),
+    [
+        (TRAIN, {"crop": 100}, ValueError, "whose side is a multiple of 64 pixels, but crop=100"),
+        (TRAIN, {"crop": [64, 128]}, ValueError, "multiple of 64 pixels, but crop=.64, 128."),
+        (
+            Shapes(4, 0, least=0, most=0),
+            {},
+            LabelError,
+            "none of the 4 training photos has an object that isn't a crowd; annotate some",
+        ),
+        (Shapes(4, 0, crowd=True), {}, LabelError, "none of the 4 training photos"),
+        (
+            Shapes(4, 0, names=("disc", "square")),
+            {},
+            LabelError,
+            "have the classes disc, square, but the validation photos have square, disc",
+        ),
+        (
+            Turned(4, 0, size=(40, 64)),
+            {},
+            LabelError,
+            r"objects of 00..png are in a photo of 40 x 64 pixels, but it has 64 x 40 \(upright\)",
+        ),
+        (TRAIN, {"loop.compile": True}, ValueError, "loop.compile doesn't work with detection;"),
+        (TRAIN, {"stride": 16}, ValueError, "here has 4, 8, 16, 16; give stride=32"),
+        (
+            TRAIN,
+            {"encoder.name": "vit_tiny_patch16_224", "encoder.width": 1},
+            ValueError,
+            "has 16;",
+        ),
+    ],
+)
+def test_mistakes_get_a_sentence_and_leave_no_folder(
+    monkeypatch, tmp_path, train, options, error, message
+):
+    with pytest.raises(error, match=message):
+        run(monkeypatch, tmp_path / "run", train, **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_validation_set_without_objects():
+    nothing = Shapes(3, 0, most=0, least=0)
+    with pytest.raises(LabelError, match="none of the 3 validation photos has an object"):
+        open_labelled(TRAIN, nothing, masks=True, max_side=None, channels=3)
+
+
+def test_objects_shrink_with_their_photo():
+    objects = Shapes(1, 0, (64, 64)).objects("000.png")
+    small = resized(objects, (32, 32))
+    np.testing.assert_allclose(small.boxes, objects.boxes / 2)
+    assert small.masks().shape == (len(objects), 32, 32)
+    assert small.masks().sum() == pytest.approx(objects.masks().sum() / 4, rel=0.2)
+    assert resized(objects, (64, 64)) is objects
+
+
+def test_drawing_shows_what_is_sure():
+    task = open_task("detection")
+    photo, objects = Shapes(1, 0, (64, 64)).draw("000.png")
+    for scores, shows in ((0.9, True), (0.3, False)):
+        found = Detections(objects, np.full(len(objects), scores))
+        assert (task.draw(photo, found, NAMES) != photo).any() == shows
+    grey = task.draw(photo[..., :1], task.truth(DetectionSplit(Shapes(1, 0)).read(0)), NAMES)
+    assert grey.shape == (64, 64, 3)
+
+
+def test_predictions_are_written_at_the_photos_own_size(tmp_path):
+    task = open_task("detection")
+    objects = Shapes(1, 0).objects("000.png")
+    found = task.enlarge(Detections(objects, np.ones(len(objects))), (128, 128))
+    bare = replace(found, objects=replace(found.objects, segments=()))
+    task.save(iter([("a/b.jpg", found), ("c.jpg", bare)]), tmp_path, NAMES)
+    results = json.loads((tmp_path / "predictions.json").read_text())
+    assert len(results) == 2 * len(objects) and "segmentation" not in results[-1]
+    first = results[0]
+    assert (first["image_id"], first["file_name"], first["score"]) == (1, "a/b.jpg", 1.0)
+    assert first["category"] == NAMES[first["category_id"] - 1] == NAMES[objects.classes[0]]
+    left, top, right, bottom = objects.boxes[0] * 2
+    assert first["bbox"] == [left, top, right - left, bottom - top]
+    assert first["segmentation"]["size"] == [128, 128]
+    assert (results[-1]["image_id"], results[-1]["file_name"]) == (2, "c.jpg")
+
+
+def test_detection_has_its_own_defaults():
+    given = {"data": "d", "out": "o", "backbone": "b"}
+    plain = load_recipe(TransferRecipe, None, given)
+    ours = load_recipe(TransferRecipe, None, given | {"task": "detection"})
+    assert (plain.stride, plain.scale) == (16, (0.5, 2.0))
+    assert (ours.stride, ours.scale, ours.crop) == (32, (0.8, 1.25), 512)
+    given |= {"task": "detection", "stride": 8, "crop": 64}
+    assert load_recipe(TransferRecipe, None, given).stride == 8
+
+
+@pytest.mark.parametrize(("times", "epochs"), [("1x", 12), ("2x", 24)])
+def test_the_coco_recipes_are_the_protocol(times, epochs):
+    """The Cloud TPU configurations, and what an independent reproduction of DetCon says."""
+    path = shipped_recipes() / "transfer" / f"coco_mask_rcnn_{times}.yaml"
+    settings = load_recipe(TransferRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
+    assert (settings.crop, settings.scale, settings.flip) == (1024, (0.8, 1.25), 0.5)
+    assert (settings.batch_size, settings.stride, settings.task) == (64, 32, "detection")
+    assert abs(settings.steps * 64 - epochs * 118_287) < 64
+    optimizer, schedule = settings.optimizer, settings.schedule
+    assert (optimizer.kind, optimizer.momentum, optimizer.weight_decay) == ("sgd", 0.9, 4e-5)
+    assert not optimizer.decay_all and schedule.warmup_steps == 500
+    drops = [round(share * settings.steps) for share in schedule.milestones]
+    assert drops == [round(settings.steps * 2 / 3), round(settings.steps * 8 / 9)]
+    assert schedule.gamma == 0.1 and settings.detector.masks
