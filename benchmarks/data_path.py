@@ -27,15 +27,17 @@ from pairs import RESULTS, in_pairs, save, stage_table
 
 from detcon import detcon_s
 from detcon.data.batch import Batch
-from detcon.data.colour import COLOUR_PRESETS, apply_colour, draw_colour
+from detcon.data.colour import apply_colour, draw_colour
+from detcon.data.cut import draw_cut
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import collate
-from detcon.data.views import ViewsRecipe, draw_cut
+from detcon.data.recipe import COLOUR_PRESETS, ViewsRecipe
 from detcon.masks.store import MaskStore
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.photos import Photos, decode
-from detcon.train.optim import AdamW, build_optimizer
+from detcon.train.optim import build_optimizer
+from detcon.train.recipe import AdamW
 
 NORMALISATION = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 UNCHANGED = {"cj_prob": 0, "random_gray_scale": 0, "gaussian_blur_t1": 0}

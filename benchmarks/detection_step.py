@@ -29,8 +29,9 @@ from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.models.encoders import build_encoder
 from detcon.models.pyramid import PyramidEncoder
 from detcon.models.recipe import EncoderRecipe
-from detcon.train.loop import LoopRecipe, fit
-from detcon.train.optim import Cosine, Sgd, build_optimizer
+from detcon.train.loop import fit
+from detcon.train.optim import build_optimizer
+from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 
 RUNS, WARM_UP, OBJECTS, CLASSES = 10, 2, 6, 80
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

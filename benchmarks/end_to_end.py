@@ -43,12 +43,12 @@ from detcon import MaskStore, detcon_s
 from detcon.config import parse_overrides
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import batches
-from detcon.data.views import ViewsRecipe
+from detcon.data.recipe import ViewsRecipe
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.photos import Photos
-from detcon.train.loop import LoopRecipe, fit
-from detcon.train.optim import Cosine, Sgd
+from detcon.train.loop import fit
+from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 
 PHOTOS, BATCH, SIZE, IDS, RUNS, WARM_UP = 256, 64, 96, 25, 10, 1
 STEPS = PHOTOS // BATCH

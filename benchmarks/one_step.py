@@ -27,7 +27,7 @@ from pairs import RESULTS, save
 from detcon import make_masks, make_scenes, pretrain
 from detcon.config import load_recipe, shipped_recipes
 from detcon.models.encoders import build_encoder
-from detcon.pretraining import PretrainRecipe
+from detcon.pretraining.recipe import PretrainRecipe
 
 RESULT = RESULTS / "one_step.json"
 PHOTOS, SIDE = 4, 480

@@ -40,7 +40,7 @@ from pathlib import Path
 import torch
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import _Order
-from detcon.data.views import ViewsRecipe
+from detcon.data.recipe import ViewsRecipe
 from detcon.masks.store import MaskStore
 from detcon.photos import open_photos
 

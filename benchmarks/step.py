@@ -24,12 +24,14 @@ from pairs import RESULTS, Pairs, save
 from torch import nn
 
 from detcon.data.batch import Batch
-from detcon.data.colour import COLOUR_PRESETS, apply_colour, draw_colour
+from detcon.data.colour import apply_colour, draw_colour
+from detcon.data.recipe import COLOUR_PRESETS
 from detcon.methods import Method, detcon_b, detcon_s
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
-from detcon.train.loop import LoopRecipe, fit
-from detcon.train.optim import AdamW, Cosine, Lars, build_optimizer
+from detcon.train.loop import fit
+from detcon.train.optim import build_optimizer
+from detcon.train.recipe import AdamW, Cosine, Lars, LoopRecipe
 
 RUNS, WARM_UP, REGIONS, MASKS = 10, 2, 16, 12
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

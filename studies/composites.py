@@ -26,7 +26,7 @@ from torch.nn.functional import normalize
 from detcon import MaskStore, load_backbone, make_masks, pool_regions, pretrain, transfer
 from detcon.config import parse_overrides
 from detcon.data.dataset import PhotoViews
-from detcon.data.views import ViewsRecipe
+from detcon.data.recipe import ViewsRecipe
 from detcon.downstream.tasks.segmentation.labelled import open_labelled
 from detcon.models.backbone_file import Backbone
 from detcon.models.recipe import EncoderRecipe

@@ -7,9 +7,10 @@ import tifffile
 import torch
 
 from detcon import load_backbone, make_masks, pretrain, transfer
-from detcon.data.colour import COLOUR_PRESETS, apply_colour, draw_colour
+from detcon.data.colour import apply_colour, draw_colour
+from detcon.data.cut import draw_cut
 from detcon.data.dataset import PhotoViews
-from detcon.data.views import ViewsRecipe, draw_cut
+from detcon.data.recipe import COLOUR_PRESETS, ViewsRecipe
 from detcon.photos import UnreadablePhoto, decode, open_photos, resize, shown
 
 

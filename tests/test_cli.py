@@ -174,7 +174,7 @@ def test_shipped_recipes_all_load(tmp_path):
     from detcon.config import load_recipe, shipped_recipes
     from detcon.discover.recipe import DiscoverRecipe
     from detcon.downstream.recipe import GridRecipe
-    from detcon.pretraining import PretrainRecipe
+    from detcon.pretraining.recipe import PretrainRecipe
 
     kinds = {
         "masks": (DiscoverRecipe, {"images": "i", "out": "o"}),

@@ -21,8 +21,9 @@ from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
 from detcon.photos import TooManyUnreadable
-from detcon.pretraining import discovery, pretrain
+from detcon.pretraining import discovery
 from detcon.pretraining.discovery import discovered
+from detcon.pretraining.training import pretrain
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import kept_steps
 from detcon.train.metrics import read_metrics

@@ -11,7 +11,8 @@ import torch
 
 import detcon
 from detcon.config import RecipeError, load_recipe, parse_overrides
-from detcon.pretraining import PretrainRecipe, pretrain
+from detcon.pretraining.recipe import PretrainRecipe
+from detcon.pretraining.training import pretrain
 
 SRC = Path(detcon.__file__).parent
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from detcon.config import load_recipe, shipped_recipes, to_yaml
-from detcon.data.colour import COLOUR_PRESETS
+from detcon.data.recipe import COLOUR_PRESETS
 from detcon.models.encoders import build_encoder
-from detcon.pretraining import PretrainRecipe
+from detcon.pretraining.recipe import PretrainRecipe
 
 RECIPES = sorted((shipped_recipes() / "pretrain").glob("*.yaml"))
 SNAPSHOTS = Path(__file__).parent / "snapshots" / "pretrain"

@@ -8,8 +8,8 @@ import pytest
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe
-from detcon.data.colour import DETCON_B_COLOUR, DETCON_S_COLOUR
 from detcon.data.loader import batches
+from detcon.data.recipe import DETCON_B_COLOUR, DETCON_S_COLOUR
 from detcon.masks import Grid
 from detcon.masks.fill import make_masks
 from detcon.models.backbone_file import load_backbone
@@ -17,8 +17,8 @@ from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.ops.schedules import ema_rate
 from detcon.photos import open_photos
-from detcon.pretraining import PretrainRecipe, open_views, pretrain
-from detcon.pretraining.training import build_method
+from detcon.pretraining.recipe import PretrainRecipe
+from detcon.pretraining.training import build_method, open_views, pretrain
 from detcon.scenes.raycast import render_scene
 from detcon.train.metrics import read_metrics
 

@@ -13,7 +13,7 @@ from detcon.models.backbone_file import load_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
-from detcon.pretraining import pretrain
+from detcon.pretraining.training import pretrain
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import load_checkpoint, rng_state
 from detcon.train.metrics import read_metrics

@@ -39,7 +39,7 @@ _HOMES = {
     "simclr": "methods",
     "byol": "methods",
     "supervised": "methods",
-    "pretrain": "pretraining",
+    "pretrain": "pretraining.training",
     "transfer": "downstream.transfer",
     "predict": "downstream.predicting",
     "load_model": "downstream.model_file",

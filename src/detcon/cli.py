@@ -121,8 +121,8 @@ VERBS = {
         "detcon show images=photos masks=masks out=sheet.png",
     ),
     "pretrain": Verb(
-        "pretraining:PretrainRecipe",
-        "pretraining:pretrain",
+        "pretraining.recipe:PretrainRecipe",
+        "pretraining.training:pretrain",
         "detcon pretrain recipes/pretrain/detcon_s_small.yaml images=photos masks=masks out=run",
         lambda s: (
             "detcon transfer recipes/transfer/folder_linear.yaml "

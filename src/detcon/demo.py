@@ -10,7 +10,7 @@ from rich.console import Console
 from detcon.config import Recipe, load_recipe
 from detcon.downstream.transfer import transfer
 from detcon.masks.fill import make_masks
-from detcon.pretraining import pretrain
+from detcon.pretraining.training import pretrain
 from detcon.report.page import make_report
 from detcon.scenes.write import make_scenes
 from detcon.train.environment import has_bfloat16

@@ -8,14 +8,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from detcon.data import colour as module
-from detcon.data.colour import (
-    DETCON_B_COLOUR,
-    DETCON_S_COLOUR,
-    NUM_PARAMETERS,
-    ColourRecipe,
-    apply_colour,
-    draw_colour,
-)
+from detcon.data.colour import NUM_PARAMETERS, apply_colour, draw_colour
+from detcon.data.recipe import DETCON_B_COLOUR, DETCON_S_COLOUR, ColourRecipe
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 STRONG = ColourRecipe(

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from detcon.data.colour import DETCON_S_COLOUR, draw_colour
+from detcon.data.colour import draw_colour
+from detcon.data.cut import draw_cut
 from detcon.data.dataset import MasksDoNotFit, MissingClass, PhotoViews
-from detcon.data.views import ViewsRecipe, draw_cut
+from detcon.data.recipe import DETCON_S_COLOUR, ViewsRecipe
 from detcon.masks.fill import make_masks
 from detcon.masks.grid import Grid
 from detcon.masks.store import MaskStore

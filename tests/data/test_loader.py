@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from detcon.data.colour import DETCON_B_COLOUR
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import BatchTooLarge, batches, steps_per_epoch
-from detcon.data.views import ViewsRecipe
+from detcon.data.recipe import DETCON_B_COLOUR, ViewsRecipe
 from detcon.photos import UnreadablePhoto
 
 VIEWS = ViewsRecipe(size=32, colour=DETCON_B_COLOUR)

@@ -3,8 +3,8 @@
 import numpy as np
 from hypothesis import given, settings, strategies as st
 
-from detcon.data.cut import Cut
-from detcon.data.views import ViewsRecipe, draw_cut
+from detcon.data.cut import Cut, draw_cut
+from detcon.data.recipe import ViewsRecipe
 from detcon.masks.masks import Masks
 
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings, strategies as st
 from detcon.data.cut import Cut
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import batches
+from detcon.data.recipe import ViewsRecipe
 from detcon.data.regions import region_weights, split_in_halves
-from detcon.data.views import ViewsRecipe
 from detcon.masks.masks import Masks
 
 

@@ -9,10 +9,9 @@ from hypothesis import given, settings, strategies as st
 from scipy.ndimage import maximum_filter, minimum_filter
 
 from detcon.config import RecipeError, load_recipe
-from detcon.data.colour import DETCON_S_COLOUR
-from detcon.data.cut import Cut
+from detcon.data.cut import Cut, draw_cut
+from detcon.data.recipe import DETCON_S_COLOUR, ViewsRecipe
 from detcon.data.regions import region_weights
-from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.masks import Masks
 
 seeds = st.integers(0, 2**31)

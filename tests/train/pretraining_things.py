@@ -8,8 +8,7 @@ from detcon.data.colour import NUM_PARAMETERS
 from detcon.methods import byol, detcon_b, detcon_s, simclr, supervised
 from detcon.train.environment import ranks
 from detcon.train.loop import fit
-from detcon.train.optim import Cosine, Sgd
-from detcon.train.recipe import LoopRecipe
+from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 
 PHOTOS, STEPS = 64, 20
 HEAD = {"hidden": 8, "outputs": 4}

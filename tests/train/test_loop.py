@@ -20,9 +20,8 @@ from train_things import LOOP, Crash, Net, TwoRanks, points, train
 from detcon.train.checkpoint import CheckpointError, load_checkpoint
 from detcon.train.finite import NonFiniteLoss
 from detcon.train.metrics import read_metrics
-from detcon.train.optim import Lars
 from detcon.train.probing import Probing
-from detcon.train.recipe import LoopRecipe
+from detcon.train.recipe import Lars, LoopRecipe
 from detcon.train.stop import Stopped
 
 LAST = "checkpoints/last.ckpt"

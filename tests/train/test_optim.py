@@ -8,19 +8,13 @@ from torch import nn
 
 from detcon.config import Recipe, RecipeError, load_recipe
 from detcon.train.optim import (
-    AdamW,
-    Cosine,
-    Lars,
     NothingToTrain,
-    OptimizerRecipe,
-    ScheduleRecipe,
-    Sgd,
-    StepDecay,
     build_optimizer,
     lr_multiplier,
     peak_lr,
     split_parameters,
 )
+from detcon.train.recipe import AdamW, Cosine, Lars, OptimizerRecipe, ScheduleRecipe, Sgd, StepDecay
 
 RATES = [0.5, 2.0, 1.0]
 

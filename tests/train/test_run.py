@@ -8,7 +8,7 @@ import yaml
 from detcon.config import Recipe
 from detcon.train.environment import Ranks, ranks
 from detcon.train.metrics import MetricsLog, read_metrics
-from detcon.train.optim import Cosine, Lars, OptimizerRecipe, ScheduleRecipe, Sgd
+from detcon.train.recipe import Cosine, Lars, OptimizerRecipe, ScheduleRecipe, Sgd
 from detcon.train.run import RunError, open_run, recorded_fingerprint
 
 

@@ -13,7 +13,7 @@ from detcon.methods import detcon_b, detcon_s
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.train import steps as the_steps
-from detcon.train.optim import AdamW, Lars, Sgd
+from detcon.train.recipe import AdamW, Lars, Sgd
 
 WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "_unique2", "unique_dim"}
 

@@ -16,7 +16,7 @@ from detcon.cli import main
 from detcon.data.loader import collate
 from detcon.masks.fill import make_masks
 from detcon.masks.store import MaskStore
-from detcon.pretraining import pretrain
+from detcon.pretraining.training import pretrain
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import load_checkpoint
 from detcon.train.run import LAST, recorded_fingerprint

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from detcon.photos import TooManyUnreadable, UnreadablePhoto
-from detcon.pretraining import pretrain
+from detcon.pretraining.training import pretrain
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import load_checkpoint
 from detcon.train.environment import open_fabric

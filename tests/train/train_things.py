@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from detcon.train.environment import ranks
-from detcon.train.loop import LoopRecipe, fit
-from detcon.train.optim import Cosine, Sgd
+from detcon.train.loop import fit
 from detcon.train.probing import Probing
+from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 from detcon.train.unreadable import UnreadablePhotos
 
 LOOP = LoopRecipe(precision="32", accelerator="cpu", log_every=3, checkpoint_every=5)

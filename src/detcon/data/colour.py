@@ -16,64 +16,18 @@ Axes: b images, p parameters, y x pixels.
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Annotated
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
-from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn.functional import pad, threshold
 
-from detcon.config import Recipe
 from detcon.data.colour_cpu import change_colours
+from detcon.data.recipe import ColourRecipe
 
 NUM_PARAMETERS = 11
 _ORDER, _GREY, _SIGMA, _SOLARIZE = slice(4, 8), 8, 9, 10
-
-Probability = Annotated[float, Field(ge=0, le=1)]
-Strength = Annotated[float, Field(ge=0, le=1)]
-
-
-class ColourRecipe(Recipe):
-    """How strongly, and how often, the colours of one view are changed."""
-
-    brightness: Strength = Field(default=0.4, description="greatest brightness added or taken")
-    contrast: Strength = Field(default=0.4, description="greatest relative change of contrast")
-    saturation: Strength = Field(default=0.2, description="greatest relative change of saturation")
-    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.1, description="greatest turn of the hue, in whole turns"
-    )
-    jitter: Probability = Field(default=0.8, description="probability of these four, together")
-    grey: Probability = Field(default=0.2, description="probability of grey")
-    blur: Probability = Field(default=1.0, description="probability of a Gaussian blur")
-    blur_sigma: tuple[float, float] = Field(
-        default=(0.1, 2.0),
-        description="least and greatest standard deviation in pixels",
-    )
-    solarize: Probability = Field(default=0.0, description="probability of inverting bright values")
-
-    @field_validator("blur_sigma")
-    @classmethod
-    def _range(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < value[0] <= value[1]:
-            raise ValueError("give the least, above 0, and then the greatest value")
-        return value
-
-
-DETCON_B_COLOUR = (ColourRecipe(), ColourRecipe(blur=0.1, solarize=0.2))
-"""View 1 and view 2 of DetCon-B, as of BYOL: `augment_config` in the official code."""
-
-_DETCON_S = ColourRecipe(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
-DETCON_S_COLOUR = (_DETCON_S, _DETCON_S.model_copy(update={"blur": 0.0}))
-"""View 1 and view 2 of DetCon-S, which was not released; as lightly gives them."""
-
-_UNCHANGED = ColourRecipe(jitter=0.0, grey=0.0, blur=0.0)
-COLOUR_PRESETS = {
-    "detcon_b": DETCON_B_COLOUR,
-    "detcon_s": DETCON_S_COLOUR,
-    "none": (_UNCHANGED, _UNCHANGED),
-}
 
 
 def draw_colour(rng: np.random.Generator, recipe: ColourRecipe) -> Float32[np.ndarray, " p"]:

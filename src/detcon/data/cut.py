@@ -3,19 +3,18 @@
 Axes: y x pixels of the photo or of its map, s pixels of a view's side, r regions, h w grid.
 """
 
+import math
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, UInt8
 
-from detcon.data.regions import Pooling, region_weights
+from detcon.data.recipe import Pooling, Resize, ViewsRecipe
+from detcon.data.regions import region_weights
 from detcon.masks.masks import Masks
 from detcon.ops.compiled import compiled
 from detcon.photos import resize as resized
-
-Resize = Literal["area", "official"]
 
 
 @dataclass(frozen=True)
@@ -148,6 +147,32 @@ class Cut:
         rows = _nearest(self.top, self.height, photo_size[0], labels.shape[0], size, False)
         columns = _nearest(self.left, self.width, photo_size[1], labels.shape[1], size, self.flip)
         return rows, columns
+
+
+def draw_cut(rng: np.random.Generator, size: tuple[int, int], recipe: ViewsRecipe) -> Cut:
+    """Draws a cut as the official code does (`get_random_crop_window` in `tf_image_ops.py`).
+
+    One draw of area and aspect, rounded, clipped to the photo: no ten attempts and no central
+    cut in the end, which is torchvision's way.
+
+    Args:
+        rng: Where the draws come from.
+        size: The photo's height and width.
+        recipe: Ranges of area and aspect, probability of mirroring.
+
+    Returns:
+        The cut, at least one pixel high and wide, inside the photo.
+    """
+    photo_height, photo_width = size
+    draws = rng.random(5).tolist()
+    (least, greatest), (narrowest, widest) = recipe.area, recipe.aspect
+    area = (least + draws[0] * (greatest - least)) * photo_height * photo_width
+    aspect = narrowest * (widest / narrowest) ** draws[1]  # uniform in its logarithm
+    width = min(max(round(math.sqrt(area * aspect)), 1), photo_width)
+    height = min(max(round(math.sqrt(area / aspect)), 1), photo_height)
+    left = int(draws[2] * (photo_width - width + 1))
+    top = int(draws[3] * (photo_height - height + 1))
+    return Cut(top, left, height, width, flip=draws[4] < recipe.flip)
 
 
 @compiled

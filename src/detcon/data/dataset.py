@@ -14,9 +14,9 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy.random.bit_generator import ISeedSequence
 
 from detcon.data.colour import NUM_PARAMETERS, draw_colour
-from detcon.data.cut import Cut
+from detcon.data.cut import Cut, draw_cut
+from detcon.data.recipe import ViewsRecipe
 from detcon.data.regions import split_in_halves
-from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks.masks import Masks
 from detcon.masks.store import MaskStore
 from detcon.ops.labels import check_cells

@@ -3,15 +3,12 @@
 Axes: y x pixels of the view, p patterns, k masks, r regions, h w feature grid.
 """
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Integer
 
+from detcon.data.recipe import Pooling
 from detcon.ops.compiled import compiled
 from detcon.ops.labels import count_labels, sample_regions
-
-Pooling = Literal["hard", "soft"]
 
 _DISJOINT = np.zeros((0, 0), bool)  # instead of None, for which all would be compiled twice
 

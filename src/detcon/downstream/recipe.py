@@ -12,8 +12,7 @@ from detcon.downstream.tasks.probes.logistic import ProbeRecipe
 from detcon.downstream.tasks.probes.neighbours import KnnRecipe
 from detcon.formats.open import Format
 from detcon.models.recipe import EncoderRecipe
-from detcon.train.loop import LoopRecipe
-from detcon.train.optim import AdamW, Cosine, OptimizerRecipe, ScheduleRecipe
+from detcon.train.recipe import AdamW, Cosine, LoopRecipe, OptimizerRecipe, ScheduleRecipe
 
 Side = Annotated[int, Field(ge=8)]
 Factor = Annotated[float, Field(gt=0)]

@@ -5,12 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from detcon.config import Recipe
-from detcon.data.views import ViewsRecipe
+from detcon.data.recipe import ViewsRecipe
 from detcon.downstream.tasks.probes.periodic import ProbingRecipe
 from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
-from detcon.train.loop import LoopRecipe
-from detcon.train.optim import Cosine, Lars, OptimizerRecipe, ScheduleRecipe
+from detcon.train.recipe import Cosine, Lars, LoopRecipe, OptimizerRecipe, ScheduleRecipe
 
 Regions = Annotated[int, Field(ge=1, description="masks sampled a view")]
 Temperature = Annotated[float, Field(gt=0, description="divides the cosine similarities")]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.data.views import ViewsRecipe
+from detcon.data.recipe import ViewsRecipe
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore
 from detcon.models.encoders import build_encoder, feature_grid

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from pydantic import Field
 
 from detcon.config import Recipe, Several, load_recipe
-from detcon.data.views import ViewsRecipe
+from detcon.data.recipe import ViewsRecipe
 from detcon.files import write_whole
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore

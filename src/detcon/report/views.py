@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Bool, UInt8
 
 from detcon.data.colour import apply_colour, draw_colour
-from detcon.data.cut import Cut
+from detcon.data.cut import Cut, draw_cut
+from detcon.data.recipe import ViewsRecipe
 from detcon.data.regions import split_in_halves
-from detcon.data.views import ViewsRecipe, draw_cut
 from detcon.masks import Masks
 from detcon.report.draw import Colour, mask_colours, number_regions, paint_regions, scale_to
 

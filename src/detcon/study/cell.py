@@ -9,7 +9,7 @@ from typing import Any
 
 from detcon.config import Recipe, RecipeError, fingerprint, load_recipe, nearest
 from detcon.downstream.recipe import TransferRecipe
-from detcon.pretraining import PretrainRecipe
+from detcon.pretraining.recipe import PretrainRecipe
 from detcon.study.errors import StudyError
 from detcon.study.grid import Point, points
 from detcon.study.recipe import Data, Folder, Generator, StudyRecipe

@@ -10,8 +10,8 @@ from rich.console import Console
 from detcon.downstream.result import Result
 from detcon.downstream.transfer import transfer
 from detcon.masks.fill import parse_share
-from detcon.pretraining import pretrain
 from detcon.pretraining.discovery import discovered
+from detcon.pretraining.training import pretrain
 from detcon.study.cell import PRETRAINED, SUPERVISED, Cell
 from detcon.study.errors import StudyError
 from detcon.study.limit import TimeLimit

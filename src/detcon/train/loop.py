@@ -10,10 +10,10 @@ from torch import nn
 from detcon.train.environment import has_bfloat16
 from detcon.train.metrics import MetricsLog
 from detcon.train.monitor import Waiting
-from detcon.train.optim import AdamW, Cosine, Lars, Sgd, StepDecay, lr_multiplier, peak_lr
+from detcon.train.optim import lr_multiplier, peak_lr
 from detcon.train.probing import Probing
 from detcon.train.progress import ProgressReport
-from detcon.train.recipe import LoopRecipe as LoopRecipe
+from detcon.train.recipe import AdamW, Cosine, Lars, LoopRecipe as LoopRecipe, Sgd, StepDecay
 from detcon.train.state import start
 from detcon.train.steps import Steps
 from detcon.train.stop import StopSignals

@@ -1,10 +1,82 @@
-"""How a loop is run, whatever it trains."""
+"""Settings of a training, whatever it trains: the loop, the optimiser, the schedule."""
 
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
 from detcon.config import Recipe
+
+Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+WARMUP = "warm-up from 0, as a share of all steps"
+WARMUP_STEPS = "warm-up in steps, instead of a share"
+
+
+class Lars(Recipe):
+    """Layer-wise adaptive SGD (You et al., 2017) for large batches, as DetCon and BYOL use it.
+
+    This is timm's. For each layer with weights p and gradient g it takes `u = g + wd * p`, scales
+    it by `trust * |p| / (|g| + wd * |p|)`, adds it to the momentum, `m = momentum * m + u`, and
+    steps, `p -= lr * m`. The official code divides by `|g + wd * p|` instead, so that timm's
+    update is the smaller one, by at most the share `2 * wd * |p| / |g|`: nothing to speak of at
+    the weight decay of 1.5e-6 in use. Biases and norms get neither decay nor trust ratio, as in
+    the official code; the other group says `always_adapt=True`, since timm drops the ratio of a
+    group whose decay is 0.
+    """
+
+    kind: Literal["lars"] = "lars"
+    lr: Rate = Field(description="peak learning rate, for a batch of 256 where scale_lr is true")
+    weight_decay: float = Field(default=1.5e-6, ge=0, description="not on biases and norms")
+    momentum: Share = Field(default=0.9, description="of the heavy ball, no Nesterov")
+    trust: Rate = Field(default=1e-3, description="LARS trust coefficient")
+    scale_lr: bool = Field(default=True, description="multiply lr by (global batch) / 256")
+
+
+class Sgd(Recipe):
+    """Stochastic gradient descent, as the transfer protocols use it."""
+
+    kind: Literal["sgd"] = "sgd"
+    lr: Rate = Field(description="peak learning rate")
+    momentum: Share = Field(default=0.9, description="of the heavy ball")
+    weight_decay: float = Field(default=1e-4, ge=0, description="L2 penalty")
+    nesterov: bool = Field(default=False, description="Nesterov's momentum")
+    decay_all: bool = Field(default=False, description="decay biases and norms too")
+    scale_lr: bool = Field(default=False, description="multiply lr by (global batch) / 256")
+
+
+class AdamW(Recipe):
+    """Adam with decoupled weight decay (Loshchilov & Hutter, 2019), for small batches and ViTs."""
+
+    kind: Literal["adamw"] = "adamw"
+    lr: Rate = Field(description="peak learning rate")
+    weight_decay: float = Field(default=0.05, ge=0, description="decoupled")
+    betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="of the two moments")
+    decay_all: bool = Field(default=False, description="decay biases and norms too")
+    scale_lr: bool = Field(default=False, description="multiply lr by (global batch) / 256")
+
+
+OptimizerRecipe = Annotated[Lars | Sgd | AdamW, Field(discriminator="kind")]
+
+
+class Cosine(Recipe):
+    """Linear warm-up from 0, then half a cosine down to 0, by step."""
+
+    kind: Literal["cosine"] = "cosine"
+    warmup: Share = Field(default=0.01, description=WARMUP)
+    warmup_steps: int | None = Field(default=None, ge=0, description=WARMUP_STEPS)
+
+
+class StepDecay(Recipe):
+    """Linear warm-up from 0, then constant, times gamma at each milestone."""
+
+    kind: Literal["step"] = "step"
+    milestones: tuple[Share, ...] = Field(default=(0.7, 0.9), description="as shares of all steps")
+    gamma: Rate = Field(default=0.1, description="factor at each milestone")
+    warmup: Share = Field(default=0.0, description=WARMUP)
+    warmup_steps: int | None = Field(default=None, ge=0, description=WARMUP_STEPS)
+
+
+ScheduleRecipe = Annotated[Cosine | StepDecay, Field(discriminator="kind")]
 
 
 def _as_words(value: Any) -> Any:

@@ -25,8 +25,8 @@ from detcon.train.checkpoint import (
 )
 from detcon.train.environment import agree, gather_objects, mean_over_ranks, open_fabric
 from detcon.train.finite import NonFiniteLoss, first_nonfinite
-from detcon.train.optim import AdamW, Lars, Sgd, build_optimizer
-from detcon.train.recipe import LoopRecipe
+from detcon.train.optim import build_optimizer
+from detcon.train.recipe import AdamW, Lars, LoopRecipe, Sgd
 from detcon.train.run import LAST, recorded_fingerprint
 
 

@@ -8,7 +8,8 @@ import torch
 from jaxtyping import Float32, Integer, UInt8
 from torch import Tensor
 
-from detcon.data.colour import ColourRecipe, draw_colour
+from detcon.data.colour import draw_colour
+from detcon.data.recipe import ColourRecipe
 from detcon.downstream.pictures import Pictures
 from detcon.downstream.tasks.depth.measured import Measured
 from detcon.downstream.tasks.depth.recipe import NYU_COLOUR

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from detcon.config import Recipe
-from detcon.data.colour import ColourRecipe
+from detcon.data.recipe import ColourRecipe
 
 NYU_COLOUR = ColourRecipe(
     brightness=0.1255, contrast=0.0, saturation=0.5, hue=0.2, jitter=1.0, grey=0.3, blur=0.0

@@ -1,20 +1,57 @@
-"""What a view is: the recipe of its cut, its regions and its colours, and the draw of a cut."""
+"""Settings of the views: how they are cut, pooled and coloured."""
 
-import math
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from detcon.config import Recipe
-from detcon.data.colour import COLOUR_PRESETS, DETCON_B_COLOUR, ColourRecipe
-from detcon.data.cut import Cut, Resize
-from detcon.data.regions import Pooling
 
-__all__ = ["Cut", "ViewsRecipe", "draw_cut"]
-
-Second = Literal["own", "repeat", "halves"]
 Probability = Annotated[float, Field(ge=0, le=1)]
+Strength = Annotated[float, Field(ge=0, le=1)]
+Pooling = Literal["hard", "soft"]
+Resize = Literal["area", "official"]
+Second = Literal["own", "repeat", "halves"]
+
+
+class ColourRecipe(Recipe):
+    """How strongly, and how often, the colours of one view are changed."""
+
+    brightness: Strength = Field(default=0.4, description="greatest brightness added or taken")
+    contrast: Strength = Field(default=0.4, description="greatest relative change of contrast")
+    saturation: Strength = Field(default=0.2, description="greatest relative change of saturation")
+    hue: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.1, description="greatest turn of the hue, in whole turns"
+    )
+    jitter: Probability = Field(default=0.8, description="probability of these four, together")
+    grey: Probability = Field(default=0.2, description="probability of grey")
+    blur: Probability = Field(default=1.0, description="probability of a Gaussian blur")
+    blur_sigma: tuple[float, float] = Field(
+        default=(0.1, 2.0),
+        description="least and greatest standard deviation in pixels",
+    )
+    solarize: Probability = Field(default=0.0, description="probability of inverting bright values")
+
+    @field_validator("blur_sigma")
+    @classmethod
+    def _range(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= value[1]:
+            raise ValueError("give the least, above 0, and then the greatest value")
+        return value
+
+
+DETCON_B_COLOUR = (ColourRecipe(), ColourRecipe(blur=0.1, solarize=0.2))
+"""View 1 and view 2 of DetCon-B, as of BYOL: `augment_config` in the official code."""
+
+_DETCON_S = ColourRecipe(brightness=0.8, contrast=0.8, saturation=0.8, hue=0.2)
+DETCON_S_COLOUR = (_DETCON_S, _DETCON_S.model_copy(update={"blur": 0.0}))
+"""View 1 and view 2 of DetCon-S, which was not released; as lightly gives them."""
+
+_UNCHANGED = ColourRecipe(jitter=0.0, grey=0.0, blur=0.0)
+COLOUR_PRESETS = {
+    "detcon_b": DETCON_B_COLOUR,
+    "detcon_s": DETCON_S_COLOUR,
+    "none": (_UNCHANGED, _UNCHANGED),
+}
 
 
 class ViewsRecipe(Recipe):
@@ -102,29 +139,3 @@ class ViewsRecipe(Recipe):
             "least_cells": 2 if self.second == "halves" else 1,
             "absent": self.absent,
         }
-
-
-def draw_cut(rng: np.random.Generator, size: tuple[int, int], recipe: ViewsRecipe) -> Cut:
-    """Draws a cut as the official code does (`get_random_crop_window` in `tf_image_ops.py`).
-
-    One draw of area and aspect, rounded, clipped to the photo: no ten attempts and no central
-    cut in the end, which is torchvision's way.
-
-    Args:
-        rng: Where the draws come from.
-        size: The photo's height and width.
-        recipe: Ranges of area and aspect, probability of mirroring.
-
-    Returns:
-        The cut, at least one pixel high and wide, inside the photo.
-    """
-    photo_height, photo_width = size
-    draws = rng.random(5).tolist()
-    (least, greatest), (narrowest, widest) = recipe.area, recipe.aspect
-    area = (least + draws[0] * (greatest - least)) * photo_height * photo_width
-    aspect = narrowest * (widest / narrowest) ** draws[1]  # uniform in its logarithm
-    width = min(max(round(math.sqrt(area * aspect)), 1), photo_width)
-    height = min(max(round(math.sqrt(area / aspect)), 1), photo_height)
-    left = int(draws[2] * (photo_width - width + 1))
-    top = int(draws[3] * (photo_height - height + 1))
-    return Cut(top, left, height, width, flip=draws[4] < recipe.flip)
