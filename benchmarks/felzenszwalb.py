@@ -9,8 +9,8 @@ import numpy as np
 from generators import Case, Stages, main
 from skimage.segmentation import felzenszwalb
 
-from detcon.masks import graph_segments as module
-from detcon.masks.graph_segments import segment_photo
+from detcon.masks.sources import graph_segments as module
+from detcon.masks.sources.graph_segments import segment_photo
 from detcon.photos import shrink
 
 OFFICIAL, SMALL = (1000.0, 1000), (500.0, 250)

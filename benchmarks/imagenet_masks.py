@@ -31,7 +31,7 @@ from pairs import RESULTS, save
 from skimage.segmentation import felzenszwalb
 
 from detcon.config import parse_overrides
-from detcon.masks.fill import make_masks
+from detcon.masks.store.fill import make_masks
 from detcon.photos import open_photos, resize
 
 IMAGENET, SIZE, ROUNDS = 1_281_167, (375, 500), 4

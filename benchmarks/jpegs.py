@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from detcon.masks.fill import make_masks
 from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
 from detcon.photos import Photos, open_photos
 
 

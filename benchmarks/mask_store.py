@@ -34,11 +34,11 @@ from pairs import save
 
 from detcon.config import parse_overrides
 from detcon.masks import Grid, Masks
-from detcon.masks.entry import Entry, pack, unpack
-from detcon.masks.fill import make_masks
-from detcon.masks.header import begin_store, describe
-from detcon.masks.index import write_index
 from detcon.masks.store import MaskStore
+from detcon.masks.store.entry import Entry, pack, unpack
+from detcon.masks.store.fill import make_masks
+from detcon.masks.store.header import begin_store, describe
+from detcon.masks.store.index import write_index
 from detcon.photos import Photos
 
 RUNS, SHARD_SIZE, LOOK_UPS = 7, 256, 1000
@@ -49,7 +49,7 @@ OPEN = """
 import json, re, sys, time
 from pathlib import Path
 import numpy as np
-import detcon.masks.store as module
+import detcon.masks.store.mask_store as module
 keys = json.loads(sys.argv[2])
 resident = lambda: int(re.search(r"VmRSS:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 before, start = resident(), time.perf_counter()

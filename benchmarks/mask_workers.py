@@ -32,8 +32,9 @@ from jpegs import make_photos
 from pairs import RESULTS, save
 
 from detcon.config import load_recipe
-from detcon.masks.fill import Job, MasksRecipe, make_rows
-from detcon.masks.graph_segments import segment_photo
+from detcon.masks.recipe import MasksRecipe
+from detcon.masks.sources.graph_segments import segment_photo
+from detcon.masks.store.fill import MasksJob, make_rows
 from detcon.photos import Photos
 from detcon.workers import in_order
 
@@ -47,7 +48,7 @@ WAYS = {
 FILL = """
 import re, sys
 from pathlib import Path
-from detcon.masks import fill
+from detcon.masks.store import fill
 fill._FEW_PHOTOS = sys.maxsize  # threads, so that all memory is this process's
 fill.make_masks(images=sys.argv[1], out=sys.argv[2], workers=2, generator={"kind": "grid"})
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
@@ -69,7 +70,7 @@ def cases(photos: Photos) -> dict[str, tuple[Callable, list, list[str]]]:
     for name, recipe in (("FH", "felzenszwalb"), ("MCG", "mcg")):
         path = f"recipes/masks/{recipe}.yaml"
         settings = load_recipe(MasksRecipe, path, {"images": "-", "out": "-"})
-        jobs = [Job(0, part, settings.generator) for part in parts * REPEATS]
+        jobs = [MasksJob(0, part, settings.generator) for part in parts * REPEATS]
         found[name] = (make_rows, jobs, list(WAYS))
     return found
 

@@ -14,10 +14,10 @@ from generators import Case, Stages, main
 from skimage.segmentation import felzenszwalb
 
 from detcon.masks import MCG
-from detcon.masks.mcg.candidates import find_candidates
-from detcon.masks.mcg.contours import find_contours, to_channels
-from detcon.masks.mcg.hierarchy import build_tree
-from detcon.masks.mcg.superpixels import find_superpixels
+from detcon.masks.sources.mcg.candidates import find_candidates
+from detcon.masks.sources.mcg.contours import find_contours, to_channels
+from detcon.masks.sources.mcg.hierarchy import build_tree
+from detcon.masks.sources.mcg.superpixels import find_superpixels
 from detcon.photos import shrink
 
 

@@ -23,7 +23,7 @@ from pairs import RESULTS, save
 from skimage.segmentation import felzenszwalb
 
 from detcon.config import parse_overrides
-from detcon.masks.graph_segments import segment_photo
+from detcon.masks.sources.graph_segments import segment_photo
 from detcon.photos import open_photos
 
 SETTINGS = [(1000.0, 1000), (300.0, 300), (100.0, 20)]

@@ -28,8 +28,8 @@ from detcon import MCG, MCGFull
 from detcon.config import parse_overrides
 from detcon.files import write_whole
 from detcon.formats.bsds import read_segmentations
-from detcon.masks.mcg.hierarchy import Tree
-from detcon.masks.quality import TOLERANCE, boundaries
+from detcon.masks.quality.overlap import TOLERANCE, boundaries
+from detcon.masks.sources.mcg.hierarchy import Tree
 from detcon.photos import open_photos
 
 HEIGHTS = [round(0.5 + 0.1 * step, 1) for step in range(22)]

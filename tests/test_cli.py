@@ -156,7 +156,7 @@ def test_a_full_disk_is_one_sentence(run, photos, tmp_path, monkeypatch):
     def no_space(*_, **__):
         raise OSError(28, "No space left on device", str(tmp_path / "m"))
 
-    monkeypatch.setattr("detcon.masks.fill.write_shard", no_space)
+    monkeypatch.setattr("detcon.masks.store.fill.write_shard", no_space)
     code, _, err = run("masks", f"images={photos}", f"out={tmp_path / 'm'}", "workers=1")
     assert code == 2 and "no space left on device" in err
 
@@ -172,12 +172,11 @@ def test_the_public_names_resolve_and_are_lazy():
 
 def test_shipped_recipes_all_load(tmp_path):
     from detcon.config import load_recipe, shipped_recipes
-    from detcon.discover.recipe import DiscoverRecipe
     from detcon.downstream.recipe import GridRecipe
     from detcon.pretraining.recipe import PretrainRecipe
 
     kinds = {
-        "masks": (DiscoverRecipe, {"images": "i", "out": "o"}),
+        "masks": (MasksRecipe, {"images": "i", "out": "o"}),
         "pretrain": (PretrainRecipe, {"images": "i", "masks": "m", "out": "o"}),
         "transfer": (GridRecipe, {"data": "d", "backbone": "random", "out": "o"}),
     }

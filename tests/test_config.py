@@ -153,7 +153,7 @@ def test_no_word_breaks_the_command_line(word):
 def test_shipped_recipes_are_found_from_anywhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert (shipped_recipes() / "masks" / "felzenszwalb.yaml").is_file()
-    from detcon.masks.fill import MasksRecipe
+    from detcon.masks.recipe import MasksRecipe
 
     assert (
         load_recipe(MasksRecipe, "recipes/masks/grid.yaml", {"images": "i", "out": "o"}).out == "o"

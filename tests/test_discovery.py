@@ -12,10 +12,10 @@ from gloo import run_ranks
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError
-from detcon.discover.recipe import make_masks
 from detcon.masks import Grid
-from detcon.masks.shard import StoreError
 from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
+from detcon.masks.store.shard import StoreError
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation

@@ -20,7 +20,7 @@ import pytest
 from gloo import environments
 
 from detcon.masks import Grid
-from detcon.masks.fill import make_masks
+from detcon.masks.store.fill import make_masks
 from detcon.scenes.raycast import render_scene
 from detcon.train.metrics import read_metrics
 from detcon.train.stop import AGAIN

@@ -275,7 +275,8 @@ def test_an_unknown_photo_gets_the_nearest_name(folder):
 
 
 @pytest.mark.parametrize(
-    "module", ["detcon.photos", "detcon.masks", "detcon.masks.fill", "detcon.discover.recipe"]
+    "module",
+    ["detcon.photos", "detcon.masks", "detcon.masks.store.fill"],
 )
 def test_no_torch_is_imported(module):
     """Torch takes seconds and a gigabyte in each of many workers."""

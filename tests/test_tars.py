@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from detcon.masks import Grid
-from detcon.masks.fill import make_masks
 from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
 from detcon.photos import PhotosError, UnreadablePhoto, open_photos
 from detcon.photos.braces import expand_braces
 

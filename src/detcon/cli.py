@@ -88,14 +88,14 @@ VERBS = {
         lambda s: _AFTER_SCENES[s.format].format(out=s.out),
     ),
     "masks": Verb(
-        "discover.recipe:DiscoverRecipe",
-        "discover.recipe:make_masks",
+        "masks.recipe:MasksRecipe",
+        "masks.store.fill:make_masks",
         "detcon masks recipes/masks/felzenszwalb.yaml images=photos out=masks",
         lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
     ),
     "train-ranker": Verb(
-        "masks.mcg.training:TrainRankerRecipe",
-        "masks.mcg.training:train_ranker",
+        "masks.sources.mcg.training:TrainRankerRecipe",
+        "masks.sources.mcg.training:train_ranker",
         "detcon train-ranker images=photos truth=labels out=ranker.npz",
         lambda s: (
             f"detcon masks recipes/masks/{s.generator.kind}.yaml images=PHOTOS out=MASKS "
@@ -110,8 +110,8 @@ VERBS = {
         "report.score:score_table",
     ),
     "convert": Verb(
-        "masks.convert:ConvertRecipe",
-        "masks.convert:convert_masks",
+        "masks.store.convert:ConvertRecipe",
+        "masks.store.convert:convert_masks",
         "detcon convert masks=masks to=png out=masks-png",
         lambda s: f"to read them back, {_AFTER_CONVERT[s.to].format(out=s.out)}",
     ),

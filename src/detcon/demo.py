@@ -9,7 +9,7 @@ from rich.console import Console
 
 from detcon.config import Recipe, load_recipe
 from detcon.downstream.transfer import transfer
-from detcon.masks.fill import make_masks
+from detcon.masks.store.fill import make_masks
 from detcon.pretraining.training import pretrain
 from detcon.report.page import make_report
 from detcon.scenes.write import make_scenes

@@ -12,9 +12,9 @@ from detcon.data.colour import draw_colour
 from detcon.data.cut import draw_cut
 from detcon.data.dataset import MasksDoNotFit, MissingClass, PhotoViews
 from detcon.data.recipe import DETCON_S_COLOUR, ViewsRecipe
-from detcon.masks.fill import make_masks
-from detcon.masks.grid import Grid
+from detcon.masks.sources.grid import Grid
 from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
 from detcon.photos import TooManyUnreadable, UnreadablePhoto, open_photos
 
 VIEWS = ViewsRecipe(size=32, colour=DETCON_S_COLOUR)

@@ -16,9 +16,9 @@ from detcon.config import RecipeError
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.formats.photo_paths import PhotoPaths
 from detcon.masks import FromAnnotations, MaskGenerator
-from detcon.masks.fill import make_masks
-from detcon.masks.header import describe
 from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
+from detcon.masks.store.header import describe
 from detcon.photos import Photos, open_photos
 from detcon.scenes import make_scenes
 

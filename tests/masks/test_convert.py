@@ -16,10 +16,11 @@ from detcon.formats.fh_records import ENCODED, open_fh_records
 from detcon.formats.tf_example import bytes_of, integers_of, read_features, write_example
 from detcon.formats.tf_records import find_records, frame, map_file
 from detcon.masks import FromAnnotations, Masks
-from detcon.masks.entry import pack
-from detcon.masks.header import begin_store, describe
-from detcon.masks.shard import Row, StoreError, write_shard
-from detcon.masks.store import MaskStore, merge_index
+from detcon.masks.store import MaskStore
+from detcon.masks.store.check import merge_index
+from detcon.masks.store.entry import pack
+from detcon.masks.store.header import begin_store, describe
+from detcon.masks.store.shard import Row, StoreError, write_shard
 from detcon.photos import Photos, UnreadablePhoto, decode, open_photos
 
 SIZE = (12, 17)
@@ -178,7 +179,7 @@ def test_records_hold_what_the_official_loader_wants(tmp_path, photos, fill):
 @pytest.mark.parametrize("split, num", [("train", 2048), ("validation", 256)])
 def test_the_official_loader_demands_so_many_files(tmp_path, fill, monkeypatch, split, num):
     asked = []
-    monkeypatch.setattr("detcon.masks.convert.write_records", asked.append)
+    monkeypatch.setattr("detcon.masks.store.convert.write_records", asked.append)
     folder = fill(DISJOINT).folder
     convert_masks(masks=folder, to="tfrecord", split=split, out=tmp_path / "o", workers=1)
     assert [one.path.name for one in asked] == [f"{split}-{n:05d}-of-{num:05d}" for n in range(num)]

@@ -12,10 +12,10 @@ from pycocotools.coco import COCO
 
 from detcon.formats.errors import AnnotationError
 from detcon.masks import FromAnnotations, Grid
-from detcon.masks.fill import make_masks
-from detcon.masks.quality import Bounds
-from detcon.masks.scoring import score_stores
+from detcon.masks.quality.overlap import Bounds
+from detcon.masks.quality.scoring import score_stores
 from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
 from detcon.masks.truth import open_truth
 from detcon.scenes import make_scenes
 

@@ -7,7 +7,7 @@ import pytest
 from run_folders import scene, write_picture, write_pretraining, write_transfer
 
 from detcon.masks import Felzenszwalb
-from detcon.masks.fill import make_masks
+from detcon.masks.store.fill import make_masks
 
 
 @pytest.fixture(scope="session")

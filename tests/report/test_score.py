@@ -9,7 +9,7 @@ from test_page import read, words
 
 from detcon.config import RecipeError, load_recipe
 from detcon.masks import Felzenszwalb, Grid
-from detcon.masks.fill import make_masks
+from detcon.masks.store.fill import make_masks
 from detcon.report.output import OutputExists
 from detcon.report.score import ScoreRecipe, score, score_table
 from detcon.report.sheet import ShowRecipe

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from detcon.masks.scoring import score_stores
+from detcon.masks.quality.scoring import score_stores
 from detcon.masks.store import MaskStore
 from detcon.masks.truth import open_truth
 from detcon.study import run_study

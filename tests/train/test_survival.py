@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 
 from detcon.cli import main
 from detcon.data.loader import collate
-from detcon.masks.fill import make_masks
 from detcon.masks.store import MaskStore
 from detcon.pretraining.training import pretrain
 from detcon.scenes.raycast import render_scene

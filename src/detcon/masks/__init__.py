@@ -1,17 +1,26 @@
-"""Where masks come from, and where they are kept; numpy only, so that workers stay light."""
+"""The masks of photos: where they come from, how they are stored, how good they are.
 
-from detcon.masks.annotations import FromAnnotations
-from detcon.masks.displaced import Displaced
-from detcon.masks.felzenszwalb import Felzenszwalb
-from detcon.masks.from_callable import FromCallable
-from detcon.masks.grid import Grid
+Importing this room loads neither torch nor numba, so that workers stay light.
+"""
+
 from detcon.masks.masks import MaskGenerator, Masks
-from detcon.masks.mcg.generator import MCG, MCGFull
-from detcon.masks.slic import Slic
-from detcon.masks.whole_image import WholeImage
+from detcon.masks.sources import (
+    MCG,
+    Clusters,
+    Displaced,
+    Felzenszwalb,
+    FromAnnotations,
+    FromCallable,
+    Grid,
+    MCGFull,
+    SegmentAnything,
+    Slic,
+    WholeImage,
+)
 
 __all__ = [
     "MCG",
+    "Clusters",
     "Displaced",
     "Felzenszwalb",
     "FromAnnotations",
@@ -20,6 +29,7 @@ __all__ = [
     "MCGFull",
     "MaskGenerator",
     "Masks",
+    "SegmentAnything",
     "Slic",
     "WholeImage",
 ]

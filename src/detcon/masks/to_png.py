@@ -16,8 +16,8 @@ from jaxtyping import Bool, Integer, Shaped
 
 from detcon.files import write_whole
 from detcon.masks.masks import Masks
-from detcon.masks.shard import StoreError
 from detcon.masks.store import MaskStore
+from detcon.masks.store.shard import StoreError
 
 _VOID, _MOST = 255, 65534
 

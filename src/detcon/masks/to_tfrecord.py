@@ -19,8 +19,8 @@ from detcon.formats.fh_records import ENCODED, HEIGHT, KEY, MASKS, NAME, WIDTH
 from detcon.formats.tf_example import write_example
 from detcon.formats.tf_records import frame
 from detcon.masks.masks import Masks
-from detcon.masks.shard import StoreError
 from detcon.masks.store import MaskStore
+from detcon.masks.store.shard import StoreError
 from detcon.photos import Photos
 
 _NONE = 255

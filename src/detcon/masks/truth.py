@@ -14,7 +14,7 @@ from detcon.formats.errors import AnnotationError
 from detcon.masks.annotations import FromAnnotations, open_annotations
 from detcon.masks.masks import Masks
 from detcon.masks.open_annotated import Format, Regions
-from detcon.masks.quality import Truth
+from detcon.masks.quality.overlap import Truth
 from detcon.masks.store import MaskStore
 
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from rich.console import Console
 from torch import nn
 
-from detcon.discover.clusters import Clusters
-from detcon.discover.recipe import DiscoverRecipe, make_masks
-from detcon.masks.header import describe, read_header
-from detcon.masks.shard import StoreError
+from detcon.masks.recipe import MasksRecipe
+from detcon.masks.sources.clusters import Clusters
 from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
+from detcon.masks.store.header import describe, read_header
+from detcon.masks.store.shard import StoreError
 from detcon.models.backbone_file import save_backbone
 from detcon.photos import Photos, TooManyUnreadable
 from detcon.pretraining.recipe import Discovery, PretrainRecipe
@@ -101,9 +102,9 @@ class Discoverer:
                 f"updates, {time.monotonic() - began:.0f} s"
             )
 
-    def _recipe(self, store: Path) -> DiscoverRecipe:
+    def _recipe(self, store: Path) -> MasksRecipe:
         settings, discovery = self._settings, self._discovery
-        return DiscoverRecipe(
+        return MasksRecipe(
             images=settings.images,
             channels=settings.encoder.in_channels,
             out=str(store),
@@ -117,7 +118,7 @@ class Discoverer:
             workers=max(1, settings.workers),
         )
 
-    def _remove_others(self, told: DiscoverRecipe, store: Path) -> None:
+    def _remove_others(self, told: MasksRecipe, store: Path) -> None:
         """Takes away a store of other weights, and keeps what an interrupted start made of these.
 
         On another machine, or on a GPU, a run that goes on may come here with weights that differ

@@ -14,8 +14,8 @@ from detcon.config import Recipe, Several, load_recipe
 from detcon.files import write_whole
 from detcon.masks.annotations import FORMATS_WITH
 from detcon.masks.open_annotated import Format, Regions
-from detcon.masks.quality import TOLERANCE, Bounds, quality
-from detcon.masks.scoring import StoreScore, score_stores
+from detcon.masks.quality.overlap import TOLERANCE, Bounds, quality
+from detcon.masks.quality.scoring import StoreScore, score_stores
 from detcon.masks.store import MaskStore
 from detcon.masks.truth import open_truth
 from detcon.report.output import check_output

@@ -9,8 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 import detcon
-from detcon.masks.quality import quality
-from detcon.masks.scoring import StoreScore
+from detcon.masks.quality.overlap import quality
+from detcon.masks.quality.scoring import StoreScore
 from detcon.masks.truth import TruthSource
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.report.draw import data_uri, paint_masks, scale_to

@@ -9,10 +9,11 @@ from typing import Any
 
 from detcon.config import Recipe, RecipeError, fingerprint, load_recipe, nearest
 from detcon.downstream.recipe import TransferRecipe
+from detcon.masks.sources import AnySource
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.study.errors import StudyError
 from detcon.study.grid import Point, points
-from detcon.study.recipe import Data, Folder, Generator, StudyRecipe
+from detcon.study.recipe import Data, Folder, StudyRecipe
 from detcon.train.run import deciding_settings
 
 PRETRAINED = "pretrained"
@@ -28,7 +29,7 @@ class CellSettings(Recipe):
     pretrain: PretrainRecipe | None = None
     supervise: TransferRecipe | None = None
     images: Data | None = None
-    masks: Generator | None = None
+    masks: AnySource | None = None
     transfer: TransferRecipe
     data: Data
 

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 
-from detcon.discover.recipe import make_masks
 from detcon.masks import Displaced, FromAnnotations
-from detcon.masks.scoring import score_stores
+from detcon.masks.quality.scoring import score_stores
 from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
 from detcon.masks.truth import open_truth
 from detcon.scenes.write import make_scenes
 from detcon.study.cell import Cell

@@ -5,13 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from detcon.config import Recipe
-from detcon.discover.clusters import Clusters
-from detcon.discover.segment_anything import SegmentAnything
-from detcon.masks.fill import BY_KIND, AnyGenerator, parse_share
+from detcon.masks.recipe import parse_share
+from detcon.masks.sources import AnySource
 from detcon.scenes.stage import SOLIDS
 
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]*$")]
-Generator = Annotated[AnyGenerator | Clusters | SegmentAnything, *BY_KIND]
 Values = tuple[Any, ...] | dict[str, dict[str, Any]]
 """Of an axis: values of the setting that it is called after, or settings under names."""
 
@@ -79,7 +77,7 @@ class StudyRecipe(Recipe):
     data: dict[Name, Data] = Field(
         min_length=1, description="folders (data.NAME=DIR says where), or built-in scenes"
     )
-    masks: dict[Name, Generator] = Field(
+    masks: dict[Name, AnySource] = Field(
         default={}, description="sources by name; the folder of annotations is seen from the data"
     )
     overlap: dict[Name, Name] = Field(

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from detcon.downstream.result import Result
 from detcon.downstream.transfer import transfer
-from detcon.masks.fill import parse_share
+from detcon.masks.recipe import parse_share
 from detcon.pretraining.discovery import discovered
 from detcon.pretraining.training import pretrain
 from detcon.study.cell import PRETRAINED, SUPERVISED, Cell

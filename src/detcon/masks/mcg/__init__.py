@@ -1,1 +1,0 @@
-"""Multiscale combinatorial grouping, stage by stage; `generator` is the whole."""

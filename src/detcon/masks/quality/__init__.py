@@ -1,0 +1,1 @@
+"""How good masks are, compared with what people marked in the photos."""

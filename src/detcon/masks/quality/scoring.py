@@ -1,0 +1,125 @@
+"""Scoring mask stores against annotations, photo by photo, in parallel."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import numpy as np
+
+from detcon.formats.errors import AnnotationError
+from detcon.masks.quality.overlap import Bounds, Quality, Tally, measure, quality, total
+from detcon.masks.store import MaskStore
+from detcon.masks.truth import TruthSource
+from detcon.workers import in_order
+
+_PHOTOS_A_JOB = 8
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """A few photos: what a worker is handed at a time."""
+
+    stores: tuple[MaskStore, ...]
+    truth: TruthSource
+    keys: tuple[str, ...]
+    bounds: Bounds
+
+
+@dataclass(frozen=True)
+class StoreScore:
+    """The measures of one store: of each photo, and of all together.
+
+    Attributes:
+        store: The store.
+        tallies: Of each photo, by its key.
+        not_annotated: The photos of all stores that the truth doesn't know: not measured.
+    """
+
+    store: MaskStore
+    tallies: Mapping[str, Tally]
+    not_annotated: tuple[str, ...] = ()
+
+    def quality(self) -> Quality:
+        return quality(total(list(self.tallies.values())))
+
+
+def score_stores(
+    stores: Sequence[MaskStore],
+    truth: TruthSource,
+    *,
+    num: int | None = None,
+    bounds: Bounds | None = None,
+    num_workers: int = 1,
+) -> list[StoreScore]:
+    """Measures stores on the photos that all of them and the truth know.
+
+    Args:
+        stores: One or more, of the same photos.
+        truth: What to hold them against.
+        num: So many of the photos, drawn at random but always the same; None for all.
+        bounds: Which marked regions are looked for.
+        num_workers: Processes at once.
+
+    Returns:
+        A score for each store, over the same photos.
+
+    Raises:
+        AnnotationError: No photo has both masks and annotations, or an annotation is of another
+            size than its photo; the sentence names it.
+        StoreError: If masks are damaged.
+    """
+    keys, not_annotated = common_keys(stores, truth)
+    if num is not None and num < len(keys):
+        drawn = np.random.default_rng(0).permutation(len(keys))[:num]
+        keys = [keys[i] for i in sorted(drawn.tolist())]
+    jobs = (
+        ScoreJob(tuple(stores), truth, tuple(keys[i : i + _PHOTOS_A_JOB]), bounds or Bounds())
+        for i in range(0, len(keys), _PHOTOS_A_JOB)
+    )
+    num_jobs = -(-len(keys) // _PHOTOS_A_JOB)
+    tallies: list[dict[str, Tally]] = [{} for _ in stores]
+    with closing(in_order(score_photos, jobs, num_workers=min(num_workers, num_jobs))) as results:
+        for rows in results:
+            for key, row in rows:
+                for mine, tally in zip(tallies, row):
+                    mine[key] = tally
+    return [StoreScore(store, mine, not_annotated) for store, mine in zip(stores, tallies)]
+
+
+def common_keys(
+    stores: Sequence[MaskStore], truth: TruthSource
+) -> tuple[list[str], tuple[str, ...]]:
+    """The photos that all stores and the truth know, and those that only the truth doesn't.
+
+    Raises:
+        AnnotationError: If there is none.
+    """
+    shared = [key for key in stores[0] if all(key in store for store in stores[1:])]
+    if not shared:
+        raise AnnotationError(
+            f"the mask stores {', '.join(str(store.folder) for store in stores)} have no photo in "
+            f"common; make them of the same photos"
+        )
+    keys = [key for key in shared if key in truth]
+    if not keys:
+        raise AnnotationError(
+            f"none of the {len(shared)} photos of {stores[0].folder} has an annotation there "
+            f"(looked for {shared[0]}, for instance); annotations have the photos' own names, in "
+            f"the same subfolders, and where a data set has several splits, split= says which"
+        )
+    known = set(keys)
+    return keys, tuple(key for key in shared if key not in known)
+
+
+def score_photos(job: ScoreJob) -> list[tuple[str, list[Tally]]]:
+    """Measures a few photos: each key with a tally for each store."""
+    rows = []
+    for key in job.keys:
+        truth = job.truth[key]
+        try:
+            rows.append((key, [measure(store[key], truth, job.bounds) for store in job.stores]))
+        except ValueError as error:
+            if key in str(error):
+                raise
+            raise AnnotationError(f"cannot score {key}: {error}") from error
+    return rows

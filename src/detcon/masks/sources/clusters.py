@@ -1,0 +1,165 @@
+"""Clusters of a backbone's own features as masks: what it takes for alike is one region."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Integer, UInt8
+
+from detcon.masks.masks import Masks
+from detcon.masks.sources.kmeans import kmeans
+
+if TYPE_CHECKING:
+    from detcon.models.backbone_file import Backbone
+
+_FINER = 8  # pixels of a map to a cell of the features, each way
+_RANDOM = "resnet50"
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """k-means on the cells of a photo's feature map, photo by photo.
+
+    The mask discovery of ODIN (Henaff et al., ECCV 2022, arXiv 2203.08777), done before training
+    and kept in a store: there, an average of the network in training finds its masks anew for
+    every view. Here a finished backbone does, of an earlier run for instance, and the masks of
+    the next run are better than the last one's; from random weights they are little more than
+    colour and place. ODIN's own number of clusters is unconfirmed: `num` is here what DetCon draws
+    of a view.
+
+    Features of cells are brought to length 1 and clustered, k-means++ first; each centre's
+    likeness is then interpolated between cells, and a pixel belongs to the likest. The photo's
+    key seeds the draw, so that a photo's masks depend on nothing else in the collection. One
+    photo passes at a time, since results would depend on what else is in a batch; on a GPU a few
+    workers, which are threads, keep it busy.
+
+    Args:
+        backbone: One of our files, a checkpoint, "torchvision:resnet50", "timm:convnext_atto", or
+            "random", as `load_backbone` takes it.
+        encoder: The architecture of "random" (resnet50 unless given) and of files of timm models.
+        stride: Pixels to a cell of a ResNet's grid: 32, 16 or 8. None: the file's own.
+        num: Clusters of a photo, at most.
+        side: Photos are brought to this longest side: 448 is a grid of 14 x 14 at stride 32.
+        connected: Whether pieces of a cluster that don't touch are masks of their own.
+        min_area: The least share of the photo that a mask covers; what is smaller is no mask.
+        seed: Of "random" weights, and of the clusters' first centres.
+        digest: Of the weights, which `make_masks` writes down; one that is given must be theirs.
+    """
+
+    backbone: str = "random"
+    encoder: str | None = None
+    stride: int | None = None
+    num: int = 16
+    side: int = 448
+    connected: bool = False
+    min_area: float = 0.0
+    seed: int = 0
+    digest: str | None = None
+    kind: Literal["clusters"] = "clusters"
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        for name, least in {"num": 2, "side": 32, "seed": 0}.items():
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"{name} of clusters must be at least {least}, got {value}")
+        if self.stride not in (None, 8, 16, 32):
+            raise ValueError(f"stride of clusters can be 8, 16 or 32, not {self.stride}")
+        if not 0 <= self.min_area < 1:
+            raise ValueError(f"min_area of clusters must be from 0 to 1, got {self.min_area}")
+        object.__setattr__(self, "min_area", float(self.min_area))  # 0 and 0.0 are one recipe
+
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
+        """Finds a photo's clusters.
+
+        Raises:
+            ValueError: There is no such backbone, or it can't take the photo.
+        """
+        from detcon.models.dense_features import dense_features
+
+        features = dense_features(self._network(), image, side=self.side)
+        rng = np.random.default_rng([self.seed, *key.encode()])
+        labels = cluster_cells(features, self.num, rng)
+        if self.connected or self.min_area:
+            labels = _pieces(labels, self.connected, self.min_area * labels.size)
+        return Masks.from_labels(labels, size=(image.shape[0], image.shape[1]))
+
+    def identified(self) -> "Clusters":
+        """The same with the digest of the weights, which are opened for it.
+
+        Raises:
+            ValueError: There is no such backbone, or it isn't the one whose digest was given.
+        """
+        from detcon.masks.sources.networks import digest_of_tensors
+
+        digest = digest_of_tensors(self._network().encoder.state_dict())
+        if self.digest not in (None, digest):
+            raise ValueError(
+                f"the backbone {self.backbone} has the digest {digest}, not {self.digest}; give "
+                f"another out=, and leave generator.digest out"
+            )
+        return replace(self, digest=digest)
+
+    def _network(self) -> "Backbone":
+        from detcon.masks.sources.networks import stamp_of
+
+        stamp = stamp_of(self.backbone)
+        return _open(self.backbone, self.encoder, self.stride, self.seed, stamp)
+
+
+def cluster_cells(
+    features: Float[np.ndarray, "d h w"], num: int, rng: np.random.Generator
+) -> Integer[np.ndarray, "y x"]:
+    """A map of clusters, finer than the grid of cells that it comes from.
+
+    Args:
+        features: Of each cell.
+        num: How many clusters at most.
+        rng: Draws the first centres.
+    """
+    d, h, w = features.shape
+    points = features.reshape(d, h * w).T
+    points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+    _, centres = kmeans(points, num, rng)
+    likeness = points @ centres.T - (centres**2).sum(1) / 2  # largest where the distance is least
+    size = (w * _FINER, h * _FINER)
+    layers = np.ascontiguousarray(likeness.T).reshape(-1, h, w)
+    finer = [cv2.resize(layer, size, interpolation=cv2.INTER_LINEAR) for layer in layers]
+    return np.unique(np.argmax(finer, axis=0), return_inverse=True)[1].reshape(size[::-1])
+
+
+def _pieces(
+    labels: Integer[np.ndarray, "y x"], connected: bool, least: float
+) -> Integer[np.ndarray, "y x"]:
+    """Splits what doesn't touch, leaves out what is too small, and numbers anew."""
+    found = np.full(labels.shape, -1)
+    num = 0
+    for label in range(labels.max() + 1):
+        mask = (labels == label).astype(np.uint8)
+        parts = cv2.connectedComponents(mask, connectivity=4)[1] if connected else mask
+        for part in range(1, parts.max() + 1):
+            inside = parts == part
+            if inside.sum() >= least:
+                found[inside], num = num, num + 1
+    return found
+
+
+@lru_cache(maxsize=2)
+def _open(
+    source: str, name: str | None, stride: int | None, seed: int, stamp: tuple[int, int] | None
+) -> "Backbone":
+    """Opens a backbone once in a process, and moves it to the device that is there."""
+    import torch
+
+    from detcon.masks.sources.networks import free_device
+    from detcon.models.backbone_file import load_backbone
+    from detcon.models.recipe import EncoderRecipe
+
+    name = name or (_RANDOM if source == "random" else None)
+    encoder = EncoderRecipe(name=name) if name else None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        backbone = load_backbone(source, encoder=encoder, stride=stride)
+    backbone.encoder.to(free_device()).eval()
+    return backbone

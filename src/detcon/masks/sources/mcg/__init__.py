@@ -1,0 +1,1 @@
+"""Multiscale combinatorial grouping, stage by stage; `generator` combines the stages."""

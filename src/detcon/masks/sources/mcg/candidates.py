@@ -1,0 +1,169 @@
+"""Regions that may be objects: nodes of trees, and neighbouring nodes joined by two to four.
+
+A tree is walked from the root down. Each split gives two new single regions, and with each new
+region come its pairs with a neighbour that stands at that moment, the triplets of a new pair and
+a neighbour, the 4-tuples of a new triplet and a neighbour. Each of the four lists so begins with
+what stands out most, and is cut at a number (MCG, section 6 of arXiv 1503.00848).
+
+Axes: n superpixels, r nodes at hand, k candidates.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float64, Int32
+
+from detcon.masks.sources.mcg.hierarchy import Tree
+from detcon.masks.sources.mcg.nodes import Nodes, find_nodes
+from detcon.masks.sources.mcg.superpixels import Superpixels
+from detcon.ops.compiled import compiled
+
+
+class Candidates(NamedTuple):
+    """What may be chosen.
+
+    Attributes:
+        members: The disjoint nodes that together are the candidate, counted through all trees;
+            -1 where there are fewer than four.
+        areas: In pixels.
+        balances: The smallest member's area, divided by the largest one's.
+        boxes: First row, first column, last row, last column.
+        starts: The least height at which one of the members was made.
+        ends: The height at which the first of the members is merged with something else.
+        perimeters: Of the borders with what is outside, in edges of pixels; the photo's edge is
+            none.
+        outlines: The sum of contours along them.
+    """
+
+    members: Int32[np.ndarray, "k 4"]
+    areas: Float64[np.ndarray, " k"]
+    balances: Float64[np.ndarray, " k"]
+    boxes: Int32[np.ndarray, "k 4"]
+    starts: Float64[np.ndarray, " k"]
+    ends: Float64[np.ndarray, " k"]
+    perimeters: Float64[np.ndarray, " k"]
+    outlines: Float64[np.ndarray, " k"]
+
+    @property
+    def box_areas(self) -> Float64[np.ndarray, " k"]:
+        """Of the upright boxes around them, in pixels."""
+        heights, widths = (self.boxes[:, 2:] - self.boxes[:, :2] + 1).T
+        return heights * widths.astype(float)
+
+
+def find_candidates(
+    superpixels: Superpixels, trees: Sequence[Tree], nums: Sequence[int]
+) -> Candidates:
+    """Lists the candidates of all trees, none twice; the whole photo is none of them.
+
+    Args:
+        superpixels: What the trees are made of.
+        trees: In the order in which they are listed.
+        nums: How many singles, pairs, triplets and 4-tuples of each tree are taken at most.
+    """
+    limits = np.array(nums)
+    seen = np.zeros(1 << int(2 * len(trees) * limits.sum() + 8).bit_length(), np.uint64)
+    contours = superpixels.strengths.mean(0)
+    found, first = [], 0
+    for tree in trees:
+        nodes = find_nodes(superpixels, tree, contours, int(limits[0]) // 2)
+        tuples = _list_tuples(nodes.pairs, nodes.hashes, nodes.lengths, limits, seen)
+        found.append(_measure_tuples(tuples, first, nodes))
+        first += len(tree.heights)
+    return Candidates(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+@compiled
+def _list_tuples(pairs, hashes, lengths, limits, seen):
+    """The nodes at hand that each candidate has [k 4]; `seen` are the hashes of candidates."""
+    count = len(pairs)
+    found, num = np.full((limits.sum(), 4), -1, np.int32), 0
+    taken = np.zeros(4, np.int64)
+    standing, num_standing = np.full(count, count - 1, np.int32), 1
+    fresh, num_fresh = np.empty((len(found) + 2, 4), np.int32), 0
+    _is_new(hashes[count - 1], seen)  # the whole photo
+    for node in range(count - 1, -1, -1):
+        if pairs[node, 0] < 0:
+            continue
+        for i in range(num_standing):
+            if standing[i] == node:
+                standing[i] = pairs[node, 0]
+        standing[num_standing] = pairs[node, 1]
+        num_standing += 1
+        fresh[:2] = -1
+        fresh[0, 0], fresh[1, 0] = pairs[node, 0], pairs[node, 1]
+        start, num_fresh = 0, 2
+        for i in range(2):
+            if taken[0] < limits[0] and _is_new(hashes[pairs[node, i]], seen):
+                found[num, 0] = pairs[node, i]
+                num, taken[0] = num + 1, taken[0] + 1
+        for size in range(1, 4):
+            stop = num_fresh
+            for f in range(start, stop):
+                for i in range(num_standing):
+                    if taken[size] >= limits[size]:
+                        break
+                    other = standing[i]
+                    if not _joins(fresh[f], size, other, lengths):
+                        continue
+                    key = hashes[other]
+                    for j in range(size):
+                        key ^= hashes[fresh[f, j]]
+                    if _is_new(key, seen):
+                        fresh[num_fresh] = fresh[f]
+                        fresh[num_fresh, size] = other
+                        found[num] = fresh[num_fresh]
+                        num_fresh += 1
+                        num, taken[size] = num + 1, taken[size] + 1
+            start = stop
+    return found[:num].copy()
+
+
+@compiled
+def _joins(members, size, other, lengths):
+    """Whether a node touches one of the members, and is none of them."""
+    joins = False
+    for i in range(size):
+        if members[i] == other:
+            return False
+        joins |= lengths[members[i], other] > 0
+    return joins
+
+
+@compiled
+def _is_new(key, seen):
+    """Whether a hash wasn't in the table yet, which is never full; puts it in."""
+    last = np.uint64(len(seen) - 1)
+    slot = key & last
+    while seen[slot] != 0:
+        if seen[slot] == key:
+            return False
+        slot = (slot + np.uint64(1)) & last
+    seen[slot] = key
+    return True
+
+
+def _measure_tuples(tuples: Int32[np.ndarray, "k 4"], first: int, nodes: Nodes) -> Candidates:
+    """Measures candidates; `first` is the number of the tree's first node among all trees'."""
+    there = tuples >= 0
+    areas = np.where(there, nodes.areas[tuples], 0.0)
+    perimeters = np.where(there, nodes.perimeters[tuples], 0.0).sum(1)
+    outlines = np.where(there, nodes.outlines[tuples], 0.0).sum(1)
+    for i in range(1, 4):
+        for j in range(i):
+            a, b = tuples[there[:, i], i], tuples[there[:, i], j]
+            perimeters[there[:, i]] -= 2 * nodes.lengths[a, b]
+            outlines[there[:, i]] -= 2 * nodes.contours[a, b]
+    own = np.where(there, tuples, tuples[:, :1])  # the first one stands in for those missing
+    boxes = nodes.boxes[own]
+    return Candidates(
+        np.where(there, nodes.names[own] + np.int32(first), np.int32(-1)),
+        areas.sum(1),
+        nodes.areas[own].min(1) / nodes.areas[own].max(1),
+        np.concatenate([boxes[..., :2].min(1), boxes[..., 2:].max(1)], 1),
+        nodes.starts[own].min(1),
+        nodes.ends[own].min(1),
+        perimeters,
+        outlines,
+    )

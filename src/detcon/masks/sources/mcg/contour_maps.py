@@ -1,0 +1,100 @@
+"""Contours that someone else found: files by the photos' names, for instance of a network."""
+
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from detcon.masks.sources.mcg.contours import smooth
+
+_FINE_SIGMA, _COARSE_SIGMA = 0.8, 2.0  # in pixels of the map that masks are made at
+
+
+class ContourMapError(ValueError):
+    """A contour map that isn't there, or that can't be used."""
+
+
+def read_contours(
+    folder: str, key: str, photo: tuple[int, int], size: tuple[int, int]
+) -> Float32[np.ndarray, "y x"]:
+    """Reads `folder/a/b.png` or `folder/a/b.npy` for the photo `a/b.jpg`.
+
+    A map has one number a pixel, 0 for no contour, and any resolution; only how strong contours
+    are beside each other counts. A PNG has 8 or 16 bits.
+
+    Args:
+        folder: Where the maps lie.
+        key: The photo's name in its collection.
+        photo: Its height and width.
+        size: The height and width that are wanted.
+
+    Raises:
+        ContourMapError: No map of that name, or one that is no map of this photo.
+    """
+    path = _find(folder, key)
+    found = _load(path)
+    if found.ndim != 2 or found.dtype.kind not in "buif":
+        raise ContourMapError(
+            f"the contour map {path} is an array of {_by(found.shape)} numbers of the kind "
+            f"{found.dtype}, but one real number a pixel is needed; save it as a grey picture"
+        )
+    if found.size == 0 or not np.isfinite(found).all() or found.min() < 0:
+        raise ContourMapError(
+            f"the contour map {path} has no pixels, or some that are negative, infinite or no "
+            f"number; contours go from 0 upwards"
+        )
+    if abs(found.shape[0] * photo[1] - found.shape[1] * photo[0]) > sum(photo):  # half a pixel
+        raise ContourMapError(
+            f"the contour map {path} has {_by(found.shape)} pixels, but its photo {key} has "
+            f"{_by(photo)}; any size will do, but of the same shape"
+        )
+    shrinks = found.shape[0] > size[0]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    values = found.astype(np.float32)
+    if found.dtype.kind in "ui":
+        values /= np.float32(np.iinfo(found.dtype).max)
+    return cv2.resize(values, size[::-1], interpolation=how)
+
+
+def to_scales(contours: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "2 y x"]:
+    """The fine and the coarse map that hierarchies are made of, from one."""
+    return np.stack([smooth(contours, sigma) for sigma in (_FINE_SIGMA, _COARSE_SIGMA)])
+
+
+def _find(folder: str, key: str) -> Path:
+    if not key:
+        raise ContourMapError(
+            f"contours={folder} has maps by the names of photos; give the photo's name as key"
+        )
+    name = Path(folder, PurePosixPath(key))
+    paths = [name.with_suffix(suffix) for suffix in (".png", ".npy")]
+    for path in paths:
+        if path.is_file():
+            return path
+    raise ContourMapError(
+        f"there is no contour map of the photo {key}: looked for {paths[0]} and {paths[1]}"
+    )
+
+
+def _load(path: Path) -> np.ndarray:
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, ValueError, EOFError, cv2.error) as error:
+        raise _unreadable(path) from error
+    if found is None:
+        raise _unreadable(path)
+    return np.asarray(found)
+
+
+def _unreadable(path: Path) -> ContourMapError:
+    return ContourMapError(
+        f"cannot read the contour map {path}: it is damaged, or no {path.suffix[1:]} file; "
+        f"make it again"
+    )
+
+
+def _by(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))

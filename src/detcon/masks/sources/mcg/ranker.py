@@ -1,0 +1,117 @@
+"""A learned ranker of candidates: boosted trees as plain arrays, and the file they lie in.
+
+Axes: k candidates, f features, t trees, m nodes of the largest tree.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int16
+
+from detcon.masks.sources.mcg.best import Scorer, score_by_formula
+from detcon.masks.sources.mcg.candidates import Candidates
+from detcon.masks.sources.mcg.features import FEATURES, find_features
+from detcon.ops.compiled import compiled
+
+_WEIGHT = 0.5  # of the ranker's score beside the formula's, both with 1 as the photo's best
+
+
+class RankerError(ValueError):
+    """A file that is no ranker, or one of other features."""
+
+
+class Ranker(NamedTuple):
+    """Boosted regression trees: the base and the value of each tree's leaf add up.
+
+    Attributes:
+        base: What a candidate has before any tree.
+        features: Which feature a node looks at; -1 at leaves.
+        thresholds: A candidate with at most this goes to the left.
+        left: The node that it goes to.
+        right: The node that others go to.
+        values: What a leaf adds.
+    """
+
+    base: Float64[np.ndarray, ""]
+    features: Int16[np.ndarray, "t m"]
+    thresholds: Float32[np.ndarray, "t m"]
+    left: Int16[np.ndarray, "t m"]
+    right: Int16[np.ndarray, "t m"]
+    values: Float32[np.ndarray, "t m"]
+
+
+def predict(ranker: Ranker, features: Float32[np.ndarray, "k f"]) -> Float64[np.ndarray, " k"]:
+    """The best overlap with an object that the ranker expects of each candidate."""
+    return _predict(float(ranker.base), *ranker[1:], features)
+
+
+def choose_score(path: str | None) -> Scorer:
+    """The formula, or its mean with the ranker in a file.
+
+    Raises:
+        RankerError: If the file can't be used.
+    """
+    if path is None:
+        return score_by_formula
+    ranker = load_ranker(path)
+
+    def score(candidates: Candidates, size: tuple[int, int]) -> Float64[np.ndarray, " k"]:
+        formula = score_by_formula(candidates, size)
+        learned = predict(ranker, find_features(candidates, size)).clip(0)
+        return (1 - _WEIGHT) * _of_best(formula) + _WEIGHT * _of_best(learned)
+
+    return score
+
+
+def save_ranker(ranker: Ranker, path: str | Path) -> None:
+    """Writes a ranker as an `.npz`; the same ranker gives the same bytes."""
+    with Path(path).open("wb") as file:
+        np.savez_compressed(file, names=np.array(FEATURES), **ranker._asdict())
+
+
+@lru_cache(maxsize=4)
+def load_ranker(path: str) -> Ranker:
+    """Reads a ranker, once in a process.
+
+    Raises:
+        RankerError: If there is none, or one of other features than this version's.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = tuple(file["names"].tolist())
+            ranker = Ranker(*(file[name] for name in Ranker._fields))
+    except FileNotFoundError as error:
+        raise RankerError(
+            f"there is no ranker {path}; make one with detcon train-ranker, or leave ranker= out"
+        ) from error
+    except Exception as error:  # zipfile, zlib and numpy have exceptions of their own
+        raise RankerError(
+            f"{path} is no ranker of detcon train-ranker; make one, or leave ranker= out"
+        ) from error
+    if names != FEATURES:
+        raise RankerError(
+            f"the ranker {path} is one of {len(names)} other features than the {len(FEATURES)} of "
+            f"this version; train it again with detcon train-ranker"
+        )
+    return ranker
+
+
+@compiled
+def _predict(base, nodes, thresholds, left, right, values, features):
+    found = np.full(len(features), base)
+    for k in range(len(features)):
+        for tree in range(len(nodes)):
+            node = 0
+            while nodes[tree, node] >= 0:
+                if features[k, nodes[tree, node]] <= thresholds[tree, node]:
+                    node = left[tree, node]
+                else:
+                    node = right[tree, node]
+            found[k] += values[tree, node]
+    return found
+
+
+def _of_best(scores: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
+    return scores / (scores.max(initial=0.0) or 1.0)

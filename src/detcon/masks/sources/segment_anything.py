@@ -1,0 +1,173 @@
+"""Masks of the Segment Anything family, through `transformers`, the extra `sam`."""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from detcon.masks.masks import Masks
+from detcon.photos import shrink
+
+_MOST_AT_ONCE = 64  # points
+
+
+@dataclass(frozen=True)
+class SegmentAnything:
+    """The best, possibly overlapping masks of a promptable network that is asked everywhere.
+
+    Segment Anything (Kirillov et al., ICCV 2023, arXiv 2304.02643) and its kin that
+    `transformers` runs as "mask-generation": SAM, SAM-HQ, SAM 2 and later ones. A grid of points
+    is asked for masks; those that the network itself rates low, or that a shift of the threshold
+    changes much, are out; of the others the best rated are taken, one after another, that overlap
+    little with those taken before. These networks learnt from masks that people had a hand in, so
+    what is pretrained on them isn't free of annotation.
+
+    One photo passes at a time; on a GPU a few workers, which are threads, keep it busy.
+
+    Args:
+        model: A folder that `save_pretrained` wrote, with the image processor's settings, or a
+            name on the Hugging Face hub. Only safetensors are read, and no code.
+        num: How many masks at most; a photo for which none is found has one, all of it.
+        points: Points asked along each side.
+        min_rating: The least IoU that the network expects of a mask, from 0 to 1.
+        min_stability: The least IoU of the mask at a lower and at a higher threshold.
+        min_area: The least share of the photo that a mask covers.
+        max_overlap: The largest intersection over union of two masks.
+        max_side: Photos are first shrunk to this longest side, and the map stays that small. None:
+            whole; the network sees no more than its own size, mostly 1024, in any case.
+        digest: Of the weights, which `make_masks` writes down; one that is given must be theirs.
+    """
+
+    model: str = "facebook/sam-vit-base"
+    num: int = 16
+    points: int = 32
+    min_rating: float = 0.88
+    min_stability: float = 0.95
+    min_area: float = 0.005
+    max_overlap: float = 0.5
+    max_side: int | None = 512
+    digest: str | None = None
+    kind: Literal["sam"] = "sam"
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        for name in ("min_rating", "min_stability", "min_area", "max_overlap"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ValueError(f"SAM's {name} must be from 0 to 1, got {value}")
+            object.__setattr__(self, name, float(value))  # 0 and 0.0 are one recipe
+        for name in ("num", "points", "max_side"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"SAM's {name} must be at least 1, got {value}")
+
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
+        """Finds a photo's masks.
+
+        Raises:
+            ValueError: There is no such model, or the photo isn't RGB.
+        """
+        from PIL import Image
+
+        if image.shape[2] != 3:
+            raise ValueError(
+                f"SAM takes RGB, but the photo has {image.shape[2]} channels; give channels=3"
+            )
+        small = shrink(image, self.max_side)
+        found = _open(self.model)(
+            Image.fromarray(small),
+            points_per_batch=_at_once(self.points**2),
+            points_per_crop=self.points,
+            pred_iou_thresh=self.min_rating,
+            stability_score_thresh=self.min_stability,
+        )
+        stack = np.array([np.asarray(one, bool) for one in found["masks"]], bool)
+        stack = stack.reshape(-1, *small.shape[:2])
+        scores = np.asarray([float(one) for one in found["scores"]], np.float64)
+        chosen = choose_masks(
+            stack, scores, num=self.num, min_area=self.min_area, max_overlap=self.max_overlap
+        )
+        size = (image.shape[0], image.shape[1])
+        if not chosen:
+            return Masks.from_stack(np.ones((1, *small.shape[:2]), bool), np.zeros(1), size)
+        return Masks.from_stack(stack[chosen], scores[chosen], size)
+
+    def identified(self) -> "SegmentAnything":
+        """The same with the digest of the weights, which are opened for it.
+
+        Raises:
+            ValueError: There is no such model, or it isn't the one whose digest was given.
+        """
+        from detcon.masks.sources.networks import digest_of_tensors
+
+        digest = digest_of_tensors(_open(self.model).model.state_dict())
+        if self.digest not in (None, digest):
+            raise ValueError(
+                f"the model {self.model} has the digest {digest}, not {self.digest}; give another "
+                f"out=, and leave generator.digest out"
+            )
+        return replace(self, digest=digest)
+
+
+def choose_masks(
+    stack: Bool[np.ndarray, "k y x"],
+    scores: Float[np.ndarray, " k"],
+    *,
+    num: int,
+    min_area: float,
+    max_overlap: float,
+) -> list[int]:
+    """The best masks that are large enough and overlap little with better ones, best first.
+
+    Args:
+        stack: The masks.
+        scores: How good each is; of equal ones the first is the better.
+        num: How many at most.
+        min_area: The least share of the pixels that a mask covers; never none at all.
+        max_overlap: The largest intersection over union of two masks.
+    """
+    flat = stack.reshape(len(stack), stack.shape[1] * stack.shape[2])
+    areas = flat.sum(1)
+    chosen: list[int] = []
+    for place in np.argsort(-scores, kind="stable").tolist():
+        if len(chosen) == num:
+            break
+        if areas[place] < max(1, min_area * flat.shape[1]):
+            continue
+        both = (flat[chosen] & flat[place]).sum(1)
+        if (both <= max_overlap * (areas[chosen] + areas[place] - both)).all():
+            chosen.append(place)
+    return chosen
+
+
+def _at_once(num: int) -> int:
+    """A divisor of the number of points: transformers 4 wants the last batch to be whole."""
+    return max(size for size in range(1, _MOST_AT_ONCE + 1) if num % size == 0)
+
+
+@lru_cache(maxsize=1)
+def _open(model: str) -> Any:
+    """Opens a model once in a process, on the device that is there."""
+    try:
+        from transformers import pipeline
+    except ImportError as error:
+        raise ValueError(
+            "masks of SAM need transformers, which is not installed here: pip install 'detcon[sam]'"
+        ) from error
+    from detcon.masks.sources.networks import free_device
+
+    try:
+        return pipeline(
+            "mask-generation",
+            model=model,
+            device=free_device(),
+            model_kwargs={"use_safetensors": True},
+        )
+    except Exception as error:  # of many kinds; all mean the same to a user
+        reason = " ".join(str(error).split())[:160]
+        raise ValueError(
+            f"cannot open the model {model} for mask generation ({reason}); give a folder with "
+            f"config.json, preprocessor_config.json and model.safetensors of SAM or its kin, or "
+            f"its name on the hub"
+        ) from error

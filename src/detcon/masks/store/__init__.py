@@ -1,0 +1,6 @@
+"""Mask stores: the masks of a collection of photos on the disk, filled once and opened at once."""
+
+from detcon.masks.store.mask_store import MaskStore
+from detcon.masks.store.shard import DamagedShard, StoreError
+
+__all__ = ["DamagedShard", "MaskStore", "StoreError"]

@@ -1,0 +1,141 @@
+"""Masks for other programs: a store as PNG files, as one JSON file of COCO, or as TFRecords.
+
+What is written can be read back: `FromAnnotations(out, format="png")`, or "coco", or "tfrecord".
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field
+
+import detcon
+from detcon.config import Recipe, load_recipe
+from detcon.files import write_whole
+from detcon.masks.store import MaskStore
+from detcon.masks.store.shard import StoreError
+from detcon.masks.to_coco import FILE, CocoJob, describe_photos, write_coco
+from detcon.masks.to_png import PngJob, check_names, write_pngs
+from detcon.masks.to_tfrecord import plan_files, write_records
+from detcon.photos import open_photos
+from detcon.progress import with_progress
+from detcon.workers import in_order, num_cores
+
+_RECORD = "conversion.json"
+_PHOTOS_A_JOB = 64
+_OFFICIAL = {"train": 2048, "validation": 256}
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class ConvertRecipe(Recipe):
+    """A mask store in a form that other programs read."""
+
+    masks: str = Field(description="the mask store")
+    to: Literal["png", "coco", "tfrecord"] = Field(
+        description="png: a map of ids a photo, or a PNG for each mask where they may overlap; "
+        "coco: run-length codes in one JSON file; tfrecord: the official records, photos included"
+    )
+    out: str = Field(description="the folder to fill, or to go on with")
+    images: str | None = Field(
+        default=None, description="the photos, for tfrecord; where the masks were made unless given"
+    )
+    split: Literal["train", "validation"] = Field(
+        default="train", description="what the files of tfrecord are called"
+    )
+    num_files: int | None = Field(
+        default=None, ge=1, le=99999,
+        description="files of tfrecord; 2048 of train and 256 of validation, unless given, as the "
+        "official loader demands",
+    )  # fmt: skip
+    workers: int = Field(default_factory=num_cores, ge=1, description="processes at once")
+
+
+def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrides: Any) -> Path:
+    """Writes the masks of a store at the size of their photos, in another form.
+
+    Given again after an interruption, it goes on where it stopped.
+
+    Args:
+        recipe: A recipe, or the path of one, or None for the defaults.
+        overrides: Values to lay over it, as on the command line.
+
+    Returns:
+        The folder; for coco, the JSON file in it.
+
+    Raises:
+        RecipeError: If the recipe is wrong.
+        StoreError: There is no such store, `out` holds something else, or the form can't hold
+            these masks; the sentence names the photo.
+        PhotosError: There are no photos, for tfrecord.
+    """
+    if isinstance(recipe, ConvertRecipe):
+        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
+    settings = load_recipe(ConvertRecipe, recipe, overrides)
+    store, out = MaskStore(settings.masks), Path(settings.out)
+    keys = store.keys()
+    if settings.to == "png":
+        check_names(keys)
+    _begin(out, settings, store)
+    if settings.to == "png":
+        jobs = [PngJob(store, part, out) for part in _parts(keys)]
+        for _ in _results(write_pngs, jobs, settings.workers):
+            pass
+        return out
+    if settings.to == "coco":
+        if not (out / FILE).exists():
+            jobs = [CocoJob(store, part) for part in _parts(keys)]
+            write_coco(out / FILE, chain.from_iterable(
+                _results(describe_photos, jobs, settings.workers)
+            ))  # fmt: skip
+        return out / FILE
+    photos = replace(open_photos(settings.images or store.header["source"]), keys=keys)
+    num_files = settings.num_files or _OFFICIAL[settings.split]
+    files = plan_files(store, photos, out, settings.split, num_files)
+    for _ in _results(write_records, files, settings.workers):
+        pass
+    return out
+
+
+def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
+    """Makes the folder, or checks that what is there was begun in the same way."""
+    wanted = {
+        "to": settings.to,
+        "masks": store.header["fingerprint"],
+        "num_photos": len(store),
+        "split": settings.split,
+        "num_files": settings.num_files,
+    }
+    path = out / _RECORD
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text())
+        except ValueError:
+            found = {}
+        other = [name for name, value in wanted.items() if found.get(name) != value]
+        if other:
+            raise StoreError(
+                f"the folder {out} holds masks written with {other[0]}={found.get(other[0])}, not "
+                f"{wanted[other[0]]}; give another out=, or remove the folder"
+            )
+        return
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise StoreError(f"cannot write masks to {out}: it holds something else; give another out=")
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(wanted | {"detcon": detcon.__version__}, indent=1))
+
+
+def _parts(keys: Sequence[str]) -> list[Sequence[str]]:
+    return [keys[start : start + _PHOTOS_A_JOB] for start in range(0, len(keys), _PHOTOS_A_JOB)]
+
+
+def _results(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
+    """What becomes of each job, in order, with a bar where somebody looks."""
+    results = in_order(work, jobs, num_workers=max(1, min(workers, len(jobs))))
+    with closing(results):
+        yield from with_progress(results, "masks", len(jobs))

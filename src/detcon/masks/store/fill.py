@@ -1,0 +1,219 @@
+"""Filling a mask store: in parallel, across machines, and on from where it stopped."""
+
+import sys
+from collections.abc import Generator, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from detcon.config import load_recipe
+from detcon.masks.masks import MaskGenerator, Masks
+from detcon.masks.recipe import MasksRecipe, parse_share
+from detcon.masks.sources import NetworkSource
+from detcon.masks.store.check import merge_index
+from detcon.masks.store.entry import pack
+from detcon.masks.store.header import (
+    begin_store,
+    describe,
+    missing_shards,
+    num_shards,
+    shard_path,
+)
+from detcon.masks.store.shard import DamagedShard, Row, StoreError, read_footer, write_shard
+from detcon.photos import Photos, UnreadablePhoto, open_photos
+from detcon.progress import ProgressBar
+from detcon.workers import in_order, in_order_on_ray
+
+_MOST_THREADS = 4  # 7 to 15 % of a photo's time holds Python's lock, so that many wait for it
+_FEW_PHOTOS = 2000  # processes, up to a tenth quicker with two, take a second more to begin
+_PHOTOS_A_JOB = 8  # enough to make handing over cheap, few enough for all workers to end together
+
+
+@dataclass(frozen=True)
+class MasksJob:
+    """A few photos of one shard: what a worker is handed at a time."""
+
+    shard: int
+    photos: Photos
+    generator: MaskGenerator
+
+
+def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: Any) -> Path:
+    """Makes the masks of all photos of a collection, once, into a store.
+
+    Given again after an interruption, it goes on where it stopped; the bytes of the store are
+    the same whatever the number of workers, shares or interruptions. Photos that can't be read
+    are skipped, and listed at the end and in the store.
+
+    A source that runs a network (`Clusters`, `SegmentAnything`) runs in this process: the network
+    is opened once, on a GPU if there is one, and workers are threads that pass it one photo at a
+    time. Another kind of device or another version of torch may round differently. Several GPUs
+    each take a share of the work: `CUDA_VISIBLE_DEVICES=0 detcon masks ... shard=1/4`.
+
+    Args:
+        recipe: A recipe, or the path of one, or None for the defaults.
+        overrides: Values to lay over it, as on the command line: `images`, `out`, `generator`,
+            `engine`, `workers`, `shard`, `shard_size`, `check`.
+
+    Returns:
+        The store's folder, for `MaskStore`.
+
+    Raises:
+        RecipeError: If the recipe is wrong.
+        PhotosError: If there are no photos.
+        StoreError: If `out` holds something else: other masks, other photos, no store.
+        ValueError: A photo that the source can't do, or a network that can't be opened.
+    """
+    if isinstance(recipe, MasksRecipe):
+        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
+    settings = load_recipe(MasksRecipe, recipe, overrides)
+    if not isinstance(settings.generator, NetworkSource):
+        return _fill_store(settings, threads=None)
+    if settings.engine == "ray":
+        raise ValueError(
+            "a source that runs a network works on this machine alone; leave engine= out, and "
+            "give each machine a share of the photos, as in shard=1/4"
+        )
+    from detcon.masks.sources.networks import one_thread  # imports torch
+
+    generator = settings.generator.identified()
+    with one_thread():
+        return _fill_store(settings.model_copy(update={"generator": generator}), threads=True)
+
+
+def _fill_store(settings: MasksRecipe, *, threads: bool | None) -> Path:
+    """Fills a store by a complete recipe.
+
+    Args:
+        settings: The recipe.
+        threads: Whether workers are threads rather than processes. None: up to four are, where
+            there are few photos.
+    """
+    photos = open_photos(settings.images, settings.channels)
+    folder = Path(settings.out)
+    header = begin_store(folder, describe(settings.generator, photos, settings.shard_size))
+    _fill(folder, header, settings, photos, threads)
+    missing = len(missing_shards(folder, header))
+    if missing:
+        say = f"this share is done; {missing} of {num_shards(header)} shards are left to others"
+        print(say, file=sys.stderr)
+        return folder
+    try:
+        unreadable = merge_index(folder, header)
+    except StoreError as error:
+        if not (settings.check and settings.shard):
+            raise
+        print(f"this share is done; another's is not: {error}", file=sys.stderr)
+        return folder
+    _list_unreadable(folder, unreadable, len(photos))
+    return folder
+
+
+def make_rows(job: MasksJob) -> tuple[int, list[Row]]:
+    """Makes the masks of a few photos.
+
+    Returns:
+        The number of their shard, and a row for each photo.
+
+    Raises:
+        ValueError: If the generator can't do a photo; the sentence names it.
+    """
+    rows = []
+    for key in job.photos:
+        try:
+            photo = job.photos.read(key)
+        except UnreadablePhoto as error:
+            rows.append(Row(key, reason=str(error)))
+        else:
+            rows.append(Row(key, *pack(_generate(job.generator, photo, key))))
+    return job.shard, rows
+
+
+def _fill(
+    folder: Path,
+    header: dict[str, Any],
+    settings: MasksRecipe,
+    photos: Photos,
+    threads: bool | None,
+) -> None:
+    """Makes the missing shards of this share, in order."""
+    share, shares = parse_share(settings.shard or "1/1")
+    size, fingerprint = header["shard_size"], header["fingerprint"]
+    spans = {
+        number: range(number * size, min((number + 1) * size, len(photos)))
+        for number in range(share - 1, num_shards(header), shares)
+    }
+    total = sum(map(len, spans.values()))
+    for number, span in list(spans.items()):
+        path = shard_path(folder, number)
+        if path.exists() and not (
+            settings.check and _is_damaged(path, photos.part(span.start, span.stop), fingerprint)
+        ):
+            del spans[number]
+    jobs = (
+        MasksJob(
+            number, photos.part(start, min(start + _PHOTOS_A_JOB, span.stop)), settings.generator
+        )
+        for number, span in spans.items()
+        for start in span[::_PHOTOS_A_JOB]
+    )
+    left = sum(map(len, spans.values()))
+    results = _in_order(settings, jobs, left, threads)
+    with ProgressBar("masks", total, done=total - left, words="photos") as bar, closing(results):
+        rows: list[Row] = []
+        for number, made in results:
+            rows += made
+            bar.advance(len(made))
+            if len(rows) == len(spans[number]):
+                write_shard(shard_path(folder, number), rows, fingerprint)
+                rows = []
+
+
+def _in_order(
+    settings: MasksRecipe, jobs: Iterable[MasksJob], num_photos: int, threads: bool | None
+) -> Generator[tuple[int, list[Row]], None, None]:
+    """The rows of all jobs, in their order, by the engine and workers that were asked for."""
+    if settings.engine == "ray":
+        return in_order_on_ray(make_rows, jobs)
+    workers = max(1, min(settings.workers, -(-num_photos // _PHOTOS_A_JOB)))
+    if threads is None:
+        threads = workers <= _MOST_THREADS and num_photos < _FEW_PHOTOS
+    return in_order(make_rows, jobs, num_workers=workers, threads=threads)
+
+
+def _is_damaged(path: Path, part: Photos, fingerprint: str) -> bool:
+    """Looks through a shard, and says what is wrong with it."""
+    try:
+        if read_footer(path, fingerprint)["key"].to_pylist() != list(part.keys):
+            raise DamagedShard(path, "it holds other photos")
+    except DamagedShard as error:
+        print(f"{path}: {error.what}; its photos are done anew", file=sys.stderr)
+        return True
+    return False
+
+
+def _generate(generator: MaskGenerator, photo: UInt8[np.ndarray, "y x c"], key: str) -> Masks:
+    try:
+        return generator(photo, key)
+    except ValueError as error:
+        if key in str(error):
+            raise
+        raise StoreError(f"cannot make the masks of {key}: {error}") from error
+
+
+def _list_unreadable(folder: Path, unreadable: dict[str, str], num_photos: int) -> None:
+    if len(unreadable) == num_photos:
+        reason = next(iter(unreadable.values()))
+        raise StoreError(f"none of the {num_photos} photos could be read; the first: {reason}")
+    for reason in list(unreadable.values())[:10]:
+        print(reason, file=sys.stderr)
+    if unreadable:
+        print(
+            f"skipped {len(unreadable)} of {num_photos} photos; all are listed in "
+            f"{folder / 'unreadable.json'}",
+            file=sys.stderr,
+        )

@@ -1,0 +1,175 @@
+"""What a mask store says of itself: generator, parameters, photos, format.
+
+The header is written first, and decides whether a later command may go on with the store.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import detcon
+from detcon.config import fingerprint
+from detcon.files import write_whole
+from detcon.masks.masks import LATER
+from detcon.masks.store.shard import StoreError
+from detcon.photos import Photos
+
+FORMAT = 1
+
+
+def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
+    """The header of a store of `generator`'s masks of `photos`.
+
+    Its fingerprint covers what the masks depend on: generator, its `revision` if it has one (the
+    first is 1, which stores don't name), names of photos, shard size, channels.
+    """
+    keys = digest_of_keys(photos.keys)
+    masks: dict[str, Any] = {
+        "generator": _recorded(generator),
+        "shard_size": shard_size,
+        "keys": keys,
+    }
+    if photos.channels != 3:  # what the generator looked at; stores of RGB say nothing
+        masks["channels"] = photos.channels
+    if (revision := getattr(generator, "revision", 1)) != 1:
+        masks["revision"] = revision
+    return {
+        "format": FORMAT,
+        "package": detcon.__version__,
+        "fingerprint": fingerprint(masks),
+        "source": photos.source,
+        "num_photos": len(photos),
+        **masks,
+    }
+
+
+def digest_of_keys(keys: Iterable[str]) -> str:
+    """64 hexadecimal digits that stand for the names of photos, in their order.
+
+    Raises:
+        StoreError: A name is no text, as Linux allows; an index can't hold it.
+    """
+    digest, between = hashlib.sha256(), b""
+    try:
+        for key in keys:  # one by one: a million in a piece would be copied thrice
+            digest.update(between + key.encode())
+            between = b"\n"
+    except UnicodeEncodeError as error:
+        raise StoreError(
+            f"the name of the photo {os.fsencode(error.object)!r} is no text (UTF-8), and a store "
+            f"of masks can't hold it; rename it"
+        ) from error
+    return digest.hexdigest()
+
+
+def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
+    """Creates a store, or checks that the one that is there is the one that was asked for.
+
+    Returns:
+        The header on the disk, which may name an older package or another path to the photos.
+
+    Raises:
+        StoreError: If `folder` holds other masks, masks of other photos, or something else.
+    """
+    path = folder / "header.json"
+    if not path.exists():
+        taken = folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*")))
+        if taken and not path.exists():  # it may have come just now, from another job of an array
+            raise StoreError(f"{folder} exists and is no mask store; give another out=")
+        folder.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            write_whole(path, json.dumps(header, indent=1).encode())
+    found = read_header(folder)
+    if difference := _difference(found, header):
+        raise StoreError(
+            f"the mask store {folder} was made with other parameters: {difference}; "
+            f"give another out=, or delete the folder to make it anew"
+        )
+    (folder / "shards").mkdir(exist_ok=True)
+    return found
+
+
+def read_header(folder: Path) -> dict[str, Any]:
+    """Reads a store's header.
+
+    Raises:
+        StoreError: If `folder` is no store, or was written by a later version.
+    """
+    path = folder / "header.json"
+    try:
+        header = json.loads(path.read_text())
+        version = int(header["format"])
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise StoreError(
+            f"there is no mask store {folder}; make one with: detcon masks images=DIR out={folder}"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{path} is not the header of a mask store; make the store anew"
+        ) from error
+    if version > FORMAT:
+        raise StoreError(
+            f"the mask store {folder} has format {version}, and this detcon reads up to format "
+            f"{FORMAT}; upgrade detcon (the store was made with {header.get('package')})"
+        )
+    return header
+
+
+def num_shards(header: dict[str, Any]) -> int:
+    """How many shards the whole store has."""
+    return -(-header["num_photos"] // header["shard_size"])
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """Where shard `number` lies."""
+    return folder / "shards" / f"{number:05d}.masks"
+
+
+def shard_paths(folder: Path, header: dict[str, Any]) -> list[Path]:
+    """All shards of the whole store, there or not."""
+    return [shard_path(folder, number) for number in range(num_shards(header))]
+
+
+def missing_shards(folder: Path, header: dict[str, Any]) -> list[int]:
+    """The numbers of the shards that aren't there yet."""
+    return [n for n, path in enumerate(shard_paths(folder, header)) if not path.exists()]
+
+
+def _recorded(generator: Any) -> dict[str, Any]:
+    """The fields of a generator as JSON has them, without those of `LATER` at their default."""
+    later = {one.name: one.default for one in fields(generator) if one.metadata == LATER}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in asdict(generator).items()
+        if name not in later or value != later[name]
+    }
+
+
+def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
+    there, here = (
+        {
+            **of["generator"],
+            "shard_size": of["shard_size"],
+            "channels": of.get("channels", 3),
+            "revision": of.get("revision", 1),
+        }
+        for of in (found, asked)
+    )
+    names = [name for name in {**here, **there} if there.get(name) != here.get(name)]
+    if "kind" in names:
+        names = ["kind"]
+    parts = [f"it has {_value(there, name)}, not {_value(here, name)}" for name in names]
+    if found["keys"] != asked["keys"]:
+        parts.append(
+            f"its {found['num_photos']} photos are not the {asked['num_photos']} that are now in "
+            f"{asked['source']}"
+        )
+    return ", and ".join(parts)
+
+
+def _value(parameters: dict[str, Any], name: str) -> str:
+    return f"{name}={parameters[name]}" if name in parameters else f"the default {name}"

@@ -1,0 +1,131 @@
+"""The index of a mask store: where each photo's masks lie, searched in place.
+
+One Arrow IPC file with one row a photo, sorted by the hash of its key. It is memory-mapped: to
+open it reads its schema, to find a key touches a few pages, and all workers share them.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from detcon.files import replacing
+from detcon.masks.store.entry import Entry
+from detcon.masks.store.shard import ENTRY_FIELDS, StoreError
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("hash", pa.uint64()),
+        pa.field("key", pa.large_string()),
+        pa.field("shard", pa.uint32()),
+        *ENTRY_FIELDS,
+    ]
+)
+
+
+class Index:
+    """An index that was written by `write_index`.
+
+    Args:
+        path: The file.
+
+    Raises:
+        StoreError: If the file isn't whole, or lists no photo.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            [batch] = table.to_batches() if len(table) else [None]
+            if batch is not None:
+                if batch.schema != _SCHEMA or any(column.null_count for column in batch.columns):
+                    raise ValueError("it has other columns")
+                batch.validate()
+                self._read(batch)
+        except Exception as error:  # Arrow has many for a damaged file
+            raise self._damaged() from error
+        if batch is None:
+            raise StoreError(
+                f"the mask store {path.parent} holds no masks; none of its photos was read"
+            )
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def find(self, key: str) -> int | None:
+        """The row of a photo, or None if it isn't listed."""
+        wanted, name = np.uint64(key_hash(key)), key.encode()
+        row = int(np.searchsorted(self._hashes, wanted))
+        while row < len(self) and self._hashes[row] == wanted:
+            if self._key(row) == name:
+                return row
+            row += 1
+        return None
+
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        """Those that aren't listed, as far as 64 bits tell; for a million in a second or two."""
+        hashes = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
+        rows = np.minimum(np.searchsorted(self._hashes, hashes), len(self) - 1)
+        return [keys[number] for number in np.flatnonzero(self._hashes[rows] != hashes).tolist()]
+
+    def entry(self, row: int) -> tuple[int, Entry]:
+        """The number of the shard that holds a row's masks, and where and how they lie there."""
+        values = {name: int(column[row]) for name, column in self._columns.items()}
+        return values.pop("shard"), Entry(**values)
+
+    def keys(self) -> list[str]:
+        """All photos, sorted.
+
+        Raises:
+            StoreError: If the names aren't whole.
+        """
+        names = self._batch["key"]
+        try:
+            names.validate(full=True)  # or Arrow would follow offsets anywhere
+        except pa.ArrowInvalid as error:
+            raise self._damaged() from error
+        return sorted(names.to_pylist())
+
+    def _damaged(self) -> StoreError:
+        return StoreError(
+            f"the index {self.path} is damaged; delete this file and run the command that made the "
+            f"store again"
+        )
+
+    def _read(self, batch: pa.RecordBatch) -> None:
+        self._batch = batch
+        self._hashes = batch["hash"].to_numpy(zero_copy_only=True)
+        self._columns = {
+            name: batch[name].to_numpy(zero_copy_only=True)
+            for name in ("shard", *Entry.__annotations__)
+        }
+        _, offsets, names = batch["key"].buffers()
+        self._offsets = np.frombuffer(offsets, np.int64, len(batch) + 1)
+        self._names = memoryview(names or b"")
+
+    def _key(self, row: int) -> bytes:
+        """A row's key. A slice, since Arrow would follow offsets of a damaged file anywhere."""
+        start, stop = self._offsets[row : row + 2].tolist()
+        return bytes(self._names[max(start, 0) : max(stop, 0)])
+
+
+def write_index(path: Path, rows: pa.Table) -> None:
+    """Writes an index beside its place, and moves it there at once.
+
+    Args:
+        path: Where it goes.
+        rows: Columns `key`, `shard` and those of `Entry`, in any order.
+    """
+    keys = (key for chunk in rows["key"].chunks for key in chunk.to_pylist())  # never all at once
+    hashes = np.fromiter(map(key_hash, keys), np.uint64, len(rows))
+    table = rows.append_column("hash", pa.array(hashes)).sort_by("hash").select(_SCHEMA.names)
+    with replacing(path) as target, pa.ipc.new_file(target, _SCHEMA) as file:
+        file.write_table(table.cast(_SCHEMA).combine_chunks())
+
+
+def key_hash(key: str) -> int:
+    """64 bits that are the same on every machine."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")

@@ -1,0 +1,106 @@
+"""A store of masks: made once for a collection of photos, opened in milliseconds.
+
+    header.json            what the masks are: generator, parameters, photos, format
+    shards/00003.masks     the entries of a fixed range of photos (`detcon.masks.store.shard`)
+    unreadable.json        photos that couldn't be decoded, and why
+    index.arrow            one row a photo, sorted by the hash of its key; written last
+
+The index is memory-mapped and searched in place, so that a store of a million photos opens as
+fast as one of ten and is shared by all workers.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from detcon.masks.masks import Masks
+from detcon.masks.store.check import finish_store
+from detcon.masks.store.entry import unpack
+from detcon.masks.store.header import read_header, shard_path
+from detcon.masks.store.index import Index
+from detcon.masks.store.shard import DamagedShard, StoreError
+from detcon.photos import nearest_key
+
+
+class MaskStore:
+    """The masks of a collection of photos, by the photos' keys.
+
+    Nothing is kept open but the memory-mapped index, and nothing but the folder is pickled: a
+    store may be handed to any number of workers.
+
+    Args:
+        folder: What `make_masks` was told as `out`.
+
+    Raises:
+        StoreError: No such store, one that isn't finished, or one of a later format.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.header: dict[str, Any] = read_header(self.folder)
+        path = self.folder / "index.arrow"
+        if not path.is_file():
+            finish_store(self.folder, self.header)
+        self._index = Index(path)
+
+    def __reduce__(self) -> tuple:
+        return MaskStore, (self.folder,)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __contains__(self, key: str) -> bool:
+        return self._index.find(key) is not None
+
+    def __getitem__(self, key: str) -> Masks:
+        """Reads one photo's masks.
+
+        Raises:
+            StoreError: If the store has none for this key (with the nearest it has).
+            DamagedShard: If the masks on the disk aren't those that were written.
+        """
+        row = self._index.find(key)
+        if row is None:
+            raise StoreError(self._why_not(key))
+        shard, entry = self._index.entry(row)
+        path = shard_path(self.folder, shard)
+        try:
+            with path.open("rb", buffering=0) as file:
+                if entry.offset + entry.length > os.fstat(file.fileno()).st_size:
+                    raise ValueError("the file ends before them")
+                file.seek(entry.offset)
+                return unpack(entry, file.read(entry.length))
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"the shard {path} is missing; run the command that made the store again"
+            ) from error
+        except (ValueError, TypeError, OverflowError, MemoryError, OSError) as error:
+            raise DamagedShard(path, f"at {key}: {error}") from error
+
+    def keys(self) -> list[str]:
+        """The photos that have masks, sorted."""
+        return self._index.keys()
+
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        """Which of these photos have no masks."""
+        return self._index.missing(keys)
+
+    @cached_property
+    def unreadable(self) -> dict[str, str]:
+        """The photos that couldn't be decoded when the masks were made, each with the reason."""
+        return json.loads((self.folder / "unreadable.json").read_text())
+
+    def _why_not(self, key: str) -> str:
+        if key in self.unreadable:
+            return (
+                f"the mask store {self.folder} has no masks for {key}, since the photo could not "
+                f"be read when they were made: {self.unreadable[key]}"
+            )
+        hint = nearest_key(key, self.keys()) or "; make masks of the photos you train on"
+        return f"the mask store {self.folder} has no masks for {key}{hint}"
