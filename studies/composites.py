@@ -28,13 +28,13 @@ from detcon.config import parse_overrides
 from detcon.data.dataset import PhotoViews
 from detcon.data.recipe import ViewsRecipe
 from detcon.downstream.tasks.segmentation.labelled import open_labelled
+from detcon.formats.folder.layout import FolderLayout
+from detcon.formats.writing.pixels import Picture
 from detcon.models.backbone_file import Backbone
 from detcon.models.recipe import EncoderRecipe
 from detcon.photos import open_photos
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts
-from detcon.scenes.folder import FolderLayout
-from detcon.scenes.picture import Picture
 
 RESULTS = Path(__file__).parent / "results" / "composites"
 REGIMES = ((80, 5, "hard"), (80, 5, "soft"), (80, 10, "hard"), (160, 20, "hard"))

@@ -31,7 +31,7 @@ from detcon import transfer
 from detcon.config import parse_overrides
 from detcon.downstream.tasks.depth.measured import DepthSplit
 from detcon.downstream.tasks.depth.scoring import score
-from detcon.formats.open import open_depth
+from detcon.formats.registry import open_depth
 
 RESULTS = Path(__file__).parent / "results" / "rooms"
 ENCODER = {"name": "resnet18", "width": 0.5}

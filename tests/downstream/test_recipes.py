@@ -8,7 +8,7 @@ from detcon.config import load_recipe, shipped_recipes
 from detcon.downstream.recipe import GridRecipe
 from detcon.downstream.tasks.segmentation.labelled import open_labelled
 from detcon.downstream.transfer import transfer
-from detcon.formats.open import open_depth
+from detcon.formats.registry import open_depth
 
 RECIPES = sorted((shipped_recipes() / "transfer").glob("*.yaml"))
 TWINS = {  # of recipes that need a large GPU: a small one of the same task and format

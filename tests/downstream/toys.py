@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from detcon.scenes.layouts import Format, choose_layout
-from detcon.scenes.picture import Picture
+from detcon.formats.writing.layouts import Format, choose_layout
+from detcon.formats.writing.pixels import Picture
 
 NAMES = ("ground", "wall", "red", "blue")
 COLOURS = np.array([(90, 110, 90), (190, 190, 180), (230, 40, 40), (40, 40, 230)], np.float32)

@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-from detcon.formats.tf_example import write_example
-from detcon.formats.tf_records import frame
+from detcon.formats.tfrecord.example import write_example
+from detcon.formats.tfrecord.framing import frame
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
 CLASSES = np.random.default_rng(1).choice([0, 1, 7, 20, 255], (6, 8)).astype(np.uint8)

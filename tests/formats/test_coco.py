@@ -1,4 +1,4 @@
-"""Tests for detcon.formats.coco: what is read, and what is refused."""
+"""Tests for detcon.formats.coco.objects: what is read, and what is refused."""
 
 import contextlib
 import copy
@@ -13,7 +13,7 @@ from hypothesis import given, settings, strategies as st
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from detcon.formats.coco import open_coco, read_coco
+from detcon.formats.coco.objects import open_coco, read_coco
 from detcon.formats.errors import AnnotationError
 from detcon.photos import UnreadablePhoto
 

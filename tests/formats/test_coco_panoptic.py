@@ -1,4 +1,4 @@
-"""Tests for detcon.formats.coco_panoptic."""
+"""Tests for detcon.formats.coco.panoptic."""
 
 import contextlib
 import copy
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from detcon.formats.coco_panoptic import open_coco_panoptic, read_coco_panoptic
+from detcon.formats.coco.panoptic import open_coco_panoptic, read_coco_panoptic
 from detcon.formats.errors import AnnotationError
 
 PHOTO = np.full((2, 3, 3), 90, np.uint8)

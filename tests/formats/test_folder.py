@@ -1,4 +1,4 @@
-"""Tests for detcon.formats.folder and open; class folders by their format."""
+"""Tests for detcon.formats.folder.labels and open; class folders by their format."""
 
 import pickle
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.folder import open_folder, open_folder_objects
-from detcon.formats.open import open_classes, open_depth, open_label_maps, open_objects
-from detcon.formats.splits import ClassifiedPhotos, DepthMaps, LabelMaps, ObjectSets
+from detcon.formats.folder.labels import open_folder, open_folder_objects
+from detcon.formats.format import ClassifiedPhotos, DepthMaps, LabelMaps, ObjectSets
+from detcon.formats.registry import open_classes, open_depth, open_label_maps, open_objects
 from detcon.photos import PhotosError
 
 PHOTO = np.full((4, 6, 3), 90, np.uint8)

@@ -1,4 +1,4 @@
-"""Tests for detcon.formats.instances: held against plain loops."""
+"""Tests for detcon.formats.reading.instances: held against plain loops."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
-from detcon.formats.instances import Kind, majority, objects_from_ids
+from detcon.formats.reading.instances import Kind, majority, objects_from_ids
 
 MAPS = arrays(np.int32, (4, 5), elements=st.integers(0, 3))
 

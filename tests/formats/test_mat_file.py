@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.io import loadmat, savemat
 
-from detcon.formats.mat_file import read_mat
+from detcon.formats.reading.mat_file import read_mat
 
 NUMBERS = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
 numbers = st.sampled_from(NUMBERS).flatmap(

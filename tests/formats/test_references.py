@@ -17,11 +17,11 @@ from detcon.formats.ade20k import read_ade20k
 from detcon.formats.bsds import read_segmentations
 from detcon.formats.camvid import NAMES, open_camvid
 from detcon.formats.cityscapes import open_cityscapes, open_cityscapes_objects
-from detcon.formats.class_folders import open_class_folders
-from detcon.formats.coco_panoptic import open_coco_panoptic
-from detcon.formats.folder import open_folder, open_folder_objects
-from detcon.formats.nyu import open_nyu
-from detcon.formats.voc import open_voc, open_voc_objects
+from detcon.formats.coco.panoptic import open_coco_panoptic
+from detcon.formats.folder.labels import open_folder, open_folder_objects
+from detcon.formats.imagenet import open_class_folders
+from detcon.formats.nyu.opening import open_nyu
+from detcon.formats.voc.reader import open_voc, open_voc_objects
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from hypothesis import given, settings, strategies as st
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
 from tensorboard.summary.writer.record_writer import RecordWriter
 
-from detcon.formats.crc32c import crc32c, masked_crc32c
 from detcon.formats.errors import AnnotationError
-from detcon.formats.tf_example import bytes_of, integers_of, read_features, write_example
-from detcon.formats.tf_records import Place, find_records, frame, map_file, read_record
+from detcon.formats.tfrecord.crc32c import crc32c, masked_crc32c
+from detcon.formats.tfrecord.example import bytes_of, integers_of, read_features, write_example
+from detcon.formats.tfrecord.framing import Place, find_records, frame, map_file, read_record
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from scipy.io import savemat
 
 from detcon.config import RecipeError
 from detcon.formats.errors import AnnotationError, NotAnnotated
-from detcon.formats.photo_paths import PhotoPaths
+from detcon.formats.reading.photo_paths import PhotoPaths
 from detcon.masks import FromAnnotations, MaskGenerator
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks

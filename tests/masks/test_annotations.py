@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.label_maps import read_ids
+from detcon.formats.reading.ids import read_ids
 from detcon.masks.annotations import FromAnnotations
 
 IDS = np.array([[0, 1, 1, 255], [0, 7, 7, 255], [3, 3, 0, 0]])

@@ -11,10 +11,10 @@ from pycocotools.coco import COCO
 
 from detcon import convert_masks
 from detcon.formats.errors import AnnotationError, NotAnnotated
-from detcon.formats.fh_index import INDEX
-from detcon.formats.fh_records import ENCODED, open_fh_records
-from detcon.formats.tf_example import bytes_of, integers_of, read_features, write_example
-from detcon.formats.tf_records import find_records, frame, map_file
+from detcon.formats.tfrecord.example import bytes_of, integers_of, read_features, write_example
+from detcon.formats.tfrecord.framing import find_records, frame, map_file
+from detcon.formats.tfrecord.index import INDEX
+from detcon.formats.tfrecord.records import ENCODED, open_fh_records
 from detcon.masks import FromAnnotations, Masks
 from detcon.masks.store import MaskStore
 from detcon.masks.store.check import merge_index
@@ -237,7 +237,7 @@ def test_the_index_is_made_once_and_anew_when_a_file_changes(tmp_path, fill, mon
     assert (out / INDEX).exists() and first.maps("a/one.jpg").shape == (1, *SIZE)
     kept = (out / INDEX).read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr("detcon.formats.fh_records.names_within", lambda path: 1 / 0)
+        patch.setattr("detcon.formats.tfrecord.records.names_within", lambda path: 1 / 0)
         assert open_fh_records(out).maps("one.jpg").shape == (1, *SIZE)
     (out / INDEX).write_bytes(kept[: len(kept) // 2])
     assert open_fh_records(out).maps("one.jpg").shape == (1, *SIZE)

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+from detcon.formats.writing.marked import boxes_of
 from detcon.photos import open_photos
 from detcon.scenes import compose
-from detcon.scenes.annotate import boxes_of
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import (
     CutoutsError,

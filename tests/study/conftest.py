@@ -5,8 +5,8 @@ import copy
 import pytest
 import yaml
 
-from detcon.scenes.folder import FolderLayout
-from detcon.scenes.picture import Picture
+from detcon.formats.folder.layout import FolderLayout
+from detcon.formats.writing.pixels import Picture
 from detcon.scenes.raycast import CLASSES, render_scene
 
 TINY = {

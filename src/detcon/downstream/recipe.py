@@ -10,7 +10,7 @@ from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.downstream.tasks.probes.classifier import CentreRecipe
 from detcon.downstream.tasks.probes.logistic import ProbeRecipe
 from detcon.downstream.tasks.probes.neighbours import KnnRecipe
-from detcon.formats.open import Format
+from detcon.formats.registry import Format
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.recipe import AdamW, Cosine, LoopRecipe, OptimizerRecipe, ScheduleRecipe
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.mat_file import read_mat
+from detcon.formats.reading.mat_file import read_mat
 
 
 def read_segmentations(path: Path, photo: str = "") -> list[Int32[np.ndarray, "y x"]]:

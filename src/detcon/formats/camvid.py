@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.label_files import VOID, LabelFiles, check_files
+from detcon.formats.reading.label_files import VOID, LabelFiles, check_files
 from detcon.photos import open_photos
 
 NAMES = (

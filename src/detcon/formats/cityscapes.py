@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import Integer
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.instances import InstanceFiles, Kind
-from detcon.formats.label_files import VOID, LabelFiles, check_files
+from detcon.formats.reading.instances import InstanceFiles, Kind
+from detcon.formats.reading.label_files import VOID, LabelFiles, check_files
 from detcon.photos import Photos, PhotosError, open_photos
 
 CLASSES = {

@@ -8,12 +8,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Integer
 
-from detcon.formats.coco import CocoObjects
-from detcon.formats.coco_panoptic import CocoPanoptic
+from detcon.formats.coco.objects import CocoObjects
+from detcon.formats.coco.panoptic import CocoPanoptic
 from detcon.formats.errors import AnnotationError, NotAnnotated
-from detcon.formats.fh_records import FhRecords
-from detcon.formats.label_maps import read_ids
-from detcon.formats.photo_paths import PhotoPaths
+from detcon.formats.reading.ids import read_ids
+from detcon.formats.reading.photo_paths import PhotoPaths
+from detcon.formats.tfrecord.records import FhRecords
 from detcon.masks.masks import Masks
 
 

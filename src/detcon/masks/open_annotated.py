@@ -10,15 +10,15 @@ import numpy as np
 from detcon.formats.ade20k import SUFFIX, read_ade20k
 from detcon.formats.bsds import read_segmentations
 from detcon.formats.cityscapes import open_cityscapes, open_cityscapes_objects
-from detcon.formats.coco import read_coco
-from detcon.formats.coco_panoptic import read_coco_panoptic
+from detcon.formats.coco.objects import read_coco
+from detcon.formats.coco.panoptic import read_coco_panoptic
 from detcon.formats.errors import AnnotationError, NotAnnotated
-from detcon.formats.fh_records import open_fh_records
-from detcon.formats.label_files import VOID, read_map
-from detcon.formats.label_maps import read_ids
-from detcon.formats.photo_paths import PhotoPaths
-from detcon.formats.sizes import check_size
-from detcon.formats.voc import open_voc, open_voc_objects
+from detcon.formats.reading.ids import read_ids
+from detcon.formats.reading.label_files import VOID, read_map
+from detcon.formats.reading.photo_paths import PhotoPaths
+from detcon.formats.reading.sizes import check_size
+from detcon.formats.tfrecord.records import open_fh_records
+from detcon.formats.voc.reader import open_voc, open_voc_objects
 from detcon.masks.annotated import (
     AnnotatedFiles,
     AnnotatedObjects,

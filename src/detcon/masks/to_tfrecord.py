@@ -1,6 +1,6 @@
 """Photos and masks as the official script writes them, for the official training code.
 
-    train-00000-of-02048 ...    see `detcon.formats.fh_records`
+    train-00000-of-02048 ...    see `detcon.formats.tfrecord.records`
 
 An id has 8 bits there, each pixel has one, and masks don't overlap. Pixels of no mask get 255.
 """
@@ -15,9 +15,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from detcon.files import replacing
-from detcon.formats.fh_records import ENCODED, HEIGHT, KEY, MASKS, NAME, WIDTH
-from detcon.formats.tf_example import write_example
-from detcon.formats.tf_records import frame
+from detcon.formats.tfrecord.example import write_example
+from detcon.formats.tfrecord.framing import frame
+from detcon.formats.tfrecord.records import ENCODED, HEIGHT, KEY, MASKS, NAME, WIDTH
 from detcon.masks.masks import Masks
 from detcon.masks.store import MaskStore
 from detcon.masks.store.shard import StoreError

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8, UInt16
 
+from detcon.formats.writing.marked import boxes_of
 from detcon.photos import Photos
-from detcon.scenes.annotate import boxes_of
 from detcon.scenes.cutouts import Cutouts
 
 MIN_SIZE = 32

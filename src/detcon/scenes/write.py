@@ -9,13 +9,13 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from detcon.config import Recipe, load_recipe
+from detcon.formats.writing.layouts import Format, Layout, choose_layout
+from detcon.formats.writing.pixels import Picture
 from detcon.photos import Photos, open_photos
 from detcon.progress import with_progress
 from detcon.scenes.begin import begin_folder
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts, split_backgrounds, split_cutouts
-from detcon.scenes.layouts import Format, Layout, choose_layout
-from detcon.scenes.picture import Picture
 from detcon.scenes.raycast import CLASSES, render_scene
 from detcon.scenes.stage import SOLIDS
 from detcon.workers import in_order, num_cores

@@ -18,7 +18,7 @@ from detcon.downstream.tasks.depth.network import NEAREST
 from detcon.downstream.tasks.depth.scoring import score
 from detcon.downstream.tasks.depth.task import Depth
 from detcon.formats.errors import AnnotationError
-from detcon.formats.open import open_depth
+from detcon.formats.registry import open_depth
 from detcon.palette import depth_colours
 
 SMALL = {

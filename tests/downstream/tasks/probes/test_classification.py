@@ -22,9 +22,9 @@ from detcon.downstream.tasks.probes.linear_classification import fit_linear
 from detcon.downstream.tasks.probes.logistic import ProbeRecipe
 from detcon.downstream.tasks.probes.pooled import pool_pictures
 from detcon.downstream.transfer import transfer
-from detcon.formats.class_folders import open_class_folders
 from detcon.formats.errors import AnnotationError
-from detcon.formats.splits import ClassifiedPhotos
+from detcon.formats.format import ClassifiedPhotos
+from detcon.formats.imagenet import open_class_folders
 
 SMALL = {
     "backbone": "random",

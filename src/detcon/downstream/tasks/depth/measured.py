@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from detcon.downstream.pictures import LabelError
-from detcon.formats.splits import DepthMaps
+from detcon.formats.format import DepthMaps
 from detcon.photos import shrink
 
 

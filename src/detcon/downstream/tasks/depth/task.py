@@ -19,7 +19,7 @@ from detcon.downstream.tasks.depth.network import DepthNetwork
 from detcon.downstream.tasks.depth.scoring import score
 from detcon.downstream.training import fine_tune
 from detcon.files import write_whole
-from detcon.formats.open import open_depth
+from detcon.formats.registry import open_depth
 from detcon.models.backbone_file import Backbone
 from detcon.palette import depth_colours
 

@@ -10,8 +10,8 @@ from jaxtyping import UInt8
 from pycocotools import mask as rle
 
 from detcon.downstream.pictures import LabelError, Labelled
+from detcon.formats.format import ObjectSets
 from detcon.formats.objects import Objects
-from detcon.formats.splits import ObjectSets
 from detcon.photos import shrink
 
 

@@ -18,7 +18,7 @@ from detcon.downstream.tasks.probes.classified import ClassifiedPicture, Classif
 from detcon.downstream.tasks.probes.classifier import Classifier
 from detcon.downstream.tasks.probes.reading import Reading, learn_by
 from detcon.files import write_whole
-from detcon.formats.open import open_classes
+from detcon.formats.registry import open_classes
 from detcon.models.backbone_file import Backbone
 from detcon.palette import class_colours
 from detcon.photos import shown

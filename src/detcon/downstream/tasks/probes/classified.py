@@ -11,7 +11,7 @@ from torch import Tensor
 from detcon.data.workers import make_ahead
 from detcon.downstream.pictures import Pictures, watched
 from detcon.downstream.tasks.probes.classifier import CentreRecipe, centre_crop
-from detcon.formats.splits import ClassifiedPhotos
+from detcon.formats.format import ClassifiedPhotos
 from detcon.photos import shrink
 
 BATCH = 64

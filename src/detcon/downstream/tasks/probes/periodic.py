@@ -14,7 +14,7 @@ from detcon.downstream.tasks.probes.logistic import ProbeRecipe
 from detcon.downstream.tasks.probes.neighbours import KnnRecipe
 from detcon.downstream.tasks.probes.reading import Probe
 from detcon.downstream.tasks.registry import open_task
-from detcon.formats.open import Format
+from detcon.formats.registry import Format
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation

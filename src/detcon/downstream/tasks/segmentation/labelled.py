@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.downstream.pictures import LabelError, Labelled
-from detcon.formats.label_files import VOID as VOID
-from detcon.formats.open import Format, open_label_maps
-from detcon.formats.splits import LabelMaps
+from detcon.formats.format import LabelMaps
+from detcon.formats.reading.label_files import VOID as VOID
+from detcon.formats.registry import Format, open_label_maps
 from detcon.photos import shrink
 
 
@@ -78,7 +78,7 @@ def open_labelled(
 
     Args:
         data: Where it is.
-        format: How it lies there; see `detcon.formats.open`.
+        format: How it lies there; see `detcon.formats.registry`.
         ignore: For labelled folders: a class id that means void beside 255.
         num_classes: For labelled folders: how many classes there are, if neither `classes.json`
             is to say so nor all label maps are to be read for the greatest id.

@@ -11,8 +11,8 @@ import h5py
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from detcon.formats.depth_arrays import in_channels, in_metres
 from detcon.formats.errors import AnnotationError
+from detcon.formats.reading.depth import in_channels, in_metres
 from detcon.photos import UnreadablePhoto
 
 

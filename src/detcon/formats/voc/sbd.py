@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.mat_file import read_mat
+from detcon.formats.reading.mat_file import read_mat
 
 
 def read_sbd(path: Path) -> Int32[np.ndarray, "y x"]:

@@ -14,15 +14,15 @@ import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8
 from PIL import Image
 
-from detcon.formats.coco_json import (
+from detcon.formats.coco.json_file import (
     read_categories,
     read_coco_json,
     read_images,
     whole_number,
 )
 from detcon.formats.errors import AnnotationError
-from detcon.formats.photo_files import PhotoFiles
-from detcon.formats.sizes import check_size
+from detcon.formats.reading.photo_files import PhotoFiles
+from detcon.formats.reading.sizes import check_size
 from detcon.photos import Photos, nearest_key
 
 _VOID = 255

@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Int16, Integer
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.instances import InstanceFiles, Kind, majority
-from detcon.formats.label_files import VOID, LabelFiles, check_files
+from detcon.formats.reading.instances import InstanceFiles, Kind, majority
+from detcon.formats.reading.label_files import VOID, LabelFiles, check_files
 from detcon.photos import Photos, open_photos
 
 _NUM_IDS = 1 << 16  # in PNGs of 16 bits

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from detcon.files import write_whole
-from detcon.scenes.annotate import describe_objects
-from detcon.scenes.picture import Picture, read_pixels, write_pixels
+from detcon.formats.writing.marked import describe_objects
+from detcon.formats.writing.pixels import Picture, read_pixels, write_pixels
 
 IGNORE = 255
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from detcon.files import write_whole
-from detcon.formats.tf_records import Place
+from detcon.formats.tfrecord.framing import Place
 
 INDEX = ".detcon-index.arrow"
 """An Arrow file, and behind it the CRC-32 of all its bytes."""

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from detcon.formats.coco_json import (
+from detcon.formats.coco.json_file import (
     CocoCategories,
     CocoImages,
     refuse_twice,
     whole_number,
 )
-from detcon.formats.coco_segments import Segments, SegmentsWriter
+from detcon.formats.coco.polygons import Segments, SegmentsWriter
 from detcon.formats.errors import AnnotationError
 
 

@@ -13,9 +13,9 @@ import h5py
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from detcon.formats.depth_arrays import in_channels, in_metres
 from detcon.formats.errors import AnnotationError
-from detcon.formats.mat_file import read_mat
+from detcon.formats.reading.depth import in_channels, in_metres
+from detcon.formats.reading.mat_file import read_mat
 from detcon.photos import UnreadablePhoto, nearest_key
 
 LABELED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from detcon.formats.crc32c import masked_crc32c
 from detcon.formats.errors import AnnotationError
+from detcon.formats.tfrecord.crc32c import masked_crc32c
 
 _LENGTH, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
 _BEFORE = _LENGTH.size + _CHECKSUM.size

@@ -19,8 +19,8 @@ import numpy as np
 from scipy.io import savemat
 
 from detcon.files import replacing, write_whole
-from detcon.formats.nyu_mat import LABELED, PARTS, SPLITS
-from detcon.scenes.picture import Picture
+from detcon.formats.nyu.mat import LABELED, PARTS, SPLITS
+from detcon.formats.writing.pixels import Picture
 
 _GATHERED = ".frames"
 _USER_BLOCK = 512  # bytes in front of HDF5, by which MATLAB knows the file

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from detcon.formats.cityscapes import THINGS
-from detcon.scenes.annotate import is_sliver
-from detcon.scenes.begin import ScenesError
-from detcon.scenes.picture import Picture, read_pixels, write_pixels
+from detcon.formats.errors import FormatError
+from detcon.formats.writing.marked import is_sliver
+from detcon.formats.writing.pixels import Picture, read_pixels, write_pixels
 
 _ROAD, _BUILDING = 7, 11
 _CITY, _PER_CLASS = "scenes", 1000
@@ -39,7 +39,7 @@ class CityscapesLayout:
 
     def __post_init__(self) -> None:
         if len(self.names) - self.num_stuff > len(THINGS):
-            raise ScenesError(
+            raise FormatError(
                 f"format=cityscapes has room for {len(THINGS)} classes of objects, but the "
                 f"cut-outs have {len(self.names) - self.num_stuff}; give fewer, or another format"
             )

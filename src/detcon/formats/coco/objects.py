@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from detcon.formats.coco_json import (
+from detcon.formats.coco.json_file import (
     read_categories,
     read_coco_json,
     read_images,
 )
-from detcon.formats.coco_rows import CocoRows, read_rows, take_images
+from detcon.formats.coco.rows import CocoRows, read_rows, take_images
 from detcon.formats.errors import AnnotationError
 from detcon.formats.objects import Objects
 from detcon.photos import Photos, nearest_key

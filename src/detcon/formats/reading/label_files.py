@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Int16, UInt8
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.label_maps import read_ids
-from detcon.formats.photo_files import PhotoFiles
-from detcon.formats.sbd import read_sbd
-from detcon.formats.sizes import check_size
+from detcon.formats.reading.ids import read_ids
+from detcon.formats.reading.photo_files import PhotoFiles
+from detcon.formats.reading.sizes import check_size
+from detcon.formats.voc.sbd import read_sbd
 from detcon.photos import Photos, nearest_key
 
 VOID = 255

@@ -19,10 +19,10 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from detcon.formats.errors import AnnotationError, NotAnnotated
-from detcon.formats.fh_index import Found, RecordIndex, open_index
-from detcon.formats.photo_paths import match_path
-from detcon.formats.tf_example import bytes_of, integers_of, read_features
-from detcon.formats.tf_records import Place, find_records, map_file, read_record
+from detcon.formats.reading.photo_paths import match_path
+from detcon.formats.tfrecord.example import bytes_of, integers_of, read_features
+from detcon.formats.tfrecord.framing import Place, find_records, map_file, read_record
+from detcon.formats.tfrecord.index import Found, RecordIndex, open_index
 
 MASKS, ENCODED, NAME = "image/felzenszwalb_segmentations", "image/encoded", "image/filename"
 HEIGHT, WIDTH = "image/height", "image/width"

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from detcon.formats.depth_files import DepthFiles, open_depth_folder
-from detcon.formats.depth_frames import DepthFrames
 from detcon.formats.errors import AnnotationError
-from detcon.formats.nyu_mat import LABELED, NYU_FROM, NyuMat, open_nyu_mat
+from detcon.formats.folder.depth import DepthFiles, open_depth_folder
+from detcon.formats.nyu.frames import DepthFrames
+from detcon.formats.nyu.mat import LABELED, NYU_FROM, NyuMat, open_nyu_mat
 
 
 def open_nyu(

@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Bool
 from pycocotools import mask as coco_mask
 
-from detcon.scenes.annotate import boxes_of, is_sliver
-from detcon.scenes.folder import write_json
-from detcon.scenes.picture import Picture, read_pixels, write_pixels
+from detcon.formats.folder.layout import write_json
+from detcon.formats.writing.marked import boxes_of, is_sliver
+from detcon.formats.writing.pixels import Picture, read_pixels, write_pixels
 
 _RLE: Any = coco_mask  # its stubs know one kind of argument each
 _PER_CLASS = 1000  # a segment's id is its category's, in thousands, and the object's number

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float64, Int32, Int64
 from pycocotools import mask
 
-from detcon.formats.coco_json import is_whole
+from detcon.formats.coco.json_file import is_whole
 
 _RLE: Any = mask  # its stubs know one kind of argument each
 _PER_PIXEL = 100  # COCO gives hundredths

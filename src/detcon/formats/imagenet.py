@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.photo_files import PhotoFiles
+from detcon.formats.reading.photo_files import PhotoFiles
 from detcon.photos import EXTENSIONS, Photos, nearest_key, open_photos
 
 

@@ -14,13 +14,14 @@ from pycocotools.coco import COCO
 
 from detcon.config import RecipeError
 from detcon.formats.cityscapes import THINGS
-from detcon.formats.coco_panoptic import open_coco_panoptic
-from detcon.formats.open import open_depth, open_label_maps, open_objects
-from detcon.formats.voc import NAMES, open_voc, open_voc_objects
+from detcon.formats.coco.layout import outline_of, runs_of
+from detcon.formats.coco.panoptic import open_coco_panoptic
+from detcon.formats.errors import FormatError
+from detcon.formats.registry import open_depth, open_label_maps, open_objects
+from detcon.formats.voc.layout import voc_palette
+from detcon.formats.voc.reader import NAMES, open_voc, open_voc_objects
 from detcon.scenes import CLASSES, make_scenes, render_scene
 from detcon.scenes.begin import ScenesError
-from detcon.scenes.coco import outline_of, runs_of
-from detcon.scenes.voc import voc_palette
 from detcon.scenes.write import _VAL_SEEDS
 
 SMALL = {"num": 9, "size": 48, "seed": 5}
@@ -228,7 +229,7 @@ def test_the_same_bytes_again_and_after_an_interruption(made, tmp_path, format, 
     shutil.copytree(made(format), broken)
     if format == "nyu":
         (broken / "nyu_depth_v2_labeled.mat").unlink()
-        monkeypatch.setattr("detcon.scenes.nyu._join", lambda *_: 1 / 0)
+        monkeypatch.setattr("detcon.formats.nyu.layout._join", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             make_scenes(out=broken, format=format, workers=1, **SMALL)
         monkeypatch.undo()
@@ -282,7 +283,7 @@ def test_says_what_a_format_cannot_hold(
     many = {**parts, "cutouts": tmp_path / "many"}
     for format, room in (("voc", 20), ("cityscapes", 8)):
         sentence = f"format={format} has room for {room} classes of objects, but the cut-outs have"
-        with pytest.raises(ScenesError, match=sentence):
+        with pytest.raises(FormatError, match=sentence):
             make_scenes(out=tmp_path / "a", format=format, **many)
     assert not (tmp_path / "a").exists()
     with pytest.raises(ScenesError, match="holds scenes made with format=coco, but format=voc was"):

@@ -21,11 +21,10 @@ from PIL import Image
 from scipy.io import savemat
 
 from detcon.files import write_whole
-from detcon.formats.errors import AnnotationError
-from detcon.formats.sbd import read_sbd
-from detcon.formats.voc import NAMES
-from detcon.scenes.begin import ScenesError
-from detcon.scenes.picture import Picture, read_pixels, write_pixels
+from detcon.formats.errors import AnnotationError, FormatError
+from detcon.formats.voc.reader import NAMES
+from detcon.formats.voc.sbd import read_sbd
+from detcon.formats.writing.pixels import Picture, read_pixels, write_pixels
 
 _VOID = 255
 _YEARS = {"train": 2007, "val": 2008}
@@ -52,7 +51,7 @@ class VocLayout:
 
     def __post_init__(self) -> None:
         if len(self.names) - self.num_stuff >= len(NAMES):
-            raise ScenesError(
+            raise FormatError(
                 f"format=voc has room for {len(NAMES) - 1} classes of objects, but the cut-outs "
                 f"have {len(self.names) - self.num_stuff}; give fewer, or another format"
             )

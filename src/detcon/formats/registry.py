@@ -6,15 +6,15 @@ from typing import Any, Literal, TypeVar
 
 from detcon.formats.camvid import open_camvid
 from detcon.formats.cityscapes import open_cityscapes, open_cityscapes_objects
-from detcon.formats.class_folders import open_class_folders
-from detcon.formats.coco import open_coco
-from detcon.formats.coco_panoptic import open_coco_panoptic
-from detcon.formats.depth_files import open_depth_folder
+from detcon.formats.coco.objects import open_coco
+from detcon.formats.coco.panoptic import open_coco_panoptic
 from detcon.formats.errors import AnnotationError
-from detcon.formats.folder import open_folder, open_folder_objects
-from detcon.formats.nyu import open_nyu
-from detcon.formats.splits import ClassifiedPhotos, DepthMaps, LabelMaps, ObjectSets
-from detcon.formats.voc import open_voc, open_voc_objects
+from detcon.formats.folder.depth import open_depth_folder
+from detcon.formats.folder.labels import open_folder, open_folder_objects
+from detcon.formats.format import ClassifiedPhotos, DepthMaps, LabelMaps, ObjectSets
+from detcon.formats.imagenet import open_class_folders
+from detcon.formats.nyu.opening import open_nyu
+from detcon.formats.voc.reader import open_voc, open_voc_objects
 
 Format = Literal["folder", "coco", "voc", "cityscapes", "nyu", "camvid", "imagenet"]
 

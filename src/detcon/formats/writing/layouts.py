@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from detcon.scenes.cityscapes import CityscapesLayout
-from detcon.scenes.coco import CocoLayout
-from detcon.scenes.folder import FolderLayout
-from detcon.scenes.nyu import NyuLayout
-from detcon.scenes.picture import Picture
-from detcon.scenes.voc import VocLayout
+from detcon.formats.cityscapes_layout import CityscapesLayout
+from detcon.formats.coco.layout import CocoLayout
+from detcon.formats.folder.layout import FolderLayout
+from detcon.formats.nyu.layout import NyuLayout
+from detcon.formats.voc.layout import VocLayout
+from detcon.formats.writing.pixels import Picture
 
 Format = Literal["folder", "coco", "voc", "cityscapes", "nyu"]
 
@@ -43,7 +43,7 @@ def choose_layout(
         has_depth: Whether they are rendered, and have depth; composites have one class of stuff.
 
     Raises:
-        ScenesError: If the format can't hold so many classes.
+        FormatError: If the format can't hold so many classes.
     """
     num_stuff = 2 if has_depth else 1
     if format == "coco":

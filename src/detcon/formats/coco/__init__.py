@@ -1,0 +1,1 @@
+"""COCO: objects, panoptic maps, and what writes both."""

@@ -1,0 +1,1 @@
+"""The labelled folder: photos with label, instance and depth maps."""

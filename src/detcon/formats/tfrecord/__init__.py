@@ -1,0 +1,1 @@
+"""The TFRecord files of the official script: photos with Felzenszwalb-Huttenlocher masks."""
