@@ -21,7 +21,8 @@ import torch
 from pairs import RESULTS, Pairs, in_pairs, save
 from torch import Tensor
 
-from detcon.ops.contrast import _chunks, contrastive_detection, contrastive_detection_of_both
+from detcon.ops.contrast import contrastive_detection, contrastive_detection_of_both
+from detcon.ops.contrast_kernels import _chunks
 
 REGIONS, DIMENSIONS, MASKS = 16, 256, 20
 ROWS = [2**k for k in (10, 12, 14, 16)]  # 64 to 4096 photos

@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from detcon.ops import contrast
+from detcon.ops import contrast_kernels
 from detcon.ops.contrast import (
     contrastive_detection,
     contrastive_detection_of_both,
+    plain_contrastive_detection,
     region_regression,
 )
 
@@ -71,28 +72,6 @@ def in_two_calls(one, two, ids_one, ids_two, **options):
     ) + contrastive_detection(two, one, two, ids_two, ids_one, **options)
 
 
-@given(
-    st.integers(0, 2**31),
-    st.tuples(st.integers(1, 9), st.integers(1, 4), st.integers(2, 5)),
-    st.sampled_from([1.0, 0.1, 0.026, 0.02]),
-    st.booleans(),
-)
-@settings(max_examples=80, deadline=None)
-def test_both_directions_at_once_equal_two_calls(seed, shape, temperature, local):
-    b, r, d = shape
-    one, two, _, *ids = draw_regions(seed, b, b, r, d, lowest=-1)
-    options = {"temperature": temperature, "local_negatives": local}
-    whole = contrastive_detection_of_both(one, two, *ids, **options)
-    expected = in_two_calls(one, two, *ids, **options)
-    torch.testing.assert_close(whole, expected, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(
-        torch.autograd.grad(3 * whole, (one, two)),
-        torch.autograd.grad(3 * expected, (one, two)),
-        rtol=1e-9,
-        atol=1e-10,
-    )
-
-
 @pytest.mark.parametrize("photos", [63, 64, 65, 130])
 def test_blocks_of_the_triangle_fit_together(photos):
     """1024 rows make a block: 64 photos of 2 x 8 regions."""
@@ -121,41 +100,69 @@ def test_both_directions_at_once_keep_the_promises_of_one():
         contrastive_detection_of_both(one, two, *ids, temperature=-1.0)
 
 
-def assert_equals_the_formula(args, temperature, local, two_views):
-    (query, other, same, *ids), first = args
-    if not two_views:
-        same = None
-    inputs = [x for x in (query, other, same) if x is not None]
-    options = {"temperature": temperature, "first": first, "local_negatives": local}
-    fast = contrastive_detection(query, other, same, *ids, **options)
-    slow = slow_contrastive_detection(query, other, same, *ids, **options)
-    torch.testing.assert_close(fast, slow, atol=1e-8, rtol=1e-9)
-    fast_grads = torch.autograd.grad(3.0 * fast, inputs)
-    slow_grads = torch.autograd.grad(3.0 * slow, inputs, materialize_grads=True)
-    torch.testing.assert_close(fast_grads, slow_grads, atol=1e-8, rtol=1e-7)
+def assert_same_loss(computed, expected, args, **options):
+    """In value and gradients."""
+    vectors = [x for x in args[:3] if x is not None]
+    ours, theirs = computed(*args, **options), expected(*args, **options)
+    torch.testing.assert_close(ours, theirs, atol=1e-8, rtol=1e-9)
+    torch.testing.assert_close(
+        torch.autograd.grad(3.0 * ours, vectors),
+        torch.autograd.grad(3.0 * theirs, vectors, materialize_grads=True),
+        atol=1e-8,
+        rtol=1e-7,
+    )
 
 
 @given(regions(), st.sampled_from([0.1, 1.0]), st.booleans(), st.booleans())
-@settings(max_examples=60, deadline=None)
-def test_equals_the_formula_in_value_and_gradients(args, temperature, local, two_views):
-    assert_equals_the_formula(args, temperature, local, two_views)
-
-
-@given(regions(), st.sampled_from([0.026, 0.024, 0.01]), st.booleans(), st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_equals_the_formula_at_small_temperatures(args, temperature, local, two_views):
-    """On both sides of the temperature below which a row's maximum is subtracted."""
-    assert_equals_the_formula(args, temperature, local, two_views)
+def test_the_definition_equals_the_formula_in_loops(args, temperature, local, two_views):
+    (query, other, same, *ids), first = args
+    options = {"temperature": temperature, "first": first, "local_negatives": local}
+    args = query, other, same if two_views else None, *ids
+    assert_same_loss(plain_contrastive_detection, slow_contrastive_detection, args, **options)
+
+
+# On both sides of 1/40, below which a row's maximum is subtracted.
+@given(
+    regions(),
+    st.sampled_from([1.0, 0.1, 0.026, 0.024, 0.01]),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_chunked_kernel_equals_the_definition(args, temperature, local, two_views):
+    (query, other, same, *ids), first = args
+    options = {"temperature": temperature, "first": first, "local_negatives": local}
+    args = query, other, same if two_views else None, *ids
+    assert_same_loss(contrastive_detection, plain_contrastive_detection, args, **options)
+
+
+@given(regions(), st.sampled_from([1.0, 0.1, 0.026, 0.02]), st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_the_symmetric_kernel_equals_the_definition(args, temperature, local):
+    (one, two, _, *ids), _ = args
+    two = two[: len(one)]
+
+    def both(one, two, _, ids_one, ids_two, **options):
+        return contrastive_detection_of_both(one, two, ids_one, ids_two, **options)
+
+    def by_definition(one, two, _, ids_one, ids_two, **options):
+        return plain_contrastive_detection(
+            one, two, one, ids_one, ids_two, **options
+        ) + plain_contrastive_detection(two, one, two, ids_two, ids_one, **options)
+
+    options = {"temperature": temperature, "local_negatives": local}
+    assert_same_loss(both, by_definition, (one, two, None, *ids), **options)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.1, 0.026])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_the_maximum_need_not_be_subtracted(dtype, temperature, monkeypatch):
-    """The quick softmax and the careful one, each held against the careful one in float64."""
+    """The quick softmax and the careful one, each compared with the careful one in float64."""
     *vectors, ids, other_ids = draw_regions(7, 6, 6, 8, 16)
 
     def loss_and_gradients(dtype, safe_logit):
-        monkeypatch.setattr(contrast, "SAFE_LOGIT", safe_logit)
+        monkeypatch.setattr(contrast_kernels, "SAFE_LOGIT", safe_logit)
         inputs = [x.detach().to(dtype).requires_grad_() for x in vectors]
         loss = contrastive_detection(*inputs, ids, other_ids, temperature=temperature)
         return [x.double() for x in (loss, *torch.autograd.grad(loss, inputs))]
@@ -189,7 +196,7 @@ def lightly_losses():
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("kind", ["S", "B"])
 def test_equals_lightly(kind, seed, lightly_losses):
-    """Lightly's losses were held against DeepMind's JAX code (their pull request 1771)."""
+    """Lightly's losses were compared with DeepMind's JAX code (their pull request 1771)."""
     rng = torch.Generator().manual_seed(seed)
     predictions, targets = torch.randn(2, 2, 5, 4, 8, generator=rng, dtype=torch.float64)
     if kind == "S":
@@ -235,7 +242,7 @@ def test_the_size_of_a_chunk_does_not_matter(step, monkeypatch):
     whole = contrastive_detection(*args, first=1)
     gradients = torch.autograd.grad(whole, args[:3])
     monkeypatch.setattr(
-        contrast,
+        contrast_kernels,
         "_chunks",
         lambda rows, _: [slice(i, min(i + step, rows)) for i in range(0, rows, step)],
     )
@@ -245,7 +252,7 @@ def test_the_size_of_a_chunk_does_not_matter(step, monkeypatch):
 
 
 def test_chunks_cover_all_rows_once():
-    chunks = contrast._chunks(70_000, 10_000)
+    chunks = contrast_kernels._chunks(70_000, 10_000)
     assert [i for chunk in chunks for i in range(chunk.start, chunk.stop)] == list(range(70_000))
     assert len(chunks) > 1
 
