@@ -2,22 +2,27 @@
 
 import contextlib
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 import yaml
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 from pydantic import Field
 
 from detcon.config import (
     Recipe,
     RecipeError,
+    Several,
+    changes,
     field_names,
     fingerprint,
     load_recipe,
     parse_overrides,
+    recipes_for,
+    shipped,
     shipped_recipes,
     to_yaml,
+    values,
 )
 
 
@@ -45,6 +50,17 @@ class Run(Recipe):
     workers: int = 2
     optimizer: Annotated[Lars | Sgd, Field(discriminator="kind")] = Sgd(lr=0.5, momentum=0.8)
     masks: Grid = Grid(rows=7)
+    note: str | None = None
+    switch: bool = True
+    mode: bool | Literal["auto"] = "auto"
+    level: Literal[8, 16] | None = None
+    word: Literal["bf16", "32"] = "bf16"
+    names: Several = ()
+    pair: tuple[int, int] = (1, 2)
+    amounts: tuple[int | str, ...] = ()
+    anything: Any = None
+    table: dict[str, int] = Field(default={})
+    optional: Lars | None = None
 
 
 def test_overrides_lie_over_the_file_and_the_file_over_the_defaults(tmp_path):
@@ -135,19 +151,162 @@ def test_files_that_are_no_recipes(tmp_path):
 
 
 def test_words_of_the_command_line():
-    assert parse_overrides(["a.b=1e-3", "c=[1, 2]", "d=none", "e=null", "f=", "g=x=y"]) == {
-        "a.b": 0.001, "c": [1, 2], "d": "none", "e": None, "f": None, "g": "x=y",
-    }  # fmt: skip
+    recipe = written("steps=1e2", "optimizer.lr=1e-3", "out=x=y", "pair=[3, 4]", "names=a, b")
+    assert (recipe.steps, recipe.optimizer.lr, recipe.out) == (100, 0.001, "x=y")
+    assert recipe.pair == (3, 4) and recipe.names == ("a", "b")
     with pytest.raises(RecipeError, match="cannot read 'steps'; write name=value"):
         parse_overrides(["steps"])
-    with pytest.raises(RecipeError, match=r"value of 'a=\[' as YAML"):
-        parse_overrides(["a=["])
+    with pytest.raises(RecipeError, match=r"value of 'pair=\[' as YAML"):
+        written("pair=[")
 
 
 @given(st.text(max_size=40))
 def test_no_word_breaks_the_command_line(word):
     with contextlib.suppress(RecipeError):
         load_recipe(Run, None, {"out": "a", **parse_overrides([word])})
+
+
+def written(*words):
+    """A recipe from words of the command line."""
+    return load_recipe(Run, None, {"out": "a", **parse_overrides(words)})
+
+
+TEXTS = st.text(min_size=1, max_size=40) | st.sampled_from(
+    ["photos #2", "2024-05-17", "no", "1e3", "123456e78901", "null", "~", "[a, b]", "{a: b}", "'a'"]
+)
+
+
+@settings(deadline=None)
+@given(TEXTS)
+def test_text_stays_text(text):
+    assert written(f"out={text}").out == text
+    saved = yaml.safe_dump({"out": text})
+    assert load_recipe(Run, None, values.parse_yaml(saved)).out == text
+    if text not in ("null", "Null", "NULL", "~"):
+        assert written(f"note={text}").note == text
+
+
+@settings(deadline=None)
+@given(st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+def test_numbers_come_back(whole, real):
+    assert written(f"anything={whole}").anything == whole
+    assert written(f"optimizer.lr={real}").optimizer.lr == real
+    assert written(f"anything={real!r}").anything == real
+
+
+@pytest.mark.parametrize(
+    "word, expected",
+    [
+        ("out=photos #2", "photos #2"),
+        ("out=2024-05-17", "2024-05-17"),
+        ("out=no", "no"),
+        ("out=1e3", "1e3"),
+        ("out=007", "007"),
+        ("out=null", "null"),
+        ("out=[a, b]", "[a, b]"),
+        ("note=null", None),
+        ("note=", None),
+        ("note=true", "true"),
+        ("switch=no", False),
+        ("switch=True", True),
+        ("mode=auto", "auto"),
+        ("mode=yes", True),
+        ("level=16", 16),
+        ("word=32", "32"),
+        ("names=null", ()),
+        ("names=", ()),
+        ('names=["a,b", c]', ("a,b", "c")),
+        ("names=[null, 1e3]", ("null", "1e3")),
+        ("pair=3,4", (3, 4)),
+        ("amounts=50, all", (50, "all")),
+        ("anything=1e-3", 0.001),
+        ("anything=no", "no"),
+        ("anything=2024-05-17", "2024-05-17"),
+        ("anything=[1, null, 'a: b', {c: 1}]", [1, None, "a: b", {"c": 1}]),
+        ("table.a-b=3", {"a-b": 3}),
+        ("optimizer=lars", Lars()),
+        ("optimizer={kind: lars, lr: 1e-1}", Lars(lr=0.1)),
+        ("masks={rows: 3}", Grid(rows=3)),
+    ],
+)
+def test_a_value_is_read_by_the_type_of_its_setting(word, expected, tmp_path):
+    name = word.partition("=")[0].partition(".")[0]
+    value = getattr(written(word), name)
+    assert value == expected and type(value) is type(expected)
+
+
+def test_values_of_files_are_read_by_type_too(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "out: 2024-05-17\nnote: no\nsteps: 1e2\nswitch: on\nword: 32\nnames: [1.0, no, 'null']\n"
+        "table: {yes: 1}\noptimizer: {kind: lars, lr: 1e-1}\n"
+    )
+    recipe = load_recipe(Run, path)
+    assert (recipe.out, recipe.note, recipe.steps, recipe.switch) == ("2024-05-17", "no", 100, True)
+    assert recipe.word == "32" and recipe.names == ("1.0", "no", "null")
+    assert recipe.table == {"yes": 1} and recipe.optimizer == Lars(lr=0.1)
+    path.write_text("out:\n")
+    with pytest.raises(RecipeError, match="'out' cannot be empty or null"):
+        load_recipe(Run, path)
+    path.write_text("base: &a {kind: lars, lr: 3}\n<<: {out: x}\noptimizer: *a\n")
+    with pytest.raises(RecipeError, match="no setting 'base'"):
+        load_recipe(Run, path)
+    path.write_text("out: &a [*a]\n")
+    with pytest.raises(RecipeError, match=r"r\.yaml is not a YAML recipe: .*contains itself"):
+        load_recipe(Run, path)
+
+
+def test_values_of_python_keep_their_types():
+    assert load_recipe(Run, None, {"out": "a", "note": "null"}).note == "null"
+    assert load_recipe(Run, None, {"out": "a", "anything": "1e3"}).anything == "1e3"
+    with pytest.raises(RecipeError, match="'out' cannot be 1000"):
+        load_recipe(Run, None, {"out": 1000})
+
+
+def test_a_loaded_recipe_is_not_read_again():
+    recipe = written("steps=3")
+    assert load_recipe(Run, recipe) is recipe
+    assert load_recipe(Run, recipe, {"optimizer.lr": 0.1}).optimizer == Sgd(lr=0.1, momentum=0.8)
+
+
+def test_longer_names_win_over_shorter_ones():
+    assert written("optimizer.trust=3", "optimizer=lars").optimizer == Lars(trust=3)
+    assert written("optional.lr=3").optional == Lars(lr=3)
+
+
+def test_what_differs_from_the_defaults_can_be_given_again():
+    words = [
+        "steps=3",
+        "optimizer.kind=lars",
+        "optimizer.lr=0.5",
+        "pair=3,4",
+        "note=x",
+        "masks.rows=2",
+    ]
+    recipe = written(*words)
+    assert set(changes(recipe)) == {"out=a", *words}
+    assert written(*changes(recipe)) == recipe
+    assert changes(load_recipe(Run, None, {"out": "a" * 99}))[0].endswith("…")
+
+
+def test_a_bare_name_is_a_shipped_recipe(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("grid.yaml", "other.yaml"):
+        for shelf in ("masks", "pretrain"):
+            if (shelf, name) != ("pretrain", "other.yaml"):
+                (tmp_path / "recipes" / shelf).mkdir(parents=True, exist_ok=True)
+                (tmp_path / "recipes" / shelf / name).write_text("# For tests.\nsteps: 3\n")
+    monkeypatch.setattr(shipped, "shipped_recipes", lambda: tmp_path / "recipes")
+    find = shipped.find_recipe
+    assert find("grid", "masks") == tmp_path / "recipes/masks/grid.yaml"
+    assert find("other.yaml", "pretrain").parent.name == "masks"
+    assert [(one.name, one.title) for one in recipes_for("pretrain")] == [("grid", "For tests.")]
+    with pytest.raises(RecipeError, match=r"recipes/masks/grid.yaml and recipes/pretrain/grid.y"):
+        find("grid")
+    with pytest.raises(RecipeError, match="no recipe gird; did you mean 'grid'"):
+        find("gird", "masks")
+    (tmp_path / "grid").write_text("steps: 2")
+    assert find("grid", "masks").resolve() == tmp_path / "grid"
 
 
 def test_shipped_recipes_are_found_from_anywhere(tmp_path, monkeypatch):

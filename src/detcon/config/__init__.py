@@ -1,0 +1,19 @@
+"""Recipes: the settings of a command, as frozen records.
+
+A recipe is a YAML file, or nothing; overrides are `name=value` on the command line and keywords in
+Python. Both end in one frozen pydantic model, which lives beside the code that it configures. A
+mistake in either becomes one sentence.
+"""
+
+from detcon.config.hints import field_names, fields_of, kind_of, records_within
+from detcon.config.loading import load_recipe, parse_overrides
+from detcon.config.mistakes import nearest
+from detcon.config.recipe import Recipe, RecipeError, Several, fingerprint, to_yaml
+from detcon.config.shipped import Shipped, recipes_for, shipped_recipes
+from detcon.config.shown import changes, shown
+
+__all__ = [
+    "Recipe", "RecipeError", "Several", "Shipped", "changes", "field_names", "fields_of",
+    "fingerprint", "kind_of", "load_recipe", "nearest", "parse_overrides", "recipes_for",
+    "records_within", "shipped_recipes", "shown", "to_yaml",
+]  # fmt: skip

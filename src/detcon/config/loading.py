@@ -1,0 +1,166 @@
+"""From a file and overrides to a complete recipe."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from detcon.config.hints import below, default_of, fields_of, is_record, kind_of, records_within
+from detcon.config.mistakes import sentence
+from detcon.config.recipe import Recipe, RecipeError
+from detcon.config.shipped import find_recipe
+from detcon.config.values import Plain, as_group, parse_yaml, read, untyped
+
+R = TypeVar("R", bound=Recipe)
+
+
+def load_recipe(
+    model: type[R],
+    recipe: str | Path | Recipe | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> R:
+    """Reads a recipe, lays overrides over it, and checks the whole.
+
+    Args:
+        model: The kind of recipe.
+        recipe: A YAML file, a shipped recipe by its path or bare name, a recipe that was loaded
+            before, or None for the defaults.
+        overrides: Values by dotted name, `{"optimizer.lr": 0.3}`. A longer name wins over a
+            shorter one. A mapping is laid over the mapping below it, unless it names another
+            `kind`: that replaces it whole. The name of a kind stands for the mapping.
+
+    Returns:
+        The complete recipe.
+
+    Raises:
+        RecipeError: One sentence for everything that is wrong: an unknown name (with the nearest
+            one), a value of the wrong type or out of range, a file that is no YAML mapping.
+    """
+    if type(recipe) is model and not overrides:
+        return recipe
+    if isinstance(recipe, Recipe):
+        values, source = recipe.model_dump(mode="json"), ""
+    else:
+        path = None if recipe is None else find_recipe(recipe, model.shelf)
+        values, source = ({}, "") if path is None else (_read_file(path), f" in {recipe}")
+    for name, value in sorted((overrides or {}).items(), key=lambda pair: pair[0].count(".")):
+        _lay_over(values, [model], name.split("."), untyped(value), name)
+    values = {
+        name: read(value, below([model], name), name, _usual(model, name))
+        for name, value in values.items()
+    }
+    try:
+        # first what follows from what is given: defaults of a group would look as if given
+        return model.model_validate(_over_defaults(model, model.with_derived(values)))
+    except ValidationError as error:
+        sentences = [sentence(model, one) for one in error.errors()]
+        raise RecipeError("; ".join(dict.fromkeys(sentences)) + source) from error
+
+
+def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
+    """Turns `["optimizer.lr=0.3", "masks=none"]` into values by dotted name, for `load_recipe`.
+
+    Raises:
+        RecipeError: A word without `=`.
+    """
+    overrides = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise RecipeError(f"cannot read '{word}'; write name=value, as in optimizer.lr=0.3")
+        overrides[name] = Plain(text)
+    return overrides
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = parse_yaml(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecipeError(f"{path} is not a YAML recipe: {' '.join(str(error).split())}") from error
+    if values is None or values == Plain(""):
+        return {}
+    if not isinstance(values, dict):
+        kind = "str" if isinstance(values, Plain) else type(values).__name__
+        raise RecipeError(f"{path} must hold names and values, but holds a {kind}")
+    return values
+
+
+def _lay_over(
+    values: dict[str, Any], hints: Iterable[Any], path: list[str], value: Any, name: str
+) -> None:
+    """Sets the value at a path within `values`, whose settings have these hints."""
+    first, *rest = path
+    inner = below(hints, first)
+    old = as_group(values.get(first), inner, first)
+    if rest:
+        old = {} if old is None or old == Plain("null") else old
+        if not isinstance(old, dict):
+            raise RecipeError(f"cannot set '{name}': '{first}' is a single value, not a group")
+        values[first] = old
+        _lay_over(old, inner, rest, value, name)
+        return
+    value = as_group(value, inner, name)
+    if isinstance(value, dict) and isinstance(old, dict) and not _is_another(value, old):
+        for setting, one in value.items():
+            _lay_over(old, inner, [setting], one, f"{name}.{setting}")
+        values[first] = old
+    else:
+        values[first] = value
+
+
+def _is_another(value: dict[str, Any], old: dict[str, Any]) -> bool:
+    """Whether a mapping names another `kind` than the one that it is laid over."""
+    new, before = (
+        kind.text if isinstance(kind := group.get("kind"), Plain) else kind
+        for group in (value, old)
+    )
+    return new is not None and new != before
+
+
+def _usual(record: Any, name: str) -> Any:
+    return default_of(record, name) if name in fields_of(record) else None
+
+
+def _over_defaults(model: Any, values: dict[str, Any], usual: Any = None) -> dict[str, Any]:
+    """Lets a setting inside a group change that setting of the field's own default.
+
+    Pydantic would start from the defaults of the group's class, and would want the `kind` again:
+    `optimizer.lr=0.3` must mean the default optimiser, with another rate.
+
+    Args:
+        model: A recipe's class.
+        values: What is given.
+        usual: The recipe that is changed, if it isn't the class's defaults.
+    """
+    whole = dict(values)
+    for name, field in model.model_fields.items():
+        given = values.get(name)
+        records = records_within(field.annotation)
+        if not isinstance(given, dict) or not records:
+            continue
+        default = default_of(model, name) if usual is None else getattr(usual, name)
+        if not is_record(type(default)):
+            default = None
+        kind = given.get("kind", getattr(default, "kind", None))
+        if default is not None and kind != getattr(default, "kind", None):
+            default = None
+        record = type(default) if default is not None else _of_kind(records, kind)
+        base = {} if default is None else _as_mapping(default)
+        if record is not None and issubclass(record, BaseModel):
+            given = _over_defaults(record, given, default)
+        whole[name] = {**base, **given}
+    return whole
+
+
+def _of_kind(records: list[Any], kind: Any) -> Any:
+    if len(records) == 1:
+        return records[0]
+    return next((record for record in records if kind and kind_of(record) == kind), None)
+
+
+def _as_mapping(record: Any) -> dict[str, Any]:
+    if isinstance(record, BaseModel):
+        return record.model_dump(mode="json")
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}

@@ -1,0 +1,61 @@
+"""A mistake in a recipe as one sentence."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from detcon.config.hints import field_names, fields_of, kind_of, records_below
+
+
+def sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
+    """What was asked, what came and what to do, for one error of pydantic."""
+    place = [str(part) for part in error["loc"]]
+    name = ".".join(part for part in place if not _is_tag(model, place, part))
+    kind, given = error["type"], error.get("input")
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = field_names(model)
+        if (parent := name.rpartition(".")[0]) and any(k.startswith(parent + ".") for k in known):
+            known = [k for k in known if k.startswith(parent + ".")]
+        return f"there is no setting '{name}'{nearest(name, known)}"
+    if kind == "missing":
+        return f"'{name}' is missing; give {name}=..."
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if not message[1:2].isupper():  # MCG stays MCG
+        message = message[:1].lower() + message[1:]
+    if kind == "value_error" and not name:
+        return message
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        context = error.get("ctx", {})
+        tag = context.get("tag")
+        got = f", got '{tag}'" if tag else ""
+        return f"'{name}.kind' must be one of {context.get('expected_tags', 'its kinds')}{got}"
+    if given is None:
+        return f"'{name}' cannot be empty or null: {message}"
+    return f"'{name}' cannot be {given!r}: {message}"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """How a message of an unknown word ends: with the nearest known one, or some of them.
+
+    >>> nearest("stepps", ["steps", "epochs"])
+    "; did you mean 'steps'?"
+    """
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not close:
+        by_leaf = {name.rpartition(".")[2]: name for name in known}
+        leaf = difflib.get_close_matches(word.rpartition(".")[2], list(by_leaf), n=1, cutoff=0.7)
+        close = [by_leaf[name] for name in leaf]
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known)[:12])}"
+
+
+def _is_tag(model: type[BaseModel], place: list[str], part: str) -> bool:
+    """Pydantic puts the tag of a union between the names; a user never wrote it there."""
+    records = records_below(model)
+    return (
+        place.index(part) > 0
+        and any(kind_of(record) == part for record in records)
+        and not any(part in fields_of(record) for record in records)
+    )

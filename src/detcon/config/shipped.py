@@ -1,0 +1,76 @@
+"""The recipes that come with the package, and how a recipe is found by its name."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from detcon.config.mistakes import nearest
+from detcon.config.recipe import RecipeError
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A recipe that comes with the package: its bare name, its file, what it is for."""
+
+    name: str
+    path: Path
+
+    @property
+    def title(self) -> str:
+        """The first line of the file's comment."""
+        with self.path.open(encoding="utf-8") as file:
+            line = file.readline()
+        return line.lstrip("# ").strip() if line.startswith("#") else ""
+
+
+def shipped_recipes() -> Path:
+    """The folder of the recipes that come with the package."""
+    package = Path(__file__).parents[1]
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parents[1] / "recipes"
+
+
+def recipes_for(shelf: str) -> list[Shipped]:
+    """The shipped recipes of one folder, by name; none for the folder ""."""
+    return list(_shipped(shelf)) if shelf else []
+
+
+def find_recipe(recipe: str | Path, shelf: str = "") -> Path:
+    """The file itself, or the shipped recipe of that path or bare name.
+
+    Args:
+        recipe: `my.yaml`, `recipes/masks/grid.yaml` from anywhere, or `grid`.
+        shelf: The folder of shipped recipes that is looked through first.
+
+    Raises:
+        RecipeError: There is none, or there are several of that name.
+    """
+    path = Path(recipe)
+    if path.is_file():
+        return path
+    shipped = shipped_recipes()
+    inside = Path(*path.parts[1:]) if path.parts[:1] == ("recipes",) else path
+    if (shipped / inside).is_file():
+        return shipped / inside
+    bare = path.name.removesuffix(".yaml")
+    if len(path.parts) == 1:
+        everywhere = [one for one in _shipped("") if one.name == bare]
+        found = [one for one in everywhere if one.path.parent.name == shelf] or everywhere
+        if len(found) > 1:
+            both = " and ".join(_from_outside(one.path) for one in found)
+            raise RecipeError(f"{path} may be {both}; give one of these paths")
+        if found:
+            return found[0].path
+    names = [one.name for one in _shipped(shelf)]
+    if len(path.parts) > 1:
+        names = [_from_outside(one.path) for one in _shipped("")]
+    raise RecipeError(f"there is no recipe {path}{nearest(str(path), names)}")
+
+
+def _shipped(shelf: str) -> Iterator[Shipped]:
+    folder = shipped_recipes() / shelf
+    return (Shipped(path.stem, path) for path in sorted(folder.rglob("*.yaml")))
+
+
+def _from_outside(path: Path) -> str:
+    return str(Path("recipes") / path.relative_to(shipped_recipes()))
