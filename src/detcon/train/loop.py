@@ -88,6 +88,11 @@ def fit(
             report.say(f"{title}: going on after step {training.step} of {steps}")
         elif loop.precision == "bf16" and not has_bfloat16(training.fabric.device):
             report.say("this processor has no bfloat16: loop.precision=32 would be faster")
+        if training.num_narrow and not training.step:
+            report.say(
+                f"{training.num_narrow} narrow convolutions don't use channels-last memory, where "
+                f"this CPU would compute wrong gradients (oneDNN#6035)"
+            )
         peak = peak_lr(optimizer, batch_size)
         rates = [peak * lr_multiplier(schedule, step, steps) for step in range(steps)]
         told = after_step, observe, names, probing, unreadable, Waiting(if_waiting)

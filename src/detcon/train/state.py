@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from detcon.models.memory_format import set_memory_format
 from detcon.models.sync_norm import synchronise_norms
 from detcon.train.checkpoint import (
     Checkpoint,
@@ -46,6 +47,7 @@ class Training:
         losses: The sum of the losses since the last log, on the device.
         num_losses: How many those are.
         first_bad: The first step whose loss was no number, or -1, on the device.
+        num_narrow: How many convolutions are too narrow for channels-last memory on this CPU.
     """
 
     fabric: Fabric
@@ -59,6 +61,7 @@ class Training:
     losses: Tensor
     num_losses: int
     first_bad: Tensor
+    num_narrow: int
     _rng: dict[str, Any] | None = None
     _begin: float = field(default_factory=time.monotonic)
     _saved: float = field(default_factory=time.monotonic)
@@ -211,8 +214,9 @@ def start(
     The module is not wrapped in Fabric's own, which cannot take frozen dataclasses as batches.
     """
     fabric = open_fabric(loop.precision, loop.accelerator)
-    if loop.channels_last:
-        module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    num_narrow = set_memory_format(
+        module, channels_last=loop.channels_last, device=fabric.device.type
+    )
     fabric.to_device(module)
     if sync_norms and fabric.world_size > 1:
         synchronise_norms(module, fabric.device.type)
@@ -233,6 +237,7 @@ def start(
         losses=torch.zeros((), device=fabric.device),
         num_losses=0,
         first_bad=torch.full((), -1.0, device=fabric.device),
+        num_narrow=num_narrow,
     )
 
 
