@@ -24,9 +24,9 @@ from detcon.photos import TooManyUnreadable
 from detcon.pretraining import discovery
 from detcon.pretraining.discovery import discovered
 from detcon.pretraining.training import pretrain
+from detcon.results.history import read_history
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import kept_steps
-from detcon.train.metrics import read_metrics
 from detcon.train.state import Training
 from detcon.train.steps import Steps
 from detcon.train.stop import Stopped
@@ -289,5 +289,5 @@ def test_two_ranks_find_the_masks_together(photos, tmp_path):
     run_ranks(RANKS, tmp_path)
     (store,) = discovered(tmp_path / "run")
     assert store.name == "step-000006" and len(MaskStore(store)) == PHOTOS
-    assert read_metrics(tmp_path / "run")[-1]["step"] == STEPS
+    assert read_history(tmp_path / "run").rows[-1]["step"] == STEPS
     assert [path.name for path in store.parent.iterdir()] == [store.name], "no weights are left"

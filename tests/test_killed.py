@@ -21,8 +21,8 @@ from gloo import environments
 
 from detcon.masks import Grid
 from detcon.masks.store.fill import make_masks
+from detcon.results.history import read_history
 from detcon.scenes.raycast import render_scene
-from detcon.train.metrics import read_metrics
 from detcon.train.stop import AGAIN
 
 KILLS = int(os.environ.get("DETCON_KILLS", "1"))
@@ -76,7 +76,7 @@ def test_killed_and_started_again(name, data, tmp_path):
     if KILLS == 1 and way != Way():
         pytest.skip("DETCON_KILLS=10 runs it")
     run_through(way, data, tmp_path / "whole")
-    seconds = read_metrics(tmp_path / "whole")[-1]["seconds"]
+    seconds = read_history(tmp_path / "whole").rows[-1]["seconds"]
     moments = random.Random(name)
     kills = 0
     while kills < KILLS and not (tmp_path / "cut" / "backbone.safetensors").exists():

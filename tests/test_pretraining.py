@@ -19,8 +19,8 @@ from detcon.ops.schedules import ema_rate
 from detcon.photos import open_photos
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.training import build_method, open_views, pretrain
+from detcon.results.history import read_history
 from detcon.scenes.raycast import render_scene
-from detcon.train.metrics import read_metrics
 
 
 class Interrupted(Exception):
@@ -130,7 +130,7 @@ def test_regions_find_their_masks_on_64_photos(tmp_path):
         "loop": {"log_every": 100, "precision": "bf16"},
     }
     pretrain(None, **settings)
-    assert read_metrics(tmp_path / "run")[-1]["accuracy"] > 0.9
+    assert read_history(tmp_path / "run").rows[-1]["accuracy"] > 0.9
 
 
 def test_methods_bring_their_own_colours():
@@ -191,7 +191,7 @@ def test_passes_and_groups_of_negatives(data, tmp_path):
         run(data, tmp_path / "a", method={**method, "negatives": "1/0"})
     assert not (tmp_path / "a").exists()
     run(data, tmp_path / "a", method={**method, "negatives": "1/4"}, accumulate=2, steps=2)
-    assert read_metrics(tmp_path / "a")[-1]["step"] == 2
+    assert read_history(tmp_path / "a").rows[-1]["step"] == 2
 
 
 @pytest.mark.parametrize("kind", ["detcon_s", "detcon_b"])
@@ -200,7 +200,7 @@ def test_single_views_and_absent_masks_train(kind, views, data, tmp_path):
     """A step of each, and a gradient that reaches the whole network."""
     settings = {**TINY, "views": {**TINY["views"], **views}, "method": {"kind": kind, **HEAD}}
     run(data, tmp_path / "a", **{**settings, "steps": 1})
-    assert math.isfinite(read_metrics(tmp_path / "a")[-1]["loss"])
+    assert math.isfinite(read_history(tmp_path / "a").rows[-1]["loss"])
 
     where = {"images": str(data / "images"), "masks": str(data / "masks"), "out": "out"}
     recipe = load_recipe(PretrainRecipe, None, {**settings, **where})

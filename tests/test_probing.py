@@ -14,10 +14,10 @@ from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
 from detcon.pretraining.training import pretrain
+from detcon.results.history import read_history
+from detcon.results.recipe import recorded_fingerprint
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import load_checkpoint, rng_state
-from detcon.train.metrics import read_metrics
-from detcon.train.run import recorded_fingerprint
 
 LAST = "checkpoints/last.ckpt"
 TIMES = ("images_per_second", "data_wait", "memory", "seconds", "probe_seconds")
@@ -82,7 +82,7 @@ def state(folder):
     tensors, _ = torch.utils._pytree.tree_flatten((last.module, last.optimizer, rng))
     lines = [
         {name: value for name, value in line.items() if not name.startswith("probe")}
-        for line in read_metrics(folder)
+        for line in read_history(folder).rows
     ]
     lines = [{n: v for n, v in line.items() if n not in TIMES} for line in lines if len(line) > 1]
     return [t.tolist() if isinstance(t, torch.Tensor) else t for t in tensors], lines
@@ -100,7 +100,7 @@ def test_the_training_is_the_same_bit_for_bit(data, plain, tmp_path, task):
     """Weights, statistics of batch norm, target, optimiser, generators, and every other figure."""
     backbone = run(data, tmp_path / "run", probing=probing(data, task))
     assert (backbone.read_bytes(), state(tmp_path / "run")) == plain
-    lines = [line for line in read_metrics(tmp_path / "run") if TASKS[task] in line]
+    lines = [line for line in read_history(tmp_path / "run").rows if TASKS[task] in line]
     assert [line["step"] for line in lines] == [2, 4, 6]
     assert all(0 <= line[TASKS[task]] <= 100 and line["probe_seconds"] > 0 for line in lines)
     assert {"loss", TASKS[task]} <= lines[-1].keys() and "loss" not in lines[0]
@@ -119,7 +119,7 @@ def test_the_last_figure_is_that_of_a_transfer_of_the_backbone(data, tmp_path):
         loop={"accelerator": "cpu"},
         **options,
     )
-    assert read_metrics(tmp_path / "run")[-1]["probe_mIoU"] == pytest.approx(result.value)
+    assert read_history(tmp_path / "run").rows[-1]["probe_mIoU"] == pytest.approx(result.value)
 
 
 def test_measuring_leaves_the_encoder_alone(data):
@@ -164,7 +164,7 @@ def test_a_run_that_stopped_may_go_on_with_another_probe(data, plain, tmp_path, 
             run(data, tmp_path / "run", probing=probing(data))
     backbone = run(data, tmp_path / "run", probing=probing(data, "linear_segmentation", every=5))
     assert (backbone.read_bytes(), state(tmp_path / "run")) == plain
-    steps = [line["step"] for line in read_metrics(tmp_path / "run") if "probe_mIoU" in line]
+    steps = [line["step"] for line in read_history(tmp_path / "run").rows if "probe_mIoU" in line]
     assert steps == [2, 5, 6]
 
 
@@ -223,4 +223,4 @@ def test_the_best_backbone_is_kept_whatever_happens_between(data, tmp_path, monk
 
 
 def read_metrics_of_probes(folder):
-    return [line for line in read_metrics(folder) if "probe_mIoU" in line]
+    return [line for line in read_history(folder).rows if "probe_mIoU" in line]

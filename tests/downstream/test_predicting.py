@@ -11,7 +11,7 @@ import detcon
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.predicting import predict
 from detcon.downstream.transfer import transfer
-from detcon.train.run import RunError
+from detcon.results.errors import RunError
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,6 @@ from detcon.downstream import cell as module, training
 from detcon.downstream.model_file import load_model
 from detcon.downstream.pictures import LabelError
 from detcon.downstream.recipe import TransferRecipe
-from detcon.downstream.result import ResultError, read_result, write_result
 from detcon.downstream.tasks.registry import open_task
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
@@ -30,7 +29,8 @@ from detcon.models.backbone_file import (
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.palette import class_colours
-from detcon.train.run import RunError
+from detcon.results.errors import RunError
+from detcon.results.result import read_result, write_result
 
 
 def run(squares, out, **options):
@@ -252,7 +252,7 @@ def test_result_files(squares, tmp_path):
     (tmp_path / "result.json").write_text(json.dumps(values | {"added_later": 1}))
     assert read_result(tmp_path).value == result.value
     (tmp_path / "result.json").write_text("{}")
-    with pytest.raises(ResultError, match=r"result\.json is missing or no result of a transfer"):
+    with pytest.raises(RunError, match=r"result\.json has no 'task'; was it written by detcon"):
         read_result(tmp_path)
 
 

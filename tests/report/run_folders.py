@@ -113,8 +113,8 @@ def write_transfer(
         (place / "recipe.yaml").write_text(yaml.safe_dump(recipe))
         result = {
             "task": "segmentation", "metric": "mIoU", "unit": "%", "value": value, "seed": seed,
-            "steps": 300, "labels": labels, "backbone": backbone, "recipe": "0123456789ab",
-            "versions": {"torch": "2.9.0"}, "seconds": 12.5,
+            "steps": 300, "labels": labels, "backbone": backbone, "backbone_sha256": None,
+            "recipe": "0123456789ab", "versions": {"torch": "2.9.0"}, "seconds": 12.5,
             "figures": {"pixel accuracy": 71.5, "nothing": None},
             "per_class": {"wall": value + 5, "floor": value - 5, "box": value, "cone": value,
                           "lamp": None},

@@ -7,16 +7,19 @@ import pytest
 from hypothesis import given, strategies as st
 from run_folders import write_pretraining, write_transfer
 
-from detcon.report.compare import Cell, Comparison, compare, describe, summarise, tell_apart
-from detcon.report.gather import RunError, gather_runs
-from detcon.report.runs import RANDOM, History
+from detcon.report.compare import Comparison, Entry, compare, describe, summarise, tell_apart
+from detcon.report.figures import looks
+from detcon.report.gather import gather_runs
+from detcon.report.runs import RANDOM
+from detcon.report.tables import make_table
+from detcon.results.errors import RunError
 
 
 def test_finds_the_same_runs_one_by_one_and_in_their_folder(runs):
     together, apart = gather_runs([runs.folder]), gather_runs(sorted(runs.folder.iterdir()))
     assert together == apart
     assert [run.name for run in together.pretrainings] == ["DetCon-S", "SimCLR"]
-    assert len(together.results) == 9
+    assert len(together.outcomes) == 9
 
 
 def test_a_run_given_twice_counts_once(runs):
@@ -24,13 +27,13 @@ def test_a_run_given_twice_counts_once(runs):
 
 
 def test_results_know_the_run_that_made_their_backbone(runs):
-    names = {result.run: result.backbone for result in gather_runs([runs.folder]).results}
+    names = {seed.run: seed.backbone for seed in gather_runs([runs.folder]).outcomes}
     assert names == {"seg_ours": "DetCon-S", "seg_theirs": "SimCLR", "seg_random": RANDOM}
 
 
 def test_they_still_know_it_after_the_folders_moved(runs, tmp_path):
     moved = runs.folder.rename(tmp_path / "elsewhere")
-    names = {result.run: result.backbone for result in gather_runs([moved]).results}
+    names = {seed.run: seed.backbone for seed in gather_runs([moved]).outcomes}
     assert names["seg_ours"] == "DetCon-S"
 
 
@@ -47,7 +50,7 @@ def test_a_seed_under_way_is_no_pretraining_run(runs):
     place.mkdir()
     (place / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
     found = gather_runs([runs.folder])
-    assert len(found.pretrainings) == 2 and len(found.results) == 9
+    assert len(found.pretrainings) == 2 and len(found.outcomes) == 9
 
 
 def test_a_line_that_was_being_written_is_left_out(runs):
@@ -63,11 +66,6 @@ def test_what_a_resumed_run_logged_last_counts(runs):
     (run,) = gather_runs([runs.ours]).pretrainings
     steps, losses = run.history.curve("loss")
     assert steps == sorted(set(steps)) and losses[0] == 99.0
-
-
-def test_a_curve_leaves_out_what_is_missing_or_not_finite():
-    rows = [{"step": 1, "loss": 2.0}, {"step": 2}, {"step": 3, "loss": float("nan")}]
-    assert History(rows).curve("loss") == ([1], [2.0])
 
 
 def test_names_the_broken_line(runs):
@@ -123,13 +121,13 @@ def test_says_when_there_is_no_run(tmp_path):
 
 def test_says_when_a_recipe_is_no_recipe(runs):
     (runs.ours / "recipe.yaml").write_text("images: [1, 2")
-    with pytest.raises(RunError, match=r"one/recipe\.yaml is not YAML: "):
+    with pytest.raises(RunError, match=r"one/recipe\.yaml: it is not YAML"):
         gather_runs([runs.folder])
 
 
 def test_the_sentence_says_who_is_best_by_how_much_and_how_often(runs):
     found = gather_runs([runs.folder])
-    (comparison,) = compare(found.results)
+    (comparison,) = compare(found.outcomes)
     assert describe(comparison, 20) == (
         "In segmentation with 20 labelled pictures, DetCon-S is best: 41.2 % mIoU on average over "
         "3 seeds, 11.9 points above random weights (29.3 % on average over 3 seeds), ahead in 3 of "
@@ -142,29 +140,22 @@ def test_the_sentence_says_who_is_best_by_how_much_and_how_often(runs):
 
 
 def test_random_weights_may_be_best():
-    cells = (Cell("BYOL", None, (0,), (10.0,)), Cell(RANDOM, None, (0,), (12.0,)))
+    cells = (Entry("BYOL", None, (0,), (10.0,)), Entry(RANDOM, None, (0,), (12.0,)))
     assert describe(Comparison("segmentation", "mIoU", "%", cells), None) == (
         "In segmentation with all labelled pictures, random weights are best: 12.0 % mIoU (one "
         "seed), 2.0 points above BYOL (10.0 % (one seed))."
     )
 
 
-def test_of_an_error_the_lowest_is_best():
-    cells = (Cell("BYOL", 5, (0, 1), (0.5, 0.7)), Cell(RANDOM, 5, (0, 1), (0.6, 0.9)))
-    sentence = describe(Comparison("depth", "rmse", "m", cells), 5)
-    assert "BYOL is best: 0.600 m rmse" in sentence
-    assert "0.150 m below random weights" in sentence and "ahead in 2 of 2 seeds" in sentence
-
-
 def test_a_single_backbone_is_not_called_best():
-    comparison = Comparison("segmentation", "mIoU", "%", (Cell("BYOL", 1, (0,), (10.0,)),))
+    comparison = Comparison("segmentation", "mIoU", "%", (Entry("BYOL", 1, (0,), (10.0,)),))
     assert "nothing to compare it with" in describe(comparison, 1)
     assert "with 1 labelled picture," in describe(comparison, 1)
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=8))
 def test_means_and_deviations_are_those_of_the_seeds(values):
-    cell = Cell("x", None, tuple(range(len(values))), tuple(values))
+    cell = Entry("x", None, tuple(range(len(values))), tuple(values))
     assert cell.mean == pytest.approx(statistics.fmean(values))
     assert cell.deviation == pytest.approx(statistics.stdev(values))
 
@@ -172,7 +163,24 @@ def test_means_and_deviations_are_those_of_the_seeds(values):
 def test_runs_that_share_seeds_are_not_averaged(runs):
     write_transfer(runs.folder / "seg_ours_again", values=[10.0, 20.0],
                    backbone=str(runs.ours / "backbone.safetensors"))  # fmt: skip
-    (comparison,) = compare(tell_apart(gather_runs([runs.folder]).results))
+    (comparison,) = compare(tell_apart(gather_runs([runs.folder]).outcomes))
     assert set(comparison.backbones()) == {
         "DetCon-S · seg_ours", "DetCon-S · seg_ours_again", "SimCLR", RANDOM,
     }  # fmt: skip
+
+
+def test_each_figure_of_depth_has_its_own_unit_and_digits(runs):
+    """The root mean square of 0.573 m was shown as 0.6 %, and 0.144 and 0.0587 both as 0.1."""
+    folder = runs.folder / "depth" / "seed0"
+    folder.mkdir(parents=True)
+    figures = {"delta1": 81.12, "rms": 0.573, "relative": 0.144, "log10": 0.0587, "none": None}
+    values = json.loads((runs.folder / "seg_random" / "seed0" / "result.json").read_text())
+    values |= {"task": "depth", "metric": "delta1", "value": 81.12, "figures": figures}
+    (folder / "result.json").write_text(json.dumps(values | {"per_class": {}}))
+    outcomes = gather_runs([folder.parent]).outcomes
+    (comparison,) = compare(outcomes)
+    table = make_table(comparison, outcomes, looks([RANDOM]))
+    assert [(row.name, *row.values) for row in table.figures.rows] == [
+        ("delta1 (%)", "81.1"), ("rms (m)", "0.573"), ("relative", "0.144"), ("log10", "0.0587"),
+        ("none (%)", "none"),
+    ]  # fmt: skip

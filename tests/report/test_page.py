@@ -126,7 +126,7 @@ def test_recipes_machine_and_commands_are_there(page):
 
 
 def test_other_figures_are_there_to_unfold(page):
-    assert "All figures" in words(page) and "pixel accuracy71.5" in words(page)
+    assert "All figures" in words(page) and "pixel accuracy (%)71.5" in words(page)
 
 
 def test_classes_have_a_legend(page):

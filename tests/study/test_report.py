@@ -9,6 +9,7 @@ import yaml
 from scipy import stats
 
 from detcon.config import load_recipe
+from detcon.results.statistics import correlation, half_width, paired, sooner
 from detcon.study import run_study
 from detcon.study.arranged import arrange
 from detcon.study.cell import make_cells
@@ -16,7 +17,6 @@ from detcon.study.errors import StudyError
 from detcon.study.plan import costs, in_all
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record, find_records, read_record, write_record
-from detcon.study.statistics import correlation, half_width, paired, sooner
 
 RESULTS = Path("studies/results/tiny")
 GRID = {

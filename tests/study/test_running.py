@@ -10,9 +10,9 @@ import pytest
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.store import MaskStore
 from detcon.masks.truth import open_truth
+from detcon.results.history import read_history
 from detcon.study import run_study
 from detcon.study.errors import StudyError
-from detcon.train.metrics import read_metrics
 from detcon.train.steps import Steps
 
 TWO = {"seed": [0], "method": {"random": {"backbone": "random"}, "detcon_s": {"masks": "grid"}}}
@@ -167,7 +167,7 @@ def test_when_the_time_is_up_the_cell_stops_and_later_goes_on(write_study, monke
     assert "going on after step 3 of 4" in capsys.readouterr().err
     whole = json.loads(Path("whole/seed0-detcon_s.json").read_text())
     assert without_times(results()["seed0-detcon_s"]) == without_times(whole)
-    assert [line["step"] for line in read_metrics(run)] == [1, 2, 4]
+    assert [line["step"] for line in read_history(run).rows] == [1, 2, 4]
 
 
 def test_without_time_nothing_is_begun(write_study, capsys):

@@ -17,9 +17,9 @@ import torch
 from pydantic import ValidationError
 from train_things import LOOP, Crash, Net, TwoRanks, points, train
 
+from detcon.results.history import read_history
 from detcon.train.checkpoint import CheckpointError, load_checkpoint
 from detcon.train.finite import NonFiniteLoss
-from detcon.train.metrics import read_metrics
 from detcon.train.probing import Probing
 from detcon.train.recipe import Lars, LoopRecipe
 from detcon.train.stop import Stopped
@@ -31,7 +31,7 @@ TIMES = ("images_per_second", "data_wait", "memory", "seconds")
 def outcome(folder):
     """Everything but the times: weights, buffers, optimiser, random states, figures."""
     last = load_checkpoint(folder / LAST)
-    figures = [{k: v for k, v in f.items() if k not in TIMES} for f in read_metrics(folder)]
+    figures = [{k: v for k, v in f.items() if k not in TIMES} for f in read_history(folder).rows]
     rng = [{**state["rng"], "python": None} for state in last.ranks]  # beartype draws there
     rng = json.dumps(rng, default=lambda tensor: tensor.tolist())
     flat = torch.utils._pytree.tree_flatten((last.module, last.optimizer))[0]
@@ -205,7 +205,7 @@ def test_a_full_disk_leaves_the_old_checkpoint_whole(tmp_path, whole, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr("detcon.files.os.fsync", full)
-        patch.setattr("detcon.train.metrics.write_whole", lambda path, text: path.write_text(text))
+        patch.setattr("detcon.results.history.write_whole", Path.write_text)
         with pytest.raises(
             CheckpointError,
             match=r"cannot write checkpoint .*last\.ckpt: No space left on device; the one before "
@@ -298,7 +298,7 @@ def test_the_log(tmp_path, capsys):
         observe=lambda out: {"size": float(len(out)), "undefined": float("nan")},
         title="probing",
     )
-    figures = read_metrics(tmp_path)
+    figures = read_history(tmp_path).rows
     assert [line["step"] for line in figures] == [1, 3, 6, 9, 10]
     means = [np.mean(losses[a:b]) for a, b in [(0, 1), (1, 3), (3, 6), (6, 9), (9, 10)]]
     assert [line["loss"] for line in figures] == pytest.approx(means, abs=1e-6)
@@ -433,7 +433,7 @@ def test_a_crash_within_a_probe(tmp_path):
         assert (load_checkpoint(last).step if last.exists() else 0) == before
         seed()
         probed(folder, every)
-        steps = [line["step"] for line in read_metrics(folder) if "probe_sum" in line]
+        steps = [line["step"] for line in read_history(folder).rows if "probe_sum" in line]
         assert steps == sorted({*range(every, 11, every), 10})
 
 
@@ -445,7 +445,7 @@ def test_a_stop_during_a_probe_waits_for_it(tmp_path):
     with pytest.raises(Stopped):
         train(tmp_path, probing=Probing(6, measure))
     assert load_checkpoint(tmp_path / LAST).step == 6
-    assert [line["step"] for line in read_metrics(tmp_path) if "probe_sum" in line] == [6]
+    assert [line["step"] for line in read_history(tmp_path).rows if "probe_sum" in line] == [6]
 
 
 def test_a_probe_that_fails_says_why(tmp_path):
@@ -459,7 +459,7 @@ def test_a_probe_that_fails_says_why(tmp_path):
 def test_several_passes_are_one_update(tmp_path):
     once, thrice = (train(tmp_path / str(passes), TwoRanks(), passes=passes) for passes in (1, 3))
     torch.testing.assert_close(once.state_dict(), thrice.state_dict(), atol=1e-6, rtol=0)
-    logs = [[line["loss"] for line in read_metrics(tmp_path / n)] for n in ("1", "3")]
+    logs = [[line["loss"] for line in read_history(tmp_path / n).rows] for n in ("1", "3")]
     assert logs[0] == pytest.approx(logs[1], rel=1e-5)
 
 

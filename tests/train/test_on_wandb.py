@@ -9,7 +9,7 @@ import pytest
 import torch
 from train_things import LOOP, train
 
-from detcon.train.metrics import read_metrics
+from detcon.results.history import read_history
 from detcon.train.on_wandb import WandbError
 
 ASKED = LOOP.model_copy(update={"wandb": "detcon"})
@@ -47,7 +47,7 @@ def test_every_line_of_the_log_is_there_too(wandb, tmp_path):
     [options] = wandb.begun
     assert (options["project"], options["name"]) == ("detcon", "run")
     assert options["config"] == {"method": {"kind": "byol"}}
-    assert wandb.lines == {line.pop("step"): line for line in read_metrics(tmp_path / "run")}
+    assert wandb.lines == {line.pop("step"): line for line in read_history(tmp_path / "run").rows}
     assert wandb.finished == 1
 
 

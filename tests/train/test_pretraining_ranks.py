@@ -5,8 +5,8 @@ import torch
 from gloo import run_ranks
 from pretraining_things import MAKE, pretrain_in_doubles
 
+from detcon.results.history import read_history
 from detcon.train.checkpoint import load_checkpoint
-from detcon.train.metrics import read_metrics
 
 SCRIPT = """
 import pathlib, sys
@@ -26,7 +26,7 @@ def joint(tmp_path_factory):
 @pytest.mark.parametrize("kind", MAKE)
 def test_two_ranks_are_one(kind, joint, tmp_path):
     pretrain_in_doubles(kind, tmp_path)
-    logs = [[line["loss"] for line in read_metrics(f)] for f in (joint / kind, tmp_path)]
+    logs = [[line["loss"] for line in read_history(f).rows] for f in (joint / kind, tmp_path)]
     assert logs[0] == pytest.approx(logs[1], rel=1e-6)  # logged in float32
     assert logs[1][-1] < logs[1][0]
     ours, theirs = (

@@ -4,8 +4,8 @@ import torch
 from gloo import run_ranks
 from train_things import train_two_ranks
 
+from detcon.results.history import read_history
 from detcon.train.checkpoint import load_checkpoint
-from detcon.train.metrics import read_metrics
 
 SCRIPT = """
 import pathlib, sys
@@ -47,7 +47,7 @@ def test_two_ranks_equal_one(tmp_path):
     assert (joint.step, len(joint.ranks), len(alone.ranks)) == (10, 2, 1)
     for name, weight in alone.module.items():
         torch.testing.assert_close(joint.module[name], weight, atol=1e-6, rtol=0)
-    logs = [read_metrics(tmp_path / n) for n in ("joint", "alone")]
+    logs = [read_history(tmp_path / n).rows for n in ("joint", "alone")]
     for figure, steps in (("loss", [1, 3, 6, 9, 10]), ("probe_sum", [4, 8, 10])):
         lines = [[line for line in log if figure in line] for log in logs]
         assert [[line["step"] for line in some] for some in lines] == [steps, steps]
@@ -58,7 +58,7 @@ def test_two_ranks_equal_one(tmp_path):
     assert (tmp_path / "bad/checkpoints/nonfinite.ckpt").is_file()
     assert all("2 of 100 photos can't be read, and max_unreadable=0.01" in text for text in said)
     assert load_checkpoint(tmp_path / "one_too_many/checkpoints/last.ckpt").step == 6
-    assert [line.get("unreadable") for line in read_metrics(tmp_path / "two_lost")][-1] == 2
+    assert [line.get("unreadable") for line in read_history(tmp_path / "two_lost").rows][-1] == 2
     assert len((tmp_path / "two_lost/unreadable.jsonl").read_text().splitlines()) == 2
 
 

@@ -6,10 +6,13 @@ import pytest
 import yaml
 
 from detcon.config import Recipe
+from detcon.results.errors import RunError
+from detcon.results.history import read_history
+from detcon.results.recipe import recorded_fingerprint
 from detcon.train.environment import Ranks, ranks
-from detcon.train.metrics import MetricsLog, read_metrics
+from detcon.train.metrics import MetricsLog
 from detcon.train.recipe import Cosine, Lars, OptimizerRecipe, ScheduleRecipe, Sgd
-from detcon.train.run import RunError, open_run, recorded_fingerprint
+from detcon.train.run import open_run
 
 
 class Toy(Recipe):
@@ -149,6 +152,6 @@ def test_the_log_keeps_only_what_the_checkpoint_knows(tmp_path):
     log.close()
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 40, "lo')
-    assert [line["step"] for line in read_metrics(tmp_path)] == [1, 10, 20, 30]
+    assert [line["step"] for line in read_history(tmp_path).rows] == [1, 10, 20, 30]
     MetricsLog(tmp_path, step=20).close()
-    assert read_metrics(tmp_path) == [{"step": s, "loss": s / 3} for s in (1, 10, 20)]
+    assert read_history(tmp_path).rows == [{"step": s, "loss": s / 3} for s in (1, 10, 20)]

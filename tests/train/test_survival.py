@@ -16,9 +16,10 @@ from detcon.cli import main
 from detcon.data.loader import collate
 from detcon.masks.store import MaskStore
 from detcon.pretraining.training import pretrain
+from detcon.results.recipe import recorded_fingerprint
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import load_checkpoint
-from detcon.train.run import LAST, recorded_fingerprint
+from detcon.train.run import LAST
 
 TINY = {
     "encoder.name": "resnet18",

@@ -9,11 +9,12 @@ from safetensors.torch import load_file
 
 from detcon.photos import TooManyUnreadable, UnreadablePhoto
 from detcon.pretraining.training import pretrain
+from detcon.results.history import read_history
+from detcon.results.recipe import recorded_fingerprint
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import load_checkpoint
 from detcon.train.environment import open_fabric
-from detcon.train.metrics import read_metrics
-from detcon.train.run import LAST, recorded_fingerprint
+from detcon.train.run import LAST
 from detcon.train.unreadable import UnreadablePhotos
 
 TINY = {
@@ -56,7 +57,7 @@ def test_photos_that_cannot_be_read_are_passed_over_counted_and_named(images, tm
     assert f"passed over: cannot read {images / '05.png'}: the file is empty" in said
     lines = (here.parent / "unreadable.jsonl").read_text().splitlines()
     assert sorted(json.loads(line)["photo"] for line in lines) == ["03.png", "05.png"]
-    assert read_metrics(here.parent)[-1]["unreadable"] == 2
+    assert read_history(here.parent).rows[-1]["unreadable"] == 2
     there = run(images, tmp_path / "there", **options, workers=2)
     assert here.read_bytes() == there.read_bytes(), "whatever the number of workers"
 

@@ -11,13 +11,14 @@ from detcon.downstream.model_file import MODEL, save_model
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures, nested_subset
 from detcon.downstream.recipe import TransferRecipe, TransferSettings, updates
-from detcon.downstream.result import RESULT, Result, read_result, write_result
 from detcon.downstream.strips import strip, write_strip
 from detcon.downstream.task import Score, Task
 from detcon.models.backbone_file import Backbone, load_backbone, save_backbone
+from detcon.results.history import read_history
+from detcon.results.recipe import recorded_fingerprint
+from detcon.results.result import RESULT, Result, read_result, write_result
 from detcon.train.environment import describe_environment, is_first_rank
-from detcon.train.metrics import read_metrics
-from detcon.train.run import Run, open_run, recorded_fingerprint
+from detcon.train.run import Run, open_run
 
 STRIPS = 4
 """So many validation pictures are drawn with their prediction."""
@@ -62,7 +63,7 @@ def run_cell(settings: TransferRecipe, task: Task, source: Source) -> Result:
     chosen = nested_subset(len(labelled.train.keys), settings.labels, settings.seed)
     train = Pictures(labelled.train, chosen)
     run = open_run(folder, settings)
-    before = sum(line["seconds"] for line in read_metrics(folder)[-1:])
+    before = read_history(folder).seconds
     task.learn(settings, network, train, folder)
     reached = task.score(settings, network, val, labelled.names)
     result = _result(settings, task, reached, folder, before + time.monotonic() - begin)

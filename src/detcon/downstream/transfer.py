@@ -3,6 +3,7 @@
 import hashlib
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from rich.table import Table
 from detcon.config import load_recipe
 from detcon.downstream.cell import Source, run_cell
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
-from detcon.downstream.result import Result
 from detcon.downstream.tasks.registry import open_task
 from detcon.models.backbone_file import BackboneError
+from detcon.results.figures import written
+from detcon.results.result import Result
+from detcon.results.statistics import deviation
 from detcon.train.environment import is_first_rank
 
 
@@ -92,6 +95,7 @@ def _digest(path: Path, wanted: str | None) -> str | None:
 def _say(results: Sequence[Result], names: Mapping[str, str]) -> None:
     """A table: a row for each backbone and amount of labels, each seed, their mean and spread."""
     first = results[0]
+    text = partial(written, figure=first.metric, unit=first.unit)
     seeds = list(dict.fromkeys(result.seed for result in results))
     table = Table(box=None, pad_edge=False)
     table.add_column("backbone", overflow="fold")
@@ -102,12 +106,13 @@ def _say(results: Sequence[Result], names: Mapping[str, str]) -> None:
         cells.setdefault((result.backbone, result.labels), []).append(result)
     for (backbone, labels), found in cells.items():
         values = [result.value for result in found]
+        spread = deviation(values)
         table.add_row(
             names[backbone],
             "all" if labels is None else str(labels),
-            *(f"{value:.1f}" for value in values),
-            f"{statistics.mean(values):.1f}",
-            f"{statistics.stdev(values):.1f}" if len(values) > 1 else "",
+            *map(text, values),
+            text(statistics.mean(values)),
+            "" if spread is None else text(spread),
             f"{sum(result.seconds for result in found):.0f}",
         )
     console = Console(highlight=False)

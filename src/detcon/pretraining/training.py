@@ -31,9 +31,9 @@ from detcon.pretraining.recipe import (
     num_groups,
 )
 from detcon.pretraining.rounds import Rounds
+from detcon.results.history import read_history
 from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import fit
-from detcon.train.metrics import read_metrics
 from detcon.train.monitor import collapse_figures
 from detcon.train.probing import Probing
 from detcon.train.run import Run, open_run
@@ -145,7 +145,7 @@ def _probing(
     def keep_the_best(step: int, figures: dict[str, float]) -> None:
         """The log tells the best so far; it ends at the checkpoint a resumed run goes on from."""
         [(name, value)] = figures.items()
-        before = [line[name] for line in read_metrics(folder) if name in line]
+        before = [line[name] for line in read_history(folder).rows if name in line]
         if value > max(before, default=-math.inf):
             _save(settings, encoder, folder / BEST, {"steps": step, name: value})
 

@@ -1,18 +1,17 @@
 """What the results say: means over seeds, and sentences whose every number is computed."""
 
 import math
-import statistics
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from detcon.report.runs import RANDOM, Pretraining, Result
-
-LOWER_IS_BETTER = frozenset({"rmse", "mae", "abs_rel", "absrel", "log10", "loss"})
+from detcon.report.runs import RANDOM, Outcome, Pretraining
+from detcon.results.figures import written
+from detcon.results.statistics import deviation
 
 
 @dataclass(frozen=True)
-class Cell:
+class Entry:
     """What one backbone reached with one amount of labels: `values[i]` by seed `seeds[i]`."""
 
     backbone: str
@@ -28,7 +27,7 @@ class Cell:
     @property
     def deviation(self) -> float | None:
         """The standard deviation over seeds, dividing by one less; None with a single seed."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        return deviation(self.values)
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,12 @@ class Comparison:
     task: str
     metric: str
     unit: str
-    cells: tuple[Cell, ...]
+    entries: tuple[Entry, ...]
 
     @property
     def amounts(self) -> list[int | None]:
         """The amounts of labels, few first; None, which means all of them, last."""
-        return sorted({cell.labels for cell in self.cells}, key=lambda n: n or math.inf)
+        return sorted({entry.labels for entry in self.entries}, key=lambda n: n or math.inf)
 
     @property
     def suffix(self) -> str:
@@ -51,62 +50,56 @@ class Comparison:
         return f" {self.unit}" if self.unit else ""
 
     def written(self, value: float) -> str:
-        """A number with as many digits as mean something."""
-        return f"{value:.1f}" if self.unit == "%" else f"{value:.3f}"
+        """A value of the metric as text, without its unit."""
+        return written(value, self.metric, self.unit)
 
-    @property
-    def lower_is_better(self) -> bool:
-        """Whether the metric is an error."""
-        return self.metric.lower() in LOWER_IS_BETTER
-
-    def ranked(self, labels: int | None) -> list[Cell]:
-        """The backbones that were given so many labels, best mean first."""
-        cells = [cell for cell in self.cells if cell.labels == labels]
-        return sorted(cells, key=lambda cell: cell.mean if self.lower_is_better else -cell.mean)
+    def ranked(self, labels: int | None) -> list[Entry]:
+        """The entries with this amount of labels, best mean first."""
+        entries = [entry for entry in self.entries if entry.labels == labels]
+        return sorted(entries, key=lambda entry: -entry.mean)
 
     def backbones(self) -> list[str]:
         """All backbones, the best with the fewest labels first."""
-        ranked = [cell.backbone for n in self.amounts for cell in self.ranked(n)]
+        ranked = [entry.backbone for n in self.amounts for entry in self.ranked(n)]
         return list(dict.fromkeys(ranked))
 
-    def cell(self, backbone: str, labels: int | None) -> Cell | None:
-        """One entry of the table, if there is one."""
-        same = (c for c in self.cells if c.backbone == backbone and c.labels == labels)
+    def entry(self, backbone: str, labels: int | None) -> Entry | None:
+        """The entry of a backbone and an amount of labels, if there is one."""
+        same = (e for e in self.entries if e.backbone == backbone and e.labels == labels)
         return next(same, None)
 
 
-def compare(results: Iterable[Result]) -> list[Comparison]:
-    """Groups results by task and metric, then by backbone and labels, in order of appearance.
+def compare(outcomes: Iterable[Outcome]) -> list[Comparison]:
+    """Groups outcomes by task and metric, then by backbone and labels, in order of appearance.
 
-    Runs of one backbone that differ in more should have been told apart.
+    Runs of one backbone that differ in more should be told apart first (`tell_apart`).
     """
-    groups: dict[tuple[str, str, str], dict[tuple[str, int | None], list[Result]]] = {}
-    for result in results:
-        cells = groups.setdefault((result.task, result.metric, result.unit), {})
-        cells.setdefault((result.backbone, result.labels), []).append(result)
+    groups: dict[tuple[str, str, str], dict[tuple[str, int | None], dict[int, float]]] = {}
+    for outcome in outcomes:
+        seeds = groups.setdefault(outcome.group, {})
+        key = outcome.backbone, outcome.result.labels
+        seeds.setdefault(key, {})[outcome.result.seed] = outcome.result.value
     return [
-        Comparison(*group, tuple(_cell(*key, found) for key, found in cells.items()))
-        for group, cells in groups.items()
+        Comparison(*group, tuple(_entry(*key, found) for key, found in seeds.items()))
+        for group, seeds in groups.items()
     ]
 
 
-def _cell(backbone: str, labels: int | None, results: Sequence[Result]) -> Cell:
-    results = sorted(results, key=lambda result: result.seed)
-    return Cell(backbone, labels, tuple(r.seed for r in results), tuple(r.value for r in results))
+def _entry(backbone: str, labels: int | None, by_seed: Mapping[int, float]) -> Entry:
+    seeds = tuple(sorted(by_seed))
+    return Entry(backbone, labels, seeds, tuple(by_seed[seed] for seed in seeds))
 
 
-def tell_apart(results: Sequence[Result]) -> list[Result]:
-    """Adds the run's folder to the backbone's name where two runs of it share a seed.
+def tell_apart(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Adds the run's folder to the backbone's name where two runs of a backbone share a seed.
 
-    Their recipes differ then, and a mean over both would be a mean over different things.
+    Their recipes differ, so a mean over both would mix different things.
     """
-    times = Counter((r.task, r.metric, r.backbone, r.labels, r.seed) for r in results)
-    twice = {key[:3] for key, count in times.items() if count > 1}
+    times = Counter((*o.group, o.backbone, o.result.labels, o.result.seed) for o in outcomes)
+    twice = {key[:4] for key, count in times.items() if count > 1}
     return [
-        replace(r, backbone=f"{r.backbone} · {r.run}")
-        if (r.task, r.metric, r.backbone) in twice
-        else r
-        for r in results
+        replace(o, backbone=f"{o.backbone} · {o.run}") if (*o.group, o.backbone) in twice else o
+        for o in outcomes
     ]
 
 
@@ -147,28 +140,28 @@ def describe(comparison: Comparison, labels: int | None) -> str:
     reached = f"{written(best.mean)}{unit} {comparison.metric}{_over(best)}"
     if not others:
         return f"In {what}, {best.backbone}: {reached}; there is nothing to compare it with."
-    rival = next((cell for cell in others if cell.backbone == RANDOM), others[0])
+    rival = next((entry for entry in others if entry.backbone == RANDOM), others[0])
     points = written(abs(best.mean - rival.mean)) + (" points" if comparison.unit == "%" else unit)
-    side = "below" if comparison.lower_is_better else "above"
-    won = f"{points} {side} {rival.backbone} ({written(rival.mean)}{unit}{_over(rival)})"
-    ahead = _ahead(comparison, best, rival)
+    won = f"{points} above {rival.backbone} ({written(rival.mean)}{unit}{_over(rival)})"
+    ahead = _ahead(best, rival)
     verb = "are" if best.backbone == RANDOM else "is"
     rest = [f"{c.backbone} {written(c.mean)}{unit}" for c in others if c is not rival]
     also = f" The others: {_listed(rest)}." if rest else ""
     return f"In {what}, {best.backbone} {verb} best: {reached}, {won}{ahead}.{also}"
 
 
-def _ahead(comparison: Comparison, best: Cell, rival: Cell) -> str:
+def _ahead(best: Entry, rival: Entry) -> str:
     theirs = dict(zip(rival.seeds, rival.values))
     pairs = [(v, theirs[s]) for s, v in zip(best.seeds, best.values) if s in theirs]
     if len(pairs) < 2:
         return ""
-    wins = sum((a < b) if comparison.lower_is_better else (a > b) for a, b in pairs)
+    wins = sum(a > b for a, b in pairs)
     return f", ahead in {wins} of {len(pairs)} seeds"
 
 
-def _over(cell: Cell) -> str:
-    return f" on average over {len(cell.values)} seeds" if len(cell.values) > 1 else " (one seed)"
+def _over(entry: Entry) -> str:
+    num = len(entry.values)
+    return f" on average over {num} seeds" if num > 1 else " (one seed)"
 
 
 def label_words(labels: int | None) -> str:

@@ -7,11 +7,12 @@ run is said once, in the page's legend. A run keeps its colour, dash and marker 
 import base64
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -127,13 +128,27 @@ def _line(axes: Axes, steps: Sequence[int], values: Sequence[float], look: Look)
 
 
 def moving_average(values: Sequence[float], width: int) -> list[float]:
-    """The mean of each value and up to `width` before and after it."""
-    windows = (values[max(0, i - width) : i + width + 1] for i in range(len(values)))
-    return [math.fsum(window) / len(window) for window in windows]
+    """The mean of each value and up to `width` before and after it.
+
+    Sums of windows are differences of running sums, so the work grows with the number of values
+    alone.
+
+    >>> moving_average([0.0, 3.0, 6.0], 1)
+    [1.5, 3.0, 4.5]
+    """
+    sums = np.concatenate([[0.0], np.cumsum(np.asarray(values, np.float64))])
+    places = np.arange(len(values))
+    ends = np.minimum(places + width + 1, len(values))
+    starts = np.maximum(places - width, 0)
+    return ((sums[ends] - sums[starts]) / (ends - starts)).tolist()
 
 
 def plot_seeds(
-    values: Mapping[str, Sequence[float]], looks: Mapping[str, Look], *, label: str
+    values: Mapping[str, Sequence[float]],
+    looks: Mapping[str, Look],
+    *,
+    label: str,
+    written: Callable[[float], str],
 ) -> str:
     """One row a backbone: every seed a point, the mean an upright line with its number.
 
@@ -141,6 +156,7 @@ def plot_seeds(
         values: What the seeds reached, by backbone, best mean on top.
         looks: The look of each backbone.
         label: The metric with its unit.
+        written: A value as text.
     """
     with mpl.rc_context(SETTINGS):
         figure, axes = _figure(5.6, 1.15 + 0.52 * len(values))
@@ -151,7 +167,7 @@ def plot_seeds(
                 seeds, [row] * len(seeds), look.marker, color=look.colour, alpha=0.75,
                 markersize=7.5, markeredgecolor="white", markeredgewidth=0.8, clip_on=False,
             )  # fmt: skip
-            axes.annotate(f"{mean:.1f}", (mean, row - 0.32), ha="center", va="bottom", fontsize=9.5)
+            axes.annotate(written(mean), (mean, row - 0.32), ha="center", va="bottom", fontsize=9.5)
         axes.set_yticks(range(len(values)), list(values))
         axes.tick_params(axis="y", length=0, labelcolor=_INK)
         axes.set_ylim(len(values) - 0.5, -0.75)

@@ -1,20 +1,21 @@
-"""Reading run folders into records. Nothing here computes or draws; nothing here imports torch.
+"""Finds the runs in and below folders, and reads them.
 
 A pretraining run is a folder with `metrics.jsonl` whose recipe names `images`. A transfer run is a
-folder with results (`result.json`) in folders below it, one a seed. A folder of runs is looked
-through, so that `runs/` means the same as `runs/*`.
+folder with results (`result.json`) in folders below it, one a seed. Folders of runs are searched,
+so `runs/` means the same as `runs/*`.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from detcon.report.runs import RANDOM, History, Pretraining, Result, Runs, SavedRecipe, Transfer
+from detcon.report.runs import RANDOM, Outcome, Pretraining, Runs, Transfer
+from detcon.results.environment import read_environment
+from detcon.results.errors import RunError
+from detcon.results.history import METRICS, read_history
+from detcon.results.recipe import read_recipe
+from detcon.results.result import RESULT, read_result
 
 METHOD_NAMES = {
     "detcon_s": "DetCon-S",
@@ -23,10 +24,6 @@ METHOD_NAMES = {
     "byol": "BYOL",
     "supervised": "supervised",
 }
-
-
-class RunError(ValueError):
-    """A folder that is no run, or a file in a run that cannot be understood."""
 
 
 def gather_runs(folders: Iterable[str | Path]) -> Runs:
@@ -66,12 +63,12 @@ def _find_runs(folder: Path) -> Iterable[tuple[Path, bool]]:
     if not folder.is_dir():
         return
     inner = sorted(p for p in folder.iterdir() if p.is_dir())
-    if any((p / "result.json").is_file() for p in inner) or _is_result(folder):
+    if any(map(_is_result, [folder, *inner])):
         yield folder, True
-        inner = [p for p in inner if not (p / "result.json").is_file()]
-        inner = [p for p in inner if not (p / "metrics.jsonl").is_file()]  # a seed under way
-    elif (folder / "metrics.jsonl").is_file():
-        saved = _read_recipe(folder)
+        inner = [p for p in inner if not _is_result(p)]
+        inner = [p for p in inner if not (p / METRICS).is_file()]  # an unfinished seed
+    elif (folder / METRICS).is_file():
+        saved = read_recipe(folder)
         if saved is not None and "images" in saved.values:
             yield folder, False
         return
@@ -80,20 +77,19 @@ def _find_runs(folder: Path) -> Iterable[tuple[Path, bool]]:
 
 
 def _is_result(folder: Path) -> bool:
-    path = folder / "result.json"
-    return path.is_file() and "task" in _read_json(path)
+    return (folder / RESULT).is_file()
 
 
 def _read_pretraining(folder: Path) -> Pretraining:
-    saved = _read_recipe(folder)
+    saved = read_recipe(folder)
     method = METHOD_NAMES.get(method_of(saved.values)) if saved else None
     backbone = folder / "backbone.safetensors"
     return Pretraining(
         folder=folder,
         name=method or folder.resolve().name,
         saved=saved,
-        environment=_read_json(folder / "environment.json"),
-        history=_read_history(folder / "metrics.jsonl"),
+        environment=read_environment(folder),
+        history=read_history(folder),
         backbone=backbone if backbone.is_file() else None,
     )
 
@@ -120,13 +116,12 @@ def _with_names(runs: Sequence[Pretraining]) -> list[Pretraining]:
 
 def _read_transfer(folder: Path, pretrainings: Sequence[Pretraining]) -> Transfer:
     places = [folder] if _is_result(folder) else sorted(folder.iterdir(), key=_seed_order)
-    places = [p for p in places if (p / "result.json").is_file()]
-    environments = [_read_json(p / "environment.json") for p in [folder, *places]]
+    places = [place for place in places if _is_result(place)]
     return Transfer(
         folder=folder,
-        saved=next(filter(None, map(_read_recipe, [folder, *places])), None),
-        environment=next(filter(None, environments), {}),
-        results=[_read_result(place, folder, pretrainings) for place in places],
+        saved=next(filter(None, map(read_recipe, [folder, *places])), None),
+        environment=next(filter(None, map(read_environment, [folder, *places])), {}),
+        outcomes=[_read_outcome(place, folder, pretrainings) for place in places],
     )
 
 
@@ -135,31 +130,13 @@ def _seed_order(path: Path) -> tuple[int, str]:
     return (int(digits) if digits else -1, path.name)
 
 
-def _read_result(folder: Path, run: Path, pretrainings: Sequence[Pretraining]) -> Result:
-    path = folder / "result.json"
-    values = _read_json(path)
-    for name in ("task", "metric", "value", "seed", "backbone"):
-        if name not in values:
-            raise RunError(f"{path} has no '{name}'; was it written by detcon transfer?")
-    if not isinstance(values["value"], int | float):
-        raise RunError(f"{path}: 'value' must be a number, not {values['value']!r}")
-    return Result(
-        folder=folder,
+def _read_outcome(folder: Path, run: Path, pretrainings: Sequence[Pretraining]) -> Outcome:
+    result = read_result(folder)
+    return Outcome(
         run=run.resolve().name,
-        task=str(values["task"]).replace("_", " "),
-        metric=str(values["metric"]),
-        unit=str(values.get("unit") or ""),
-        value=float(values["value"]),
-        seed=int(values["seed"]),
-        steps=values.get("steps"),
-        labels=values.get("labels"),
-        backbone=backbone_name(str(values["backbone"]), pretrainings),
-        per_class=values.get("per_class") or {},
-        figures=values.get("figures") or {},
-        seconds=values.get("seconds"),
-        versions=values.get("versions") or {},
+        backbone=backbone_name(result.backbone, pretrainings),
+        result=result,
         predictions=sorted((folder / "predictions").glob("*.png")),
-        history=_read_history(folder / "metrics.jsonl"),
     )
 
 
@@ -175,61 +152,3 @@ def backbone_name(source: str, pretrainings: Sequence[Pretraining]) -> str:
     if len(by_folder) == 1 and path.parent.name:  # the folders were moved since
         return by_folder[0]
     return path.parent.name if path.stem == "backbone" and path.parent.name else path.stem
-
-
-def _read_recipe(folder: Path) -> SavedRecipe | None:
-    path = folder / "recipe.yaml"
-    if not path.is_file():
-        return None
-    text = path.read_text()
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RunError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise RunError(f"{path} must hold names and values, but holds {type(values).__name__}")
-    return SavedRecipe(path, text, values)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        values = json.loads(path.read_text())
-    except ValueError as error:
-        raise RunError(f"{path} is not JSON: {error}; restore it, or leave its run out") from error
-    if not isinstance(values, dict):
-        raise RunError(f"{path} must hold names and values, but holds {type(values).__name__}")
-    return values
-
-
-def _read_history(path: Path) -> History:
-    """One JSON object a line. A last line without its end was being written: it is left out."""
-    if not path.is_file():
-        return History()
-    *lines, last = path.read_text().split("\n")
-    rows = [_read_row(path, n, line) for n, line in enumerate(lines, start=1) if line.strip()]
-    with suppress(RunError):
-        rows.append(_read_row(path, len(lines) + 1, last))
-    return History(_last_of_each_step(rows))
-
-
-def _read_row(path: Path, number: int, line: str) -> Mapping[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
-        raise RunError(
-            f"line {number} of {path} is not JSON: {error}; delete the line, or leave its run out"
-        ) from error
-    if not isinstance(row, dict) or not isinstance(row.get("step"), int):
-        raise RunError(
-            f"line {number} of {path} has no whole number 'step'; delete the line, or leave its "
-            f"run out"
-        )
-    return row
-
-
-def _last_of_each_step(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """A run that was resumed logs some steps again; what it wrote last counts."""
-    by_step = {int(row["step"]): row for row in rows}
-    return [by_step[step] for step in sorted(by_step)]

@@ -137,14 +137,14 @@ def _of_pretraining(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
 
 def _of_transfer(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
     """What the summary and the sections of transfer need."""
-    results, styles = tell_apart(runs.results), _looks(runs)
-    comparisons = compare(results)
-    panels = prediction_panels(results, recipe.pictures)
+    outcomes, styles = tell_apart(runs.outcomes), _looks(runs)
+    comparisons = compare(outcomes)
+    panels = prediction_panels(outcomes, recipe.pictures)
     return {
         "sentences": summarise(runs.pretrainings, comparisons),
         "tiles": make_tiles(comparisons[0], styles) if comparisons else [],
         "tiles_caption": _tiles_caption(comparisons[0]) if comparisons else "",
-        "tables": [make_table(comparison, results, styles) for comparison in comparisons],
+        "tables": [make_table(comparison, outcomes, styles) for comparison in comparisons],
         "predictions": panels,
         "predictions_notes": [] if panels else ["No transfer run has saved predictions."],
     }
@@ -176,14 +176,14 @@ def _of_making(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
 
 
 def _transfer_name(transfer: Transfer) -> str:
-    tasks = dict.fromkeys(r.task for r in transfer.results)
-    backbones = dict.fromkeys(r.backbone for r in transfer.results)
+    tasks = dict.fromkeys(outcome.task for outcome in transfer.outcomes)
+    backbones = dict.fromkeys(outcome.backbone for outcome in transfer.outcomes)
     return f"{', '.join(tasks)} from {', '.join(backbones)}"
 
 
 def _looks(runs: Runs) -> dict[str, Look]:
     names = [run.name for run in runs.pretrainings]
-    return looks([*names, *(result.backbone for result in tell_apart(runs.results))])
+    return looks([*names, *(outcome.backbone for outcome in tell_apart(runs.outcomes))])
 
 
 _NOT_THE_MACHINE = ("command", "fingerprint", "started", "opened", "finished")
@@ -216,6 +216,6 @@ def _commands(runs: Runs, recipe: ReportRecipe) -> Iterable[str]:
             if typed:
                 yield f"# typed: {typed}"
             if run.saved is not None:
-                more = [f"seeds={len(run.results)}"] if isinstance(run, Transfer) else []
+                more = [f"seeds={len(run.outcomes)}"] if isinstance(run, Transfer) else []
                 yield shlex.join(["detcon", verb, str(run.saved.file), *more, "out=NEW"])
     yield shlex.join(["detcon", "report", *recipe.runs, f"out={recipe.out}"])

@@ -1,5 +1,6 @@
 """Predictions of several backbones beside the same photo and truth."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,54 +13,56 @@ from detcon.palette import class_colours, depth_colours
 from detcon.report.compare import label_words
 from detcon.report.draw import data_uri
 from detcon.report.panels import ClassColour, Panel, Picture
-from detcon.report.runs import RANDOM, Result
+from detcon.report.runs import RANDOM, Outcome
+from detcon.results.result import Result
 
 MOST_BACKBONES = 5
 METRES = (0.5, 1, 2, 4, 8, 16, 32)
 """Depths whose colours stand below the pictures."""
 
 
-def prediction_panels(results: Sequence[Result], num: int) -> list[Panel]:
+def prediction_panels(outcomes: Sequence[Outcome], num: int) -> list[Panel]:
     """One panel a task: the fewest labels, the first seed of each backbone."""
     panels = []
-    for task in dict.fromkeys(result.task for result in results):
-        found = [r for r in results if r.task == task and r.predictions]
+    for task in dict.fromkeys(outcome.task for outcome in outcomes):
+        found = [o for o in outcomes if o.task == task and o.predictions]
         if found:
-            fewest = min(found, key=lambda r: r.labels or 10**12).labels
-            first: dict[str, Result] = {}
-            for result in sorted(found, key=lambda r: r.seed):
-                if result.labels == fewest:
-                    first.setdefault(result.backbone, result)
+            fewest = min(found, key=lambda o: o.result.labels or math.inf).result.labels
+            first: dict[str, Outcome] = {}
+            for outcome in sorted(found, key=lambda o: o.result.seed):
+                if outcome.result.labels == fewest:
+                    first.setdefault(outcome.backbone, outcome)
             panels.append(_panel(task, list(first.values()), num))
     return panels
 
 
-def _panel(task: str, results: Sequence[Result], num: int) -> Panel:
-    random = [result for result in results if result.backbone == RANDOM]
-    trained = [result for result in results if result.backbone != RANDOM]
-    results = trained[: MOST_BACKBONES - len(random)] + random
-    strips = [{path.name: path for path in result.predictions} for result in results]
+def _panel(task: str, outcomes: Sequence[Outcome], num: int) -> Panel:
+    random = [outcome for outcome in outcomes if outcome.backbone == RANDOM]
+    trained = [outcome for outcome in outcomes if outcome.backbone != RANDOM]
+    outcomes = trained[: MOST_BACKBONES - len(random)] + random
+    strips = [{path.name: path for path in outcome.predictions} for outcome in outcomes]
+    result = outcomes[0].result
     names = [name for name in strips[0] if all(name in other for other in strips)][:num]
     pictures = []
     try:
         for name in names:
-            pictures += _row(Path(name).stem, [other[name] for other in strips], results)
+            pictures += _row(Path(name).stem, [other[name] for other in strips], outcomes)
     except ValueError as error:
         return Panel(title=task, notes=(str(error),))
     caption = (
         f"Photos of the validation set, the truth, and what the network predicts after training "
-        f"with {label_words(results[0].labels)} (seed {results[0].seed}) from each backbone."
+        f"with {label_words(result.labels)} (seed {result.seed}) from each backbone."
     )
     return Panel(
         title=task,
-        columns=2 + len(results),
+        columns=2 + len(outcomes),
         pictures=tuple(pictures),
         caption=caption,
-        classes=_classes(results[0]),
+        classes=_classes(result),
     )
 
 
-def _row(name: str, paths: Sequence[Path], results: Sequence[Result]) -> list[Picture]:
+def _row(name: str, paths: Sequence[Path], outcomes: Sequence[Outcome]) -> list[Picture]:
     """Photo and truth from the first strip, then each backbone's own prediction."""
     strips = [read_strip(path) for path in paths]
     photo, truth, _ = strips[0]
@@ -67,9 +70,9 @@ def _row(name: str, paths: Sequence[Path], results: Sequence[Result]) -> list[Pi
         Picture(data_uri(photo), name, f"photo {name}"),
         Picture(data_uri(truth, photo=False), "truth", f"truth of {name}"),
     ]
-    for (_, _, prediction), result in zip(strips, results):
-        alt = f"prediction of {result.backbone} for {name}"
-        row.append(Picture(data_uri(prediction, photo=False), result.backbone, alt))
+    for (_, _, prediction), outcome in zip(strips, outcomes):
+        alt = f"prediction of {outcome.backbone} for {name}"
+        row.append(Picture(data_uri(prediction, photo=False), outcome.backbone, alt))
     return row
 
 

@@ -1,42 +1,20 @@
-"""What a page is about, as records: runs, their histories, their results."""
+"""The runs on a page, with their histories and results."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from detcon.results.history import History
+from detcon.results.recipe import SavedRecipe
+from detcon.results.result import Result
+
 RANDOM = "random weights"
 
 
 @dataclass(frozen=True)
-class History:
-    """What a run logged: `rows` as written, one a log."""
-
-    rows: Sequence[Mapping[str, Any]] = ()
-
-    def curve(self, name: str) -> tuple[list[int], list[float]]:
-        """Steps and values of one quantity, where it was logged and is finite."""
-        pairs = [
-            (int(row["step"]), float(row[name]))
-            for row in self.rows
-            if isinstance(row.get(name), int | float) and math.isfinite(row[name])
-        ]
-        return [step for step, _ in pairs], [value for _, value in pairs]
-
-
-@dataclass(frozen=True)
-class SavedRecipe:
-    """The recipe of a run: its file, the text in it, and what that means."""
-
-    file: Path
-    text: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
 class Pretraining:
-    """One pretraining run. `name` is for people, and different for each run of a page."""
+    """One pretraining run. `name` is for people, and unique on a page."""
 
     folder: Path
     name: str
@@ -52,45 +30,50 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
-class Result:
-    """One seed of a transfer run (`run` is its folder's name); `value` in the unit of its file."""
+class Outcome:
+    """One seed of a transfer run.
 
-    folder: Path
+    Attributes:
+        run: The name of the run's folder.
+        backbone: What to call the backbone.
+        result: As it was saved.
+        predictions: Saved pictures of photo, truth and prediction.
+    """
+
     run: str
-    task: str
-    metric: str
-    unit: str
-    value: float
-    seed: int
-    steps: int | None
-    labels: int | None
     backbone: str
-    per_class: Mapping[str, float | None]
-    figures: Mapping[str, float | None]
-    seconds: float | None
-    versions: Mapping[str, Any]
+    result: Result
     predictions: Sequence[Path]
-    history: History
+
+    @property
+    def task(self) -> str:
+        """The task in words."""
+        return self.result.task.replace("_", " ")
+
+    @property
+    def group(self) -> tuple[str, str, str]:
+        """Task, metric and unit: what the results of one table share."""
+        return self.task, self.result.metric, self.result.unit
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """One transfer run: a recipe and the results of its seeds."""
+    """One transfer run: its recipe and its seeds."""
 
     folder: Path
     saved: SavedRecipe | None
     environment: Mapping[str, Any]
-    results: Sequence[Result]
+    outcomes: Sequence[Outcome]
 
 
 @dataclass(frozen=True)
 class Runs:
-    """Everything that a page is about."""
+    """All runs on a page."""
 
     pretrainings: Sequence[Pretraining] = ()
     transfers: Sequence[Transfer] = ()
 
     @property
-    def results(self) -> list[Result]:
-        """The results of all seeds of all transfer runs."""
-        return [result for transfer in self.transfers for result in transfer.results]
+    def outcomes(self) -> list[Outcome]:
+        """All seeds of all transfer runs."""
+        return [outcome for transfer in self.transfers for outcome in transfer.outcomes]

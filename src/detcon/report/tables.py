@@ -1,18 +1,20 @@
 """The page's tables and plots of transfer."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from detcon.report.compare import Comparison, label_words
 from detcon.report.figures import Look, plot_by_labels, plot_seeds
 from detcon.report.plots import LegendEntry, Plot
-from detcon.report.runs import Result
+from detcon.report.runs import Outcome
+from detcon.results.figures import unit_of, written
+from detcon.results.result import Result
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One cell of the table, as text."""
+class EntryText:
+    """One entry of the table, as text."""
 
     mean: str
     seeds: str
@@ -20,12 +22,12 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
+class BackboneRow:
     """One backbone; an entry is None where it was not tried."""
 
     name: str
     colour: str
-    cells: tuple[Entry | None, ...]
+    entries: tuple[EntryText | None, ...]
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,12 @@ class Breakdown:
 
 
 @dataclass(frozen=True)
-class Table:
+class TransferTable:
     """One task in one metric."""
 
     title: str
     heads: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BackboneRow, ...]
     caption: str
     plots: tuple[Plot, ...]
     classes: Breakdown
@@ -70,41 +72,40 @@ class Tile:
 
 
 def make_table(
-    comparison: Comparison, results: Sequence[Result], looks: Mapping[str, Look]
-) -> Table:
+    comparison: Comparison, outcomes: Sequence[Outcome], looks: Mapping[str, Look]
+) -> TransferTable:
     """Means with their spread, every seed's number below, the best of each column in bold."""
     amounts = comparison.amounts
     rows = tuple(
-        Row(name, looks[name].colour, tuple(_entry(comparison, name, n) for n in amounts))
+        BackboneRow(name, looks[name].colour, tuple(_entry(comparison, name, n) for n in amounts))
         for name in comparison.backbones()
     )
-    better = "lower" if comparison.lower_is_better else "higher"
     unit = f" in {comparison.unit}" if comparison.unit else ""
     caption = (
-        f"{comparison.metric}{unit}, {better} is better: mean ± standard deviation over seeds, "
+        f"{comparison.metric}{unit}, higher is better: mean ± standard deviation over seeds, "
         f"below it each seed. Bold: the best mean of a column."
     )
-    return Table(
+    return TransferTable(
         title=f"{comparison.task}, {comparison.metric}",
         heads=tuple(label_words(n) for n in amounts),
         rows=rows,
         caption=caption,
         plots=tuple(_plots(comparison, looks)),
-        classes=_by_class(comparison, results),
-        figures=_all_figures(comparison, results),
+        classes=_by_class(comparison, outcomes),
+        figures=_all_figures(comparison, outcomes),
     )
 
 
-def _entry(comparison: Comparison, backbone: str, labels: int | None) -> Entry | None:
-    cell = comparison.cell(backbone, labels)
-    if cell is None:
+def _entry(comparison: Comparison, backbone: str, labels: int | None) -> EntryText | None:
+    entry = comparison.entry(backbone, labels)
+    if entry is None:
         return None
-    spread = "" if cell.deviation is None else f" ± {comparison.written(cell.deviation)}"
-    seeds = " · ".join(map(comparison.written, cell.values))
-    return Entry(
-        mean=comparison.written(cell.mean) + spread,
-        seeds=seeds if len(cell.values) > 1 else "one seed",
-        best=comparison.ranked(labels)[0] == cell,
+    spread = "" if entry.deviation is None else f" ± {comparison.written(entry.deviation)}"
+    seeds = " · ".join(map(comparison.written, entry.values))
+    return EntryText(
+        mean=comparison.written(entry.mean) + spread,
+        seeds=seeds if len(entry.values) > 1 else "one seed",
+        best=comparison.ranked(labels)[0] == entry,
     )
 
 
@@ -113,7 +114,7 @@ def _plots(comparison: Comparison, looks: Mapping[str, Look]) -> list[Plot]:
     backbones = comparison.backbones()
     if len(comparison.amounts) > 1:
         values = {
-            name: {c.labels: c.values for c in comparison.cells if c.backbone == name}
+            name: {e.labels: e.values for e in comparison.entries if e.backbone == name}
             for name in backbones
         }
         legend = tuple(LegendEntry(n, looks[n].colour, looks[n].dash) for n in backbones)
@@ -123,61 +124,74 @@ def _plots(comparison: Comparison, looks: Mapping[str, Look]) -> list[Plot]:
         )
         address = plot_by_labels(values, looks, label=label)
         return [Plot("", address, caption, f"{label} by labelled pictures", legend)]
-    cells = comparison.ranked(comparison.amounts[0])
-    address = plot_seeds({c.backbone: c.values for c in cells}, looks, label=label)
+    entries = comparison.ranked(comparison.amounts[0])
+    values = {entry.backbone: entry.values for entry in entries}
+    address = plot_seeds(values, looks, label=label, written=comparison.written)
     caption = (
         f"Each point is one seed, the upright line and its number the mean, after training with "
         f"{label_words(comparison.amounts[0])}. The axis doesn't begin at 0."
     )
-    return [Plot("", address, caption, f"{label} of {', '.join(c.backbone for c in cells)}")]
+    return [Plot("", address, caption, f"{label} of {', '.join(values)}")]
 
 
-def _by_class(comparison: Comparison, results: Sequence[Result]) -> Breakdown:
-    """The metric by class; where a class occurs in no seed there is a dash."""
+def _by_class(comparison: Comparison, outcomes: Sequence[Outcome]) -> Breakdown:
+    """The metric by class; "none" where a class occurs in no seed."""
+    rows = {}
+    for name, values in _by_part(comparison, outcomes, lambda result: result.per_class).items():
+        rows[name] = [None if value is None else comparison.written(value) for value in values]
     caption = f"{comparison.metric} by class{comparison.unit and f' in {comparison.unit}'}, mean "
-    return _breakdown(comparison, results, lambda result: result.per_class, caption)
+    return _breakdown(comparison, rows, caption)
 
 
-def _all_figures(comparison: Comparison, results: Sequence[Result]) -> Breakdown:
-    """Whatever else was measured."""
-    return _breakdown(comparison, results, lambda result: result.figures, "Mean ")
+def _all_figures(comparison: Comparison, outcomes: Sequence[Outcome]) -> Breakdown:
+    """The further metrics, each in its own unit."""
+    rows = {}
+    for name, values in _by_part(comparison, outcomes, lambda result: result.figures).items():
+        unit = unit_of(name, comparison.unit)
+        texts = [None if v is None else written(v, name, comparison.unit) for v in values]
+        rows[f"{name} ({unit})" if unit else name] = texts
+    return _breakdown(comparison, rows, "Mean ")
+
+
+def _by_part(
+    comparison: Comparison,
+    outcomes: Sequence[Outcome],
+    parts: Callable[[Result], Mapping[str, float | None]],
+) -> dict[str, list[float | None]]:
+    """Parts of the results by name: for each backbone the mean over seeds, with fewest labels."""
+    group, labels = (comparison.task, comparison.metric, comparison.unit), comparison.amounts[0]
+    found = [o for o in outcomes if o.group == group and o.result.labels == labels]
+    names = dict.fromkeys(name for outcome in found for name in parts(outcome.result))
+    return {
+        name: [
+            _mean([parts(o.result).get(name) for o in found if o.backbone == backbone])
+            for backbone in comparison.backbones()
+        ]
+        for name in names
+    }
 
 
 def _breakdown(
-    comparison: Comparison,
-    results: Sequence[Result],
-    parts: Callable[[Result], Mapping[str, float | None]],
-    caption: str,
+    comparison: Comparison, rows: Mapping[str, Sequence[str | None]], caption: str
 ) -> Breakdown:
-    """Parts of the results by backbone, at the fewest labels."""
-    labels, backbones = comparison.amounts[0], comparison.backbones()
-    found = [
-        r for r in results
-        if (r.task, r.metric, r.labels) == (comparison.task, comparison.metric, labels)
-    ]  # fmt: skip
-    rows = []
-    for name in dict.fromkeys(name for result in found for name in parts(result)):
-        values = [
-            _mean([parts(r).get(name) for r in found if r.backbone == b], comparison.written)
-            for b in backbones
-        ]
-        rows.append(PartRow(name, tuple(values)))
-    caption += f"over seeds, {label_words(labels)}."
-    return Breakdown(tuple(backbones), tuple(rows), caption)
+    texts = {name: tuple(value or "none" for value in values) for name, values in rows.items()}
+    caption += f"over seeds, {label_words(comparison.amounts[0])}."
+    heads = tuple(comparison.backbones())
+    return Breakdown(heads, tuple(PartRow(*row) for row in texts.items()), caption)
 
 
-def _mean(values: Sequence[float | None], written: Callable[[float], str]) -> str:
+def _mean(values: Sequence[float | None]) -> float | None:
     there = [value for value in values if value is not None]
-    return written(math.fsum(there) / len(there)) if there else "none"
+    return fmean(there) if there else None
 
 
 def make_tiles(comparison: Comparison, looks: Mapping[str, Look]) -> list[Tile]:
     """The numbers of the fewest labels, best first."""
     tiles = []
-    for cell in comparison.ranked(comparison.amounts[0])[:6]:
-        spread = "" if cell.deviation is None else f"± {comparison.written(cell.deviation)}, "
-        seeds = f"{len(cell.values)} seed{'s' if len(cell.values) > 1 else ''}"
-        value, unit = comparison.written(cell.mean), f"{comparison.suffix} {comparison.metric}"
-        colour = looks[cell.backbone].colour
-        tiles.append(Tile(cell.backbone, colour, value, unit, spread + seeds))
+    for entry in comparison.ranked(comparison.amounts[0])[:6]:
+        spread = "" if entry.deviation is None else f"± {comparison.written(entry.deviation)}, "
+        seeds = f"{len(entry.values)} seed{'s' if len(entry.values) > 1 else ''}"
+        value, unit = comparison.written(entry.mean), f"{comparison.suffix} {comparison.metric}"
+        colour = looks[entry.backbone].colour
+        tiles.append(Tile(entry.backbone, colour, value, unit, spread + seeds))
     return tiles

@@ -11,10 +11,10 @@ from detcon.config import Recipe, RecipeError, fingerprint, load_recipe, nearest
 from detcon.downstream.recipe import TransferRecipe
 from detcon.masks.sources import AnySource
 from detcon.pretraining.recipe import PretrainRecipe
+from detcon.results.recipe import deciding_settings
 from detcon.study.errors import StudyError
 from detcon.study.grid import Point, points
 from detcon.study.recipe import Data, Folder, StudyRecipe
-from detcon.train.run import deciding_settings
 
 PRETRAINED = "pretrained"
 """The backbone of a transfer that is the cell's own."""

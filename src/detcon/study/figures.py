@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from detcon.report.figures import SETTINGS, Look, looks
 from detcon.report.runs import RANDOM
+from detcon.results.statistics import half_width
 from detcon.study.arranged import Panel
 from detcon.study.recipe import StudyRecipe
-from detcon.study.statistics import half_width
 
 _NAME = 0.3  # of overlap: about as wide as the name of a source is written
 _WIDE = 8  # a greatest value of so many times the least is drawn on a logarithmic axis

@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from detcon.files import write_whole
+from detcon.results.statistics import Curve, correlation, half_width, paired, sooner
 from detcon.study.arranged import Panel, Seeds, arrange
 from detcon.study.cell import Cell
 from detcon.study.errors import StudyError
@@ -14,7 +15,6 @@ from detcon.study.figures import draw_study
 from detcon.study.limit import SECONDS_AN_HOUR
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
-from detcon.study.statistics import Curve, correlation, half_width, paired, sooner
 
 TITLE = "# The paper's claims, measured here\n"
 

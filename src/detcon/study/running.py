@@ -7,11 +7,12 @@ from typing import Any
 
 from rich.console import Console
 
-from detcon.downstream.result import Result
 from detcon.downstream.transfer import transfer
 from detcon.masks.recipe import parse_share
 from detcon.pretraining.discovery import discovered
 from detcon.pretraining.training import pretrain
+from detcon.results.history import read_history
+from detcon.results.result import Result
 from detcon.study.cell import PRETRAINED, SUPERVISED, Cell
 from detcon.study.errors import StudyError
 from detcon.study.limit import TimeLimit
@@ -19,7 +20,6 @@ from detcon.study.places import Places, check_folders
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record, write_record
 from detcon.train.environment import describe_environment
-from detcon.train.metrics import read_metrics
 from detcon.train.run import LAST
 from detcon.train.stop import Stopped
 
@@ -113,7 +113,7 @@ def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, flo
         }
         pretrain(None, **told.model_dump(mode="json") | folders)
     (out / LAST).unlink(missing_ok=True)
-    return backbone, read_metrics(out)[-1]["seconds"]
+    return backbone, read_history(out).seconds
 
 
 def _supervise(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, float]:

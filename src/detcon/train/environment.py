@@ -2,14 +2,8 @@
 
 import atexit
 import os
-import platform
-import shlex
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -20,9 +14,8 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor
 
+from detcon.results.environment import machine_facts
 from detcon.workers import num_cores
-
-PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
 
 
 @dataclass(frozen=True)
@@ -115,19 +108,15 @@ def gather_objects(fabric: Fabric, value: Any) -> list[Any]:
 
 
 def describe_environment(command: str = "") -> dict[str, Any]:
-    """Versions, device, machine, git commit and command, for `environment.json`."""
-    return {
-        "command": command or shlex.join(sys.argv),
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("detcon", *PACKAGES)},
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-        "cpu": _cpu_name(),
-        "cores": num_cores(),
-        "threads": torch.get_num_threads(),
-        "ranks": ranks().world,
-        "system": platform.platform(),
-        "git": _commit(Path(__file__).parents[3]),
-    }
+    """What this process runs on, for `environment.json`."""
+    has_gpu = torch.cuda.is_available()
+    return machine_facts(
+        command,
+        device=torch.cuda.get_device_name() if has_gpu else "cpu",
+        cores=num_cores(),
+        threads=torch.get_num_threads(),
+        ranks=ranks().world,
+    )
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -138,31 +127,3 @@ def has_bfloat16(device: torch.device) -> bool:
     found = getattr(torch.cpu, "get_capabilities", dict)()
     told = [found[one] for one in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16") if one in found]
     return device.type != "cpu" or not told or any(told)
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _cpu_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def _commit(checkout: Path) -> str | None:
-    """The commit of the package's own checkout, with `-dirty` where files were changed."""
-    if not (checkout / ".git").exists():
-        return None
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

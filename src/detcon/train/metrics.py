@@ -1,27 +1,11 @@
 """The figures of a run: `metrics.jsonl`, and the same for TensorBoard and, if asked for, W&B."""
 
-import json
 import math
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from detcon.files import write_whole
+from detcon.results.history import HistoryFile
 from detcon.train.on_wandb import WandbLog
-
-FILE = "metrics.jsonl"
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log, without one that a crash cut off."""
-    path = folder / FILE
-    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
-    figures = []
-    for line in lines:
-        try:
-            figures.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return figures
 
 
 class MetricsLog:
@@ -40,7 +24,7 @@ class MetricsLog:
     def __init__(
         self, folder: Path, *, step: int, write: bool = True, wandb: str | None = None
     ) -> None:
-        self._file: TextIO | None = None
+        self._file: HistoryFile | None = None
         self._events: Any = None
         self._wandb: WandbLog | None = None
         if not write:
@@ -49,9 +33,7 @@ class MetricsLog:
 
         if wandb is not None:
             self._wandb = WandbLog(wandb, folder)
-        kept = [json.dumps(line) + "\n" for line in read_metrics(folder) if line["step"] <= step]
-        write_whole(folder / FILE, "".join(kept))
-        self._file = (folder / FILE).open("a", encoding="utf-8")
+        self._file = HistoryFile(folder, step=step)
         self._events = SummaryWriter(str(folder), purge_step=step + 1)
 
     def write(self, step: int, figures: dict[str, float]) -> None:
@@ -59,8 +41,7 @@ class MetricsLog:
         if self._file is None:
             return
         figures = {name: value for name, value in figures.items() if math.isfinite(value)}
-        self._file.write(json.dumps({"step": step, **figures}) + "\n")
-        self._file.flush()
+        self._file.write(step, figures)
         for name, value in figures.items():
             self._events.add_scalar(name, value, step)
         if self._wandb is not None:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from detcon.files import write_whole
+from detcon.results.recipe import read_recipe
 from detcon.train.checkpoint import rng_state, set_rng_state
 
 ID_FILE = "wandb-id.txt"
@@ -42,8 +42,7 @@ class WandbLog:
                 f"loop.wandb={project} needs wandb, which is not installed here: "
                 f"pip install 'detcon[wandb]', or leave it out"
             ) from error
-        recipe = folder / "recipe.yaml"
-        config = yaml.safe_load(recipe.read_text("utf-8")) if recipe.is_file() else {}
+        saved = read_recipe(folder)
         before = rng_state(torch.device("cpu"))
         try:
             self._run = wandb.init(
@@ -52,7 +51,7 @@ class WandbLog:
                 resume="allow",
                 name=folder.resolve().name,
                 dir=str(folder),
-                config=config,
+                config=dict(saved.values) if saved else {},
             )
         except Exception as error:  # it has many
             raise WandbError(

@@ -1,36 +1,31 @@
-"""The run folder: what a run was told, on what it ran, and every figure it logged.
+"""The run folder: the recipe of a run, its environment, its log and its checkpoints.
 
 runs/NAME/recipe.yaml · environment.json · metrics.jsonl · events.* · checkpoints/last.ckpt,
-and where there is reason to: unreadable.jsonl · checkpoints/step-*.ckpt, nonfinite.ckpt
+and where needed: unreadable.jsonl · checkpoints/step-*.ckpt, nonfinite.ckpt
 """
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
-from detcon.config import Recipe, fingerprint, to_yaml
-from detcon.files import is_partial, write_whole
+from detcon.config import Recipe
+from detcon.files import is_partial
+from detcon.results.environment import read_environment, write_environment
+from detcon.results.errors import RunError
+from detcon.results.recipe import (
+    SavedRecipe,
+    deciding_settings,
+    differences,
+    read_recipe,
+    recorded_fingerprint,
+    write_recipe,
+)
 from detcon.train.environment import describe_environment, is_first_rank
 
-# Settings that change how a run is watched or how fast it goes, but not what comes out.
-FREE = (
-    "out", "workers", "max_unreadable", "log_every", "checkpoint_every", "checkpoint_minutes",
-    "keep", "wandb", "probing",
-)  # fmt: skip
-# Settings of later versions, and the value at which they count as not set: so that the
-# fingerprints of what was made before stay.
-LATER = {"discovery": None}
 LAST = Path("checkpoints") / "last.ckpt"
-
-
-class RunError(ValueError):
-    """A folder that this run cannot be written to."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +52,8 @@ class Run:
     def finish(self) -> None:
         """Records that everything was written. Called last."""
         if is_first_rank():
-            path = self.folder / "environment.json"
-            environment = _read_json(path) | {"finished": _now()}
-            write_whole(path, json.dumps(environment, indent=1))
+            environment = read_environment(self.folder)
+            write_environment(self.folder, environment | {"finished": _now()})
 
 
 def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
@@ -78,27 +72,20 @@ def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
     """
     folder = Path(folder)
     if not is_first_rank():
-        finished = bool(_read_json(folder / "environment.json").get("finished"))
+        finished = bool(read_environment(folder).get("finished"))
         return Run(folder, finished=finished, resumes=(folder / LAST).is_file())
     if _check(folder, recipe):
-        write_whole(folder / "recipe.yaml", to_yaml(recipe))
-    before = _read_json(folder / "environment.json")
+        write_recipe(folder, recipe)
+    before = read_environment(folder)
     environment = describe_environment(command) | {
         "fingerprint": recorded_fingerprint(folder),
         "started": before.get("started") or _now(),
         "opened": _now(),
         "finished": before.get("finished"),
     }
-    write_whole(folder / "environment.json", json.dumps(environment, indent=1))
+    write_environment(folder, environment)
     resumes = (folder / LAST).is_file()
     return Run(folder, finished=bool(environment["finished"]), resumes=resumes)
-
-
-def recorded_fingerprint(folder: Path) -> str:
-    """Twelve digits of `recipe.yaml` without the free settings; "" where there is none."""
-    if not (folder / "recipe.yaml").is_file():
-        return ""
-    return fingerprint(_recorded_settings(folder))
 
 
 def _check(folder: Path, recipe: Recipe) -> bool:
@@ -111,68 +98,29 @@ def _check(folder: Path, recipe: Recipe) -> bool:
         raise RunError(f"cannot write a run to {folder}: it is a file; give another out=")
     if not folder.is_dir() or all(is_partial(path) for path in folder.iterdir()):
         return True
-    if not (folder / "recipe.yaml").is_file():
+    saved = read_recipe(folder)
+    if saved is None:
         raise RunError(
             f"{folder} exists and holds no run (no recipe.yaml); give another out=, "
             f"or an empty folder"
         )
-    recorded = _recorded_settings(folder)
+    recorded = saved.deciding
     now = deciding_settings(recipe.model_dump(mode="json"))
-    there = recorded if recorded.keys() >= now.keys() else _filled_up(folder, recipe) or recorded
-    differences = [
-        f"{name} is {there.get(name, 'not set')} there and {now.get(name, 'not set')} now"
-        for name in {**there, **now}
-        if there.get(name) != now.get(name)
-    ]
-    if differences:
+    there = recorded if recorded.keys() >= now.keys() else _filled_up(saved, recipe) or recorded
+    if differing := differences(there, now):
         raise RunError(
-            f"{folder} holds a run of another recipe: {', '.join(differences)}; "
+            f"{folder} holds a run of another recipe: {', '.join(differing)}; "
             f"give another out=, the old settings, or remove the folder"
         )
     return recorded.keys() >= now.keys()
 
 
-def _filled_up(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """The recorded settings with today's defaults for what they lack; None if they don't fit."""
-    values = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+def _filled_up(saved: SavedRecipe, recipe: Recipe) -> dict[str, Any] | None:
+    """The recorded settings with today's defaults for missing ones; None if they don't fit."""
     try:
-        return deciding_settings(type(recipe).model_validate(values).model_dump(mode="json"))
+        return deciding_settings(type(recipe).model_validate(saved.values).model_dump(mode="json"))
     except ValidationError:
         return None
-
-
-def _recorded_settings(folder: Path) -> dict[str, Any]:
-    path = folder / "recipe.yaml"
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        values = None
-    if not isinstance(values, dict):
-        raise RunError(f"cannot read {path} as a recipe; give another out=, or remove the folder")
-    return deciding_settings(values)
-
-
-def deciding_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values by dotted name, without those of `FREE`: two runs that agree in them end alike.
-
-    Those of `LATER` are left out where they say nothing.
-    """
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        if name in FREE or (name in LATER and value == LATER[name]):
-            continue
-        if isinstance(value, Mapping):
-            flat |= deciding_settings(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
 
 
 def _now() -> str:

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from detcon.models.memory_format import set_memory_format
 from detcon.models.sync_norm import synchronise_norms
+from detcon.results.recipe import recorded_fingerprint
 from detcon.train.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -28,7 +29,7 @@ from detcon.train.environment import agree, gather_objects, mean_over_ranks, ope
 from detcon.train.finite import NonFiniteLoss, first_nonfinite
 from detcon.train.optim import build_optimizer
 from detcon.train.recipe import AdamW, Lars, LoopRecipe, Sgd
-from detcon.train.run import LAST, recorded_fingerprint
+from detcon.train.run import LAST
 
 
 @dataclass

@@ -10,7 +10,6 @@ from torchvision.models.detection import roi_heads
 
 from detcon.downstream.model_file import load_model
 from detcon.downstream.pictures import Pictures
-from detcon.downstream.result import read_result
 from detcon.downstream.tasks.detection import task
 from detcon.downstream.tasks.detection.crops import DetectionCrops, join
 from detcon.downstream.tasks.detection.detections import detect
@@ -22,6 +21,7 @@ from detcon.downstream.transfer import transfer
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.models.sync_norm import synchronise_norms as synchronise_norms
+from detcon.results.result import read_result
 
 TINY = {"channels": 16, "hidden": 24, "mask_layers": 1, "anchor": 4.0}
 TINY |= {"proposals": 30, "box_batch": 16, "rpn_batch": 32}

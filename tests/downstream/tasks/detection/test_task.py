@@ -25,7 +25,7 @@ from detcon.downstream.tasks.detection.scoring import FIGURES
 from detcon.downstream.tasks.registry import open_task
 from detcon.downstream.transfer import transfer
 from detcon.models.backbone_file import load_backbone
-from detcon.train.metrics import read_metrics
+from detcon.results.history import read_history
 
 TINY = "recipes/transfer/coco_mask_rcnn_tiny.yaml"
 TRAIN, VAL = Shapes(48, 0), Shapes(12, 1)
@@ -68,7 +68,7 @@ def test_fine_tuning_beats_chance_and_leaves_everything_behind(monkeypatch, tmp_
         figures = [result.figures[f"{kind} {name}"] for name in FIGURES]
         assert [-1 if f is None else f / 100 for f in figures] == pytest.approx(list(judge.stats))
     parts = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"}
-    assert parts <= set(read_metrics(folder)[-1])
+    assert parts <= set(read_history(folder).rows[-1])
     model = load_model(folder)
     photo, truth = VAL.draw("000.png")
     found = model.predict(photo)

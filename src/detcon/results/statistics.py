@@ -1,4 +1,4 @@
-"""Means over seeds with their intervals, and how much sooner one curve is where another gets."""
+"""Statistics over seeds: spread, intervals, correlation, and savings of budget."""
 
 import itertools
 import math
@@ -17,12 +17,18 @@ Curve = Mapping[int | float, Sequence[float]]
 """Values of the seeds by budget."""
 
 
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation over seeds, dividing by one less; None with a single seed."""
+    return stdev(values) if len(values) > 1 else None
+
+
 def half_width(values: Sequence[float]) -> float | None:
     """Half of the 95 % interval of a mean, by Student's t over seeds; None with a single one."""
-    if len(values) < 2:
+    spread = deviation(values)
+    if spread is None:
         return None
     quantile = float(t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1))
-    return quantile * stdev(values) / math.sqrt(len(values))
+    return quantile * spread / math.sqrt(len(values))
 
 
 def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:

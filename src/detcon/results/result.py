@@ -1,0 +1,78 @@
+"""The result of one transfer run (waist 4 of the design): `result.json`."""
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from detcon.files import write_whole
+from detcon.results.errors import RunError
+
+RESULT = "result.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a backbone reached on a task, with everything needed to repeat it.
+
+    Attributes:
+        task: `segmentation`, `detection`, `depth`, ...
+        metric: The main metric, as `mIoU`.
+        unit: Of `value` and `per_class`: `%` or `m`.
+        value: Of the main metric.
+        seed: Of the labelled subset, the order of the pictures and the fresh weights.
+        steps: Updates of the network; iterations of the solver of a linear probe; 0 for k-NN.
+        labels: How many labelled pictures were used; None for all.
+        backbone: The file, "torchvision:resnet50" or "random".
+        backbone_sha256: Of the file.
+        recipe: The fingerprint of the complete recipe, `recipe.yaml` in the same folder.
+        versions: Of the packages that took part.
+        seconds: Training and validation, without the time in which the run was stopped.
+        per_class: The metric by class; None for a class that occurs nowhere.
+        figures: Further metrics, by name.
+    """
+
+    task: str
+    metric: str
+    unit: str
+    value: float
+    seed: int
+    steps: int
+    labels: int | None
+    backbone: str
+    backbone_sha256: str | None
+    recipe: str
+    versions: dict[str, Any]
+    seconds: float
+    per_class: dict[str, float | None]
+    figures: dict[str, float | None] = field(default_factory=dict)
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Writes `result.json` in one move."""
+    write_whole(folder / RESULT, json.dumps(asdict(result), indent=1) + "\n")
+
+
+def read_result(folder: Path) -> Result:
+    """Reads `result.json`; names that a later version added are skipped.
+
+    Raises:
+        RunError: The file is missing, damaged or incomplete.
+    """
+    path = folder / RESULT
+    remedy = f"restore it, or remove the folder {folder} to make it again"
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise RunError(f"cannot read {path}: {error.strerror}; {remedy}") from error
+    except ValueError as error:
+        raise RunError(f"{path} is not JSON: {error}; {remedy}") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{path} is no result of detcon transfer; {remedy}")
+    values.setdefault("figures", {})  # files of version 0.1 have none
+    for name in (part.name for part in fields(Result)):
+        if name not in values:
+            raise RunError(f"{path} has no '{name}'; was it written by detcon transfer? {remedy}")
+    if not isinstance(values["value"], int | float):
+        raise RunError(f"{path}: 'value' must be a number, not {values['value']!r}; {remedy}")
+    return Result(**{part.name: values[part.name] for part in fields(Result)})
