@@ -35,7 +35,7 @@ from pairs import save
 from detcon.config import parse_overrides
 from detcon.masks import Grid, Masks
 from detcon.masks.store import MaskStore
-from detcon.masks.store.entry import Entry, pack, unpack
+from detcon.masks.store.entry import StoreEntry, pack, unpack
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.header import begin_store, describe
 from detcon.masks.store.index import write_index
@@ -77,7 +77,7 @@ def write_store(folder: Path, num: int) -> list[str]:
     begin_store(folder, describe(Grid(), Photos("photos", "photos", keys), SHARD_SIZE))
     labels = np.kron(np.arange(12).reshape(3, 4), np.ones((125, 125), np.int64))
     entry, _ = pack(Masks.from_labels(labels))
-    columns = {name: np.full(num, getattr(entry, name)) for name in Entry.__annotations__}
+    columns = {name: np.full(num, getattr(entry, name)) for name in StoreEntry.__annotations__}
     shards = np.arange(num) // SHARD_SIZE
     table = pa.table({"key": pa.array(keys, pa.large_string()), "shard": shards, **columns})
     write_index(folder / "index.arrow", table)

@@ -26,7 +26,7 @@ import pyarrow as pa
 from pairs import RESULTS, save
 
 from detcon.masks import Grid, Masks
-from detcon.masks.store.entry import Entry, pack
+from detcon.masks.store.entry import StoreEntry, pack
 from detcon.masks.store.header import begin_store, describe
 from detcon.masks.store.index import write_index
 from detcon.photos import Photos
@@ -68,7 +68,9 @@ def write_store(folder: Path, keys: list[str]) -> None:
     """A store without shards whose index lists the photos."""
     begin_store(folder, describe(Grid(), Photos("photos", "photos", keys), SHARD_SIZE))
     entry, _ = pack(Masks.from_labels(np.kron(np.eye(3, 4, dtype=int), np.ones((99, 99), int))))
-    columns = {name: np.full(len(keys), getattr(entry, name)) for name in Entry.__annotations__}
+    columns = {
+        name: np.full(len(keys), getattr(entry, name)) for name in StoreEntry.__annotations__
+    }
     shards = np.arange(len(keys)) // SHARD_SIZE
     table = pa.table({"key": pa.array(keys, pa.large_string()), "shard": shards, **columns})
     write_index(folder / "index.arrow", table)

@@ -173,6 +173,7 @@ def test_the_public_names_resolve_and_are_lazy():
 def test_shipped_recipes_all_load(tmp_path):
     from detcon.config import load_recipe, shipped_recipes
     from detcon.downstream.recipe import GridRecipe
+    from detcon.masks.recipe import MasksRecipe
     from detcon.pretraining.recipe import PretrainRecipe
 
     kinds = {

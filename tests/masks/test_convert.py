@@ -20,7 +20,7 @@ from detcon.masks.store import MaskStore
 from detcon.masks.store.check import merge_index
 from detcon.masks.store.entry import pack
 from detcon.masks.store.header import begin_store, describe
-from detcon.masks.store.shard import Row, StoreError, write_shard
+from detcon.masks.store.shard import ShardRow, StoreError, write_shard
 from detcon.photos import Photos, UnreadablePhoto, decode, open_photos
 
 SIZE = (12, 17)
@@ -56,7 +56,7 @@ def fill(tmp_path, photos):
         folder = tmp_path / name
         header = describe(FromAnnotations(name), source, 256)
         begin_store(folder, header)
-        rows = [Row(key, *pack(masks[key])) for key in source.keys]
+        rows = [ShardRow(key, *pack(masks[key])) for key in source.keys]
         write_shard(folder / "shards" / "00000.masks", rows, header["fingerprint"])
         merge_index(folder, header)
         return MaskStore(folder)

@@ -16,7 +16,7 @@ from detcon.masks import Felzenszwalb, FromAnnotations, Grid, WholeImage
 from detcon.masks.recipe import MasksRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
-from detcon.masks.store.shard import Row, StoreError, write_shard
+from detcon.masks.store.shard import ShardRow, StoreError, write_shard
 from detcon.photos import PhotosError, open_photos
 from detcon.workers import WorkerDied, in_order
 
@@ -333,7 +333,7 @@ def test_however_many_photos_few_results_are_held(tmp_path, monkeypatch, most_th
     held = []
 
     def write_and_count(path, rows, owner):
-        held.append(sum(type(one) is Row for one in gc.get_objects()))
+        held.append(sum(type(one) is ShardRow for one in gc.get_objects()))
         write_shard(path, rows, owner)
 
     monkeypatch.setattr("detcon.masks.store.fill.write_shard", write_and_count)

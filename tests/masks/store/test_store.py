@@ -18,7 +18,7 @@ from detcon.masks.store.check import merge_index
 from detcon.masks.store.entry import pack, unpack
 from detcon.masks.store.header import begin_store, describe, shard_path
 from detcon.masks.store.index import key_hash
-from detcon.masks.store.shard import DamagedShard, Row, StoreError, write_shard
+from detcon.masks.store.shard import DamagedShard, ShardRow, StoreError, write_shard
 from detcon.photos import Photos
 
 
@@ -99,7 +99,7 @@ def folder(tmp_path):
     header = begin_store(folder, describe(Grid(), PHOTOS, shard_size=4))
     for number in range(3):
         rows = [
-            Row(key, reason="torn") if key == LOST else Row(key, *pack(masks_of(key)))
+            ShardRow(key, reason="torn") if key == LOST else ShardRow(key, *pack(masks_of(key)))
             for key in PHOTOS.part(number * 4, number * 4 + 4)
         ]
         write_shard(shard_path(folder, number), rows, header["fingerprint"])
@@ -233,7 +233,7 @@ def test_damage_is_noticed_when_masks_are_read(folder):
 
 
 def test_a_shard_of_another_store_is_refused(folder):
-    write_shard(shard_path(folder, 1), [Row("b.jpg", reason="x")], owner="another")
+    write_shard(shard_path(folder, 1), [ShardRow("b.jpg", reason="x")], owner="another")
     with pytest.raises(
         DamagedShard, match=r"00001\.masks is damaged \(it belongs to another store"
     ):
@@ -280,7 +280,9 @@ def test_an_index_of_other_columns_is_damaged(folder):
 def test_says_that_a_store_holds_no_masks(tmp_path):
     photos = Photos("photos", "photos", ["a.jpg"])
     header = begin_store(tmp_path / "s", describe(Grid(), photos, shard_size=4))
-    write_shard(shard_path(tmp_path / "s", 0), [Row("a.jpg", reason="x")], header["fingerprint"])
+    write_shard(
+        shard_path(tmp_path / "s", 0), [ShardRow("a.jpg", reason="x")], header["fingerprint"]
+    )
     said = message(lambda: MaskStore(tmp_path / "s"))
     assert said == f"the mask store {tmp_path}/s holds no masks; none of its photos was read"
 

@@ -3,7 +3,7 @@
 An entry is one zstd frame that holds, one after another: the map, row by row, in unsigned
 integers of 8, 16 or 32 bits, of which the largest means "no mask"; for overlapping masks the
 membership table, in packed bits, pattern by pattern; the scores in float16, where there are any.
-What is needed to read it stands in its `Entry`, a row of the index. All is little-endian.
+What is needed to read it stands in its `StoreEntry`, a row of the index. All is little-endian.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ZSTD = pa.Codec("zstd", compression_level=9)
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoreEntry:
     """Where an entry lies in its shard, and how to read it.
 
     Attributes:
@@ -49,7 +49,7 @@ class Entry:
     has_scores: int
 
 
-def pack(masks: Masks) -> tuple[Entry, bytes]:
+def pack(masks: Masks) -> tuple[StoreEntry, bytes]:
     """Compresses the masks of one photo; where the frame will lie is for its shard to say."""
     table, scores = masks.membership, masks.scores
     narrow = _narrow(masks.patterns)
@@ -59,7 +59,7 @@ def pack(masks: Masks) -> tuple[Entry, bytes]:
     if scores is not None:
         parts.append(scores.astype("<f2").tobytes())
     frame = _ZSTD.compress(b"".join(parts), asbytes=True)
-    entry = Entry(
+    entry = StoreEntry(
         offset=0,
         length=len(frame),
         checksum=crc32(frame),
@@ -75,7 +75,7 @@ def pack(masks: Masks) -> tuple[Entry, bytes]:
     return entry, frame
 
 
-def unpack(entry: Entry, frame: bytes) -> Masks:
+def unpack(entry: StoreEntry, frame: bytes) -> Masks:
     """Reads one photo's masks back.
 
     Raises:

@@ -23,7 +23,7 @@ from detcon.masks.store.header import (
     num_shards,
     shard_path,
 )
-from detcon.masks.store.shard import DamagedShard, Row, StoreError, read_footer, write_shard
+from detcon.masks.store.shard import DamagedShard, ShardRow, StoreError, read_footer, write_shard
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.progress import ProgressBar
 from detcon.workers import in_order, in_order_on_ray
@@ -113,7 +113,7 @@ def _fill_store(settings: MasksRecipe, *, threads: bool | None) -> Path:
     return folder
 
 
-def make_rows(job: MasksJob) -> tuple[int, list[Row]]:
+def make_rows(job: MasksJob) -> tuple[int, list[ShardRow]]:
     """Makes the masks of a few photos.
 
     Returns:
@@ -127,9 +127,9 @@ def make_rows(job: MasksJob) -> tuple[int, list[Row]]:
         try:
             photo = job.photos.read(key)
         except UnreadablePhoto as error:
-            rows.append(Row(key, reason=str(error)))
+            rows.append(ShardRow(key, reason=str(error)))
         else:
-            rows.append(Row(key, *pack(_generate(job.generator, photo, key))))
+            rows.append(ShardRow(key, *pack(_generate(job.generator, photo, key))))
     return job.shard, rows
 
 
@@ -164,7 +164,7 @@ def _fill(
     left = sum(map(len, spans.values()))
     results = _in_order(settings, jobs, left, threads)
     with ProgressBar("masks", total, done=total - left, words="photos") as bar, closing(results):
-        rows: list[Row] = []
+        rows: list[ShardRow] = []
         for number, made in results:
             rows += made
             bar.advance(len(made))
@@ -175,7 +175,7 @@ def _fill(
 
 def _in_order(
     settings: MasksRecipe, jobs: Iterable[MasksJob], num_photos: int, threads: bool | None
-) -> Generator[tuple[int, list[Row]], None, None]:
+) -> Generator[tuple[int, list[ShardRow]], None, None]:
     """The rows of all jobs, in their order, by the engine and workers that were asked for."""
     if settings.engine == "ray":
         return in_order_on_ray(make_rows, jobs)

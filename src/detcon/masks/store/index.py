@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from detcon.files import replacing
-from detcon.masks.store.entry import Entry
+from detcon.masks.store.entry import StoreEntry
 from detcon.masks.store.shard import ENTRY_FIELDS, StoreError
 
 _SCHEMA = pa.schema(
@@ -71,10 +71,10 @@ class Index:
         rows = np.minimum(np.searchsorted(self._hashes, hashes), len(self) - 1)
         return [keys[number] for number in np.flatnonzero(self._hashes[rows] != hashes).tolist()]
 
-    def entry(self, row: int) -> tuple[int, Entry]:
+    def entry(self, row: int) -> tuple[int, StoreEntry]:
         """The number of the shard that holds a row's masks, and where and how they lie there."""
         values = {name: int(column[row]) for name, column in self._columns.items()}
-        return values.pop("shard"), Entry(**values)
+        return values.pop("shard"), StoreEntry(**values)
 
     def keys(self) -> list[str]:
         """All photos, sorted.
@@ -100,7 +100,7 @@ class Index:
         self._hashes = batch["hash"].to_numpy(zero_copy_only=True)
         self._columns = {
             name: batch[name].to_numpy(zero_copy_only=True)
-            for name in ("shard", *Entry.__annotations__)
+            for name in ("shard", *StoreEntry.__annotations__)
         }
         _, offsets, names = batch["key"].buffers()
         self._offsets = np.frombuffer(offsets, np.int64, len(batch) + 1)
@@ -117,7 +117,7 @@ def write_index(path: Path, rows: pa.Table) -> None:
 
     Args:
         path: Where it goes.
-        rows: Columns `key`, `shard` and those of `Entry`, in any order.
+        rows: Columns `key`, `shard` and those of `StoreEntry`, in any order.
     """
     keys = (key for chunk in rows["key"].chunks for key in chunk.to_pylist())  # never all at once
     hashes = np.fromiter(map(key_hash, keys), np.uint64, len(rows))

@@ -14,13 +14,14 @@ from zlib import crc32
 import pyarrow as pa
 
 from detcon.files import write_whole
-from detcon.masks.store.entry import Entry
+from detcon.masks.store.entry import StoreEntry
 
 MAGIC = b"DETCONM1"
 _TRAILER = struct.Struct("<QI8s")
 _WIDE = ("offset", "length")
 ENTRY_FIELDS = [
-    pa.field(name, pa.uint64() if name in _WIDE else pa.uint32()) for name in Entry.__annotations__
+    pa.field(name, pa.uint64() if name in _WIDE else pa.uint32())
+    for name in StoreEntry.__annotations__
 ]
 _FOOTER = pa.schema([pa.field("key", pa.large_string()), *ENTRY_FIELDS, ("reason", pa.string())])
 
@@ -44,16 +45,16 @@ class DamagedShard(StoreError):
 
 
 @dataclass(frozen=True)
-class Row:
+class ShardRow:
     """One photo of a shard: its masks, packed, or why it has none."""
 
     key: str
-    entry: Entry | None = None
+    entry: StoreEntry | None = None
     frame: bytes = b""
     reason: str | None = None
 
 
-def write_shard(path: Path, rows: Sequence[Row], owner: str) -> None:
+def write_shard(path: Path, rows: Sequence[ShardRow], owner: str) -> None:
     """Writes a shard beside its place, flushes it to the disk, and moves it there at once.
 
     Args:
@@ -63,7 +64,7 @@ def write_shard(path: Path, rows: Sequence[Row], owner: str) -> None:
     """
     values, offset = [], 0
     for row in rows:
-        entry = dict.fromkeys(Entry.__annotations__, 0)
+        entry = dict.fromkeys(StoreEntry.__annotations__, 0)
         if row.entry is not None:
             entry = asdict(row.entry) | {"offset": offset}
         values.append({"key": row.key, **entry, "reason": row.reason})
