@@ -1,4 +1,4 @@
-"""Each stage beside a plain one, and objects that are found."""
+"""Tests for detcon.masks.sources.mcg: each stage compared with a plain one, and objects found."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,7 +11,7 @@ from detcon.masks import MCG, Felzenszwalb, Grid
 from detcon.masks.sources.mcg.candidates import find_candidates
 from detcon.masks.sources.mcg.choice import choose
 from detcon.masks.sources.mcg.contours import find_contours, to_channels
-from detcon.masks.sources.mcg.hierarchy import build_tree
+from detcon.masks.sources.mcg.hierarchy import Region, build_tree, define_tree, difference
 from detcon.masks.sources.mcg.superpixels import find_superpixels, measure_superpixels
 from detcon.scenes.raycast import render_scene
 
@@ -92,42 +92,22 @@ def test_histograms_are_soft_and_of_each_channel():
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_tree_is_that_of_average_linkage(seed):
+def test_the_kernel_merges_as_defined(seed):
     _, superpixels, trees, _ = stages(picture(20, 26, seed=seed))
     for strengths, tree in zip(superpixels.strengths, trees, strict=True):
-        assert tree.children.tolist() == slow_tree(superpixels, strengths)
+        defined = define_tree(superpixels, strengths)
+        assert np.array_equal(tree.children, defined.children)
+        assert np.array_equal(tree.parents, defined.parents)
+        assert np.allclose(tree.heights, defined.heights, rtol=1e-6)
         assert (tree.heights[tree.parents[:-1]] >= tree.heights[:-1]).all()
 
 
-def slow_tree(superpixels, strengths):
-    """All borders are looked at before each merge."""
-    num = len(superpixels.areas)
-    areas = dict(enumerate(superpixels.areas))
-    histograms = dict(enumerate(superpixels.histograms.astype(float)))
-    ends = map(tuple, superpixels.ends.tolist())
-    borders = dict(zip(ends, zip(superpixels.lengths, strengths)))
-    channels, children = histograms[0].sum(), [[-1, -1]] * num
-
-    def cost(border):
-        (a, b), (length, strength) = border
-        apart = np.sqrt(np.sum((histograms[a] - histograms[b]) ** 2) / channels)
-        return strength / length * min(areas[a], areas[b]) ** 0.1 * (0.085 + apart) ** 0.375
-
-    while borders:
-        a, b = min(borders.items(), key=cost)[0]
-        new = len(children)
-        children.append([a, b])
-        areas[new] = areas[a] + areas[b]
-        both = areas[a] * histograms[a] + areas[b] * histograms[b]
-        histograms[new] = both / areas[new]
-        before, borders = borders, {}
-        for (c, d), (length, strength) in before.items():
-            c, d = (new if one in (a, b) else one for one in (c, d))
-            if c != d:
-                key = (min(c, d), max(c, d))
-                old = borders.get(key, (0, 0))
-                borders[key] = (old[0] + length, old[1] + strength)
-    return children
+def test_the_difference_of_two_regions_by_hand():
+    black, white = np.eye(2)[0], np.eye(2)[1]
+    small, large = Region(32.0, black), Region(1024.0, white)
+    by_hand = 0.3 * 32**0.1 * (0.085 + np.sqrt(2)) ** 0.375
+    assert difference(small, large, 0.3) == pytest.approx(by_hand, rel=1e-12)
+    assert difference(small, Region(9.0, black), 1.0) == pytest.approx(9**0.1 * 0.085**0.375)
 
 
 @pytest.mark.parametrize("seed", range(3))
