@@ -31,6 +31,7 @@ from detcon.models.pyramid import PyramidEncoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import fit
 from detcon.train.optim import build_optimizer
+from detcon.train.plan import Plan
 from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 
 RUNS, WARM_UP, OBJECTS, CLASSES = 10, 2, 6, 80
@@ -128,12 +129,14 @@ def measure(recipe: EncoderRecipe, size: int, num: int, sizes: DetectorRecipe) -
         fit(
             network.train(),
             turns,
+            plan=Plan(
+                steps=WARM_UP + RUNS + 1,
+                optimizer=OPTIMIZER,
+                schedule=Cosine(),
+                loop=LOOP,
+                batch_size=num,
+            ),
             folder=Path(folder),
-            steps=WARM_UP + RUNS + 1,
-            optimizer=OPTIMIZER,
-            schedule=Cosine(),
-            loop=LOOP,
-            batch_size=num,
         )
     return Pairs(ours[WARM_UP:], bare[WARM_UP:])
 

@@ -48,6 +48,7 @@ from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.photos import Photos
 from detcon.train.loop import fit
+from detcon.train.plan import Plan
 from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 
 PHOTOS, BATCH, SIZE, IDS, RUNS, WARM_UP = 256, 64, 96, 25, 10, 1
@@ -135,12 +136,14 @@ def in_turns(photos: Photos, store: MaskStore, peer: Callable[[], None]) -> Pair
         fit(
             detcon_s(encoder, hidden=512, outputs=128),
             turns,
+            plan=Plan(
+                steps=num_steps + 1,
+                optimizer=Sgd(lr=0.06, momentum=0.0, weight_decay=0.0),
+                schedule=Cosine(),
+                loop=LOOP,
+                batch_size=BATCH,
+            ),
             folder=Path(folder),
-            steps=num_steps + 1,
-            optimizer=Sgd(lr=0.06, momentum=0.0, weight_decay=0.0),
-            schedule=Cosine(),
-            loop=LOOP,
-            batch_size=BATCH,
         )
     return Pairs(ours[WARM_UP:], theirs[WARM_UP:])
 

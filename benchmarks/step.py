@@ -31,6 +31,7 @@ from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import fit
 from detcon.train.optim import build_optimizer
+from detcon.train.plan import Hooks, Plan
 from detcon.train.recipe import AdamW, Cosine, Lars, LoopRecipe
 
 RUNS, WARM_UP, REGIONS, MASKS = 10, 2, 16, 12
@@ -102,13 +103,15 @@ def measure(kind: str, recipe: EncoderRecipe, size: int, num: int, optimizer: An
         fit(
             method,
             turns,
+            plan=Plan(
+                steps=WARM_UP + RUNS + 1,
+                optimizer=optimizer,
+                schedule=Cosine(),
+                loop=LOOP,
+                batch_size=num,
+            ),
             folder=Path(folder),
-            steps=WARM_UP + RUNS + 1,
-            optimizer=optimizer,
-            schedule=Cosine(),
-            loop=LOOP,
-            batch_size=num,
-            after_step=lambda step: method.update_target(0.996),
+            hooks=Hooks(after_step=lambda step: method.update_target(0.996)),
         )
     return Pairs(ours[WARM_UP:], bare[WARM_UP:])
 

@@ -8,6 +8,7 @@ from detcon.data.colour import NUM_PARAMETERS
 from detcon.methods import byol, detcon_b, detcon_s, simclr, supervised
 from detcon.train.environment import ranks
 from detcon.train.loop import fit
+from detcon.train.plan import Hooks, Plan
 from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 
 PHOTOS, STEPS = 64, 20
@@ -70,13 +71,15 @@ def pretrain_in_doubles(kind, folder):
     fit(
         method,
         lambda first: share_of_batches(kind, first),
+        plan=Plan(
+            steps=STEPS,
+            batch_size=PHOTOS,
+            optimizer=Sgd(lr=0.05),
+            schedule=Cosine(warmup=0.2),
+            loop=LoopRecipe(precision="32", accelerator="cpu", log_every=1, checkpoint_every=None),
+            sync_norms=True,
+        ),
         folder=folder,
-        steps=STEPS,
-        optimizer=Sgd(lr=0.05),
-        schedule=Cosine(warmup=0.2),
-        loop=LoopRecipe(precision="32", accelerator="cpu", log_every=1, checkpoint_every=None),
-        batch_size=PHOTOS,
-        sync_norms=True,
-        after_step=lambda _: method.update_target(0.9),
+        hooks=Hooks(after_step=lambda _: method.update_target(0.9)),
     )
     return method

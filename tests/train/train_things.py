@@ -7,6 +7,7 @@ from torch import nn
 
 from detcon.train.environment import ranks
 from detcon.train.loop import fit
+from detcon.train.plan import Hooks, Plan
 from detcon.train.probing import Probing
 from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 from detcon.train.unreadable import UnreadablePhotos
@@ -53,14 +54,11 @@ def points(first, steps=10, bad=None):
 
 def train(folder, module=None, open_batches=points, steps=10, **options):
     module = Net() if module is None else module
-    options = {
-        "optimizer": Sgd(lr=0.1),
-        "schedule": Cosine(warmup=0.2),
-        "loop": LOOP,
-        "batch_size": 6,
-        "names": lambda batch: list(batch.names),
-    } | options
-    fit(module, open_batches, folder=folder, steps=steps, **options)
+    plan = Plan(steps, 6, Sgd(lr=0.1), Cosine(warmup=0.2), LOOP)
+    hooks = Hooks(names=lambda batch: list(batch.names))
+    of_plan = {name: options.pop(name) for name in list(options) if hasattr(plan, name)}
+    plan, hooks = replace(plan, **of_plan), replace(hooks, **options)
+    fit(module, open_batches, plan=plan, folder=folder, hooks=hooks)
     return module
 
 

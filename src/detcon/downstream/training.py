@@ -11,6 +11,7 @@ from detcon.downstream.pictures import Pictures
 from detcon.downstream.recipe import TransferRecipe
 from detcon.train.environment import ranks
 from detcon.train.loop import fit
+from detcon.train.plan import Hooks, Plan
 
 
 def fine_tune(
@@ -37,16 +38,20 @@ def fine_tune(
     fit(
         network,
         functools.partial(_batches, settings, train, make),
+        plan=Plan(
+            steps=settings.steps,
+            batch_size=settings.batch_size,
+            optimizer=settings.optimizer,
+            schedule=settings.schedule,
+            loop=settings.loop,
+            sync_norms=True,
+            title=f"{settings.task} seed {settings.seed}",
+        ),
         folder=folder,
-        steps=settings.steps,
-        optimizer=settings.optimizer,
-        schedule=settings.schedule,
-        batch_size=settings.batch_size,
-        loop=settings.loop,
-        sync_norms=True,
-        observe=observe,
-        names=lambda batch: [train.key(index) for index in batch.index.tolist()],
-        title=f"{settings.task} seed {settings.seed}",
+        hooks=Hooks(
+            observe=observe,
+            names=lambda batch: [train.key(index) for index in batch.index.tolist()],
+        ),
     )
     network.eval()
 

@@ -35,6 +35,7 @@ from detcon.results.history import read_history
 from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import fit
 from detcon.train.monitor import collapse_figures
+from detcon.train.plan import Hooks, Plan
 from detcon.train.probing import Probing
 from detcon.train.run import Run, open_run
 from detcon.train.unreadable import UnreadablePhotos
@@ -89,23 +90,27 @@ def _train(settings: PretrainRecipe, run: Run, backbone: Path) -> None:
     fit(
         method,
         rounds.batches,
-        folder=run.folder,
-        steps=steps,
-        optimizer=settings.optimizer,
-        schedule=settings.schedule,
-        loop=settings.loop,
-        batch_size=settings.batch_size,
-        passes=settings.accumulate,
-        sync_norms=settings.sync_norms,
-        after_step=_follow(settings, method, steps),
-        observe=None if settings.method.kind == "supervised" else _observe,
-        names=rounds.names,
-        probing=_probing(settings, probe, encoder, run.folder),
-        unreadable=UnreadablePhotos(
-            run.folder, photos.read, num_photos=num_photos, share=settings.max_unreadable
+        plan=Plan(
+            steps=steps,
+            batch_size=settings.batch_size,
+            optimizer=settings.optimizer,
+            schedule=settings.schedule,
+            loop=settings.loop,
+            passes=settings.accumulate,
+            sync_norms=settings.sync_norms,
+            title=settings.method.kind,
         ),
-        if_waiting=_what_hastens(settings, ranks().per_machine),
-        title=settings.method.kind,
+        folder=run.folder,
+        hooks=Hooks(
+            after_step=_follow(settings, method, steps),
+            observe=None if settings.method.kind == "supervised" else _observe,
+            names=rounds.names,
+            probing=_probing(settings, probe, encoder, run.folder),
+            unreadable=UnreadablePhotos(
+                run.folder, photos.read, num_photos=num_photos, share=settings.max_unreadable
+            ),
+            if_waiting=_what_hastens(settings, ranks().per_machine),
+        ),
     )
     if is_first_rank():
         _save(settings, encoder, backbone, {"steps": steps})

@@ -1,17 +1,18 @@
-"""Measuring what is trained now and then, without a trace in the training."""
+"""Measuring the network now and then, without a trace in the training."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from lightning.fabric import Fabric
+
 from detcon.train.checkpoint import rng_state, set_rng_state
 from detcon.train.environment import agree
-from detcon.train.state import Training
 
 
 @dataclass(frozen=True)
 class Probing:
-    """A measurement, and when it is due: every so many steps, and after the last.
+    """A measurement, and when it is due: every `every` steps, and after the last one.
 
     Attributes:
         every: Steps from one to the next.
@@ -25,11 +26,15 @@ class Probing:
     keep: Callable[[int, dict[str, float]], None] | None = None
 
     def is_due(self, step: int, steps: int) -> bool:
-        """Whether to measure after so many steps of all."""
+        """Whether to measure after step `step` of `steps`."""
         return step % self.every == 0 or step == steps
 
-    def figures(self, training: Training) -> dict[str, float]:
-        """Measures on the first rank, while the others wait; random generators go on as if not.
+    def figures(self, fabric: Fabric, step: int) -> dict[str, float]:
+        """Measures on the first rank, while the others wait; random generators are put back.
+
+        Args:
+            fabric: Joins the ranks.
+            step: How many steps were made.
 
         Returns:
             The figures, and `probe_seconds`; nothing but that on other ranks.
@@ -38,7 +43,7 @@ class Probing:
             ValueError: What the measurement raised, or on other ranks that it did; OSError
                 likewise.
         """
-        fabric, begin = training.fabric, time.monotonic()
+        begin = time.monotonic()
         figures: dict[str, float] = {}
         failure: ValueError | OSError | None = None
         if fabric.global_rank == 0:
@@ -46,7 +51,7 @@ class Probing:
             try:
                 figures = self.measure()
                 if self.keep is not None:
-                    self.keep(training.step, figures)
+                    self.keep(step, figures)
             except (ValueError, OSError) as error:
                 failure = error
             finally:

@@ -28,7 +28,7 @@ from detcon.train.checkpoint import (
 from detcon.train.environment import agree, gather_objects, mean_over_ranks, open_fabric
 from detcon.train.finite import NonFiniteLoss, first_nonfinite
 from detcon.train.optim import build_optimizer
-from detcon.train.recipe import AdamW, Lars, LoopRecipe, Sgd
+from detcon.train.plan import Plan
 from detcon.train.run import LAST
 
 
@@ -200,26 +200,18 @@ class Training:
         self.losses.fill_(found.ranks[rank % len(found.ranks)]["losses"])
 
 
-def start(
-    module: nn.Module,
-    folder: Path,
-    optimizer: Lars | Sgd | AdamW,
-    loop: LoopRecipe,
-    batch_size: int,
-    sync_norms: bool = False,
-) -> Training:
+def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
     """Puts the module on its device, in its memory format, and makes its optimiser.
-
-    With `sync_norms`, the batch norms of several ranks are joined first.
 
     The module is not wrapped in Fabric's own, which cannot take frozen dataclasses as batches.
     """
+    loop = plan.loop
     fabric = open_fabric(loop.precision, loop.accelerator)
     num_narrow = set_memory_format(
         module, channels_last=loop.channels_last, device=fabric.device.type
     )
     fabric.to_device(module)
-    if sync_norms and fabric.world_size > 1:
+    if plan.sync_norms and fabric.world_size > 1:
         synchronise_norms(module, fabric.device.type)
     if loop.recompute:
         _recompute(module)
@@ -230,7 +222,7 @@ def start(
         fabric,
         module,
         fabric.strategy.setup_module(module),
-        build_optimizer(optimizer, module, batch_size),
+        build_optimizer(plan.optimizer, module, plan.batch_size),
         folder,
         loop.keep,
         step=0,

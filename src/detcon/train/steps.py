@@ -1,7 +1,7 @@
 """The steps of a training, one after another: batch, update, log, checkpoint, and a whole end."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NoReturn
 
 import torch
@@ -10,49 +10,54 @@ from detcon.train.environment import agree
 from detcon.train.finite import NONFINITE, Before
 from detcon.train.metrics import MetricsLog
 from detcon.train.monitor import Throughput, Waiting, peak_memory
-from detcon.train.probing import Probing
+from detcon.train.plan import Hooks, Plan
 from detcon.train.progress import ProgressReport
-from detcon.train.recipe import LoopRecipe
 from detcon.train.state import Training
 from detcon.train.stop import Stopped, StopSignals
-from detcon.train.unreadable import UnreadablePhotos
 
 
 @dataclass
 class Steps:
-    """What `fit` was told, and what it does with each step."""
+    """The steps of a training: what each of them does, and where it is reported.
+
+    Attributes:
+        training: What a step changes.
+        plan: How many steps, and how.
+        hooks: What they call.
+        log: Takes the figures.
+        report: What a person sees.
+        stop: Whether a signal asks to stop.
+        meter: Photos a second, and time spent waiting.
+        recent: The photos of each step since the last log, by name.
+    """
 
     training: Training
-    rates: list[float]
-    batch_size: int
-    passes: int
-    loop: LoopRecipe
+    plan: Plan
+    hooks: Hooks
+    _: KW_ONLY
     log: MetricsLog
     report: ProgressReport
     stop: StopSignals
-    after_step: Callable[[int], None] | None
-    observe: Callable[[Any], dict[str, float]] | None
-    names: Callable[[Any], list[str]] | None
-    probing: Probing | None
-    unreadable: UnreadablePhotos | None
-    waiting: Waiting
     meter: Throughput = field(default_factory=Throughput)
-    recent: dict[int, list[str]] = field(default_factory=dict)  # names by step, since the last log
+    recent: dict[int, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._waiting = Waiting(self.hooks.if_waiting)
 
     def through(self, batches: Iterator[Any]) -> None:
         """All steps that are left."""
-        training, steps = self.training, len(self.rates)
-        while training.step < steps:
+        training, plan = self.training, self.plan
+        while training.step < plan.steps:
             batch = self.fetch(batches)
             training.replay_rng()
             extra = self.update(batch)
             training.step += 1
-            self.meter.count(self.batch_size)
+            self.meter.count(plan.batch_size)
             self.report.advance(training.step)
-            is_last = training.step == steps
-            is_log = is_last or training.step == 1 or training.step % self.loop.log_every == 0
-            if self.unreadable is not None:
-                self.unreadable.add(batch.passed_over)
+            is_last = training.step == plan.steps
+            is_log = is_last or training.step == 1 or training.step % plan.loop.log_every == 0
+            if self.hooks.unreadable is not None:
+                self.hooks.unreadable.add(batch.passed_over)
             if is_log or training.fabric.world_size == 1:
                 self.pass_over()
             figures = self.figures(extra) if is_log else {}
@@ -80,7 +85,7 @@ class Steps:
                 self.training.save()
             raise
         if batch is None:
-            made, steps = self.training.step, len(self.rates)
+            made, steps = self.training.step, self.plan.steps
             raise ValueError(f"the data ended after {made} of {steps} steps; give one batch a step")
         return batch.to(self.training.fabric.device)
 
@@ -89,10 +94,12 @@ class Steps:
         training, step = self.training, self.training.step
         device = training.fabric.device
         before = Before(training.module, device) if device.type == "cpu" else None
-        self.recent[step] = self.names(batch) if self.names else []
+        self.recent[step] = self.hooks.names(batch) if self.hooks.names else []
         for group in training.optimizer.param_groups:
-            group["lr"] = self.rates[step]
-        loss, extra = training.learn(batch.split(self.passes) if self.passes > 1 else [batch])
+            group["lr"] = self.plan.rate(step)
+        loss, extra = training.learn(
+            batch.split(self.plan.passes) if self.plan.passes > 1 else [batch]
+        )
         if before is not None and any(agree(training.fabric, not torch.isfinite(loss))):
             before.restore()
             training.optimizer.zero_grad(set_to_none=True)
@@ -101,8 +108,8 @@ class Steps:
         training.add_loss(loss)
         training.optimizer.step()
         training.optimizer.zero_grad(set_to_none=True)
-        if self.after_step is not None:
-            self.after_step(step)
+        if self.hooks.after_step is not None:
+            self.hooks.after_step(step)
         return extra
 
     def figures(self, extra: Any) -> dict[str, float]:
@@ -110,42 +117,45 @@ class Steps:
         training = self.training
         with self.meter.caught_up():
             training.check(self.recent)
-        figures = {"loss": training.mean_loss(), "lr": self.rates[training.step - 1]}
+        figures = {"loss": training.mean_loss(), "lr": self.plan.rate(training.step - 1)}
         figures |= self.meter.read() | peak_memory(training.fabric.device)
         figures |= {"seconds": training.elapsed}
-        if self.unreadable is not None:
-            figures |= self.unreadable.figures()
-        if self.observe is not None:
-            figures |= self.observe(extra)
+        if self.hooks.unreadable is not None:
+            figures |= self.hooks.unreadable.figures()
+        if self.hooks.observe is not None:
+            figures |= self.hooks.observe(extra)
         self.report.log(training.step, figures)
-        is_last = training.step == len(self.rates)
-        if said := self.waiting.says(figures["data_wait"], is_last=is_last):
+        is_last = training.step == self.plan.steps
+        if said := self._waiting.says(figures["data_wait"], is_last=is_last):
             self.report.say(said)
         self.recent.clear()
         return figures
 
     def pass_over(self) -> None:
         """Names photos that couldn't be read since last asked; all ranks must ask together."""
-        if self.unreadable is None:
+        if self.hooks.unreadable is None:
             return
-        for sentence in self.unreadable.settle(self.training.fabric):
+        for sentence in self.hooks.unreadable.settle(self.training.fabric):
             self.report.say(sentence)
-        if self.unreadable.are_too_many:
+        if self.hooks.unreadable.are_too_many:
             self.training.check(self.recent)
             self.training.save()
-            raise self.unreadable.error()
+            raise self.hooks.unreadable.error()
 
     def probe(self) -> dict[str, float]:
         """What is measured after this step; photos a second are those of the training alone."""
-        if self.probing is None or not self.probing.is_due(self.training.step, len(self.rates)):
+        probing, training = self.hooks.probing, self.training
+        if probing is None or not probing.is_due(training.step, self.plan.steps):
             return {}
-        self.training.check(self.recent)
+        training.check(self.recent)
         with self.report.aside(), self.meter.stopped():
-            return self.probing.figures(self.training)
+            return probing.figures(training.fabric, training.step)
 
     def wishes(self, is_log: bool) -> tuple[bool, bool]:
         """Whether to stop, and to save. Several ranks agree on clocks and signals at logs only."""
-        due, late = self.training.is_due(self.loop.checkpoint_every, self.loop.checkpoint_minutes)
+        due, late = self.training.is_due(
+            self.plan.loop.checkpoint_every, self.plan.loop.checkpoint_minutes
+        )
         if not is_log and self.training.fabric.world_size > 1:
             return False, due
         stop, late = agree(self.training.fabric, self.stop.received is not None, late)
@@ -153,7 +163,7 @@ class Steps:
 
     def end(self) -> NoReturn:
         """After a signal, with a checkpoint saved."""
-        made, steps = self.training.step, len(self.rates)
+        made, steps = self.training.step, self.plan.steps
         self.report.say(
             f"stopped after step {made} of {steps}; give the same command again to go on"
         )
