@@ -164,16 +164,13 @@ def test_the_whole_way(tmp_path, channels, capsys):
     loaded = load_backbone(backbone)
     assert loaded.encoder.conv1.weight.shape[1] == channels
     assert len(loaded.normalisation.mean) == channels
-    for task in ("linear_segmentation", "segmentation"):
+    fcn = {"crop": 32, "steps": 2, "batch_size": 2, "head_channels": 8}
+    for task, few in (("linear_segmentation", {}), ("segmentation", fcn)):
         (result,) = transfer(
             data=data,
-            task=task,
+            task={"kind": task, **few},
             backbone=backbone,
             out=tmp_path / task,
-            crop=32,
-            steps=2,
-            batch_size=2,
-            head_channels=8,
             workers=0,
         )
         assert 0 <= result.value <= 100

@@ -6,7 +6,8 @@ import torch
 
 from detcon.config import RecipeError
 from detcon.downstream.pictures import LabelError
-from detcon.downstream.tasks.probes.periodic import PeriodicProbe, ProbingRecipe
+from detcon.downstream.probing import PeriodicProbe
+from detcon.downstream.recipe import ProbingRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
 from detcon.models.backbone_file import load_backbone
@@ -67,12 +68,20 @@ def run(data, out, steps=6, **overrides):
     return pretrain(None, **{**settings, **overrides})
 
 
+CENTRE = {"centre": {"shorter": 48, "side": 32}}
+FEW = {
+    "linear_segmentation": {"iterations": 20, "fineness": 1},
+    "knn_segmentation": {},
+    "linear_classification": {"iterations": 20, **CENTRE},
+    "knn_classification": CENTRE,
+}
+
+
 def probing(data, task="knn_segmentation", **options):
-    folder = "classes" if task.endswith("classification") else "labelled"
-    centre = {"shorter": 48, "side": 32}
-    few = {"iterations": 20, "fineness": 1}
-    settings = {"every": 2, "data": str(data / folder), "task": task, "centre": centre}
-    return settings | {"probe": few} | options
+    kind = task if isinstance(task, str) else task["kind"]
+    folder = "classes" if kind.endswith("classification") else "labelled"
+    settings = {"every": 2, "data": str(data / folder), "task": {"kind": kind, **FEW[kind]}}
+    return settings | options | ({} if task == kind else {"task": task})
 
 
 def state(folder):
@@ -108,11 +117,10 @@ def test_the_training_is_the_same_bit_for_bit(data, plain, tmp_path, task):
 
 def test_the_last_figure_is_that_of_a_transfer_of_the_backbone(data, tmp_path):
     """Evaluation mode, 32 bits, the same labels: what the finished file gives."""
-    options = {"labels": 5, "knn": {"k": 3, "bank": 50}}
+    options = {"labels": 5, "task": {"kind": "knn_segmentation", "k": 3, "bank": 50}}
     backbone = run(data, tmp_path / "run", probing=probing(data, **options))
     (result,) = transfer(
         None,
-        task="knn_segmentation",
         data=data / "labelled",
         backbone=backbone,
         out=tmp_path / "transfer",
@@ -181,7 +189,10 @@ def test_mistakes_are_found_before_the_first_step(data, tmp_path):
     for given, message in (
         ({"data": "d"}, r"'probing\.every' is missing; give probing\.every="),
         ({"every": 0, "data": "d"}, r"'probing\.every' cannot be 0"),
-        ({"every": 1, "data": "d", "task": "segmentation"}, r"'probing\.task' cannot be 'segm"),
+        (
+            {"every": 1, "data": "d", "task": "segmentation"},
+            r"'probing\.task' cannot be 'segm",
+        ),
     ):
         with pytest.raises(RecipeError, match=message):
             run(data, tmp_path / "other", probing=given)

@@ -72,7 +72,7 @@ def _transfer(backbone: str, scenes: Path, runs: Path, settings: DemoRecipe) -> 
     source = runs / backbone / "backbone.safetensors" if trained else "random"
     tasks: dict[str, dict[str, Any]] = {
         "linear": {},
-        "fcn": {"steps": 40} if settings.quick else {},
+        "fcn": {"task.steps": 40} if settings.quick else {},
     }
     for task, shorter in tasks.items():
         transfer(

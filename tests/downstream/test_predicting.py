@@ -17,7 +17,7 @@ from detcon.results.errors import RunError
 @pytest.fixture(scope="module")
 def trained(squares, tmp_path_factory):
     out = tmp_path_factory.mktemp("trained") / "run"
-    transfer(**SMALL, data=str(squares), out=str(out), steps=20, size=24)
+    transfer(**SMALL, data=str(squares), out=str(out), size=24, **{"task.steps": 20})
     return out / "seed0"
 
 

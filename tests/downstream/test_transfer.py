@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from downstream_squares import SMALL
+from downstream_squares import SMALL, SMALL_TASK
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe
@@ -32,9 +32,14 @@ from detcon.palette import class_colours
 from detcon.results.errors import RunError
 from detcon.results.result import read_result, write_result
 
+OWN = {"steps", "optimizer"}
+
 
 def run(squares, out, **options):
-    return transfer(**(SMALL | {"data": str(squares), "out": str(out)} | options))
+    """Settings of the task by their own name, as `steps=3`."""
+    own = {name: options.pop(name) for name in OWN & options.keys()}
+    task = {**SMALL_TASK, **own} if "task" not in options else options.pop("task")
+    return transfer(**(SMALL | {"data": str(squares), "out": str(out), "task": task} | options))
 
 
 def weights(folder):
@@ -85,7 +90,7 @@ def test_the_probe_beats_chance_and_leaves_the_encoder_alone(squares, tmp_path):
 
 
 def test_neighbours_beat_chance_and_the_model_remembers_them(squares, tmp_path):
-    options = {"task": "knn_segmentation", "knn": {"k": 5, "bank": 100}, "labels": 10}
+    options = {"task": {"kind": "knn_segmentation", "k": 5, "bank": 100}, "labels": 10}
     (result,) = run(squares, tmp_path / "run", **options)
     assert result.value > 40 and result.task == "knn_segmentation" and result.steps == 0
     model = load_model(tmp_path / "run/seed0")
@@ -132,7 +137,7 @@ def test_seeds_differ_and_finished_ones_are_not_run_again(squares, tmp_path, mon
 
 def fresh_weights(seed, folder):
     settings = load_recipe(TransferRecipe, None, SMALL | {"data": folder, "out": "o", "seed": seed})
-    task = open_task("segmentation")
+    task = open_task(settings.task)
     backbone, network = module._build(settings, task, module.Source(settings, task))
     return [backbone.encoder.state_dict()["conv1.weight"], *network.head.state_dict().values()]
 
@@ -190,9 +195,9 @@ def test_a_grid_of_backbones_and_labels(squares, tmp_path, capsys):
     [
         ({"labels": "2,2"}, "'labels' cannot be '2,2': name each only once"),
         ({"backbone": "random,random"}, "name each only once"),
-        ({"labels": "2,0"}, "'labels' cannot be '2,0': give numbers of pictures, or all, as in"),
-        ({"labels": "2,few"}, "'labels' cannot be '2,few': give numbers of pictures"),
-        ({"labels": 0}, "'labels' cannot be 0: give numbers of pictures"),
+        ({"labels": "2,0"}, "'labels' cannot be '2,0': give numbers of photos, or all, as in"),
+        ({"labels": "2,few"}, "'labels' cannot be '2,few': give numbers of photos"),
+        ({"labels": 0}, "'labels' cannot be 0: give numbers of photos"),
     ],
 )
 def test_grids_that_are_none(squares, tmp_path, options, message):
@@ -202,7 +207,7 @@ def test_grids_that_are_none(squares, tmp_path, options, message):
 
 def test_another_recipe_in_the_same_folder(squares, tmp_path):
     run(squares, tmp_path / "run", steps=2)
-    with pytest.raises(RunError, match=r"steps is 2 there and 3 now; give another out="):
+    with pytest.raises(RunError, match=r"task.steps is 2 there and 3 now; give another out="):
         run(squares, tmp_path / "run", steps=3)
 
 
@@ -225,9 +230,14 @@ def test_another_backbone_of_the_same_name(squares, tmp_path):
         ({"encoder": None}, BackboneError, "'random' doesn't say its architecture"),
         ({"backbone": "none.safetensors"}, BackboneError, "there is no backbone none.safetensors"),
         ({"data": "nowhere"}, AnnotationError, r"there is no folder nowhere.train.images"),
-        ({"task": "segment"}, RecipeError, "'task' cannot be 'segment'"),
-        ({"head_chanels": 4}, RecipeError, "did you mean 'head_channels'"),
-        ({"crop": 4}, RecipeError, "crop"),
+        (
+            {"task": "segment"},
+            RecipeError,
+            "'task' cannot be 'segment'; did you mean 'segmentation'",
+        ),
+        ({"task.head_chanels": 4}, RecipeError, "did you mean 'task.head_channels'"),
+        ({"task.crop": 4}, RecipeError, "task.crop"),
+        ({"crop": 64}, RecipeError, "'crop' is a setting of the task now: give task.crop=64"),
     ],
 )
 def test_mistakes_get_a_sentence_and_leave_no_folder(squares, tmp_path, options, error, message):

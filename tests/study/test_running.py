@@ -85,8 +85,8 @@ def test_displaced_masks_are_seen_from_the_data_too(write_study):
 
 def test_a_backbone_may_learn_from_labels(write_study, monkeypatch):
     methods = {"supervised": {"backbone": "supervised"}, "random": {"backbone": "random"}}
-    told = {"recipe": "recipes/transfer/demo_fcn.yaml", "labels": 4, "seeds": 1, "crop": 32}
-    told |= {"steps": 2, "batch_size": 4, "head_channels": 8}
+    told = {"recipe": "recipes/transfer/demo_fcn.yaml", "labels": 4, "seeds": 1}
+    told |= {"task.crop": 32, "task.steps": 2, "task.batch_size": 4, "task.head_channels": 8}
     grid = {"seed": [3], "method": methods, "supervise.labels": [2, 4]}
     study = write_study(
         grid=grid, supervise=told, figure={"x": "supervise.labels", "lines": "method"}

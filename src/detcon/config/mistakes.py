@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from detcon.config.hints import field_names, fields_of, kind_of, records_below
+from detcon.config.hints import below, field_names, fields_of, is_record, kind_of, records_below
 
 
 def sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
@@ -15,25 +15,36 @@ def sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
     name = ".".join(part for part in place if not _is_tag(model, place, part))
     kind, given = error["type"], error.get("input")
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        known = field_names(model)
-        if (parent := name.rpartition(".")[0]) and any(k.startswith(parent + ".") for k in known):
-            known = [k for k in known if k.startswith(parent + ".")]
-        return f"there is no setting '{name}'{nearest(name, known)}"
+        prefix = name.removesuffix(place[-1])
+        known = [one for record in _owners(model, place) for one in field_names(record, prefix)]
+        return f"there is no setting '{name}'{nearest(name, known or field_names(model))}"
     if kind == "missing":
         return f"'{name}' is missing; give {name}=..."
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if not message[1:2].isupper():  # MCG stays MCG
         message = message[:1].lower() + message[1:]
-    if kind == "value_error" and not name:
-        return message
+    if kind == "value_error" and isinstance(given, dict):
+        return f"{name}: {message}" if name else message
     if kind in ("union_tag_invalid", "union_tag_not_found"):
         context = error.get("ctx", {})
         tag = context.get("tag")
         got = f", got '{tag}'" if tag else ""
         return f"'{name}.kind' must be one of {context.get('expected_tags', 'its kinds')}{got}"
+    if kind == "model_attributes_type" and isinstance(given, str):
+        kinds = [kind_of(record) for record in _owners(model, [*place, "kind"])]
+        return f"'{name}' cannot be '{given}'{nearest(given, kinds)}"
     if given is None:
         return f"'{name}' cannot be empty or null: {message}"
     return f"'{name}' cannot be {given!r}: {message}"
+
+
+def _owners(model: type[BaseModel], place: list[str]) -> list[Any]:
+    """The records that a wrong name was given to; pydantic's place names the kinds on the way."""
+    records: list[Any] = [model]
+    for part in place[:-1]:
+        of_kind = [record for record in records if kind_of(record) == part]
+        records = of_kind or [hint for hint in below(records, part) if is_record(hint)]
+    return records
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

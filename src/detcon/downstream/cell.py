@@ -10,7 +10,7 @@ from rich.console import Console
 from detcon.downstream.model_file import MODEL, save_model
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures, nested_subset
-from detcon.downstream.recipe import TransferRecipe, TransferSettings, updates
+from detcon.downstream.recipe import TransferRecipe, TransferSettings
 from detcon.downstream.strips import strip, write_strip
 from detcon.downstream.task import Score, Task
 from detcon.models.backbone_file import Backbone, load_backbone, save_backbone
@@ -95,12 +95,12 @@ def _result(
     settings: TransferRecipe, task: Task, reached: Score, folder: Path, seconds: float
 ) -> Result:
     return Result(
-        task=settings.task,
+        task=settings.task.kind,
         metric=reached.metric,
         unit=reached.unit,
         value=reached.value,
         seed=settings.seed,
-        steps=updates(settings),
+        steps=task.updates,
         labels=settings.labels,
         backbone=settings.backbone,
         backbone_sha256=settings.backbone_sha256,
@@ -122,13 +122,13 @@ def _write(
     val: Pictures,
 ) -> None:
     """Everything that a finished seed leaves behind, but for the result."""
+    made = {"task": settings.task.kind, "data": settings.data, "from": settings.backbone}
     save_backbone(
         run.folder / "backbone.safetensors",
         network.encoder,
         backbone.recipe,
         normalisation=backbone.normalisation,
-        notes=backbone.notes
-        | {"transfer": {"task": settings.task, "data": settings.data, "from": settings.backbone}},
+        notes=backbone.notes | {"transfer": made},
     )
     save_model(run.folder / MODEL, network, settings, backbone, names)
     for item in itertools.islice(val, STRIPS):

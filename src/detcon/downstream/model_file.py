@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save
 
 import detcon
-from detcon.config import RecipeError
+from detcon.config import RecipeError, recorded
 from detcon.downstream.network import Network
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.task import Task
@@ -109,7 +109,7 @@ def load_model(path: str | Path) -> Model:
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[ENTRY])
-        settings = TransferRecipe.model_validate(about["settings"])
+        settings = recorded(TransferRecipe, about["settings"])
         recipe = EncoderRecipe.model_validate(about["encoder"])
         normalisation = Normalisation.model_validate(about["normalisation"])
         names = tuple(about["names"])

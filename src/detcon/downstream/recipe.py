@@ -1,26 +1,100 @@
-"""What a transfer is told."""
+"""Settings of a transfer, and of a probe during pretraining."""
 
-from typing import Annotated, Any, Literal
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    model_validator,
+)
 
-from detcon.config import Recipe
+from detcon.config import Recipe, is_recorded
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
-from detcon.downstream.tasks.detection.recipe import DetectorRecipe
-from detcon.downstream.tasks.probes.classifier import CentreRecipe
-from detcon.downstream.tasks.probes.logistic import ProbeRecipe
-from detcon.downstream.tasks.probes.neighbours import KnnRecipe
+from detcon.downstream.tasks.detection.recipe import DetectionRecipe
+from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, ProbeRecipe
+from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
+from detcon.downstream.tasks.settings import Count, Side
 from detcon.formats.registry import Format
 from detcon.models.recipe import EncoderRecipe
-from detcon.train.recipe import AdamW, Cosine, LoopRecipe, OptimizerRecipe, ScheduleRecipe
+from detcon.train.recipe import LoopRecipe
 
-Side = Annotated[int, Field(ge=8)]
-Factor = Annotated[float, Field(gt=0)]
-_OWN_DEFAULTS = {
-    "detection": {"stride": 32, "scale": (0.8, 1.25), "crop": 512},
-    "depth": {"stride": 32, "scale": (1.0, 1.0)},
-}
-"""Where a task departs from the defaults of the others."""
+TaskRecipe = SegmentationRecipe | DetectionRecipe | DepthRecipe | ProbeRecipe
+BACKBONE = "file, torchvision:resnet50, timm:convnext_atto, or random"
+Labels = Annotated[
+    Count | None, Field(description="use only this many labelled training photos; null: all")
+]
+KINDS: dict[str, Any] = {one.model_fields["kind"].default: one for one in get_args(TaskRecipe)}
+
+
+class TaskSettings(Recipe):
+    """A task, and the labelled data that it is learnt from and judged by."""
+
+    task: TaskRecipe = Field(
+        default=SegmentationRecipe(),
+        discriminator="kind",
+        description="fine-tune an FCN, a Mask R-CNN or a depth head; or linear_segmentation, "
+        "knn_segmentation, linear_classification, knn_classification: probes of the frozen encoder",
+    )
+    data: str = Field(description="folder of the labelled data")
+    format: Format = Field(
+        default="folder",
+        description="its layout: train/ and val/ with images/ and labels/ or depth/, for "
+        "classification with a folder for each class; or a data set as downloaded",
+    )
+    size: Side | None = Field(
+        default=None, description="longest side of the photos, shrunk when read; null: as is"
+    )
+    stride: int | None = Field(
+        default=16,
+        description="pixels to a cell of the features; detection and depth: 32; null: the "
+        "backbone's",
+    )
+
+    @classmethod
+    def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """The task's usual stride, where none is given."""
+        task = KINDS.get(_kind(cls, values))
+        return values if task is None else {"stride": task.usual_stride, **values}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _task_has_its_own(cls, values: Any, info: Any) -> Any:
+        if not isinstance(values, dict) or not set(FLAT) & set(values):
+            return values
+        kind = _kind(cls, values)
+        if not is_recorded(info):
+            raise ValueError(_new_places(values, kind))
+        return from_flat(values, kind)
+
+
+class TransferSettings(TaskSettings):
+    """Settings that all cells of a transfer share."""
+
+    backbone_sha256: str | None = Field(
+        default=None, description="of the file; computed and recorded, checked where given"
+    )
+    backbone_partial: bool = Field(
+        default=False,
+        description="take what matches of the file, leave the rest fresh, and report the match",
+    )
+    encoder: EncoderRecipe | None = Field(
+        default=None, description="for a backbone that doesn't name its architecture"
+    )
+    out: str = Field(description="run folder; each seed has its own in it")
+    seeds: int = Field(default=1, ge=1, description="runs, each with the next seed")
+    seed: int = Field(default=0, ge=0, description="of the labelled subset, order, fresh weights")
+    workers: int = Field(default=0, ge=0, description="processes that read and cut photos")
+    loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
+
+
+class TransferRecipe(TransferSettings):
+    """One cell of a transfer: one backbone, one amount of labels, one seed."""
+
+    backbone: str = Field(description=BACKBONE)
+    labels: Labels = None
 
 
 def _several(value: Any) -> Any:
@@ -39,120 +113,26 @@ def _differ(value: Any) -> Any:
 
 
 def _amounts(value: Any) -> Any:
-    """Numbers of pictures, or all of them."""
+    """Numbers of photos, or all of them."""
     value = _several(value)
     for one in value if isinstance(value, tuple) else (value,):
         if one is not None and (not str(one).isdigit() or int(one) < 1):
-            raise ValueError("give numbers of pictures, or all, as in labels=50,100,all")
+            raise ValueError("give numbers of photos, or all, as in labels=50,100,all")
     return value
 
 
 Names = Annotated[str | tuple[str, ...], BeforeValidator(_several), AfterValidator(_differ)]
-Amount = Annotated[int, Field(ge=1)] | None
+Amount = Count | None
 Amounts = Annotated[Amount | tuple[Amount, ...], BeforeValidator(_amounts), AfterValidator(_differ)]
 
 
-ProbeTask = Literal[
-    "linear_segmentation", "knn_segmentation", "linear_classification", "knn_classification"
-]
-"""Tasks that leave the encoder as it is."""
-
-
-class TransferSettings(Recipe):
-    """What all cells of a transfer have in common."""
-
-    task: Literal["segmentation", "detection", "depth", ProbeTask] = Field(
-        default="segmentation",
-        description="fine-tune an FCN, a Mask R-CNN or a depth head; or linear_segmentation, "
-        "knn_segmentation, linear_classification, knn_classification: what the frozen encoder "
-        "shows",
-    )
-    data: str = Field(description="folder of the labelled data")
-    format: Format = Field(
-        default="folder",
-        description="how it lies there: train/ and val/ with images/ and labels/ or "
-        "depth/, for classification with a folder for each class; or as downloaded",
-    )
-    out: str = Field(description="run folder; each seed has its own in it")
-    backbone_sha256: str | None = Field(
-        default=None, description="of the file; found out and recorded, checked where given"
-    )
-    backbone_partial: bool = Field(
-        default=False,
-        description="take what matches of the file, leave the rest fresh, and say what matched",
-    )
-    encoder: EncoderRecipe | None = Field(
-        default=None, description="for a backbone that doesn't say its architecture"
-    )
-    stride: int | None = Field(
-        default=16, description="pixels to a cell (detection: 32); null leaves the backbone's"
-    )
-    seeds: int = Field(default=1, ge=1, description="runs, each with the next seed")
-    seed: int = Field(default=0, ge=0, description="of the labelled subset, order, fresh weights")
-    size: Side | None = Field(
-        default=None, description="longest side of the pictures, shrunk when read; null: as is"
-    )
-    crop: Side | tuple[Side, Side] = Field(
-        default=320,
-        description="training crop in pixels, or its [height, width]; detection: a square, 512",
-    )
-    scale: tuple[Factor, Factor] = Field(
-        default=(0.5, 2.0),
-        description="training pictures are scaled by a factor in between; detection: their "
-        "longest side to 0.8 to 1.25 times the square",
-    )
-    flip: float = Field(default=0.5, ge=0, le=1, description="share of mirrored training pictures")
-    ignore: int | None = Field(default=None, ge=0, description="a class id that means void, as 255")
-    num_classes: int | None = Field(
-        default=None, ge=1, le=254, description="null: from classes.json, or the greatest id in use"
-    )
-    head_channels: int = Field(default=256, ge=1, description="of the FCN's two convolutions")
-    dilation: int = Field(default=6, ge=1, description="of the FCN's two convolutions")
-    detector: DetectorRecipe = Field(
-        default=DetectorRecipe(), description="the Mask R-CNN of detection"
-    )
-    probe: ProbeRecipe = Field(default=ProbeRecipe(), description="how the linear layer is fitted")
-    knn: KnnRecipe = Field(default=KnnRecipe(), description="how the nearest neighbours vote")
-    centre: CentreRecipe = Field(
-        default=CentreRecipe(), description="the part of a photo that a classification looks at"
-    )
-    depth: DepthRecipe = Field(
-        default=DepthRecipe(), description="head, loss and augmentation of depth"
-    )
-    batch_size: int = Field(default=16, ge=2, description="crops an update, on all devices")
-    steps: int = Field(default=1000, ge=1, description="updates of the network")
-    optimizer: OptimizerRecipe = Field(
-        default=AdamW(lr=1e-3, weight_decay=0.01), description="what makes the updates"
-    )
-    schedule: ScheduleRecipe = Field(default=Cosine(warmup=0.1), description="how the rate changes")
-    workers: int = Field(default=0, ge=0, description="processes that read and cut pictures")
-    loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _of_the_task(cls, values: Any) -> Any:
-        is_known = isinstance(values, dict) and values.get("task") in list(_OWN_DEFAULTS)
-        return {**_OWN_DEFAULTS[values["task"]], **values} if is_known else values
-
-
-class TransferRecipe(TransferSettings):
-    """One backbone and one amount of labels: a cell, whose recipe lies beside its result."""
-
-    backbone: str = Field(description="file, torchvision:resnet50, timm:convnext_atto, or random")
-    labels: int | None = Field(
-        default=None, ge=1, description="use only so many labelled training pictures; null: all"
-    )
-
-
 class GridRecipe(TransferSettings):
-    """Backbones and labelled pictures become trained models and their figures."""
+    """Trains a task from each backbone with each amount of labels, and scores it."""
 
-    backbone: Names = Field(
-        description="file, torchvision:resnet50, timm:convnext_atto, or random; several: A,B,random"
-    )
+    backbone: Names = Field(description=f"{BACKBONE}; several: A,B,random")
     labels: Amounts = Field(
         default=None,
-        description="use only so many labelled training pictures; null: all; several: 50,100,all",
+        description="use only this many labelled training photos; null: all; several: 50,100,all",
     )
 
     @property
@@ -171,9 +151,73 @@ class GridRecipe(TransferSettings):
         return isinstance(self.backbone, tuple) or isinstance(self.labels, tuple)
 
 
-def updates(settings: TransferSettings) -> int:
-    """How many updates the task makes: of the network, or of the solver of a probe."""
-    if settings.task in ("knn_segmentation", "knn_classification"):
-        return 0
-    is_probe = settings.task in ("linear_segmentation", "linear_classification")
-    return settings.probe.iterations if is_probe else settings.steps
+class ProbingRecipe(TaskSettings):
+    """Measures the encoder by a probe, now and then during pretraining."""
+
+    every: int = Field(ge=1, description="steps between probes; the last step has one too")
+    task: ProbeRecipe = Field(
+        default=KnnSegmentationRecipe(),
+        discriminator="kind",
+        description="how classes are read off the frozen features",
+    )
+    labels: Labels = None
+
+
+FLAT = (
+    "crop", "scale", "flip", "ignore", "num_classes", "head_channels", "dilation", "detector",
+    "centre", "probe", "knn", "depth", "batch_size", "steps", "optimizer", "schedule",
+)  # fmt: skip
+"""Settings of tasks that version 0.1 had at the top, for all tasks alike."""
+UNPACKED = ("probe", "knn", "depth")
+"""Those that were groups, and whose settings stand in `task` itself now."""
+
+
+def from_flat(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Brings a recipe that version 0.1 saved into today's form.
+
+    Settings that the task doesn't have are dropped: every task recorded those of all others.
+
+    Args:
+        values: As `recipe.yaml` or a model file holds them.
+        kind: Of the task.
+    """
+    flat: dict[str, Any] = {}
+    for name in FLAT:
+        if name in values:
+            flat |= values[name] if name in UNPACKED else {name: values[name]}
+    own = {name: value for name, value in flat.items() if name in KINDS[kind].model_fields}
+    rest = {name: value for name, value in values.items() if name not in FLAT}
+    return rest | {"task": {"kind": kind, **own}}
+
+
+def _kind(model: type[Recipe], values: Mapping[str, Any]) -> str:
+    """The kind of task that settings name, or the default of the model."""
+    default = model.model_fields["task"].default
+    task = values.get("task", default)
+    if isinstance(task, Mapping):
+        task = task.get("kind", default)
+    return getattr(task, "kind", task)
+
+
+def _new_places(values: Mapping[str, Any], kind: str) -> str:
+    """Where settings are now that were at the top before."""
+    moved = []  # old name, new name, value
+    for name in FLAT:
+        value = values.get(name)
+        if isinstance(value, Mapping):
+            place = "task" if name in UNPACKED else f"task.{name}"
+            moved += [(f"{name}.{one}", f"{place}.{one}", inner) for one, inner in value.items()]
+        elif name in values:
+            moved.append((name, f"task.{name}", value))
+    known = KINDS[kind].model_fields if kind in KINDS else {}
+    give = [f"{new}={_shown(value)}" for _, new, value in moved if new.split(".")[1] in known]
+    drop = [old for old, new, _ in moved if new.split(".")[1] not in known]
+    names = ", ".join(f"'{old}'" for old, _, _ in moved)
+    what = "is a setting of the task" if len(moved) == 1 else "are settings of the task"
+    ways = [f"give {' '.join(give)}"] if give else []
+    ways += [f"leave out {', '.join(drop)}, which {kind} doesn't have"] if drop else []
+    return f"{names} {what} now: {'; '.join(ways)}"
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))

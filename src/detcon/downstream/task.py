@@ -10,7 +10,7 @@ from jaxtyping import UInt8
 
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures
-from detcon.downstream.recipe import TransferRecipe, TransferSettings
+from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.models.backbone_file import Backbone
 
 
@@ -41,7 +41,12 @@ class Task(Protocol):
     gives the same kind from the labels, so that both are drawn alike.
     """
 
-    def open(self, settings: TransferSettings, channels: int) -> Labelled:
+    @property
+    def updates(self) -> int:
+        """Updates of the network, or iterations of a probe's solver."""
+        ...
+
+    def open(self, settings: TaskSettings, channels: int) -> Labelled:
         """Opens the labelled pictures; complains of everything that can be seen at once."""
         ...
 

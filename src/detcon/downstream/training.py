@@ -1,7 +1,6 @@
-"""Training the network of a task: one way for all of them."""
+"""Fine-tuning: trains encoder and head of a task together."""
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,20 @@ from detcon.downstream.network import Network
 from detcon.downstream.order import batches
 from detcon.downstream.pictures import Pictures
 from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.tasks.depth.recipe import DepthRecipe
+from detcon.downstream.tasks.detection.recipe import DetectionRecipe
+from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
 from detcon.train.environment import ranks
 from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan
 
+FineTuned = SegmentationRecipe | DetectionRecipe | DepthRecipe
+"""Tasks whose whole network is trained."""
+
 
 def fine_tune(
     settings: TransferRecipe,
+    recipe: FineTuned,
     network: Network,
     train: Pictures,
     make: Callable[[list[tuple[int, int]]], Any],
@@ -26,7 +32,8 @@ def fine_tune(
     """Trains encoder and head together, and leaves the network in eval mode.
 
     Args:
-        settings: Steps, batch size, optimiser, schedule.
+        settings: Seed, workers, loop.
+        recipe: Steps, batch size, optimiser, schedule.
         network: `network(batch)` returns a scalar loss, and anything.
         train: The labelled pictures.
         make: From (epoch, number of the picture) of each member to a batch with `to(device)`,
@@ -34,18 +41,32 @@ def fine_tune(
         folder: Of the run.
         observe: Turns the network's second output into figures for the log.
     """
+
+    def open_batches(first_step: int) -> Any:
+        return batches(
+            make,
+            num_pictures=len(train),
+            seed=settings.seed,
+            batch_size=recipe.batch_size,
+            first_step=first_step,
+            num_steps=recipe.steps,
+            workers=settings.workers,
+            rank=ranks().rank,
+            world=ranks().world,
+        )
+
     network.train()
     fit(
         network,
-        functools.partial(_batches, settings, train, make),
+        open_batches,
         plan=Plan(
-            steps=settings.steps,
-            batch_size=settings.batch_size,
-            optimizer=settings.optimizer,
-            schedule=settings.schedule,
+            steps=recipe.steps,
+            batch_size=recipe.batch_size,
+            optimizer=recipe.optimizer,
+            schedule=recipe.schedule,
             loop=settings.loop,
             sync_norms=True,
-            title=f"{settings.task} seed {settings.seed}",
+            title=f"{recipe.kind} seed {settings.seed}",
         ),
         folder=folder,
         hooks=Hooks(
@@ -54,22 +75,3 @@ def fine_tune(
         ),
     )
     network.eval()
-
-
-def _batches(
-    settings: TransferRecipe,
-    train: Pictures,
-    make: Callable[[list[tuple[int, int]]], Any],
-    first_step: int,
-) -> Iterator[Any]:
-    return batches(
-        make,
-        num_pictures=len(train),
-        seed=settings.seed,
-        batch_size=settings.batch_size,
-        first_step=first_step,
-        num_steps=settings.steps,
-        workers=settings.workers,
-        rank=ranks().rank,
-        world=ranks().world,
-    )

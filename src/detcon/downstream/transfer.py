@@ -33,7 +33,7 @@ def transfer(recipe: str | Path | None = None, /, **overrides: Any) -> list[Resu
     Args:
         recipe: A YAML file, or None for the defaults.
         **overrides: Settings by name, as on the command line; names with a dot in a mapping:
-            `transfer(backbone="b.safetensors", data="d", out="o", **{"optimizer.lr": 1e-3})`.
+            `transfer(backbone="b.safetensors", data="d", out="o", **{"task.optimizer.lr": 1e-3})`.
 
     Returns:
         One result a cell: by backbone, then labels, then seed.

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from detcon.config import Recipe
 from detcon.data.recipe import ViewsRecipe
-from detcon.downstream.tasks.probes.periodic import ProbingRecipe
+from detcon.downstream.recipe import ProbingRecipe
 from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.recipe import Cosine, Lars, LoopRecipe, OptimizerRecipe, ScheduleRecipe

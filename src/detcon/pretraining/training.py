@@ -14,7 +14,7 @@ from detcon.config import RecipeError, load_recipe
 from detcon.data.classes import read_classes
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import steps_per_epoch
-from detcon.downstream.tasks.probes.periodic import PeriodicProbe
+from detcon.downstream.probing import PeriodicProbe
 from detcon.masks.store import MaskStore
 from detcon.methods import Method, byol, detcon_b, detcon_s, simclr, supervised
 from detcon.models.backbone_file import save_backbone

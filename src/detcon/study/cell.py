@@ -81,8 +81,9 @@ class Cell:
     @property
     def pairs(self) -> int:
         """Pairs of views that the pretraining sees, or crops where it has labels."""
-        trained = self.settings.pretrain or self.settings.supervise
-        return (trained.steps or 0) * trained.batch_size if trained else 0
+        told = self.settings
+        trained = told.pretrain or (told.supervise and told.supervise.task)
+        return (getattr(trained, "steps", None) or 0) * getattr(trained, "batch_size", 0)
 
 
 def make_cells(study: StudyRecipe) -> list[Cell]:

@@ -116,7 +116,7 @@ def _side(cell: Cell) -> int:
     """Of a view or crop, in pixels."""
     if cell.settings.pretrain:
         return cell.settings.pretrain.views.size
-    crop = cell.settings.supervise.crop if cell.settings.supervise else 0
+    crop = getattr(cell.settings.supervise and cell.settings.supervise.task, "crop", 0)
     return crop if isinstance(crop, int) else max(crop)
 
 
@@ -128,4 +128,4 @@ def _network(cell: Cell) -> Hashable:
 
 
 def _task(cell: Cell) -> tuple[Any, ...]:
-    return cell.settings.transfer.task, cell.settings.transfer.labels
+    return cell.settings.transfer.task.kind, cell.settings.transfer.labels

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from detcon.config import fingerprint
+from detcon.config import fingerprint, recorded
 from detcon.files import write_whole
 from detcon.study.cell import Cell, CellSettings
 from detcon.study.errors import StudyError
@@ -106,7 +106,7 @@ def find_records(folder: Path, cells: Sequence[Cell]) -> dict[str, Record]:
 def _today(record: Record) -> dict[str, Any]:
     """The deciding settings of a result, with today's defaults for what it lacks."""
     try:
-        return CellSettings.model_validate(record.settings).deciding()
+        return recorded(CellSettings, record.settings).deciding()
     except ValidationError:
         return {"fingerprint": record.fingerprint}
 

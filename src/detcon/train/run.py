@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from detcon.config import Recipe
+from detcon.config import Recipe, recorded
 from detcon.files import is_partial
 from detcon.results.environment import read_environment, write_environment
 from detcon.results.errors import RunError
@@ -118,7 +118,7 @@ def _check(folder: Path, recipe: Recipe) -> bool:
 def _filled_up(saved: SavedRecipe, recipe: Recipe) -> dict[str, Any] | None:
     """The recorded settings with today's defaults for missing ones; None if they don't fit."""
     try:
-        return deciding_settings(type(recipe).model_validate(saved.values).model_dump(mode="json"))
+        return deciding_settings(recorded(type(recipe), saved.values).model_dump(mode="json"))
     except ValidationError:
         return None
 

@@ -1,7 +1,8 @@
-"""The transfer tasks by name, each loaded when it is asked for."""
+"""The transfer tasks by kind, each loaded when it is needed."""
 
 from importlib import import_module
 
+from detcon.downstream.recipe import TaskRecipe
 from detcon.downstream.task import Task
 
 TASKS = {
@@ -15,7 +16,7 @@ TASKS = {
 }
 
 
-def open_task(name: str) -> Task:
-    """The task of that name; one of `TASKS`."""
-    module, _, make = TASKS[name].partition(":")
-    return getattr(import_module(f"detcon.downstream.tasks.{module}"), make)()
+def open_task(recipe: TaskRecipe) -> Task:
+    """The task that a recipe describes."""
+    module, _, make = TASKS[recipe.kind].partition(":")
+    return getattr(import_module(f"detcon.downstream.tasks.{module}"), make)(recipe)

@@ -15,6 +15,7 @@ from detcon.downstream.pictures import LabelError
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.tasks.depth.measured import DepthSplit
 from detcon.downstream.tasks.depth.network import NEAREST
+from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.depth.scoring import score
 from detcon.downstream.tasks.depth.task import Depth
 from detcon.formats.errors import AnnotationError
@@ -26,10 +27,10 @@ SMALL = {
     "encoder": {"name": "resnet18", "width": 0.25},
     "format": "folder",
     "size": None,
-    "crop": 48,
-    "depth.widths": [32, 16, 8, 8],
-    "batch_size": 8,
-    "steps": 40,
+    "task.crop": 48,
+    "task.widths": [32, 16, 8, 8],
+    "task.batch_size": 8,
+    "task.steps": 40,
     "workers": 0,
     "loop": {"precision": "32", "accelerator": "cpu"},
 }
@@ -57,7 +58,7 @@ def guesses(folder):
 
 @pytest.mark.parametrize(("recipe", "rate"), [("nyu_depth", 0.02), ("folder_depth", 0.005)])
 def test_a_small_twin_beats_chance(scenes, tmp_path, recipe, rate):
-    result = run(recipe, scenes, tmp_path / "run", **{"optimizer.lr": rate})
+    result = run(recipe, scenes, tmp_path / "run", **{"task.optimizer.lr": rate})
     base, _ = guesses(scenes)
     assert result.value > base.value + 15 and base.value < 40
     assert result.figures["rms"] < base.figures["rms"] and list(result.figures) == FIGURES
@@ -83,14 +84,14 @@ def test_a_small_twin_beats_chance(scenes, tmp_path, recipe, rate):
 
 def test_depth_is_read_off_the_photo(blocks, tmp_path):
     """Here the place of a pixel says nothing, unlike in rooms, where the floor is below."""
-    options = {"crop": 64, "depth.colour.jitter": 0, "optimizer.lr": 0.005}
+    options = {"task.crop": 64, "task.colour.jitter": 0, "task.optimizer.lr": 0.005}
     result = run("folder_depth", blocks, tmp_path / "run", **options)
     assert result.value > 60 and max(guess.value for guess in guesses(blocks)) < 25
 
 
 def test_predictions_are_judged_at_the_size_of_the_depth_map(scenes, tmp_path):
-    options = {"size": 32, "crop": 32, "steps": 2, "depth.head": "deconvolution"}
-    result = run("folder_depth", scenes, tmp_path / "run", **options, **{"depth.loss": "l1"})
+    options = {"size": 32, "task.crop": 32, "task.steps": 2, "task.head": "deconvolution"}
+    result = run("folder_depth", scenes, tmp_path / "run", **options, **{"task.loss": "l1"})
     model = load_model(tmp_path / "run/seed0")
     val = split(scenes, "val", max_side=32, whole=True)
     photo = torch.from_numpy(val.read(0).image).permute(2, 0, 1)[None]
@@ -107,12 +108,12 @@ def test_predictions_are_judged_at_the_size_of_the_depth_map(scenes, tmp_path):
     found = score(predict, [val.read(i) for i in range(len(val.keys))])
     assert found.figures == pytest.approx(result.figures)
     assert model.predict(scenes / "val/images/000000.png").shape == (32, 32)
-    assert Depth().truth(val.read(0)).shape == (32, 32)
+    assert Depth(DepthRecipe()).truth(val.read(0)).shape == (32, 32)
 
 
 def test_the_same_seed_gives_the_same_model(scenes, tmp_path):
     for name in ("a", "b"):
-        run("folder_depth", scenes, tmp_path / name, steps=3)
+        run("folder_depth", scenes, tmp_path / name, **{"task.steps": 3})
     a, b = (load_model(tmp_path / name / "seed0").network.state_dict() for name in ("a", "b"))
     assert all(torch.equal(a[name], b[name]) for name in a)
 
@@ -150,7 +151,7 @@ def test_depth_maps_without_depth(scenes, tmp_path):
 
 def test_one_picture_without_depth_does_no_harm(scenes, tmp_path):
     data = damaged(scenes, tmp_path, "train/depth/000000.png", np.zeros((64, 64), np.uint16))
-    result = run("folder_depth", data, tmp_path / "run", steps=4, batch_size=8)
+    result = run("folder_depth", data, tmp_path / "run", **{"task.steps": 4})
     assert all(np.isfinite(value) for value in result.figures.values())
 
 
@@ -174,14 +175,14 @@ def test_the_nyu_recipe_is_the_protocol():
     """BYOL, appendix D.6."""
     path = shipped_recipes() / "transfer" / "nyu_depth.yaml"
     settings = load_recipe(TransferRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
-    assert (settings.task, settings.size, settings.crop) == ("depth", 320, (228, 304))
-    assert (settings.batch_size, settings.steps, settings.stride) == (256, 7500, 32)
-    assert (settings.scale, settings.flip) == ((1.0, 1.0), 0.5)
-    depth = settings.depth
+    assert (settings.task.kind, settings.size, settings.task.crop) == ("depth", 320, (228, 304))
+    assert (settings.task.batch_size, settings.task.steps, settings.stride) == (256, 7500, 32)
+    assert (settings.task.scale, settings.task.flip) == ((1.0, 1.0), 0.5)
+    depth = settings.task
     assert (depth.head, depth.widths) == ("up_projection", (512, 256, 128, 64))
     assert (depth.loss, depth.place) == ("berhu", "centre")
     colour = depth.colour
     assert (colour.brightness, colour.saturation, colour.hue) == (0.1255, 0.5, 0.2)
     assert (colour.grey, colour.contrast, colour.blur, colour.jitter) == (0.3, 0, 0, 1)
-    optimizer = settings.optimizer.model_dump()
+    optimizer = settings.task.optimizer.model_dump()
     assert (optimizer["kind"], optimizer["lr"], optimizer["weight_decay"]) == ("sgd", 0.16, 5e-4)

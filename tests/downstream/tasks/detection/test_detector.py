@@ -159,7 +159,7 @@ def run_whole(folder):
     task.open_objects = lambda root, format, split: Shapes(5, split == "val")
     transfer(
         "recipes/transfer/coco_mask_rcnn_tiny.yaml",
-        **{"backbone": "random", "data": "shapes", "out": str(folder), "steps": 2},
+        **{"backbone": "random", "data": "shapes", "out": str(folder), "task.steps": 2},
     )
 
 

@@ -21,6 +21,7 @@ from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.tasks.detection import task as module
 from detcon.downstream.tasks.detection.detections import Detections
 from detcon.downstream.tasks.detection.labelled import DetectionSplit, open_labelled, resized
+from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import FIGURES
 from detcon.downstream.tasks.registry import open_task
 from detcon.downstream.transfer import transfer
@@ -43,7 +44,7 @@ def run(monkeypatch, out, train=TRAIN, val=VAL, **options):
 def untrained(val):
     given = {"backbone": "random", "data": "d", "out": "unused"}
     settings = load_recipe(TransferRecipe, TINY, given)
-    task = open_task("detection")
+    task = open_task(settings.task)
     network = task.build(settings, load_backbone("random", encoder=settings.encoder), NAMES)
     return task, settings, network.eval(), Pictures(DetectionSplit(val), range(val.num))
 
@@ -97,14 +98,16 @@ def test_boxes_alone(monkeypatch, tmp_path):
     with pytest.raises(LabelError, match=r"000.png have boxes, but no masks; give detector.masks="):
         run(monkeypatch, tmp_path, *bare)
     assert not (tmp_path / "seed0").exists()
-    (result,) = run(monkeypatch, tmp_path, *bare, steps=2, **{"detector.masks": False})
+    (result,) = run(monkeypatch, tmp_path, *bare, **{"task.steps": 2, "task.detector.masks": False})
     assert result.metric == "AP box" and result.value == result.figures["box AP"]
     assert len(result.figures) == len(FIGURES)
 
 
 def test_two_seeds_with_few_labels_and_shrunk_photos(monkeypatch, tmp_path):
     wide = Shapes(6, 0, (90, 120))
-    results = run(monkeypatch, tmp_path, wide, wide, steps=1, seeds=2, labels=2, size=60)
+    results = run(
+        monkeypatch, tmp_path, wide, wide, seeds=2, labels=2, size=60, **{"task.steps": 1}
+    )
     assert [one.seed for one in results] == [0, 1]
     truth = json.loads((tmp_path / "seed1" / "truth.json").read_text())
     assert (truth["images"][0]["height"], truth["images"][0]["width"]) == (45, 60)
@@ -113,7 +116,7 @@ def test_two_seeds_with_few_labels_and_shrunk_photos(monkeypatch, tmp_path):
 def test_seeds_and_interruptions_decide_nothing_else(monkeypatch, tmp_path):
     """The same seed, the same weights, bit for bit: again, or after a stop and a resume."""
     few = Shapes(6, 0), Shapes(1, 1)
-    options = {"steps": 4, "batch_size": 4, "loop.checkpoint_every": 1}
+    options = {"task.steps": 4, "task.batch_size": 4, "loop.checkpoint_every": 1}
     run(monkeypatch, tmp_path / "whole", *few, **options)
     fit = training.fit
 
@@ -141,8 +144,18 @@ class Turned(Shapes):
 @pytest.mark.parametrize(
     ("train", "options", "error", "message"),
     [
-        (TRAIN, {"crop": 100}, ValueError, "whose side is a multiple of 64 pixels, but crop=100"),
-        (TRAIN, {"crop": [64, 128]}, ValueError, "multiple of 64 pixels, but crop=.64, 128."),
+        (
+            TRAIN,
+            {"task.crop": 100},
+            ValueError,
+            "be 100: .* a multiple of 64 pixels",
+        ),
+        (
+            TRAIN,
+            {"task.crop": [64, 128]},
+            ValueError,
+            "be .64, 128.: input should be",
+        ),
         (
             Shapes(4, 0, least=0, most=0),
             {},
@@ -196,7 +209,7 @@ def test_objects_shrink_with_their_photo():
 
 
 def test_drawing_shows_what_is_sure():
-    task = open_task("detection")
+    task = open_task(DetectionRecipe())
     photo, objects = Shapes(1, 0, (64, 64)).draw("000.png")
     for scores, shows in ((0.9, True), (0.3, False)):
         found = Detections(objects, np.full(len(objects), scores))
@@ -206,7 +219,7 @@ def test_drawing_shows_what_is_sure():
 
 
 def test_predictions_are_written_at_the_photos_own_size(tmp_path):
-    task = open_task("detection")
+    task = open_task(DetectionRecipe())
     objects = Shapes(1, 0).objects("000.png")
     found = task.enlarge(Detections(objects, np.ones(len(objects))), (128, 128))
     bare = replace(found, objects=replace(found.objects, segments=()))
@@ -226,9 +239,9 @@ def test_detection_has_its_own_defaults():
     given = {"data": "d", "out": "o", "backbone": "b"}
     plain = load_recipe(TransferRecipe, None, given)
     ours = load_recipe(TransferRecipe, None, given | {"task": "detection"})
-    assert (plain.stride, plain.scale) == (16, (0.5, 2.0))
-    assert (ours.stride, ours.scale, ours.crop) == (32, (0.8, 1.25), 512)
-    given |= {"task": "detection", "stride": 8, "crop": 64}
+    assert (plain.stride, plain.task.scale) == (16, (0.5, 2.0))
+    assert (ours.stride, ours.task.scale, ours.task.crop) == (32, (0.8, 1.25), 512)
+    given |= {"task": "detection", "stride": 8, "task.crop": 64}
     assert load_recipe(TransferRecipe, None, given).stride == 8
 
 
@@ -237,12 +250,12 @@ def test_the_coco_recipes_are_the_protocol(times, epochs):
     """The Cloud TPU configurations, and what an independent reproduction of DetCon says."""
     path = shipped_recipes() / "transfer" / f"coco_mask_rcnn_{times}.yaml"
     settings = load_recipe(TransferRecipe, path, {"data": "d", "out": "o", "backbone": "b"})
-    assert (settings.crop, settings.scale, settings.flip) == (1024, (0.8, 1.25), 0.5)
-    assert (settings.batch_size, settings.stride, settings.task) == (64, 32, "detection")
-    assert abs(settings.steps * 64 - epochs * 118_287) < 64
-    optimizer, schedule = settings.optimizer, settings.schedule
+    assert (settings.task.crop, settings.task.scale, settings.task.flip) == (1024, (0.8, 1.25), 0.5)
+    assert (settings.task.batch_size, settings.stride, settings.task.kind) == (64, 32, "detection")
+    assert abs(settings.task.steps * 64 - epochs * 118_287) < 64
+    optimizer, schedule = settings.task.optimizer, settings.task.schedule
     assert (optimizer.kind, optimizer.momentum, optimizer.weight_decay) == ("sgd", 0.9, 4e-5)
     assert not optimizer.decay_all and schedule.warmup_steps == 500
-    drops = [round(share * settings.steps) for share in schedule.milestones]
-    assert drops == [round(settings.steps * 2 / 3), round(settings.steps * 8 / 9)]
-    assert schedule.gamma == 0.1 and settings.detector.masks
+    drops = [round(share * settings.task.steps) for share in schedule.milestones]
+    assert drops == [round(settings.task.steps * 2 / 3), round(settings.task.steps * 8 / 9)]
+    assert schedule.gamma == 0.1 and settings.task.detector.masks

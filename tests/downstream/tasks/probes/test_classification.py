@@ -17,10 +17,10 @@ from detcon.downstream.pictures import LabelError, Pictures
 from detcon.downstream.tasks.probes import linear_classification, pooled
 from detcon.downstream.tasks.probes.accuracy import is_among_first, judge
 from detcon.downstream.tasks.probes.classified import ClassifiedBatch, ClassifiedSplit, crops_of
-from detcon.downstream.tasks.probes.classifier import CentreRecipe, Classifier, centre_crop
+from detcon.downstream.tasks.probes.classifier import Classifier, centre_crop
 from detcon.downstream.tasks.probes.linear_classification import fit_linear
-from detcon.downstream.tasks.probes.logistic import ProbeRecipe
 from detcon.downstream.tasks.probes.pooled import pool_pictures
+from detcon.downstream.tasks.probes.recipe import CentreRecipe, LinearClassificationRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import ClassifiedPhotos
@@ -29,12 +29,12 @@ from detcon.formats.imagenet import open_class_folders
 SMALL = {
     "backbone": "random",
     "encoder": {"name": "resnet18", "width": 0.25},
-    "centre": {"shorter": 36, "side": 32},
     "loop": {"precision": "32", "accelerator": "cpu"},
 }
 
 
-def run(fruit, out, task, **options):
+def run(fruit, out, kind, centre=(36, 32), **options):
+    task = {"kind": kind, "centre": {"shorter": centre[0], "side": centre[1]}}
     return transfer(**(SMALL | {"data": str(fruit), "out": str(out), "task": task} | options))
 
 
@@ -98,7 +98,7 @@ def test_a_centre_crop_is_the_middle_of_the_photo_whatever_its_size(size):
 
 def test_a_side_that_does_not_fit(fruit, tmp_path):
     with pytest.raises(RecipeError, match=r"centre\.side=40 doesn't fit into centre\.shorter=36"):
-        run(fruit, tmp_path / "run", "knn_classification", centre={"shorter": 36, "side": 40})
+        run(fruit, tmp_path / "run", "knn_classification", centre=(36, 40))
 
 
 class Colours(nn.Module):
@@ -139,7 +139,7 @@ def test_the_linear_solution_is_a_minimum_and_chunks_do_not_change_it(monkeypatc
     torch.manual_seed(0)
     features = 5 * torch.randn(60, 6) + 3
     labels = torch.randint(0, 3, (60,))
-    recipe = ProbeRecipe(weight_decay=1e-2, iterations=1000)
+    recipe = LinearClassificationRecipe(weight_decay=1e-2, iterations=1000)
     layer = fit_linear(features.clone(), labels, 3, recipe)
     std = features.std(0, correction=0)
     weight, bias = (p.clone().requires_grad_() for p in (layer.weight, layer.bias))

@@ -8,11 +8,11 @@ from torch.nn.functional import cross_entropy, interpolate
 from detcon.downstream.pictures import LabelError, Pictures
 from detcon.downstream.tasks.probes import linear_segmentation as probe
 from detcon.downstream.tasks.probes.linear_segmentation import (
-    ProbeRecipe,
     cell_shares,
     fit_probe,
     gather_cells,
 )
+from detcon.downstream.tasks.probes.recipe import LinearSegmentationRecipe
 from detcon.downstream.tasks.segmentation.labelled import Picture, open_labelled
 from detcon.downstream.tasks.segmentation.scoring import score
 
@@ -49,7 +49,7 @@ def test_the_solution_is_a_minimum(squares):
         Picture(p.key, p.image, np.kron(p.labels[::8, ::8] % 3, np.ones((8, 8), np.uint8)))
         for p in some
     ]
-    recipe = ProbeRecipe(weight_decay=1e-3, iterations=2000, fineness=1)
+    recipe = LinearSegmentationRecipe(weight_decay=1e-3, iterations=2000, fineness=1)
     layer = fit_probe(colours, some, 3, recipe)
     (cells,) = gather_cells(colours, some, 3, 1)
     std = cells.features.std((0, 2, 3), correction=0)

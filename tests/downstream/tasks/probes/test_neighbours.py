@@ -12,7 +12,8 @@ from detcon.downstream.pictures import LabelError
 from detcon.downstream.tasks.probes import neighbours
 from detcon.downstream.tasks.probes.knn_classification import bank_of_photos
 from detcon.downstream.tasks.probes.knn_segmentation import fill_bank
-from detcon.downstream.tasks.probes.neighbours import Bank, KnnRecipe, empty_bank, vote
+from detcon.downstream.tasks.probes.neighbours import Bank, empty_bank, vote
+from detcon.downstream.tasks.probes.recipe import KnnClassificationRecipe, KnnSegmentationRecipe
 from detcon.downstream.tasks.segmentation.labelled import Picture
 
 
@@ -73,7 +74,7 @@ def test_a_grid_is_its_cells_one_by_one():
 @pytest.mark.parametrize("shares", [torch.rand(7, 3), torch.rand(7, 3) > 0.5])
 def test_a_bank_is_loaded_at_the_size_it_has(shares):
     full = Bank(torch.randn(7, 4), shares, num_neighbours=20, temperature=0.07)
-    empty = empty_bank(4, 3, KnnRecipe())
+    empty = empty_bank(4, 3, KnnSegmentationRecipe())
     torch.nn.ModuleDict({"head": empty}).load_state_dict(
         {f"head.{name}": tensor for name, tensor in full.state_dict().items()}
     )
@@ -85,7 +86,9 @@ def test_a_bank_of_other_features_or_classes_is_not_loaded():
     full = Bank(torch.randn(7, 4), torch.rand(7, 3), num_neighbours=20, temperature=0.07)
     for channels, classes in ((5, 3), (4, 2)):
         with pytest.raises(RuntimeError, match="size mismatch"):
-            empty_bank(channels, classes, KnnRecipe()).load_state_dict(full.state_dict())
+            empty_bank(channels, classes, KnnSegmentationRecipe()).load_state_dict(
+                full.state_dict()
+            )
 
 
 def means(images):
@@ -106,7 +109,7 @@ def pictures(num, size=16, label=None):
 
 
 def fill(some, bank, seed=0):
-    return fill_bank(means, some, 3, KnnRecipe(bank=bank), seed=seed)
+    return fill_bank(means, some, 3, KnnSegmentationRecipe(bank=bank), seed=seed)
 
 
 def rows(bank):
@@ -143,5 +146,5 @@ def test_void_cells_are_not_kept_and_half_void_ones_vote_by_half():
 
 def test_a_bank_of_photos():
     features = torch.tensor([[3.0, 0.0], [0.0, 2.0], [0.0, 1.0]])
-    bank = bank_of_photos(features, torch.tensor([2, 0, 0]), 3, KnnRecipe(k=1))
+    bank = bank_of_photos(features, torch.tensor([2, 0, 0]), 3, KnnClassificationRecipe(k=1))
     assert bank(torch.tensor([[5.0, 1.0], [0.0, 9.0]])).tolist() == [[0, 0, 1], [1, 0, 0]]

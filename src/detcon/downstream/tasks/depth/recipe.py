@@ -1,37 +1,56 @@
-"""What a transfer to depth is told beside what every transfer is told."""
+"""Settings of depth prediction."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from detcon.config import Recipe
 from detcon.data.recipe import ColourRecipe
+from detcon.downstream.tasks.settings import (
+    BatchSize,
+    Count,
+    Crop,
+    Flip,
+    Optimizer,
+    Scale,
+    Schedule,
+    Steps,
+)
+from detcon.train.recipe import AdamW, Cosine
 
 NYU_COLOUR = ColourRecipe(
     brightness=0.1255, contrast=0.0, saturation=0.5, hue=0.2, jitter=1.0, grey=0.3, blur=0.0
 )
-"""BYOL's changes of colour for NYU depth v2 (arXiv 2006.07733, appendix D.6)."""
-
-Width = Annotated[int, Field(ge=1)]
+"""Colour augmentation of BYOL for NYU depth v2 (arXiv 2006.07733, appendix D.6)."""
 
 
 class DepthRecipe(Recipe):
-    """Head, loss and augmentation of a transfer to depth."""
+    """Fine-tunes a depth head on depth maps."""
 
+    usual_stride: ClassVar[int] = 32
+
+    kind: Literal["depth"] = "depth"
+    crop: Crop = 320
+    scale: Scale = (1.0, 1.0)
+    flip: Flip = 0.5
+    place: Literal["random", "centre"] = Field(
+        default="random", description="where training crops lie"
+    )
+    colour: ColourRecipe = Field(
+        default=NYU_COLOUR, description="colour augmentation of training crops"
+    )
     head: Literal["up_projection", "deconvolution"] = Field(
         default="up_projection",
         description="Laina's fast up-projections, or plain transposed convolutions",
     )
-    widths: Annotated[tuple[Width, ...], Field(min_length=1)] = Field(
+    widths: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
         default=(512, 256, 128, 64),
         description="channels after each doubling of the resolution; the protocol's for ResNet-50",
     )
     loss: Literal["berhu", "l1"] = Field(
         default="berhu", description="reverse Huber, or the mean absolute error"
     )
-    place: Literal["random", "centre"] = Field(
-        default="random", description="where training crops lie"
-    )
-    colour: ColourRecipe = Field(
-        default=NYU_COLOUR, description="how the colours of training crops are changed"
-    )
+    batch_size: BatchSize = 16
+    steps: Steps = 1000
+    optimizer: Optimizer = AdamW(lr=1e-3, weight_decay=0.01)
+    schedule: Schedule = Cosine(warmup=0.1)

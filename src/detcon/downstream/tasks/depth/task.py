@@ -10,12 +10,13 @@ from jaxtyping import Float32, UInt8
 
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures, watched
-from detcon.downstream.recipe import TransferRecipe, TransferSettings
+from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.task import Score
 from detcon.downstream.tasks.depth.crops import DepthCrops
 from detcon.downstream.tasks.depth.heads import depth_head
 from detcon.downstream.tasks.depth.measured import DepthSplit, Measured, resize_nearest
 from detcon.downstream.tasks.depth.network import DepthNetwork
+from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.depth.scoring import score
 from detcon.downstream.training import fine_tune
 from detcon.files import write_whole
@@ -32,7 +33,14 @@ class Depth:
     centre crop and stretches that to the whole depth map.
     """
 
-    def open(self, settings: TransferSettings, channels: int) -> Labelled:
+    def __init__(self, recipe: DepthRecipe) -> None:
+        self.recipe = recipe
+
+    @property
+    def updates(self) -> int:
+        return self.recipe.steps
+
+    def open(self, settings: TaskSettings, channels: int) -> Labelled:
         train, val = (
             DepthSplit(
                 open_depth(settings.data, settings.format, name),
@@ -53,27 +61,27 @@ class Depth:
         channels = int(backbone.encoder.num_channels)  # pyright: ignore[reportArgumentType]
         return DepthNetwork(
             backbone.encoder,
-            depth_head(channels, settings.depth),
+            depth_head(channels, self.recipe),
             mean=backbone.normalisation.mean,
             std=backbone.normalisation.std,
-            loss=settings.depth.loss,
+            loss=self.recipe.loss,
         )
 
     def learn(
         self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
     ) -> None:
-        crop = settings.crop
+        crop = self.recipe.crop
         crops = DepthCrops(
             train,
             size=(crop, crop) if isinstance(crop, int) else crop,
             seed=settings.seed,
-            scale=settings.scale,
-            flip=settings.flip,
-            place=settings.depth.place,
-            colour=settings.depth.colour,
+            scale=self.recipe.scale,
+            flip=self.recipe.flip,
+            place=self.recipe.place,
+            colour=self.recipe.colour,
             fill=network.mean_colour,
         )
-        fine_tune(settings, network, train, crops.batch, folder)
+        fine_tune(settings, self.recipe, network, train, crops.batch, folder)
 
     def score(
         self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]

@@ -20,9 +20,9 @@ from torchvision.models.detection.mask_rcnn import MaskRCNN, MaskRCNNHeads, Mask
 from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
-from detcon.downstream.tasks.detection.recipe import DetectorRecipe
+from detcon.downstream.tasks.detection.recipe import COARSEST, DetectorRecipe
 
-LEVELS = (4, 8, 16, 32, 64)
+LEVELS = (4, 8, 16, 32, COARSEST)
 """Pixels to a cell of each level of the pyramid; heads read the first four."""
 RATIOS = (0.5, 1.0, 2.0)
 POOLED = 7

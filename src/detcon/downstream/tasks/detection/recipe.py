@@ -1,16 +1,37 @@
-"""What a detector is told."""
+"""Settings of detection and instance segmentation."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from detcon.config import Recipe
+from detcon.downstream.tasks.settings import (
+    BatchSize,
+    Count,
+    Factor,
+    Flip,
+    Optimizer,
+    Schedule,
+    Side,
+    Steps,
+)
+from detcon.train.recipe import AdamW, Cosine
 
-Count = Annotated[int, Field(ge=1)]
+COARSEST = 64
+"""Pixels to a cell of the pyramid's coarsest level."""
+
+
+def _whole_cells(side: int) -> int:
+    if side % COARSEST:
+        raise ValueError(
+            f"detection sees photos in squares whose side is a multiple of {COARSEST} pixels; give "
+            f"one number, as in task.crop=1024"
+        )
+    return side
 
 
 class DetectorRecipe(Recipe):
-    """The size of a Mask R-CNN; the defaults are those of the Cloud TPU implementation."""
+    """Size of a Mask R-CNN; the defaults are those of the Cloud TPU implementation."""
 
     masks: bool = Field(default=True, description="learn masks too (Mask R-CNN), or boxes alone")
     channels: Count = Field(default=256, description="of the FPN and of the mask head")
@@ -26,3 +47,25 @@ class DetectorRecipe(Recipe):
     box_batch: Count = Field(default=512, description="regions of a photo that teach the heads")
     least_score: float = Field(default=0.05, ge=0, lt=1, description="of a detection")
     detections: Count = Field(default=100, description="at most, in a photo")
+
+
+class DetectionRecipe(Recipe):
+    """Fine-tunes a Mask R-CNN on boxes and masks."""
+
+    usual_stride: ClassVar[int] = 32
+
+    kind: Literal["detection"] = "detection"
+    crop: Annotated[Side, AfterValidator(_whole_cells)] = Field(
+        default=512, description="side of the square that photos are brought to, in pixels"
+    )
+    scale: tuple[Factor, Factor] = Field(
+        default=(0.8, 1.25),
+        description="training photos are scaled so that their longest side is between these two "
+        "times the square",
+    )
+    flip: Flip = 0.5
+    detector: DetectorRecipe = Field(default=DetectorRecipe(), description="the Mask R-CNN")
+    batch_size: BatchSize = 16
+    steps: Steps = 1000
+    optimizer: Optimizer = AdamW(lr=1e-3, weight_decay=0.01)
+    schedule: Schedule = Cosine(warmup=0.1)

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures, watched
-from detcon.downstream.recipe import TransferRecipe, TransferSettings
+from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.task import Score
 from detcon.downstream.tasks.detection.crops import DetectionCrops
 from detcon.downstream.tasks.detection.detections import Detections, detect
@@ -24,7 +24,7 @@ from detcon.downstream.tasks.detection.labelled import (
     open_labelled,
     resized,
 )
-from detcon.downstream.tasks.detection.mask_rcnn import LEVELS
+from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import (
     Kind,
     coco_results,
@@ -44,12 +44,19 @@ from detcon.train.environment import is_first_rank, ranks
 class Detection:
     """Finds objects: their boxes, classes and, where the data have them, masks."""
 
-    def open(self, settings: TransferSettings, channels: int) -> Labelled:
+    def __init__(self, recipe: DetectionRecipe) -> None:
+        self.recipe = recipe
+
+    @property
+    def updates(self) -> int:
+        return self.recipe.steps
+
+    def open(self, settings: TaskSettings, channels: int) -> Labelled:
         train, val = (
             open_objects(settings.data, settings.format, split) for split in ("train", "val")
         )
         return open_labelled(
-            train, val, masks=settings.detector.masks, max_side=settings.size, channels=channels
+            train, val, masks=self.recipe.detector.masks, max_side=settings.size, channels=channels
         )
 
     def build(
@@ -60,8 +67,8 @@ class Detection:
         network = build_detector(
             backbone.encoder,
             len(names),
-            settings.detector,
-            size=_size(settings),
+            self.recipe.detector,
+            size=self.recipe.crop,
             mean=backbone.normalisation.mean,
             std=backbone.normalisation.std,
         )
@@ -73,16 +80,16 @@ class Detection:
     ) -> None:
         crops = DetectionCrops(
             train,
-            size=_size(settings),
+            size=self.recipe.crop,
             seed=settings.seed,
-            scale=settings.scale,
-            flip=settings.flip,
+            scale=self.recipe.scale,
+            flip=self.recipe.flip,
             fill=network.mean_colour,
-            masks=settings.detector.masks,
+            masks=self.recipe.detector.masks,
         )
         with torch.random.fork_rng(devices=[]):  # anchors and regions to learn from are drawn
             torch.manual_seed(_seed_of_rank(settings.seed))
-            fine_tune(settings, network, train, crops.batch, folder, observe=_floats)
+            fine_tune(settings, self.recipe, network, train, crops.batch, folder, observe=_floats)
 
     def score(
         self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
@@ -92,7 +99,7 @@ class Detection:
         ids = ids_of(val.split.source, val.indices, len(names))
         truth = coco_truth([truth for truth, _ in pairs], names, ids)
         figures: dict[str, float | None] = {}
-        kinds: tuple[Kind, ...] = ("box", "mask") if settings.detector.masks else ("box",)
+        kinds: tuple[Kind, ...] = ("box", "mask") if self.recipe.detector.masks else ("box",)
         scores = []
         for kind in kinds:
             results = coco_results([found for _, found in pairs], ids, kind)
@@ -126,17 +133,6 @@ class Detection:
     ) -> None:
         """`predictions.json` in COCO's format of results; photos and classes count from 1."""
         write_results(folder, "predictions", named_results(found, names))
-
-
-def _size(settings: TransferRecipe) -> int:
-    """The side of the squares that the network sees."""
-    coarsest = LEVELS[-1]
-    if not isinstance(settings.crop, int) or settings.crop % coarsest:
-        raise ValueError(
-            f"detection sees photos in squares whose side is a multiple of {coarsest} pixels, but "
-            f"crop={settings.crop}; give one number, as in crop=1024"
-        )
-    return settings.crop
 
 
 def _seed_of_rank(seed: int) -> int:

@@ -11,12 +11,16 @@ from jaxtyping import UInt8
 
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures
-from detcon.downstream.recipe import TransferRecipe, TransferSettings
+from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.task import Score
 from detcon.downstream.tasks.probes.accuracy import judge
 from detcon.downstream.tasks.probes.classified import ClassifiedPicture, ClassifiedSplit, crops_of
 from detcon.downstream.tasks.probes.classifier import Classifier
 from detcon.downstream.tasks.probes.reading import Reading, learn_by
+from detcon.downstream.tasks.probes.recipe import (
+    KnnClassificationRecipe,
+    LinearClassificationRecipe,
+)
 from detcon.files import write_whole
 from detcon.formats.registry import open_classes
 from detcon.models.backbone_file import Backbone
@@ -31,10 +35,17 @@ class Classification:
         reading: How classes are read off pooled features.
     """
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(
+        self, recipe: LinearClassificationRecipe | KnnClassificationRecipe, reading: Reading
+    ) -> None:
+        self.recipe = recipe
         self.reading = reading
 
-    def open(self, settings: TransferSettings, channels: int) -> Labelled:
+    @property
+    def updates(self) -> int:
+        return getattr(self.recipe, "iterations", 0)
+
+    def open(self, settings: TaskSettings, channels: int) -> Labelled:
         train, val = (
             open_classes(settings.data, settings.format, split, channels=channels)
             for split in ("train", "val")
@@ -51,8 +62,8 @@ class Classification:
         channels = int(backbone.encoder.num_channels)  # pyright: ignore[reportArgumentType]
         return Classifier(
             backbone.encoder,
-            self.reading.head(settings, channels, len(names)),
-            centre=settings.centre,
+            self.reading.head(channels, len(names)),
+            centre=self.recipe.centre,
             mean=backbone.normalisation.mean,
             std=backbone.normalisation.std,
         )

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from detcon.data.workers import make_ahead
 from detcon.downstream.pictures import Pictures, watched
-from detcon.downstream.tasks.probes.classifier import CentreRecipe, centre_crop
+from detcon.downstream.tasks.probes.classifier import centre_crop
+from detcon.downstream.tasks.probes.recipe import CentreRecipe
 from detcon.formats.format import ClassifiedPhotos
 from detcon.photos import shrink
 

@@ -4,28 +4,11 @@ import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from detcon.config import Recipe
 from detcon.downstream.network import Network
+from detcon.downstream.tasks.probes.recipe import CentreRecipe
 from detcon.photos import resize
-
-
-class CentreRecipe(Recipe):
-    """The part of a photo that is looked at: one size for all, so that they make batches."""
-
-    shorter: int = Field(default=256, ge=8, description="photos are resized to this shorter side")
-    side: int = Field(default=224, ge=8, description="of the square that is cut from the middle")
-
-    @model_validator(mode="after")
-    def _fits(self) -> "CentreRecipe":
-        if self.side > self.shorter:
-            raise ValueError(
-                f"centre.side={self.side} doesn't fit into centre.shorter={self.shorter}; choose "
-                f"a smaller side"
-            )
-        return self
 
 
 def centre_crop(

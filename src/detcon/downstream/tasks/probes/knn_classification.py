@@ -5,16 +5,17 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from detcon.downstream.tasks.probes.neighbours import Bank, KnnRecipe
+from detcon.downstream.tasks.probes.neighbours import Bank
+from detcon.downstream.tasks.probes.recipe import KnnClassificationRecipe
 
 
 def bank_of_photos(
     features: Float[Tensor, "n d"],
     labels: Integer[Tensor, " n"],
     num_classes: int,
-    recipe: KnnRecipe = KnnRecipe(),  # noqa: B008  (frozen)
+    recipe: KnnClassificationRecipe = KnnClassificationRecipe(),  # noqa: B008  (frozen)
 ) -> Bank:
-    """Remembers all photos, whatever `recipe.bank` says of cells.
+    """Remembers all photos, all of them.
 
     No mirror images: a photo and its mirror image would be two of the k neighbours, and say the
     same (Wu et al., 2018, have one view of each photo too).

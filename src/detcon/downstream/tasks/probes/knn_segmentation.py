@@ -9,7 +9,8 @@ from torch import Tensor
 
 from detcon.downstream.pictures import LabelError
 from detcon.downstream.tasks.probes.linear_segmentation import Features, cell_shares
-from detcon.downstream.tasks.probes.neighbours import Bank, KnnRecipe
+from detcon.downstream.tasks.probes.neighbours import Bank
+from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe
 from detcon.downstream.tasks.segmentation.labelled import Picture
 
 
@@ -27,7 +28,7 @@ def fill_bank(
     features: Features,
     pictures: Iterable[Picture],
     num_classes: int,
-    recipe: KnnRecipe = KnnRecipe(),  # noqa: B008  (frozen)
+    recipe: KnnSegmentationRecipe = KnnSegmentationRecipe(),  # noqa: B008  (frozen)
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",

@@ -13,7 +13,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
 
-from detcon.downstream.tasks.probes.logistic import ProbeRecipe, minimise, moments
+from detcon.downstream.tasks.probes.logistic import minimise, moments
+from detcon.downstream.tasks.probes.recipe import LinearClassificationRecipe
 
 ROWS = 2**15
 """So many photos' scores are held at once."""
@@ -24,7 +25,7 @@ def fit_linear(
     features: Float[Tensor, "n d"],
     labels: Integer[Tensor, " n"],
     num_classes: int,
-    recipe: ProbeRecipe = ProbeRecipe(),  # noqa: B008  (frozen)
+    recipe: LinearClassificationRecipe = LinearClassificationRecipe(),  # noqa: B008  (frozen)
 ) -> nn.Linear:
     """Fits the best linear classifier; minimises cross entropy plus a penalty, as of cells.
 

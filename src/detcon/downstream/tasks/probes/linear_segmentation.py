@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, one_hot
 
 from detcon.downstream.pictures import LabelError
-from detcon.downstream.tasks.probes.logistic import ProbeRecipe, minimise, moments
+from detcon.downstream.tasks.probes.logistic import minimise, moments
+from detcon.downstream.tasks.probes.recipe import LinearSegmentationRecipe
 from detcon.downstream.tasks.segmentation.labelled import VOID, Picture
 
 Features = Callable[[UInt8[Tensor, "b c y x"]], Float[Tensor, "b d h w"]]
@@ -39,7 +40,7 @@ def fit_probe(
     features: Features,
     pictures: Iterable[Picture],
     num_classes: int,
-    recipe: ProbeRecipe = ProbeRecipe(),  # noqa: B008  (frozen)
+    recipe: LinearSegmentationRecipe = LinearSegmentationRecipe(),  # noqa: B008  (frozen)
     device: torch.device | str = "cpu",
 ) -> nn.Conv2d:
     """Fits the best linear classifier of cells.
@@ -118,7 +119,7 @@ def cell_shares(
 
 
 def _solve(
-    cells: list[Cells], num_classes: int, recipe: ProbeRecipe
+    cells: list[Cells], num_classes: int, recipe: LinearSegmentationRecipe
 ) -> tuple[Float[Tensor, "k c 1 1"], Float[Tensor, " k"]]:
     """Minimises the mean cross entropy plus `weight_decay` times the squared weights."""
     some = cells[0].features

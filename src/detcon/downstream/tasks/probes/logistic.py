@@ -8,25 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
-
-from detcon.config import Recipe
 
 Loss = Callable[[Tensor, Tensor], Iterable[Float[Tensor, ""]]]
 """From weight and bias to parts of the loss, to be added; one at a time is held in memory."""
-
-
-class ProbeRecipe(Recipe):
-    """How the linear layer is fitted."""
-
-    weight_decay: float = Field(
-        default=1e-4, ge=0, description="L2 penalty on the weights of standardised features"
-    )
-    iterations: int = Field(default=200, ge=1, description="of L-BFGS, at most")
-    fineness: int = Field(
-        default=2, ge=1, description="labels of pixels are learnt at this multiple of the grid"
-    )
 
 
 def minimise(loss: Loss, weight: Tensor, bias: Tensor, iterations: int) -> None:

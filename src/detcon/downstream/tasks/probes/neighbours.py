@@ -9,28 +9,13 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from detcon.config import Recipe
+from detcon.downstream.tasks.probes.recipe import KnnClassificationRecipe, KnnSegmentationRecipe
 
 SIMILARITIES = 2**25
 """So many similarities are held at once: 128 MiB."""
-
-
-class KnnRecipe(Recipe):
-    """How neighbours vote."""
-
-    k: int = Field(default=20, ge=1, description="neighbours; all there are, where those are fewer")
-    temperature: float = Field(
-        default=0.07, gt=0, description="a neighbour's weight is exp(cosine / temperature)"
-    )
-    bank: int = Field(
-        default=65_536,
-        ge=1,
-        description="cells of training pictures that are kept, drawn at random",
-    )
 
 
 def vote(
@@ -110,7 +95,9 @@ class Bank(nn.Module):
         return votes.reshape(*last.shape[:-1], -1).movedim(-1, 1)
 
 
-def empty_bank(channels: int, num_classes: int, recipe: KnnRecipe) -> Bank:
+def empty_bank(
+    channels: int, num_classes: int, recipe: KnnSegmentationRecipe | KnnClassificationRecipe
+) -> Bank:
     """A bank to be loaded, or to be replaced by a full one."""
     return Bank(
         torch.empty(0, channels),

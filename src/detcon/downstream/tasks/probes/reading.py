@@ -18,13 +18,13 @@ class Reading:
     """How classes are read off frozen features.
 
     Attributes:
-        head: From settings, channels of the features and number of classes to a head that is yet
+        head: From channels of the features and number of classes to a head that is yet
             to be fitted, or loaded.
         fit: From settings, a network with such a head, in eval mode on its device, and the training
             pictures to the fitted head. The network is left as it is.
     """
 
-    head: Callable[[TransferRecipe, int, int], nn.Module]
+    head: Callable[[int, int], nn.Module]
     fit: Callable[[TransferRecipe, Any, Pictures], nn.Module]
 
 

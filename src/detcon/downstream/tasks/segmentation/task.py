@@ -10,11 +10,12 @@ from PIL import Image
 
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import Labelled, Pictures, watched
-from detcon.downstream.recipe import TransferRecipe, TransferSettings
+from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.task import Score
 from detcon.downstream.tasks.segmentation.crops import Crops
 from detcon.downstream.tasks.segmentation.fcn import Segmenter, fcn_head
 from detcon.downstream.tasks.segmentation.labelled import Picture, open_labelled
+from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
 from detcon.downstream.tasks.segmentation.scoring import classify_picture, score
 from detcon.downstream.training import fine_tune
 from detcon.models.backbone_file import Backbone
@@ -24,12 +25,19 @@ from detcon.palette import class_colours
 class Segmentation:
     """Names the class of each pixel."""
 
-    def open(self, settings: TransferSettings, channels: int) -> Labelled:
+    def __init__(self, recipe: SegmentationRecipe) -> None:
+        self.recipe = recipe
+
+    @property
+    def updates(self) -> int:
+        return self.recipe.steps
+
+    def open(self, settings: TaskSettings, channels: int) -> Labelled:
         return open_labelled(
             settings.data,
             format=settings.format,
-            ignore=settings.ignore,
-            num_classes=settings.num_classes,
+            ignore=self.recipe.ignore,
+            num_classes=self.recipe.num_classes,
             max_side=settings.size,
             channels=channels,
         )
@@ -40,8 +48,8 @@ class Segmentation:
         head = fcn_head(
             int(backbone.encoder.num_channels),  # pyright: ignore[reportArgumentType]
             len(names),
-            channels=settings.head_channels,
-            dilation=settings.dilation,
+            channels=self.recipe.head_channels,
+            dilation=self.recipe.dilation,
         )
         mean, std = backbone.normalisation.mean, backbone.normalisation.std
         return Segmenter(backbone.encoder, head, mean=mean, std=std)
@@ -49,16 +57,16 @@ class Segmentation:
     def learn(
         self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
     ) -> None:
-        crop = settings.crop
+        crop = self.recipe.crop
         crops = Crops(
             train,
             size=(crop, crop) if isinstance(crop, int) else crop,
             seed=settings.seed,
-            scale=settings.scale,
-            flip=settings.flip,
+            scale=self.recipe.scale,
+            flip=self.recipe.flip,
             fill=network.mean_colour,
         )
-        fine_tune(settings, network, train, crops.batch, folder)
+        fine_tune(settings, self.recipe, network, train, crops.batch, folder)
 
     def score(
         self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]

@@ -1,49 +1,16 @@
 """A probe of an encoder that is still being trained: the curve that says whether it gets better."""
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import nn
 
-from detcon.config import Recipe
 from detcon.downstream.pictures import Pictures, nested_subset
-from detcon.downstream.recipe import ProbeTask, TransferRecipe
-from detcon.downstream.tasks.probes.classifier import CentreRecipe
-from detcon.downstream.tasks.probes.logistic import ProbeRecipe
-from detcon.downstream.tasks.probes.neighbours import KnnRecipe
+from detcon.downstream.recipe import ProbingRecipe, TransferRecipe
 from detcon.downstream.tasks.probes.reading import Probe
 from detcon.downstream.tasks.registry import open_task
-from detcon.formats.registry import Format
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
-
-Side = Annotated[int, Field(ge=8)]
-
-
-class ProbingRecipe(Recipe):
-    """What an encoder is probed on while it is trained; settings are those of a transfer."""
-
-    every: int = Field(ge=1, description="steps between probes; the last step has one too")
-    data: str = Field(description="labelled data, as for 'detcon transfer'")
-    format: Format = Field(default="folder", description="how they lie there")
-    task: ProbeTask = Field(
-        default="knn_segmentation", description="how classes are read off the features"
-    )
-    labels: int | None = Field(
-        default=None, ge=1, description="use only so many labelled training pictures; null: all"
-    )
-    stride: int | None = Field(
-        default=16, description="pixels to a cell; null leaves the encoder's (timm models)"
-    )
-    size: Side | None = Field(default=None, description="longest side of the pictures")
-    ignore: int | None = Field(default=None, ge=0, description="a class id that means void, as 255")
-    num_classes: int | None = Field(default=None, ge=1, le=254, description="null: found out")
-    probe: ProbeRecipe = Field(default=ProbeRecipe(), description="how the linear layer is fitted")
-    knn: KnnRecipe = Field(default=KnnRecipe(), description="how the nearest neighbours vote")
-    centre: CentreRecipe = Field(default=CentreRecipe(), description="of photos with one class")
 
 
 class PeriodicProbe:
