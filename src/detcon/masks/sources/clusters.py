@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, Float32, Integer, UInt8
 
 from detcon.masks.masks import Masks
-from detcon.masks.sources.kmeans import kmeans
 
 if TYPE_CHECKING:
     from detcon.models.backbone_file import Backbone
 
 _FINER = 8  # pixels of a map to a cell of the features, each way
 _RANDOM = "resnet50"
+_AT_REST = 1e-7  # change of the mean distance to the centres at which k-means ends
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,7 @@ class Clusters:
     min_area: float = 0.0
     seed: int = 0
     digest: str | None = None
+    revision: ClassVar[int] = 2  # raised with every change of the masks of the same settings
     kind: Literal["clusters"] = "clusters"
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -121,12 +122,45 @@ def cluster_cells(
     d, h, w = features.shape
     points = features.reshape(d, h * w).T
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
-    _, centres = kmeans(points, num, rng)
+    centres = find_centres(points.astype(np.float32), num, rng)
     likeness = points @ centres.T - (centres**2).sum(1) / 2  # largest where the distance is least
     size = (w * _FINER, h * _FINER)
     layers = np.ascontiguousarray(likeness.T).reshape(-1, h, w)
     finer = [cv2.resize(layer, size, interpolation=cv2.INTER_LINEAR) for layer in layers]
     return np.unique(np.argmax(finer, axis=0), return_inverse=True)[1].reshape(size[::-1])
+
+
+def find_centres(
+    points: Float32[np.ndarray, "n d"], num: int, rng: np.random.Generator
+) -> Float32[np.ndarray, "k d"]:
+    """The centres of k-means, started once from those of k-means++.
+
+    Args:
+        points: What to cluster, of two numbers each or more.
+        num: The number of clusters; fewer come out where fewer points differ, or where one loses
+            all its points.
+        rng: Draws the first centres.
+    """
+    from scipy.cluster.vq import kmeans  # a third of a second
+
+    return kmeans(points, _first_centres(points, num, rng), thresh=_AT_REST)[0]
+
+
+def _first_centres(
+    points: Float32[np.ndarray, "n d"], num: int, rng: np.random.Generator
+) -> Float32[np.ndarray, "k d"]:
+    """k-means++ (Arthur and Vassilvitskii, SODA 2007): points far from each other.
+
+    SciPy's own, of `kmeans2`, takes the same points, but keeps clusters that lose all theirs.
+    """
+    centres = [points[rng.integers(len(points))]]
+    least = np.full(len(points), np.inf)  # squared distance of each point to its nearest centre
+    while len(centres) < num:
+        least = np.minimum(least, ((points - centres[-1]) ** 2).sum(1, dtype=np.float64))
+        if not least.sum() > 0:  # all points are centres
+            break
+        centres.append(points[rng.choice(len(points), p=least / least.sum())])
+    return np.stack(centres)
 
 
 def _pieces(
