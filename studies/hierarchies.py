@@ -29,6 +29,7 @@ from detcon.config import parse_overrides
 from detcon.files import write_whole
 from detcon.formats.bsds import read_segmentations
 from detcon.masks.quality.overlap import TOLERANCE, boundaries
+from detcon.masks.sources.mcg.grouping import find_hierarchies
 from detcon.masks.sources.mcg.hierarchy import Tree
 from detcon.photos import open_photos
 
@@ -52,7 +53,7 @@ def cut(tree: Tree, height: float) -> Int32[np.ndarray, " n"]:
 def judge(photo: np.ndarray, truths: list[np.ndarray]) -> dict[str, Any]:
     """All figures of a photo."""
     full = MCGFull()
-    superpixels, trees = full.hierarchies(photo)
+    superpixels, trees = find_hierarchies(full, photo)
     tallies = [tally(cut(trees[0], height)[superpixels.labels], truths) for height in HEIGHTS]
     overlaps = {}
     for name, generate in {"mcg": MCG(), "mcg_full": full}.items():

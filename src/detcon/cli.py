@@ -94,7 +94,7 @@ VERBS = {
         lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
     ),
     "train-ranker": Verb(
-        "masks.sources.mcg.training:TrainRankerRecipe",
+        "masks.recipe:TrainRankerRecipe",
         "masks.sources.mcg.training:train_ranker",
         "detcon train-ranker images=photos truth=labels out=ranker.npz",
         lambda s: (
@@ -110,7 +110,7 @@ VERBS = {
         "report.score:score_table",
     ),
     "convert": Verb(
-        "masks.store.convert:ConvertRecipe",
+        "masks.recipe:ConvertRecipe",
         "masks.store.convert:convert_masks",
         "detcon convert masks=masks to=png out=masks-png",
         lambda s: f"to read them back, {_AFTER_CONVERT[s.to].format(out=s.out)}",

@@ -1,11 +1,11 @@
-"""Settings of `detcon masks`."""
+"""Settings of `detcon masks`, `detcon train-ranker` and `detcon convert`."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from detcon.config import Recipe
-from detcon.masks.sources import AnySource, Felzenszwalb
+from detcon.masks.sources import MCG, AnySource, Felzenszwalb, MCGFull
 from detcon.workers import num_cores
 
 
@@ -38,6 +38,56 @@ class MasksRecipe(Recipe):
         if shard is not None:
             parse_share(shard)
         return shard
+
+
+class TrainRankerRecipe(Recipe):
+    """A ranker of MCG's candidates, learned from annotated photos."""
+
+    images: str = Field(
+        description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
+    )
+    truth: str = Field(
+        description="the annotations: a folder of label or instance PNGs, of BSDS .mat files, or "
+        "a mask store"
+    )
+    out: str = Field(default="ranker.npz", description="the file to write")
+    generator: Annotated[MCG | MCGFull, Field(discriminator="kind")] = Field(
+        default=MCG(), description="whose candidates are ranked"
+    )
+    num: int | None = Field(
+        default=None,
+        ge=1,
+        description="learn from this many photos, drawn as detcon score draws them",
+    )
+    ignore: int | None = Field(default=255, description="value of void pixels in PNGs")
+    background: bool = Field(default=False, description="whether 0 is a region too, in PNGs")
+    samples: int = Field(default=150, ge=1, description="candidates at random from each photo")
+    trees: int = Field(default=30, ge=1, le=1000, description="how many are boosted")
+    leaves: int = Field(default=15, ge=2, le=1000, description="of each tree")
+    seed: int = Field(default=0, ge=0, description="of the candidates at random")
+
+
+class ConvertRecipe(Recipe):
+    """A mask store in a form that other programs read."""
+
+    masks: str = Field(description="the mask store")
+    to: Literal["png", "coco", "tfrecord"] = Field(
+        description="png: a map of ids a photo, or a PNG for each mask where they may overlap; "
+        "coco: run-length codes in one JSON file; tfrecord: the official records, photos included"
+    )
+    out: str = Field(description="the folder to fill, or to go on with")
+    images: str | None = Field(
+        default=None, description="the photos, for tfrecord; where the masks were made unless given"
+    )
+    split: Literal["train", "validation"] = Field(
+        default="train", description="what the files of tfrecord are called"
+    )
+    num_files: int | None = Field(
+        default=None, ge=1, le=99999,
+        description="files of tfrecord; 2048 of train and 256 of validation, unless given, as the "
+        "official loader demands",
+    )  # fmt: skip
+    workers: int = Field(default_factory=num_cores, ge=1, description="processes at once")
 
 
 def parse_share(shard: str) -> tuple[int, int]:

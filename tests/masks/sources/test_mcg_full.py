@@ -14,6 +14,7 @@ from detcon.masks import MCGFull
 from detcon.masks.recipe import MasksRecipe
 from detcon.masks.sources.mcg.aligned import MissingHigra, _across, build_aligned
 from detcon.masks.sources.mcg.contours import find_contours, to_channels
+from detcon.masks.sources.mcg.grouping import find_hierarchies
 
 
 def test_a_single_scale_is_higras_hierarchy():
@@ -48,7 +49,7 @@ def boundary_heights(superpixels, tree):
 
 def test_coarser_scales_have_the_finest_borders():
     image = picture(40, 60)
-    superpixels, trees = MCGFull(scales=(2.0, 1.0, 0.5)).hierarchies(image)
+    superpixels, trees = find_hierarchies(MCGFull(scales=(2.0, 1.0, 0.5)), image)
     assert superpixels.labels.shape == (40, 60) and len(trees) == 4
     num = len(superpixels.areas)
     assert superpixels.areas.min() >= 1

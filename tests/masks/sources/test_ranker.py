@@ -12,8 +12,10 @@ import detcon
 from detcon.formats.errors import AnnotationError
 from detcon.masks import MCG, Masks
 from detcon.masks.quality.overlap import Truth
+from detcon.masks.quality.scoring import draw_keys
+from detcon.masks.sources.mcg import training
 from detcon.masks.sources.mcg.features import FEATURES, find_features
-from detcon.masks.sources.mcg.ranker import RankerError, load_ranker, predict
+from detcon.masks.sources.mcg.ranker import RankerError, load_ranker, predict, save_ranker
 from detcon.masks.sources.mcg.training import _to_ranker, overlaps
 from detcon.scenes.raycast import render_scene
 
@@ -137,3 +139,31 @@ def test_says_what_is_wrong(scenes, trained, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ValueError, match=r"scikit-learn, .* pip install 'detcon\[ranker\]'"):
         detcon.train_ranker(out=str(tmp_path / "r.npz"), **paths)
+
+
+def test_photos_are_drawn_as_for_scoring(scenes, tmp_path, monkeypatch):
+    seen = []
+    sampled = training.sample
+    monkeypatch.setattr(
+        training,
+        "sample",
+        lambda s, photo, key, *rest: seen.append(key) or sampled(s, photo, key, *rest),
+    )
+    paths = {"images": str(scenes / "photos"), "truth": str(scenes / "truth")}
+    detcon.train_ranker(out=str(tmp_path / "r.npz"), num=2, **paths, **SMALL)
+    keys = [f"{index}.png" for index in range(4)]
+    assert seen == draw_keys(keys, 2) != keys[:2]
+
+
+def test_a_ranker_is_written_whole(trained, tmp_path, monkeypatch):
+    target = tmp_path / "ranker.npz"
+    save_ranker(load_ranker(str(trained)), target)
+    before = target.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OSError, match="no space left"):
+        save_ranker(load_ranker(str(trained)), target)
+    assert target.read_bytes() == before and list(tmp_path.iterdir()) == [target]

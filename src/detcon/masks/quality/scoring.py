@@ -69,9 +69,7 @@ def score_stores(
         StoreError: If masks are damaged.
     """
     keys, not_annotated = common_keys(stores, truth)
-    if num is not None and num < len(keys):
-        drawn = np.random.default_rng(0).permutation(len(keys))[:num]
-        keys = [keys[i] for i in sorted(drawn.tolist())]
+    keys = draw_keys(keys, num)
     jobs = (
         ScoreJob(tuple(stores), truth, tuple(keys[i : i + _PHOTOS_A_JOB]), bounds or Bounds())
         for i in range(0, len(keys), _PHOTOS_A_JOB)
@@ -109,6 +107,18 @@ def common_keys(
         )
     known = set(keys)
     return keys, tuple(key for key in shared if key not in known)
+
+
+def draw_keys(keys: list[str], num: int | None) -> list[str]:
+    """`num` of the photos at random, always the same of the same photos; None for all.
+
+    >>> draw_keys(["a", "b", "c", "d"], 2)
+    ['c', 'd']
+    """
+    if num is None or num >= len(keys):
+        return keys
+    drawn = np.random.default_rng(0).permutation(len(keys))[:num]
+    return [keys[i] for i in sorted(drawn.tolist())]
 
 
 def score_photos(job: ScoreJob) -> list[tuple[str, list[Tally]]]:

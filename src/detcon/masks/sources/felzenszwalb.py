@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.masks.masks import Masks
-from detcon.masks.sources.graph_segments import segment_photo
 from detcon.photos import shrink
 
 
@@ -46,6 +45,8 @@ class Felzenszwalb:
             object.__setattr__(self, name, float(getattr(self, name)))
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
+        from detcon.masks.sources.graph_segments import segment_photo  # compiles
+
         picture = shrink(image, self.max_side)
         [labels] = segment_photo(picture, [(self.scale, self.min_size)], sigma=self.sigma)
         return Masks.from_labels(labels, size=(image.shape[0], image.shape[1]))

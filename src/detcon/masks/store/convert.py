@@ -9,13 +9,12 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-from pydantic import Field
+from typing import Any, TypeVar
 
 import detcon
-from detcon.config import Recipe, load_recipe
+from detcon.config import load_recipe
 from detcon.files import write_whole
+from detcon.masks.recipe import ConvertRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.shard import StoreError
 from detcon.masks.to_coco import FILE, CocoJob, describe_photos, write_coco
@@ -23,7 +22,7 @@ from detcon.masks.to_png import PngJob, check_names, write_pngs
 from detcon.masks.to_tfrecord import plan_files, write_records
 from detcon.photos import open_photos
 from detcon.progress import with_progress
-from detcon.workers import in_order, num_cores
+from detcon.workers import in_order
 
 _RECORD = "conversion.json"
 _PHOTOS_A_JOB = 64
@@ -31,29 +30,6 @@ _OFFICIAL = {"train": 2048, "validation": 256}
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-
-
-class ConvertRecipe(Recipe):
-    """A mask store in a form that other programs read."""
-
-    masks: str = Field(description="the mask store")
-    to: Literal["png", "coco", "tfrecord"] = Field(
-        description="png: a map of ids a photo, or a PNG for each mask where they may overlap; "
-        "coco: run-length codes in one JSON file; tfrecord: the official records, photos included"
-    )
-    out: str = Field(description="the folder to fill, or to go on with")
-    images: str | None = Field(
-        default=None, description="the photos, for tfrecord; where the masks were made unless given"
-    )
-    split: Literal["train", "validation"] = Field(
-        default="train", description="what the files of tfrecord are called"
-    )
-    num_files: int | None = Field(
-        default=None, ge=1, le=99999,
-        description="files of tfrecord; 2048 of train and 256 of validation, unless given, as the "
-        "official loader demands",
-    )  # fmt: skip
-    workers: int = Field(default_factory=num_cores, ge=1, description="processes at once")
 
 
 def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrides: Any) -> Path:

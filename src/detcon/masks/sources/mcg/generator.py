@@ -3,19 +3,10 @@
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from detcon.masks.masks import LATER, Masks
-from detcon.masks.sources.mcg.aligned import build_aligned
-from detcon.masks.sources.mcg.best import Wanted, find_best
-from detcon.masks.sources.mcg.contour_maps import read_contours, to_scales
-from detcon.masks.sources.mcg.contours import find_contours, to_channels
-from detcon.masks.sources.mcg.hierarchy import Tree, build_tree
-from detcon.masks.sources.mcg.ranker import choose_score
-from detcon.masks.sources.mcg.superpixels import Superpixels, find_superpixels
-from detcon.photos import resize, shrink
 
 _REVISION = 2  # raised with every change of the masks that the same settings give
 
@@ -75,21 +66,9 @@ class MCG:
             ContourMapError: `contours` has none of this photo, or none that can be used.
             RankerError: `ranker` can't be used.
         """
-        size = (image.shape[0], image.shape[1])
-        return find_best(*self.hierarchies(image, key), _wanted(self), size)
+        from detcon.masks.sources.mcg.grouping import find_masks  # compiles
 
-    def hierarchies(
-        self, image: UInt8[np.ndarray, "y x c"], key: str = ""
-    ) -> tuple[Superpixels, list[Tree]]:
-        """What candidates are made of: superpixels, the fine tree and the coarse one."""
-        channels = to_channels(shrink(image, self.max_side))
-        if self.contours is None:
-            contours = find_contours(channels)
-        else:
-            shape = (channels.shape[1], channels.shape[2])
-            contours = to_scales(read_contours(self.contours, key, image.shape[:2], shape))
-        superpixels = find_superpixels(contours, channels)
-        return superpixels, [build_tree(superpixels, one) for one in superpixels.strengths]
+        return find_masks(self, image, key)
 
 
 @dataclass(frozen=True)
@@ -151,24 +130,9 @@ class MCGFull:
             ContourMapError: `contours` has none of this photo, or none that can be used.
             RankerError: `ranker` can't be used.
         """
-        size = (image.shape[0], image.shape[1])
-        return find_best(*self.hierarchies(image, key), _wanted(self), size)
+        from detcon.masks.sources.mcg.grouping import find_masks  # compiles
 
-    def hierarchies(
-        self, image: UInt8[np.ndarray, "y x c"], key: str = ""
-    ) -> tuple[Superpixels, list[Tree]]:
-        """What candidates are made of: superpixels, the multiscale tree, those of the scales."""
-        picture = shrink(image, self.max_side)
-        sizes = [
-            (max(2, round(picture.shape[0] * scale)), max(2, round(picture.shape[1] * scale)))
-            for scale in self.scales
-        ]
-        if self.contours is None:
-            contours = [find_contours(to_channels(_scaled(picture, size)))[0] for size in sizes]
-        else:
-            found = [read_contours(self.contours, key, image.shape[:2], size) for size in sizes]
-            contours = [to_scales(one)[0] for one in found]
-        return build_aligned(contours, to_channels(picture))
+        return find_masks(self, image, key)
 
 
 def _check(settings: MCG | MCGFull) -> None:
@@ -183,22 +147,3 @@ def _check(settings: MCG | MCGFull) -> None:
         value = getattr(settings, number)
         if value is not None and value < bound:
             raise ValueError(f"{name}'s {number} must be at least {bound}, got {value}")
-
-
-def _wanted(settings: MCG | MCGFull) -> Wanted:
-    return Wanted(
-        num=settings.num,
-        nums=(settings.singles, settings.pairs, settings.triplets, settings.quadruplets),
-        min_area=settings.min_area,
-        max_overlap=settings.max_overlap,
-        diversity=settings.diversity,
-        score=choose_score(settings.ranker),
-    )
-
-
-def _scaled(picture: UInt8[np.ndarray, "y x c"], size: tuple[int, int]) -> np.ndarray:
-    """The picture at another size: Lanczos where it grows, as in MCG, else area averages."""
-    if size == picture.shape[:2]:
-        return picture
-    grows = size[0] >= picture.shape[0]
-    return resize(picture, (size[1], size[0]), cv2.INTER_LANCZOS4 if grows else cv2.INTER_AREA)

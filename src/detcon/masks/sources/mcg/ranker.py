@@ -4,12 +4,14 @@ Axes: k candidates, f features, t trees, m nodes of the largest tree.
 """
 
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int16
 
+from detcon.files import write_whole
 from detcon.masks.sources.mcg.best import Scorer, score_by_formula
 from detcon.masks.sources.mcg.candidates import Candidates
 from detcon.masks.sources.mcg.features import FEATURES, find_features
@@ -67,8 +69,9 @@ def choose_score(path: str | None) -> Scorer:
 
 def save_ranker(ranker: Ranker, path: str | Path) -> None:
     """Writes a ranker as an `.npz`; the same ranker gives the same bytes."""
-    with Path(path).open("wb") as file:
-        np.savez_compressed(file, names=np.array(FEATURES), **ranker._asdict())
+    file = BytesIO()
+    np.savez_compressed(file, names=np.array(FEATURES), **ranker._asdict())
+    write_whole(Path(path), file.getvalue())
 
 
 @lru_cache(maxsize=4)

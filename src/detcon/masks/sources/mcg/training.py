@@ -10,18 +10,19 @@ Axes: g nodes of all trees, k candidates, f features, n superpixels, t marked re
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Float64
-from pydantic import Field
 
-from detcon.config import Recipe, load_recipe
+from detcon.config import load_recipe
 from detcon.formats.errors import AnnotationError
 from detcon.masks.quality.overlap import Bounds, Truth
+from detcon.masks.quality.scoring import draw_keys
+from detcon.masks.recipe import TrainRankerRecipe
 from detcon.masks.sources.mcg.candidates import Candidates, find_candidates
 from detcon.masks.sources.mcg.features import find_features
-from detcon.masks.sources.mcg.generator import MCG, MCGFull
+from detcon.masks.sources.mcg.grouping import find_hierarchies
 from detcon.masks.sources.mcg.hierarchy import Tree
 from detcon.masks.sources.mcg.ranker import Ranker, save_ranker
 from detcon.masks.sources.mcg.superpixels import Superpixels
@@ -29,29 +30,6 @@ from detcon.masks.truth import open_truth
 from detcon.photos import open_photos
 
 _RATE, _LEAST_AT_LEAF = 0.15, 20
-
-
-class TrainRankerRecipe(Recipe):
-    """A ranker of MCG's candidates, learned from annotated photos."""
-
-    images: str = Field(
-        description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
-    )
-    truth: str = Field(
-        description="the annotations: a folder of label or instance PNGs, of BSDS .mat files, or "
-        "a mask store"
-    )
-    out: str = Field(default="ranker.npz", description="the file to write")
-    generator: Annotated[MCG | MCGFull, Field(discriminator="kind")] = Field(
-        default=MCG(), description="whose candidates are ranked"
-    )
-    num: int | None = Field(default=None, ge=1, description="learn from so many photos")
-    ignore: int | None = Field(default=255, description="value of void pixels in PNGs")
-    background: bool = Field(default=False, description="whether 0 is a region too, in PNGs")
-    samples: int = Field(default=150, ge=1, description="candidates at random from each photo")
-    trees: int = Field(default=30, ge=1, le=1000, description="how many are boosted")
-    leaves: int = Field(default=15, ge=2, le=1000, description="of each tree")
-    seed: int = Field(default=0, ge=0, description="of the candidates at random")
 
 
 def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **overrides: Any) -> Path:
@@ -76,7 +54,7 @@ def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **over
     ensemble = _import_ensemble()
     photos = open_photos(settings.images)
     truth = open_truth(settings.truth, ignore=settings.ignore, background=settings.background)
-    keys = [key for key in photos if key in truth][: settings.num]
+    keys = draw_keys([key for key in photos if key in truth], settings.num)
     rng = np.random.default_rng(settings.seed)
     found = [sample(settings, photos.read(key), key, truth[key], rng) for key in keys]
     features = np.concatenate([one for one, _ in found]) if found else np.empty((0, 0))
@@ -95,7 +73,6 @@ def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **over
         random_state=0,
     ).fit(features, np.concatenate([targets for _, targets in found]))
     path = Path(settings.out)
-    path.parent.mkdir(parents=True, exist_ok=True)
     save_ranker(_to_ranker(model), path)
     return path
 
@@ -109,7 +86,7 @@ def sample(
 ) -> tuple[Float32[np.ndarray, "k f"], Float64[np.ndarray, " k"]]:
     """Features and targets of some candidates of a photo: at random, and each region's best."""
     generator = settings.generator
-    superpixels, trees = generator.hierarchies(photo, key)
+    superpixels, trees = find_hierarchies(generator, photo, key)
     nums = (generator.singles, generator.pairs, generator.triplets, generator.quadruplets)
     candidates = find_candidates(superpixels, trees, nums)
     ious = overlaps(superpixels, trees, candidates, truth)
