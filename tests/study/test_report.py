@@ -1,5 +1,6 @@
 """What is said of results: plans, statistics, figures and sections, from made-up JSONs."""
 
+import json
 import math
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from detcon.config import load_recipe
+from detcon.config import RecipeError, load_recipe
 from detcon.results.statistics import correlation, half_width, paired, sooner
 from detcon.study import run_study
 from detcon.study.arranged import arrange
@@ -16,9 +17,9 @@ from detcon.study.cell import make_cells
 from detcon.study.errors import StudyError
 from detcon.study.plan import costs, in_all
 from detcon.study.recipe import StudyRecipe
-from detcon.study.records import Record, find_records, read_record, write_record
+from detcon.study.records import Record, append_record, find_records, read_records
 
-RESULTS = Path("studies/results/tiny")
+RESULTS = Path("studies/results/tiny.jsonl")
 GRID = {
     "seed": [0, 1, 2],
     "method": {
@@ -66,6 +67,12 @@ def value_of(point):
     return 10.0 * math.log2(steps) + point["seed"] + point["labels"] / 10
 
 
+def keep_lines(wanted):
+    """Removes the other lines from the file of results."""
+    lines = RESULTS.read_text().splitlines(keepends=True)
+    RESULTS.write_text("".join(line for line in lines if wanted(json.loads(line))))
+
+
 @pytest.fixture
 def study(write_study):
     return load_recipe(StudyRecipe, write_study(grid=GRID, figure=FIGURE))
@@ -78,17 +85,39 @@ def cells(study):
         # a step of DetCon-S takes half as long again
         seconds = cell.pairs / (8 if cell.points[0]["method"] == "detcon_s" else 12)
         record = made_up(cell, value_of(cell.points[0]), seconds=seconds)
-        write_record(RESULTS, cell.name, record)
+        append_record(RESULTS, record)
     return cells
 
 
 def test_a_record_is_read_as_it_was_written(cells):
-    record = made_up(cells[0], 12.5)
-    path = write_record(Path("other"), "x", record)
-    assert read_record(path) == record
-    before = path.read_bytes()
-    write_record(Path("other"), "x", read_record(path))
-    assert path.read_bytes() == before, "the keys keep their order"
+    path = Path("other.jsonl")
+    for value in (12.5, 13.5):
+        append_record(path, made_up(cells[0], value))
+    (first, second) = read_records(path).values()
+    assert first == made_up(cells[0], 12.5) and second == made_up(cells[0], 13.5)
+    assert find_records(path, cells) == {cells[0].fingerprint: second}, "the last one counts"
+
+
+def test_one_json_a_cell_of_an_earlier_version_is_read(cells):
+    lines = RESULTS.read_text().splitlines(keepends=True)
+    before = find_records(RESULTS, cells)
+    RESULTS.with_suffix("").mkdir()
+    for cell, line in zip(cells[:3], lines):
+        (RESULTS.with_suffix("") / f"{cell.name}.json").write_text(line)
+    RESULTS.write_text("".join(lines[3:]))
+    assert find_records(RESULTS, cells) == before
+    with pytest.raises(RecipeError, match=r"give a file, as old.jsonl; results of an earlier ver"):
+        run_study("tiny.yaml", report=True, results="old/")
+
+
+def test_a_torn_last_line_is_skipped_and_reported(cells, capsys):
+    text = RESULTS.read_text()
+    RESULTS.write_text(text[:-100])
+    assert len(find_records(RESULTS, cells)) == len(cells) - 1
+    said = capsys.readouterr().err
+    assert "the last line of studies/results/tiny.jsonl is torn and is skipped; its cell" in said
+    append_record(RESULTS, made_up(cells[-1], 50.0))
+    assert len(find_records(RESULTS, cells)) == len(cells)
 
 
 def test_an_interval_is_students():
@@ -159,8 +188,7 @@ def test_random_weights_are_at_every_budget(study, cells):
 
 
 def test_a_factor_of_one_seed_has_no_interval(study, cells):
-    for path in RESULTS.glob("seed[12]-*.json"):
-        path.unlink()
+    keep_lines(lambda record: record["cell"]["seed"] == 0)
     run_study("tiny.yaml", report=True, out="page.md")
     page = Path("page.md").read_text()
     assert "times the steps of detcon_s** (one seed, and so no interval)." in page
@@ -221,7 +249,7 @@ def test_no_factor_at_the_level_of_random_weights(study, cells):
     assert "needs 2.0 times" in Path("page.md").read_text()
     for cell in cells:
         if cell.points[0]["method"] == "random":
-            write_record(RESULTS, cell.name, made_up(cell, 99.0))
+            append_record(RESULTS, made_up(cell, 99.0))
     run_study("tiny.yaml", report=True, out="page.md", **{"figure.floor": "random"})
     page = Path("page.md").read_text()
     assert "no more than random has without any pretraining, 99.0." in page
@@ -237,7 +265,7 @@ def test_overlap_of_masks_is_told_beside_what_they_are_worth(write_study):
     for cell in make_cells(study):
         rows = int(cell.points[0]["masks"][-1])
         record = made_up(cell, 20.0 + rows + cell.points[0]["seed"], overlap=rows / 10)
-        write_record(RESULTS, cell.name, record)
+        append_record(RESULTS, record)
     run_study("tiny.yaml", report=True, out="page.md")
     page = Path("page.md").read_text()
     assert "these 5 sources, overlap and mean go together with r = 1.00 (95 % interval 1.0" in page
@@ -247,7 +275,8 @@ def test_overlap_of_masks_is_told_beside_what_they_are_worth(write_study):
 
 
 def test_missing_cells_are_counted(study, cells):
-    (RESULTS / "seed1-detcon_s-steps8-labels2.json").unlink()
+    missing = {"seed": 1, "method": "detcon_s", "steps": 8, "labels": 2}
+    keep_lines(lambda record: record["cell"] != missing)
     run_study("tiny.yaml", report=True, out="page.md")
     assert "41 of 42 cells (1 are missing)" in Path("page.md").read_text()
 
@@ -260,6 +289,6 @@ def test_no_report_of_nothing(study):
 def test_no_figure_of_different_things(study, cells):
     record = made_up(cells[0], 1.0)
     other = Record(**{**vars(record), "metric": "delta1"})
-    write_record(RESULTS, cells[0].name, other)
+    append_record(RESULTS, other)
     with pytest.raises(StudyError, match="measure delta1 .%. and mIoU .%., which don't go into"):
         run_study("tiny.yaml", report=True)

@@ -13,14 +13,17 @@ from detcon.masks.truth import open_truth
 from detcon.results.history import read_history
 from detcon.study import run_study
 from detcon.study.errors import StudyError
+from detcon.study.grid import Point
 from detcon.train.steps import Steps
 
 TWO = {"seed": [0], "method": {"random": {"backbone": "random"}, "detcon_s": {"masks": "grid"}}}
-RESULTS = Path("studies/results/tiny")
+RESULTS = Path("studies/results/tiny.jsonl")
 
 
-def results():
-    return {path.stem: json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))}
+def results(path=RESULTS):
+    """The records by the name of their cell, in the order of names."""
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return dict(sorted((Point(record["cell"], {}).name, record) for record in records))
 
 
 def without_times(record):
@@ -37,13 +40,13 @@ def test_two_cells_are_run_once_and_give_the_same_figures_elsewhere(write_study,
     assert record["cell"] == {"seed": 0, "method": "detcon_s"} and 0 < record["value"] < 100
     assert record["seconds"]["pretrain"] > 0 == first["seed0-random"]["seconds"]["pretrain"]
     assert str(Path.cwd()) not in json.dumps(first), "no path of this machine"
-    files = {path: path.read_bytes() for path in RESULTS.iterdir()}
+    before = RESULTS.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr("detcon.study.running.carry_out", None)
         run_study(study)
-    assert {path: path.read_bytes() for path in RESULTS.iterdir()} == files
-    run_study(study, results="again", work="runs/again")
-    again = json.loads(Path("again/seed0-detcon_s.json").read_text())
+    assert RESULTS.read_bytes() == before
+    run_study(study, results="again.jsonl", work="runs/again")
+    again = results(Path("again.jsonl"))["seed0-detcon_s"]
     assert without_times(again) == without_times(record), "to the last digit"
 
 
@@ -117,8 +120,8 @@ def test_a_result_counts_by_its_settings_and_not_by_its_name(write_study, monkey
 def test_a_changed_recipe_is_told_of(write_study):
     run_study(write_study(grid=TWO))
     sentence = (
-        r"seed0-detcon_s.json holds this cell with another recipe: pretrain.optimizer.lr is 0.001 "
-        r"there and 0.1 now; move it away, or give another results="
+        r"tiny.jsonl holds the cell seed0-detcon_s with another recipe: pretrain.optimizer.lr is "
+        r"0.001 there and 0.1 now; move it away, or give another results="
     )
     with pytest.raises(StudyError, match=sentence):
         run_study("tiny.yaml", **{"pretrain.optimizer.lr": 0.1})
@@ -127,10 +130,10 @@ def test_a_changed_recipe_is_told_of(write_study):
 def test_a_result_of_a_version_that_knew_fewer_settings_counts(write_study, monkeypatch):
     study = write_study(grid=TWO)
     run_study(study)
-    path = RESULTS / "seed0-detcon_s.json"
-    record = json.loads(path.read_text())
-    del record["settings"]["pretrain"]["sync_norms"], record["settings"]["masks"]["columns"]
-    path.write_text(json.dumps(record))
+    records = results()
+    settings = records["seed0-detcon_s"]["settings"]
+    del settings["pretrain"]["sync_norms"], settings["masks"]["columns"]
+    RESULTS.write_text("".join(json.dumps(record) + "\n" for record in records.values()))
     monkeypatch.setattr("detcon.study.running.carry_out", None)
     run_study(study)
 
@@ -155,7 +158,7 @@ class TimeIsUp:
 
 
 def test_when_the_time_is_up_the_cell_stops_and_later_goes_on(write_study, monkeypatch, capsys):
-    run_study(write_study(grid=TWO), results="whole", work="runs/whole")
+    run_study(write_study(grid=TWO), results="whole.jsonl", work="runs/whole")
     with monkeypatch.context() as patch:
         TimeIsUp(3).patch(patch)
         run_study("tiny.yaml", hours=1)
@@ -165,7 +168,7 @@ def test_when_the_time_is_up_the_cell_stops_and_later_goes_on(write_study, monke
     assert (run / "checkpoints" / "last.ckpt").is_file()
     run_study("tiny.yaml")
     assert "going on after step 3 of 4" in capsys.readouterr().err
-    whole = json.loads(Path("whole/seed0-detcon_s.json").read_text())
+    whole = results(Path("whole.jsonl"))["seed0-detcon_s"]
     assert without_times(results()["seed0-detcon_s"]) == without_times(whole)
     assert [line["step"] for line in read_history(run).rows] == [1, 2, 4]
 
@@ -227,7 +230,17 @@ def test_a_missing_folder_is_said_before_anything_begins(write_study, overrides,
 
 
 def test_a_result_that_is_damaged_is_named(write_study):
-    RESULTS.mkdir(parents=True)
-    (RESULTS / "x.json").write_text("{")
+    study = write_study()
+    RESULTS.parent.mkdir(parents=True)
+    for text in ("{\n", "[]\n"):
+        RESULTS.write_text(text)
+        with pytest.raises(StudyError, match=r"line 1 of .*tiny\.jsonl .*; delete the line"):
+            run_study(study)
+    RESULTS.write_text('{"study": "tiny"}\n')
+    with pytest.raises(StudyError, match=r"line 1 of .*tiny\.jsonl is no result of a study .*move"):
+        run_study(study)
+    RESULTS.unlink()
+    RESULTS.with_suffix("").mkdir()
+    (RESULTS.with_suffix("") / "x.json").write_text("{")
     with pytest.raises(StudyError, match=r"tiny/x.json is no result of a study .*move it away"):
-        run_study(write_study())
+        run_study(study)

@@ -34,8 +34,14 @@ class CellSettings(Recipe):
     data: Data
 
     def deciding(self) -> dict[str, Any]:
-        """What tells two cells apart, by dotted name."""
-        return deciding_settings(self.model_dump(mode="json"))
+        """The settings that tell two cells apart, by dotted name.
+
+        A backbone that was trained brings its own architecture: then `transfer.encoder` is unused.
+        """
+        values = self.model_dump(mode="json")
+        if self.transfer.backbone in (PRETRAINED, SUPERVISED):
+            values["transfer"]["encoder"] = None
+        return deciding_settings(values)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ def run_study(recipe: str | Path | None = None, /, **overrides: Any) -> Path | N
             hours=1)`, `**{"data.camvid": "camvid"}`.
 
     Returns:
-        The folder of results, or the report; None after a plan, which is printed.
+        The file of results, or the report; None after a plan, which is printed.
 
     Raises:
         ValueError: A study whose parts don't fit, a missing folder, results of another recipe,
@@ -40,14 +40,14 @@ def run_study(recipe: str | Path | None = None, /, **overrides: Any) -> Path | N
     study = load_recipe(StudyRecipe, recipe, overrides)
     check_figure(study)
     cells = make_cells(study)
-    done = find_records(Path(study.results_folder), cells)
+    done = find_records(Path(study.results_file), cells)
     if study.plan:
         print_plan(study, share_of(cells, study.shard), done)
         return None
     if study.report:
         return write_report(study, cells, done)
     run_cells(study, share_of(cells, study.shard), done, _command(study, recipe, overrides))
-    return Path(study.results_folder)
+    return Path(study.results_file)
 
 
 def _command(study: StudyRecipe, recipe: str | Path | None, overrides: Mapping[str, Any]) -> str:

@@ -103,7 +103,8 @@ class StudyRecipe(Recipe):
     figure: FigureRecipe = Field(description="how the results are drawn")
     cost: CostRecipe = Field(default=CostRecipe(), description="for the plan")
     results: str | None = Field(
-        default=None, description="folder of one JSON a cell; studies/results/NAME unless given"
+        default=None,
+        description="file with a line for each finished cell; null: studies/results/NAME.jsonl",
     )
     work: str | None = Field(
         default=None, description="folder of data, masks and runs; runs/NAME unless given"
@@ -123,6 +124,16 @@ class StudyRecipe(Recipe):
             parse_share(shard)
         return shard
 
+    @field_validator("results")
+    @classmethod
+    def _is_a_file_of_lines(cls, results: str | None) -> str | None:
+        if results is not None and not results.endswith(".jsonl"):
+            raise ValueError(
+                f"give a file, as {results.rstrip('/')}.jsonl; results of an earlier version, one "
+                f"JSON a cell in the folder {results}, are read with it"
+            )
+        return results
+
     @field_validator("grid")
     @classmethod
     def _has_values(cls, grid: dict[str, Values]) -> dict[str, Values]:
@@ -132,9 +143,9 @@ class StudyRecipe(Recipe):
         return grid
 
     @property
-    def results_folder(self) -> str:
-        """Where the JSONs of the cells lie."""
-        return self.results or f"studies/results/{self.name}"
+    def results_file(self) -> str:
+        """Where the results of the cells are."""
+        return self.results or f"studies/results/{self.name}.jsonl"
 
     @property
     def work_folder(self) -> str:

@@ -1,4 +1,7 @@
-"""What a finished cell leaves: one JSON, the same bytes wherever it was run, but for the times."""
+"""The results of a study: one line a finished cell, in one file a study.
+
+The same settings give the same line on every machine, except for times and the machine itself.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,11 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
+from rich.console import Console
 
 from detcon.config import fingerprint, recorded
-from detcon.files import write_whole
+from detcon.results.errors import RunError
+from detcon.results.lines import append_line, read_lines
+from detcon.results.recipe import differences
 from detcon.study.cell import Cell, CellSettings
 from detcon.study.errors import StudyError
+from detcon.study.grid import Point
 
 
 @dataclass(frozen=True)
@@ -21,19 +28,19 @@ class Record:
     Attributes:
         study: Its name.
         cell: The value on each axis.
-        command: What makes it again; DIR stands for folders of the user's.
+        command: Repeats it; DIR stands for folders of the user.
         fingerprint: Of the settings.
-        metric: What was measured.
+        metric: The main metric.
         unit: Of the value.
-        value: The figure.
-        figures: What else was measured, by name.
+        value: Of the main metric.
+        figures: Further metrics, by name.
         per_class: The metric by class.
         pairs: Pairs of views that pretraining saw.
-        overlap: The average best overlap of its masks with the true ones, where that is asked for.
+        overlap: The average best overlap of its masks with the true ones, if the study asks for it.
         seconds: Of `pretrain` (0 for none) and `transfer`.
         versions: Of the packages that took part.
         machine: What it ran on.
-        settings: All of the cell's, with names for paths.
+        settings: All settings of the cell, with names in place of paths.
     """
 
     study: str
@@ -53,54 +60,78 @@ class Record:
     settings: Mapping[str, Any]
 
 
-def write_record(folder: Path, name: str, record: Record) -> Path:
-    """Writes `NAME.json` in one move, its keys in the order of `Record`."""
-    path = folder / f"{name}.json"
-    write_whole(path, json.dumps(asdict(record), indent=1, ensure_ascii=False) + "\n")
-    return path
+def append_record(path: Path, record: Record) -> None:
+    """Appends a record to a file of results. Several processes may append to one file."""
+    append_line(path, asdict(record))
 
 
-def read_record(path: Path) -> Record:
-    """Reads one.
+def read_records(path: Path) -> dict[str, Record]:
+    """All records of a file of results, by the place where they are.
+
+    An earlier version wrote one JSON a cell into a folder, `NAME/` for `NAME.jsonl`. These are
+    read too, first. A torn last line is skipped and reported: its cell runs again.
 
     Raises:
-        StudyError: It is damaged, or something else.
+        StudyError: A record is damaged, or something else.
     """
     try:
-        values = json.loads(path.read_text("utf-8"))
-        return Record(**{part.name: values[part.name] for part in fields(Record)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise StudyError(
-            f"{path} is no result of a study ({error!r}); move it away to make it again"
-        ) from error
+        lines, is_torn = read_lines(path)
+    except RunError as error:
+        raise StudyError(f"{error} (results of a study)") from error
+    if is_torn:
+        say = Console(stderr=True, highlight=False, soft_wrap=True).print
+        say(f"the last line of {path} is torn and is skipped; its cell runs again", markup=False)
+    older = {str(one): _read_older(one) for one in sorted(path.with_suffix("").glob("*.json"))}
+    found = older | {f"line {number} of {path}": values for number, values in lines.items()}
+    return {place: _record(place, values) for place, values in found.items()}
 
 
-def find_records(folder: Path, cells: Sequence[Cell]) -> dict[str, Record]:
+def find_records(path: Path, cells: Sequence[Cell]) -> dict[str, Record]:
     """The finished cells among those asked for, by their fingerprint.
 
-    A result counts by its settings and not by its name, so that axes may be added to a grid.
-    Settings that its version didn't know yet are filled up with today's defaults.
+    A result counts by its settings and not by its name, so axes may be added to a grid. Settings
+    that its version didn't know are filled up with today's defaults. The last record of a cell
+    counts.
 
     Raises:
-        StudyError: A result has a cell's name and other settings; the sentence says which.
+        StudyError: A result has a cell's name but other settings; the sentence says which.
     """
     wanted = {cell.fingerprint for cell in cells}
     by_name = {cell.name: cell for cell in cells}
     found: dict[str, Record] = {}
-    others: dict[Path, Mapping[str, Any]] = {}
-    for path in sorted(folder.glob("*.json")):
-        record = read_record(path)
+    others: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for place, record in read_records(path).items():
         settings = _today(record)
         key = fingerprint(settings)
         if key in wanted:
             found[key] = record
         else:
-            others[path] = settings
-    for path, settings in others.items():
-        cell = by_name.get(path.stem)
+            others[place] = Point(record.cell, {}).name, settings
+    for place, (name, settings) in others.items():
+        cell = by_name.get(name)
         if cell is not None and cell.fingerprint not in found:
-            raise StudyError(_changed(path, cell, settings))
+            differing = differences(settings, cell.settings.deciding())
+            raise StudyError(
+                f"{place} holds the cell {name} with another recipe: {', '.join(differing[:5])}; "
+                f"move it away, or give another results= and work="
+            )
     return found
+
+
+def _read_older(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _record(place: str, values: Any) -> Record:
+    try:
+        return Record(**{part.name: values[part.name] for part in fields(Record)})
+    except (KeyError, TypeError) as error:
+        raise StudyError(
+            f"{place} is no result of a study ({error!r}); move it away to make it again"
+        ) from error
 
 
 def _today(record: Record) -> dict[str, Any]:
@@ -109,16 +140,3 @@ def _today(record: Record) -> dict[str, Any]:
         return recorded(CellSettings, record.settings).deciding()
     except ValidationError:
         return {"fingerprint": record.fingerprint}
-
-
-def _changed(path: Path, cell: Cell, there: Mapping[str, Any]) -> str:
-    now = cell.settings.deciding()
-    differences = [
-        f"{name} is {there.get(name, 'not set')} there and {now.get(name, 'not set')} now"
-        for name in {**there, **now}
-        if there.get(name) != now.get(name)
-    ]
-    return (
-        f"{path} holds this cell with another recipe: {', '.join(differences[:5])}; move it away, "
-        f"or give another results= and work="
-    )

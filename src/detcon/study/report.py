@@ -29,7 +29,7 @@ def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, R
     """
     if not done:
         raise StudyError(
-            f"no cell of the study {study.name} is finished in {study.results_folder}; run it "
+            f"no cell of the study {study.name} is finished in {study.results_file}; run it "
             f"first: detcon study STUDY.yaml"
         )
     metrics = {f"{record.metric} ({record.unit})" for record in done.values()}

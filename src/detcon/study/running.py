@@ -18,7 +18,7 @@ from detcon.study.errors import StudyError
 from detcon.study.limit import TimeLimit
 from detcon.study.places import Places, check_folders
 from detcon.study.recipe import StudyRecipe
-from detcon.study.records import Record, write_record
+from detcon.study.records import Record, append_record
 from detcon.train.environment import describe_environment
 from detcon.train.run import LAST
 from detcon.train.stop import Stopped
@@ -41,7 +41,7 @@ def _run(cell: Cell) -> str:
 def run_cells(
     study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record], command: str
 ) -> None:
-    """Runs the cells that aren't done, and writes a JSON for each.
+    """Runs the cells that aren't done, and appends a result for each.
 
     A cell that fails is told of, and the others go on. When the time is up, the cell under way
     stops with a checkpoint; the same command goes on from there.
@@ -94,7 +94,7 @@ def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> R
     data = places.data(cell.settings.transfer.data)
     (result,) = transfer(None, **told | {"data": data, "backbone": str(backbone), "out": out})
     record = _record(study, cell, places, command, result, seconds)
-    write_record(Path(study.results_folder), cell.name, record)
+    append_record(Path(study.results_file), record)
     shutil.rmtree(out)
     return record
 
