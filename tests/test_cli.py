@@ -39,10 +39,69 @@ def photos(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("verb", [*cli.VERBS, "report"])
+@pytest.mark.parametrize("verb", cli.VERBS)
 def test_help_teaches_every_setting_with_an_example(verb, run):
     code, out, _ = run(verb, "--help")
-    assert code == 0 and f"detcon {verb}" in out and "out" in out and "setting" in out
+    assert code == 0 and cli.VERBS[verb].does in out and "\nsettings\n" in out
+    assert escape_free(cli.VERBS[verb].example) in escape_free(out)
+    for flag in cli.VERBS[verb].flags:
+        assert f"--{flag}" in out
+
+
+def escape_free(text):
+    return " ".join(text.split())
+
+
+HEAVY = ("torch", "torchvision", "timm", "lightning", "numba", "matplotlib", "skimage", "scipy")
+PENDING = {
+    "scenes",
+    "masks",
+    "score",
+    "show",
+    "convert",
+    "train-ranker",
+    "pretrain",
+    "transfer",
+    "predict",
+    "report",
+    "study",
+}
+ASKED = """
+import sys
+from detcon import cli
+for verb in {verbs}:
+    for words in (["--help"], ["nonsense=1"]):
+        sys.argv = ["detcon", verb, *words]
+        try:
+            cli.main()
+        except SystemExit:
+            pass
+    loaded = [name for name in {heavy} if name in sys.modules]
+    if loaded:
+        sys.exit(f"detcon {{verb}} --help loads {{loaded}}")
+"""
+
+
+def test_help_and_refusals_load_nothing_heavy():
+    verbs = [verb for verb in cli.VERBS if verb not in PENDING]
+    code = ASKED.format(verbs=verbs, heavy=HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("there is no setting 'nonsense'") == len(verbs)
+
+
+def test_the_list_of_commands(run):
+    for words in ([], ["--help"]):
+        code, out, _ = run(*words)
+        assert code == 0 and all(f"\n  {verb} " in out for verb in cli.VERBS)
+    assert run("version")[1].strip() == detcon.__version__ == run("--version")[1].strip()
+
+
+def test_help_names_the_recipes_of_a_verb(run):
+    _, out, _ = run("masks", "--help")
+    assert "\nrecipes\n" in out and "\n  felzenszwalb_small " in out and "A chessboard of 5" in out
+    assert "Reluctance to split" in out  # the setting of a source, from its docstring
+    assert "recipes\n" not in run("show", "--help")[1]
 
 
 def test_help_names_the_kinds_of_a_choice(run):
@@ -52,16 +111,25 @@ def test_help_names_the_kinds_of_a_choice(run):
 
 
 def test_a_verb_prints_its_recipe_what_it_wrote_and_what_comes_next(run, photos, tmp_path):
-    code, out, _ = run(
-        "masks", "recipes/masks/grid.yaml", f"images={photos}", f"out={tmp_path / 'm'}"
-    )
+    settings = ["generator.rows=3", f"images={photos}", f"out={tmp_path / 'm'}"]
+    code, out, _ = run("masks", "grid", *settings)
     assert code == 0
-    assert "kind: grid" in out and f"wrote {tmp_path / 'm'}" in out
+    assert "\n  generator.kind=grid  generator.rows=3" in out and "engine" not in out
+    assert f"wrote {tmp_path / 'm'}" in out
     assert f"next: detcon show images={photos} masks={tmp_path / 'm'}" in out
     code, out, _ = run(
         "show", f"images={photos}", f"masks={tmp_path / 'm'}", f"out={tmp_path / 's.png'}"
     )
     assert code == 0 and (tmp_path / "s.png").stat().st_size > 1000
+
+
+def test_text_of_the_command_line_stays_text(run, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photos.rename(tmp_path / "photos #2")
+    for out in ("2024-05-17", "no", "1e3"):
+        code, _, err = run("masks", "grid", "images=photos #2", f"out={out}")
+        assert code == 0, err
+        assert detcon.MaskStore(out).header["source"] == "photos #2"
 
 
 @pytest.mark.parametrize(
@@ -70,17 +138,24 @@ def test_a_verb_prints_its_recipe_what_it_wrote_and_what_comes_next(run, photos,
         (["masks", "images=nowhere", "out=m"], "there is no folder or manifest nowhere"),
         (["masks", "imags=p", "out=m"], "there is no setting 'imags'; did you mean 'images'?"),
         (["masks", "images=p"], "'out' is missing; give out=..."),
+        (["mask"], "there is no command 'mask'; did you mean 'masks'?"),
+        (["masks", "--chek"], "detcon masks has no switch '--chek'; did you mean '--check'?"),
+        (["masks", "gird", "images=p"], "there is no recipe gird; did you mean 'grid'?"),
+        (["masks", "runs/a=1/recipe.yaml"], "there is no recipe runs/a=1/recipe.yaml; "),
+        (["study", "a.yaml", "b.yaml"], "'b.yaml' is a second recipe"),
+        (["import", "a.npy", "b.npy"], "there is no recipe b.npy"),
         (["masks", "a.yaml", "b.yaml"], "'b.yaml' is a second recipe; give one recipe"),
         (["masks", "images=p", "out=m", "workers=many"], "'workers' cannot be 'many': input"),
         (["masks", "images=p", "out=m", "workers=0"], "'workers' cannot be 0: input should be"),
         (["pretrain", "recipes/pretrain/none.yaml"], "there is no recipe recipes/pretrain/none"),
+        (["scenes", "out=a", "num=3.5"], "'num' cannot be 3.5: input should be a valid integer"),
         (["pretrain", "images=p", "out=o", "method.kind=moco"], "'method.kind' must be one of"),
         (["pretrain", "images=p", "out=o", "optimizer.lr=-1"], "'optimizer.lr' cannot be -1"),
         (["transfer", "data=d", "out=o"], "'backbone' is missing; give backbone=..."),
         (["export", "backbone=b", "to=tf", "out=o"], "'to' cannot be 'tf': input should be"),
         (["export", "backbone=b", "to=onnx", "out=o"], "cannot write onnx to o: give a name that"),
         (["export", "backbone=b.pth", "to=hub", "out=o"], "there is no backbone b.pth; give a"),
-        (["report"], "name the run folders: detcon report runs/* out=report.html"),
+        (["report"], "name the runs: detcon report runs/* out=report.html"),
         (["report", "nowhere"], "nowhere"),
     ],
 )  # fmt: skip
@@ -90,6 +165,15 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(words, sentence, run, tmp_pat
     assert code == 2
     assert sentence in err and err.startswith("detcon: ") and err.count("\n") == 1
     assert "Traceback" not in err
+
+
+def test_an_interrupt_is_one_sentence(run, photos, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("detcon.masks.store.fill.make_masks", interrupted)
+    code, _, err = run("masks", f"images={photos}", f"out={tmp_path / 'm'}")
+    assert code == 130 and err == "detcon: interrupted; give the same command again to go on\n"
 
 
 def test_debug_shows_the_traceback(run, tmp_path, monkeypatch):

@@ -99,10 +99,9 @@ def test_the_command_takes_flags_like_the_others(monkeypatch, capsys, tmp_path):
     quick = next(path for path in STUDIES if path.stem == "quick")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["detcon", "study", str(quick), "--plan"])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
+    cli.main()
     shown = capsys.readouterr().out
-    assert not left.value.code and "study quick: 4 cells on 3 pretrainings" in shown
+    assert "study quick: 4 cells on 3 pretrainings" in shown
     assert "wrote" not in shown and not list(tmp_path.iterdir())
     monkeypatch.setattr(sys, "argv", ["detcon", "study", str(quick), "--report"])
     with pytest.raises(SystemExit) as left:

@@ -56,13 +56,22 @@ def kind_of(record: Any) -> str:
 
 def default_of(record: Any, name: str) -> Any:
     """A setting's default; None where it must be given."""
+    if is_required(record, name):
+        return None
     if issubclass(record, BaseModel):
-        field = record.model_fields[name]
-        return None if field.is_required() else field.get_default(call_default_factory=True)
+        return record.model_fields[name].get_default(call_default_factory=True)
     field = next(field for field in dataclasses.fields(record) if field.name == name)
     if field.default_factory is not dataclasses.MISSING:
         return field.default_factory()
-    return None if field.default is dataclasses.MISSING else field.default
+    return field.default
+
+
+def is_required(record: Any, name: str) -> bool:
+    """Whether a setting must be given."""
+    if issubclass(record, BaseModel):
+        return record.model_fields[name].is_required()
+    field = next(field for field in dataclasses.fields(record) if field.name == name)
+    return field.default is field.default_factory is dataclasses.MISSING
 
 
 def below(hints: Iterable[Any], name: str) -> tuple[Any, ...]:

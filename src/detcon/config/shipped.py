@@ -1,11 +1,16 @@
 """The recipes that come with the package, and how a recipe is found by its name."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from detcon.config.mistakes import nearest
 from detcon.config.recipe import RecipeError
+
+_SENTENCE = re.compile(r"# \S")
+"""Lines of a comment that are no command: those begin with more space."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +22,11 @@ class Shipped:
 
     @property
     def title(self) -> str:
-        """The first line of the file's comment."""
+        """The first sentence of the file's comment."""
         with self.path.open(encoding="utf-8") as file:
-            line = file.readline()
-        return line.lstrip("# ").strip() if line.startswith("#") else ""
+            lines = takewhile(_SENTENCE.match, file)
+            text = " ".join(line.strip("# \n") for line in lines)
+        return text.partition(". ")[0].rstrip(".") + "."
 
 
 def shipped_recipes() -> Path:

@@ -6,12 +6,12 @@ from pydantic import BaseModel
 
 from detcon.config.hints import default_of, fields_of, is_record, kind_of
 
-_LONGEST = 60  # characters of a value
+_LONGEST = 60  # characters of a value that is no text
 
 
 def changes(settings: BaseModel) -> list[str]:
     """`name=value` for each setting that differs from its default."""
-    return [f"{name}={_cut(shown(value))}" for name, value in _changes(settings, None, "")]
+    return [f"{name}={_short(value)}" for name, value in _changes(settings, None, "")]
 
 
 def _changes(record: Any, usual: Any, prefix: str) -> list[tuple[str, Any]]:
@@ -52,5 +52,8 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+def _short(value: Any) -> str:
+    text = shown(value)
+    if isinstance(value, str) or len(text) <= _LONGEST:
+        return text
+    return f"{text[: _LONGEST - 1]}…"

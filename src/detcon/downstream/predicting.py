@@ -27,7 +27,7 @@ class PredictRecipe(Recipe):
     accelerator: str = Field(default="auto", description="auto, cpu or cuda")
 
 
-def predict(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
+def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: Any) -> Path:
     """Writes what a model says of each photo, at the photo's own size.
 
     Segmentation gives `labels/*.png` with class ids, detection `predictions.json` in COCO's result
@@ -35,7 +35,7 @@ def predict(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
     them `drawn/*.png`. A photo that can't be read is passed over and named.
 
     Args:
-        recipe: A YAML file, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         **overrides: Settings by name, as on the command line.
 
     Returns:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import (
     AfterValidator,
@@ -128,6 +128,8 @@ Amounts = Annotated[Amount | tuple[Amount, ...], BeforeValidator(_amounts), Afte
 
 class GridRecipe(TransferSettings):
     """Trains a task from each backbone with each amount of labels, and scores it."""
+
+    shelf: ClassVar[str] = "transfer"
 
     backbone: Names = Field(description=f"{BACKBONE}; several: A,B,random")
     labels: Amounts = Field(

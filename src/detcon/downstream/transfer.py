@@ -21,7 +21,7 @@ from detcon.results.statistics import deviation
 from detcon.train.environment import is_first_rank
 
 
-def transfer(recipe: str | Path | None = None, /, **overrides: Any) -> list[Result]:
+def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any) -> list[Result]:
     """Trains a task from each backbone with each amount of labels and seed, and judges it.
 
     Seed N has the folder `out/seedN` with the recipe, the log, `model.safetensors` (the trained
@@ -31,7 +31,7 @@ def transfer(recipe: str | Path | None = None, /, **overrides: Any) -> list[Resu
     finished one is only read; a grid may grow.
 
     Args:
-        recipe: A YAML file, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         **overrides: Settings by name, as on the command line; names with a dot in a mapping:
             `transfer(backbone="b.safetensors", data="d", out="o", **{"task.optimizer.lr": 1e-3})`.
 

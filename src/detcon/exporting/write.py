@@ -22,14 +22,14 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
 }
 
 
-def export(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
+def export(recipe: str | Path | ExportRecipe | None = None, /, **overrides: Any) -> Path:
     """Writes a backbone as another framework reads it.
 
     What is at `out` already is left alone, unless it is the same bytes: given again, an
     interrupted export ends with the same files.
 
     Args:
-        recipe: A YAML file, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         **overrides: Settings by name:
             `export(backbone="b.safetensors", to="torchvision", out="b.pth")`.
 

@@ -16,13 +16,13 @@ from detcon.models.encoders import build_encoder
 from detcon.models.sources import BackboneError
 
 
-def import_weights(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
+def import_weights(recipe: str | Path | ImportRecipe | None = None, /, **overrides: Any) -> Path:
     """Turns DeepMind's released weights into a backbone file, for `load_backbone` and `transfer`.
 
     What is at `out` already is left alone, unless it is the same bytes.
 
     Args:
-        recipe: A YAML file, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         **overrides: Settings by name:
             `import_weights(weights="resnet50_detcon_b_imagenet_1k.npy", out="b.safetensors")`.
 

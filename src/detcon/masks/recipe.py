@@ -1,6 +1,6 @@
 """Settings of `detcon masks`, `detcon train-ranker` and `detcon convert`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -11,6 +11,8 @@ from detcon.workers import num_cores
 
 class MasksRecipe(Recipe):
     """How to make the masks of a collection of photos."""
+
+    shelf: ClassVar[str] = "masks"
 
     images: str = Field(
         description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"

@@ -1,6 +1,6 @@
 """What a pretraining is told."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -104,6 +104,8 @@ class Discovery(Recipe):
 
 class PretrainRecipe(Recipe):
     """A folder of photos, with masks, becomes a backbone."""
+
+    shelf: ClassVar[str] = "pretrain"
 
     images: str = Field(description="folder or manifest of photos")
     masks: str | None = Field(default=None, description="folder made by 'detcon masks'")

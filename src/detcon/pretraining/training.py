@@ -44,14 +44,14 @@ from detcon.workers import num_cores
 BEST = "backbone_best.safetensors"
 
 
-def pretrain(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
+def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: Any) -> Path:
     """Pretrains a backbone and writes it into a run folder.
 
     Given again, with the same settings, it goes on where it stopped; a finished run is left as it
     is.
 
     Args:
-        recipe: A YAML file, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         **overrides: Settings by name, as on the command line; names with a dot in a mapping:
             `pretrain(images="photos", masks="masks", out="run", **{"optimizer.lr": 0.3})`.
 

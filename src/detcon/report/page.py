@@ -80,7 +80,11 @@ def make_report(
         RecipeError: An unknown or a wrong setting.
     """
     values = {"runs": [str(run) for run in runs], "out": str(out), **overrides}
-    recipe = load_recipe(ReportRecipe, None, values)
+    return write_report_page(load_recipe(ReportRecipe, None, values))
+
+
+def write_report_page(recipe: ReportRecipe) -> Path:
+    """Writes the page of a complete recipe, as `make_report` does; returns its path."""
     path = Path(recipe.out)
     check_output(path, suffixes=(".html", ".htm"))
     found = gather_runs(recipe.runs)

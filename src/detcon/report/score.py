@@ -75,7 +75,7 @@ def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -
     """Measures stores, and writes a page and its figures.
 
     Args:
-        recipe: A recipe, or the path of one, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         **overrides: Settings by name: `score(masks=["grid", "fh"], truth="labels")`.
 
     Returns:
@@ -86,8 +86,6 @@ def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -
         ValueError: Stores or annotations that can't be opened, that share no photo, or that are
             of photos of different sizes.
     """
-    if isinstance(recipe, ScoreRecipe):
-        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
     settings = load_recipe(ScoreRecipe, recipe, overrides)
     path = Path(settings.out)
     check_output(path, suffixes=(".html", ".htm"))

@@ -56,11 +56,11 @@ class Row:
     labels: tuple[str, ...]
 
 
-def show(recipe: str | Path | None = None, /, **overrides: Any) -> Path:
+def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> Path:
     """Draws the sheet.
 
     Args:
-        recipe: A YAML file, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         **overrides: Settings by name: `show(images="photos", masks=["grid", "felzenszwalb"])`.
 
     Returns:

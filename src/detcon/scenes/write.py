@@ -135,7 +135,7 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     same whatever the number of workers or interruptions.
 
     Args:
-        recipe: A recipe, or the path of one, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         overrides: Values to lay over it, as on the command line: `out`, `num`, `size`, `seed`,
             `workers`, `format`, `solids`, `cutouts`, `backgrounds`, `objects`, `holdout`.
 
@@ -150,8 +150,6 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
         PhotosError: If there are no backgrounds.
         UnreadablePhoto: If a background can't be decoded.
     """
-    if isinstance(recipe, ScenesRecipe):
-        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
     settings = load_recipe(ScenesRecipe, recipe, overrides)
     splits = _splits(settings)
     folder = Path(settings.out)

@@ -1,11 +1,11 @@
 """`detcon study`: what is asked of a study, and who does it."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from detcon.config import load_recipe
+from detcon.config import Recipe, load_recipe, shown
 from detcon.study.arranged import check_figure
 from detcon.study.cell import make_cells
 from detcon.study.plan import print_plan
@@ -18,14 +18,17 @@ OF_THIS_TIME = ("results", "work", "out", "hours", "shard", "plan", "report")
 """Settings that say nothing of what comes out."""
 
 
-def run_study(recipe: str | Path | None = None, /, **overrides: Any) -> Path | None:
+def run_study(
+    recipe: str | Path | Recipe | None = None, /, *, words: Sequence[str] = (), **overrides: Any
+) -> Path | None:
     """Runs what is missing of a study; or lists its cells, or writes its report.
 
     Killed at any moment, it loses at most the steps since the last checkpoint: given again, it
     goes on there, and never runs a finished cell twice.
 
     Args:
-        recipe: The study's YAML file.
+        recipe: The study's YAML file, or what was loaded from it.
+        words: The words of the command line, which the results record.
         **overrides: Settings by name, as on the command line: `run_study("studies/quick.yaml",
             hours=1)`, `**{"data.camvid": "camvid"}`.
 
@@ -38,6 +41,9 @@ def run_study(recipe: str | Path | None = None, /, **overrides: Any) -> Path | N
         Stopped: After a signal, with a checkpoint saved.
     """
     study = load_recipe(StudyRecipe, recipe, overrides)
+    if not words:
+        words = [str(recipe)] if isinstance(recipe, str | Path) else []
+        words += [f"{name}={shown(value)}" for name, value in overrides.items()]
     check_figure(study)
     cells = make_cells(study)
     done = find_records(Path(study.results_file), cells)
@@ -46,16 +52,14 @@ def run_study(recipe: str | Path | None = None, /, **overrides: Any) -> Path | N
         return None
     if study.report:
         return write_report(study, cells, done)
-    run_cells(study, share_of(cells, study.shard), done, _command(study, recipe, overrides))
+    run_cells(study, share_of(cells, study.shard), done, _command(study, words))
     return Path(study.results_file)
 
 
-def _command(study: StudyRecipe, recipe: str | Path | None, overrides: Mapping[str, Any]) -> str:
+def _command(study: StudyRecipe, words: Sequence[str]) -> str:
     """What makes these results again on another machine: no path of this one is in it."""
-    words = ["detcon", "study"]
-    if recipe is not None:
-        words.append(Path(recipe).name if Path(recipe).is_absolute() else str(recipe))
     folders = [f"data.{name}" for name, data in study.data.items() if isinstance(data, Folder)]
-    words += [f"{name}=DIR" for name in folders]
-    kept = {n: v for n, v in overrides.items() if n not in (*OF_THIS_TIME, *folders, "data")}
-    return shlex.join([*words, *(f"{name}={value}" for name, value in kept.items())])
+    left_out = (*OF_THIS_TIME, *folders, "data")
+    recipes = [Path(w).name if Path(w).is_absolute() else w for w in words if "=" not in w]
+    kept = [w for w in words if "=" in w and w.partition("=")[0] not in left_out]
+    return shlex.join(["detcon", "study", *recipes, *(f"{name}=DIR" for name in folders), *kept])

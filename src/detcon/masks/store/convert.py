@@ -38,7 +38,7 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
     Given again after an interruption, it goes on where it stopped.
 
     Args:
-        recipe: A recipe, or the path of one, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         overrides: Values to lay over it, as on the command line.
 
     Returns:
@@ -50,8 +50,6 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
             these masks; the sentence names the photo.
         PhotosError: There are no photos, for tfrecord.
     """
-    if isinstance(recipe, ConvertRecipe):
-        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
     settings = load_recipe(ConvertRecipe, recipe, overrides)
     store, out = MaskStore(settings.masks), Path(settings.out)
     keys = store.keys()

@@ -55,7 +55,7 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     each take a share of the work: `CUDA_VISIBLE_DEVICES=0 detcon masks ... shard=1/4`.
 
     Args:
-        recipe: A recipe, or the path of one, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         overrides: Values to lay over it, as on the command line: `images`, `out`, `generator`,
             `engine`, `workers`, `shard`, `shard_size`, `check`.
 
@@ -68,8 +68,6 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
         StoreError: If `out` holds something else: other masks, other photos, no store.
         ValueError: A photo that the source can't do, or a network that can't be opened.
     """
-    if isinstance(recipe, MasksRecipe):
-        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
     settings = load_recipe(MasksRecipe, recipe, overrides)
     if not isinstance(settings.generator, NetworkSource):
         return _fill_store(settings, threads=None)

@@ -36,7 +36,7 @@ def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **over
     """Learns a ranker, and writes it; the same photos and settings give the same bytes.
 
     Args:
-        recipe: A recipe, or the path of one, or None for the defaults.
+        recipe: A recipe, its YAML file or name, or None for the defaults.
         overrides: Values to lay over it, as on the command line.
 
     Returns:
@@ -48,8 +48,6 @@ def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **over
         AnnotationError: If no photo has annotations that could be learned from.
         ValueError: If scikit-learn isn't installed; or what a photo's annotation is wrong in.
     """
-    if isinstance(recipe, TrainRankerRecipe):
-        recipe, overrides = None, {**recipe.model_dump(mode="json"), **overrides}
     settings = load_recipe(TrainRankerRecipe, recipe, overrides)
     ensemble = _import_ensemble()
     photos = open_photos(settings.images)

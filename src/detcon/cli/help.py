@@ -1,0 +1,112 @@
+"""Help: the list of commands, and every setting of one."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from detcon.cli.verbs import Verb
+from detcon.config import Recipe, fields_of, kind_of, recipes_for, records_within, shown
+from detcon.config.hints import default_of, is_record, is_required
+
+Row = tuple[str, str, str]
+"""A setting, its default, what it is."""
+
+_ARGUMENT = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
+
+
+def list_verbs(verbs: Mapping[str, Verb], out: Console) -> None:
+    """Prints all commands with what they do."""
+    out.print("Object-level self-supervised pretraining by contrastive detection.\n")
+    out.print("Photos become masks, masks a backbone, a backbone a better detector or segmenter.\n")
+    out.print("  detcon VERB [RECIPE] name=value ...\n")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, verb in verbs.items():
+        table.add_row(f"  {name}", escape(verb.does))
+    table.add_row("  version", "Print the version.")
+    out.print(table)
+    out.print("\nThe settings of a command: detcon VERB --help.")
+    out.print("An interrupted command, given again, goes on where it stopped.")
+
+
+def teach(name: str, verb: Verb, model: type[Recipe], out: Console) -> None:
+    """Prints what a command does, an example, its recipes, and every setting with its default."""
+    out.print(f"[bold]detcon {name}[/bold]: {escape(verb.does)}\n")
+    out.print(f"  {escape(verb.example)}\n")
+    if recipes := recipes_for(model.shelf):
+        _print("recipes", [(one.name, one.title) for one in recipes], out)
+    groups = {name: records_within(hint) for name, hint in fields_of(model).items()}
+    single = [name for name, records in groups.items() if not records]
+    _print("settings", [_row(model, None, name, "") for name in single], out)
+    for group, records in groups.items():
+        if records:
+            about = model.model_fields[group].description or ""
+            rows = _rows_of_group(model, None, group, "")
+            _print(f"{group}: {about}" if about else group, rows, out)
+    flags = {**verb.flags, "debug": "show the traceback of an error"}
+    _print("switches", [(f"--{flag}", about) for flag, about in flags.items()], out)
+    out.print(
+        escape("Settings are name=value, in any order; lists are a,b or [a, b]; null is none.")
+    )
+
+
+def _rows_of_group(record: Any, usual: Any, group: str, prefix: str) -> list[Row]:
+    """The settings within a group; where it may be of several kinds, those of each kind."""
+    records = records_within(fields_of(record)[group])
+    default = getattr(usual, group) if usual is not None else default_of(record, group)
+    rows: list[Row] = []
+    for inner in records:
+        own = default if type(default) is inner else None
+        if kind := kind_of(inner):
+            mark = "default" if own is not None else ""
+            first = (inner.__doc__ or "").strip().partition("\n")[0]
+            rows.append((f"{prefix}{group}.kind={kind}", mark, first))
+        for name, hint in fields_of(inner).items():
+            if name == "kind":
+                continue
+            if records_within(hint):
+                rows.append((f"{prefix}{group}.{name}", "", _described(inner).get(name, "")))
+                rows += _rows_of_group(inner, own, name, f"{prefix}{group}.")
+            else:
+                rows.append(_row(inner, own, name, f"{prefix}{group}."))
+    return rows
+
+
+def _row(record: Any, usual: Any, name: str, prefix: str) -> Row:
+    if usual is not None:
+        default = _default(getattr(usual, name))
+    else:
+        default = "required" if is_required(record, name) else _default(default_of(record, name))
+    return prefix + name, default, _described(record).get(name, "")
+
+
+def _described(record: Any) -> dict[str, str]:
+    """What the settings of a record are: their descriptions, or the Args of its docstring."""
+    if issubclass(record, BaseModel):
+        return {name: field.description or "" for name, field in record.model_fields.items()}
+    found = _ARGUMENT.findall(record.__doc__ or "")
+    return {name: " ".join(text.split()) for name, text in found}
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, tuple) and value and is_record(type(value[0])):
+        return "see recipes"
+    return shown(value)
+
+
+def _print(title: str, rows: list[Any], out: Console) -> None:
+    """A title, and a table below it without a head."""
+    out.print(f"[bold]{escape(title)}[/bold]")
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for place in range(len(rows[0]) if rows else 0):
+        table.add_column(no_wrap=place == 0, overflow="fold")
+    for row in rows:
+        table.add_row(
+            *(escape(f"  {part}" if not place else part) for place, part in enumerate(row))
+        )
+    out.print(table)
+    out.print()

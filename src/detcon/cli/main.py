@@ -1,0 +1,149 @@
+"""From the words of a command line to the function that does it.
+
+A verb's settings are the fields of its recipe. So its help and its checks come from there, and its
+Python function takes the same names.
+"""
+
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+import detcon
+from detcon.cli.help import list_verbs, teach
+from detcon.cli.verbs import VERBS, Verb
+from detcon.config import RecipeError, changes, load_recipe, nearest, parse_overrides
+
+_HAS_SLASH = re.compile(r"[^=]*[/\\]")
+_INTERRUPTED = 130  # as shells have it: 128 + SIGINT
+_EVERYWHERE = ("help", "debug")
+"""Switches of every command."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a command, sorted.
+
+    Attributes:
+        bare: Those that are no setting: a recipe, or values of the verb's `bare` setting.
+        settings: `name=value`.
+        switches: Names of those with `--`.
+    """
+
+    bare: tuple[str, ...]
+    settings: tuple[str, ...]
+    switches: frozenset[str]
+
+
+def main() -> None:
+    """The entry point of the command `detcon`."""
+    try:
+        _run(sys.argv[1:], Console(soft_wrap=True, highlight=False))
+    except (ValueError, OSError, KeyboardInterrupt) as error:
+        if "--debug" in sys.argv:
+            raise
+        said = Console(stderr=True, soft_wrap=True, highlight=False)
+        said.print(f"detcon: {escape(_sentence(error))}")
+        sys.exit(_INTERRUPTED if isinstance(error, KeyboardInterrupt) else 2)
+
+
+def _run(argv: Sequence[str], out: Console) -> None:
+    name, *rest = argv or ["--help"]
+    if name == "--help":
+        list_verbs(VERBS, out)
+    elif name in ("version", "--version"):
+        out.print(detcon.__version__)
+    elif name not in VERBS:
+        raise RecipeError(f"there is no command '{name}'{nearest(name, [*VERBS, 'version'])}")
+    else:
+        words = _sort(name, VERBS[name], rest)
+        if "help" in words.switches:
+            teach(name, VERBS[name], _load(VERBS[name].recipe), out)
+        else:
+            _carry_out(VERBS[name], words, out)
+
+
+def _sort(name: str, verb: Verb, argv: Sequence[str]) -> Words:
+    """A word with a slash before its first `=` is a path: `runs/lr=0.1/recipe.yaml`."""
+    switches = [word for word in argv if word.startswith("--")]
+    known = [f"--{switch}" for switch in (*verb.flags, *_EVERYWHERE)]
+    for switch in switches:
+        if switch not in known:
+            raise RecipeError(f"detcon {name} has no switch '{switch}'{nearest(switch, known)}")
+    others = [word for word in argv if not word.startswith("--")]
+    bare = [word for word in others if "=" not in word or _HAS_SLASH.match(word)]
+    settings = [word for word in others if word not in bare]
+    settings += [f"{flag}=true" for flag in verb.flags if f"--{flag}" in switches]
+    return Words(tuple(bare), tuple(settings), frozenset(word[2:] for word in switches))
+
+
+def _carry_out(verb: Verb, words: Words, out: Console) -> None:
+    """Loads the recipe, calls the verb's function with it, and says what was written."""
+    recipe, given = _bare(verb, words.bare)
+    overrides = {**given, **parse_overrides(words.settings)}
+    settings = load_recipe(_load(verb.recipe), recipe, overrides)
+    _say_changes(recipe, settings, out)
+    recorded = {"words": (*words.bare, *words.settings)} if verb.records_words else {}
+    written = _load(verb.function)(settings, **recorded)
+    if written is None:
+        return
+    if verb.table:
+        out.print(_load(verb.table)(settings))
+    _say_written(written if isinstance(written, Path) else settings.out, verb.then(settings), out)
+    if verb.page(settings) and _load("train.environment:is_first_rank")():
+        page = _load("report.page:make_report")([settings.out], out=f"{settings.out}/report.html")
+        _say_written(page, f"open {page} in a browser", out)
+
+
+def _bare(verb: Verb, bare: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
+    """The recipe, and the setting that bare words are for."""
+    if verb.bare.endswith("*"):
+        if not bare:
+            raise RecipeError(f"name the {verb.bare[:-1]}: {verb.example}")
+        return None, {verb.bare[:-1]: list(bare)}
+    given = {}
+    if verb.bare and bare and not bare[0].endswith((".yaml", ".yml")):
+        given = {verb.bare: bare[0]}
+        bare = bare[1:]
+    if len(bare) > 1:
+        raise RecipeError(
+            f"'{bare[1]}' is a second recipe; give one recipe, and settings as name=value"
+        )
+    return (bare[0] if bare else None), given
+
+
+def _say_changes(recipe: str | None, settings: Any, out: Console) -> None:
+    """Shows the recipe and what differs from the defaults, a line for each group of settings."""
+    lines: dict[str, list[str]] = {}
+    for word in changes(settings):
+        name = word.partition("=")[0]
+        lines.setdefault(name.rpartition(".")[0].partition(".")[0], []).append(word)
+    for words in [[recipe] if recipe else [], *lines.values()]:
+        if words:
+            out.print(f"  {escape('  '.join(words))}", style="dim")
+
+
+def _say_written(place: str | Path, then: str, out: Console) -> None:
+    out.print(f"wrote {escape(str(place))}")
+    if then:
+        out.print(f"next: {escape(then)}")
+
+
+def _load(address: str) -> Any:
+    module, _, name = address.partition(":")
+    return getattr(import_module(f"detcon.{module}"), name)
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted; give the same command again to go on"
+    if isinstance(error, OSError) and error.strerror:
+        place = f" {error.filename}" if error.filename else ""
+        return f"cannot use{place}: {error.strerror.lower()}; make room or choose another place"
+    return str(error)

@@ -1,0 +1,179 @@
+"""The commands of the command line, in one table."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: its settings, its function, and what is said before and after.
+
+    Attributes:
+        does: What it does, in one line.
+        recipe: "module:Class" of its settings, in `detcon`.
+        function: "module:name" of what is called with the loaded recipe.
+        example: A command line that works.
+        then: From the settings to the command that a user would want next.
+        flags: Switches `--NAME`, which stand for `NAME=true`, with what they do.
+        bare: The setting that words without `=` are for, which else name a recipe; with "*": all
+            of them are its values.
+        table: "module:name" of what makes a table of the settings' results, to be printed.
+        page: Whether a page of the results is made afterwards.
+        records_words: Whether the function records the words that it was called with.
+    """
+
+    does: str
+    recipe: str
+    function: str
+    example: str
+    then: Callable[[Any], str] = lambda settings: ""
+    flags: Mapping[str, str] = field(default_factory=dict)
+    bare: str = ""
+    table: str = ""
+    page: Callable[[Any], bool] = lambda settings: False
+    records_words: bool = False
+
+
+_AFTER_EXPORT = {
+    "torchvision": "torchvision.models.NAME().load_state_dict(STATE, strict=False) of {out}",
+    "timm": "timm.create_model(NAME, num_classes=0, checkpoint_path='{out}')",
+    "detectron2": "in its configuration MODEL.WEIGHTS: {out}, INPUT.FORMAT: RGB, "
+    "MODEL.RESNETS.STRIDE_IN_1X1: false, PIXEL_MEAN and PIXEL_STD of 255 times the normalisation",
+    "onnx": "onnxruntime.InferenceSession('{out}').run(None, {{'photos': PHOTOS}})",
+    "hub": "complete {out}/README.md, then hf upload OWNER/NAME {out}",
+}
+
+_AFTER_SCENES = {
+    "folder": "detcon masks images={out}/train/images out={out}-masks",
+    "coco": "detcon masks images={out}/train2017 out={out}-masks",
+    "voc": "detcon masks images={out}/VOCdevkit/VOC2012/JPEGImages out={out}-masks",
+    "cityscapes": "detcon masks images={out}/leftImg8bit/train out={out}-masks",
+    "nyu": "",
+}
+
+_AFTER_CONVERT = {
+    "png": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.folder={out}",
+    "coco": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.format=coco "
+    "generator.folder={out}/masks.json",
+    "tfrecord": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations "
+    "generator.format=tfrecord generator.folder={out}",
+}
+
+VERBS = {
+    "demo": Verb(
+        "Walk the whole way on built-in scenes, to a page you can open.",
+        "demo:DemoRecipe",
+        "demo:demo",
+        "detcon demo",
+        flags={"quick": "smaller, in two minutes"},
+        then=lambda s: f"open {s.out}/report.html in a browser",
+    ),
+    "scenes": Verb(
+        "Render built-in scenes, or compose cut-outs on photos, with exact labels.",
+        "scenes.write:ScenesRecipe",
+        "scenes.write:make_scenes",
+        "detcon scenes out=scenes num=2000 size=160 seed=0",
+        lambda s: _AFTER_SCENES[s.format].format(out=s.out),
+    ),
+    "masks": Verb(
+        "Find the masks of a folder of photos, and store them.",
+        "masks.recipe:MasksRecipe",
+        "masks.store.fill:make_masks",
+        "detcon masks felzenszwalb images=photos out=masks",
+        lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
+        flags={"check": "look for damaged files of the store, and make them again"},
+    ),
+    "score": Verb(
+        "Compare masks with annotations, before paying for pretraining.",
+        "report.score:ScoreRecipe",
+        "report.score:score",
+        "detcon score masks=grid,felzenszwalb truth=labels out=score.html",
+        lambda s: f"open {s.out} in a browser",
+        table="report.score:score_table",
+    ),
+    "show": Verb(
+        "Draw photos, their masks and two views of each on one sheet.",
+        "report.sheet:ShowRecipe",
+        "report.sheet:show",
+        "detcon show images=photos masks=masks out=sheet.png",
+    ),
+    "convert": Verb(
+        "Write masks as PNG files, as COCO's JSON, or as the official TFRecords.",
+        "masks.recipe:ConvertRecipe",
+        "masks.store.convert:convert_masks",
+        "detcon convert masks=masks to=png out=masks-png",
+        lambda s: f"to read them back, {_AFTER_CONVERT[s.to].format(out=s.out)}",
+    ),
+    "train-ranker": Verb(
+        "Learn from annotated photos which candidates of MCG are objects.",
+        "masks.recipe:TrainRankerRecipe",
+        "masks.sources.mcg.training:train_ranker",
+        "detcon train-ranker images=photos truth=labels out=ranker.npz",
+        lambda s: (
+            f"detcon masks {s.generator.kind} images=PHOTOS out=MASKS generator.ranker={s.out}"
+        ),
+    ),
+    "pretrain": Verb(
+        "Pretrain a backbone on photos and their masks.",
+        "pretraining.recipe:PretrainRecipe",
+        "pretraining.training:pretrain",
+        "detcon pretrain detcon_s_small images=photos masks=masks out=run",
+        lambda s: (
+            f"detcon transfer folder_linear backbone={s.out}/backbone.safetensors data=LABELLED "
+            f"out={s.out}-transfer"
+        ),
+    ),
+    "transfer": Verb(
+        "Train and score a task with few labels on one backbone, or on a grid of them.",
+        "downstream.recipe:GridRecipe",
+        "downstream.transfer:transfer",
+        "detcon transfer folder_fcn backbone=run/backbone.safetensors data=labelled "
+        "out=run-transfer labels=100 seeds=3",
+        lambda s: (
+            ""
+            if s.is_grid
+            else f"detcon predict model={s.out}/seed{s.seed} images=PHOTOS out=found"
+        ),
+        page=lambda s: s.is_grid,
+    ),
+    "predict": Verb(
+        "Run a finished model on photos: label maps, boxes and masks, or depth.",
+        "downstream.predicting:PredictRecipe",
+        "downstream.predicting:predict",
+        "detcon predict model=run-transfer/seed0 images=photos out=found",
+    ),
+    "export": Verb(
+        "Write a backbone for torchvision, timm, detectron2, ONNX or the Hugging Face hub.",
+        "exporting.recipe:ExportRecipe",
+        "exporting.write:export",
+        "detcon export backbone=run/backbone.safetensors to=torchvision out=backbone.pth",
+        lambda s: _AFTER_EXPORT[s.to].format(out=s.out),
+    ),
+    "import": Verb(
+        "Read DeepMind's released weights (.npy) into a backbone file.",
+        "importing.recipe:ImportRecipe",
+        "importing.write:import_weights",
+        "detcon import resnet50_detcon_b_imagenet_1k.npy out=detcon_b.safetensors",
+        lambda s: f"detcon transfer folder_fcn backbone={s.out} data=LABELLED out=transfer",
+        bare="weights",
+        table="importing.write:imported_table",
+    ),
+    "report": Verb(
+        "Make one page from run folders.",
+        "report.page:ReportRecipe",
+        "report.page:write_report_page",
+        "detcon report runs/* out=report.html",
+        lambda s: f"open {s.out} in a browser",
+        bare="runs*",
+    ),
+    "study": Verb(
+        "Run a grid of pretrainings and transfers, and report what it says of a claim.",
+        "study.recipe:StudyRecipe",
+        "study.command:run_study",
+        "detcon study studies/quick.yaml",
+        lambda s: "" if s.report else "the same command with --report, for figure and tables",
+        flags={"plan": "only list cells and hours", "report": "only write the report"},
+        records_words=True,
+    ),
+}
