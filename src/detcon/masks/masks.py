@@ -18,9 +18,19 @@ while it has its default, so that those stores stay what they are."""
 class Masks:
     """Regions of one photo, disjoint or overlapping, at any resolution.
 
-    Disjoint masks are one map of ids. Overlapping masks are a map of *patterns*, the sets of
-    masks that pixels belong to: sixteen masks make some seventeen patterns a photo, so a map
-    and a small table hold what would be a stack of full-size pictures.
+    Disjoint masks are one map of ids. Overlapping masks are a map of *patterns* and a table. A
+    pattern is a set of masks that some pixels belong to: sixteen masks make about seventeen
+    patterns a photo, so this is far smaller than a stack of sixteen full-size masks.
+
+    >>> import numpy as np
+    >>> disjoint = Masks.from_labels(np.array([[7, 7, -1], [3, 3, 3]]))
+    >>> disjoint.ids.tolist(), disjoint.num_masks
+    ([3, 7], 2)
+    >>> disjoint.stack()[1].tolist()  # the mask with id 7
+    [[True, True, False], [False, False, False]]
+    >>> overlapping = Masks.from_stack(np.array([[[1, 1, 0]], [[0, 1, 1]]], bool))
+    >>> overlapping.patterns.tolist(), overlapping.membership.tolist()
+    ([[1, 2, 0]], [[False, True], [True, False], [True, True]])
 
     Attributes:
         size: Height and width of the upright photo, in pixels; the map may be smaller.

@@ -113,7 +113,7 @@ def draw_keys(keys: list[str], num: int | None) -> list[str]:
     """`num` of the photos at random, always the same of the same photos; None for all.
 
     >>> draw_keys(["a", "b", "c", "d"], 2)
-    ['c', 'd']
+    ['a', 'c']
     """
     if num is None or num >= len(keys):
         return keys

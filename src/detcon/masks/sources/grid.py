@@ -16,6 +16,10 @@ class Grid:
     The paper's spatial heuristic (section 3.1 and table 4 of arXiv 2103.10957). Cells differ by
     at most one pixel in height and in width; ids run row by row.
 
+    >>> import numpy as np
+    >>> Grid(2, 3)(np.zeros((2, 6, 3), np.uint8)).labels.tolist()
+    [[0, 0, 1, 1, 2, 2], [3, 3, 4, 4, 5, 5]]
+
     Args:
         rows: Cells from top to bottom.
         columns: Cells from left to right; as many as rows unless given.

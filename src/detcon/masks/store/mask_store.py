@@ -31,8 +31,21 @@ class MaskStore:
     Nothing is kept open but the memory-mapped index, and nothing but the folder is pickled: a
     store may be handed to any number of workers.
 
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import cv2, numpy as np
+    >>> from detcon import Grid, make_masks
+    >>> with TemporaryDirectory() as folder:
+    ...     photos = Path(folder, "photos")
+    ...     photos.mkdir()
+    ...     _ = cv2.imwrite(str(photos / "a.png"), np.zeros((20, 30, 3), np.uint8))
+    ...     out = make_masks(images=photos, out=f"{folder}/masks", generator=Grid(2), workers=1)
+    ...     store = MaskStore(out)
+    ...     store.keys(), store["a.png"].size, store["a.png"].num_masks
+    (['a.png'], (20, 30), 4)
+
     Args:
-        folder: What `make_masks` was told as `out`.
+        folder: The `out` of `make_masks`.
 
     Raises:
         StoreError: No such store, one that isn't finished, or one of a later format.
