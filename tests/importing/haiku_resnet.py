@@ -5,12 +5,32 @@ Written apart from the package's ResNet: numpy, one product of matrices for each
 
 import numpy as np
 
-BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 200: (3, 24, 36, 3)}
+BLOCKS = {
+    18: (2, 2, 2, 2),
+    34: (3, 4, 6, 3),
+    50: (3, 4, 6, 3),
+    101: (3, 4, 23, 3),
+    200: (3, 24, 36, 3),
+}
 EPS = 1e-5
 
 
-def make_checkpoint(depth=50, *, width=1.0, norms="batchnorm", network="res_net50", seed=0):
-    """All modules of a released checkpoint, with values that a trained network could have."""
+def make_checkpoint(
+    depth=50, *, width=1.0, norms="batchnorm", network="res_net50", seed=0, project=True
+):
+    depth=50, *, width=1.0, norms="batchnorm", network="res_net50", seed=0, project=True
+):
+    """All modules of a released checkpoint, with values that a trained network could have.
+
+    Args:
+        depth: 18 to 200.
+        width: Multiplies the channels.
+        norms: What norms are called.
+        network: What the encoder is called.
+        seed: Of the values.
+        project: The official code (`utils/networks.py`) has a convolution on the shortcut of the
+            first block of each group; Haiku's own ResNet-18 and -34 have none in the first group.
+    """
     rng = np.random.default_rng(seed)
     modules = {}
 
@@ -40,7 +60,7 @@ def make_checkpoint(depth=50, *, width=1.0, norms="batchnorm", network="res_net5
         out = inner * 4 if deep else inner
         for number in range(num_blocks):
             block = f"{root}/block_group_{group}/~/block_{number}/~"
-            if number == 0 and c != out:
+            if number == 0 and (c != out or project):
                 conv(f"{block}/shortcut_conv", 1, c, out)
                 norm(f"{block}/shortcut_{norms}", out)
             sides = [(1, c, inner), (3, inner, inner), (1, inner, out)]

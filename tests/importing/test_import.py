@@ -50,11 +50,27 @@ def test_both_spellings_and_paddings(write, tmp_path, norms, same_padding):
     assert off < 1e-4 if same_padding else off > 0.1
 
 
-def test_basic_blocks_and_any_prefix(write, tmp_path):
-    modules = make_checkpoint(18, width=0.125, network="a/b")
+@pytest.mark.parametrize("project", [False, True])
+@pytest.mark.parametrize("depth", [18, 34])
+def test_basic_blocks_and_any_prefix(write, tmp_path, depth, project):
+    modules = make_checkpoint(depth, width=0.125, network="a/b", project=project)
     out = import_weights(weights=write(modules), out=tmp_path / "b.safetensors")
-    assert load_backbone(out).recipe.name == "resnet18"
+    recipe = load_backbone(out).recipe
+    assert (recipe.name, recipe.project_first) == (f"resnet{depth}", project)
     assert apart(features_of(out, photo(96)), forward(modules, photo(96), network="a/b")) < 1e-4
+
+
+def test_half_precision_is_read_as_it_is(small, write, tmp_path):
+    half = {
+        module: {name: array.astype("f2") if array.dtype == "f4" else array
+                 for name, array in entries.items()}
+        for module, entries in small.items()
+    }  # fmt: skip
+    out = import_weights(weights=write(half), out=tmp_path / "b.safetensors")
+    weight = load_backbone(out).encoder.bn1.weight
+    assert weight.dtype == torch.float32
+    scale = half["res_net50/~/initial_batchnorm"]["scale"].ravel()
+    assert torch.equal(weight.detach(), torch.from_numpy(scale).float())
 
 
 @pytest.mark.parametrize(("depth", "num_convs"), [(50, 53), (101, 104), (200, 203)])
@@ -165,10 +181,10 @@ CHANGES = {
     r"has counter of .*mean_ema of shape \[2\], where \[\] is due": lambda m: put(
         m, f"{BLOCK}/batchnorm_1/~/mean_ema", "counter", np.ones(2, "i4")
     ),
-    r"has w of .*conv_1 of type float16, where float32 is due": lambda m: put(
-        m, f"{BLOCK}/conv_1", "w", np.ones((3, 3, 32, 32), "f2")
+    r"has w of .*conv_1 of type int32, where floating-point numbers are due": lambda m: put(
+        m, f"{BLOCK}/conv_1", "w", np.ones((3, 3, 32, 32), "i4")
     ),
-    r"has counter of .*mean_ema of type float32, where a whole number is due": lambda m: put(
+    r"has counter of .*mean_ema of type float32, where whole numbers are due": lambda m: put(
         m, f"{BLOCK}/batchnorm_1/~/mean_ema", "counter", np.float32(3)
     ),
     r"has offset of .*batchnorm_1 with values that are not finite": lambda m: put(

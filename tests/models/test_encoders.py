@@ -4,6 +4,7 @@ import pytest
 import torch
 import torchvision
 
+from detcon.models.backbone_file import load_backbone
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.models.resnet import ResNet, pad_same
@@ -107,6 +108,10 @@ def test_says_what_it_does_not_know():
         EncoderRecipe(name="resnet51")
     with pytest.raises(ValueError, match="stride can be 8, 16 or 32, not 7"):
         EncoderRecipe(stride=7)
+    with pytest.raises(ValueError, match="stride can be 8, 16 or 32, not 24"):
+        EncoderRecipe(name="resnet18").with_stride(24)
+    with pytest.raises(ValueError, match="stride can be 8, 16 or 32, not 24"):
+        load_backbone("random", encoder=EncoderRecipe(name="resnet18", width=0.125), stride=24)
     with pytest.raises(ValueError, match="don't apply to 'convnext_atto'"):
         EncoderRecipe(name="convnext_atto", width=2)
     with pytest.raises(ValueError, match="zero_init don't apply to 'convnext_atto'"):

@@ -41,6 +41,7 @@ def _losses(recipe: EncoderRecipe, to: Format) -> tuple[tuple[str, bool, str], .
         ("name", recipe.name == "resnet200" and to != "timm", "to=timm, onnx and hub can"),
         ("width", recipe.width != 1, whole),
         ("same_padding", recipe.same_padding, whole),
+        ("project_first", recipe.project_first, whole),
         ("stride", recipe.stride != 32, f"give stride=32 for the same weights; {whole}"),
         ("in_channels", recipe.in_channels != 3 and to == "torchvision", "the other formats can"),
     )

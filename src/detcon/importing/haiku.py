@@ -156,6 +156,8 @@ def _architecture(arrays: Arrays, prefix: str, same_padding: bool) -> EncoderRec
         width=stem[3] / 64,
         in_channels=stem[2],
         same_padding=same_padding,
+        project_first=depth in BASIC
+        and f"{prefix}block_group_0/~/block_0/~/shortcut_conv" in arrays,
     )
 
 
@@ -179,19 +181,22 @@ def _check_complete(arrays: Arrays, mine: list[str], places: Iterable[Place], ne
 def _tensor(array: np.ndarray, shape: tuple[int, ...], place: Place) -> Tensor:
     """The array as torch has it: convolutions [out in y x], norms [c], counters without axes."""
     counts = place[1] == "counter"
-    kind = np.integer if counts else np.float32
+    kind = np.integer if counts else np.floating
     if not np.issubdtype(array.dtype, kind):
-        due = "a whole number" if counts else "float32"
-        raise UnknownNetwork(f"has {_said([place])} of type {array.dtype}, where {due} is due")
+        due = "whole" if counts else "floating-point"
+        raise UnknownNetwork(
+            f"has {_said([place])} of type {array.dtype}, where {due} numbers are due"
+        )
     due = _shape_in_haiku(shape)
     if array.shape != due:
         raise UnknownNetwork(
             f"has {_said([place])} of shape {list(array.shape)}, where {list(due)} is due"
         )
     array = array.transpose(3, 2, 0, 1) if len(shape) == 4 else array.reshape(shape)
-    if not np.isfinite(array).all():
+    tensor = torch.tensor(array, dtype=torch.int64 if counts else torch.float32)
+    if not tensor.isfinite().all():
         raise UnknownNetwork(f"has {_said([place])} with values that are not finite")
-    return torch.tensor(array, dtype=torch.int64 if counts else torch.float32)
+    return tensor
 
 
 def _shape_in_haiku(shape: tuple[int, ...]) -> tuple[int, ...]:

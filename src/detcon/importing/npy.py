@@ -72,5 +72,5 @@ def _checked(loaded: object) -> Arrays:
     return loaded
 
 
-def _is_name(key: str) -> bool:
-    return 0 < len(key) <= _LONGEST_NAME and key.isprintable()
+def _is_name(key: object) -> bool:
+    return isinstance(key, str) and 0 < len(key) <= _LONGEST_NAME and key.isprintable()

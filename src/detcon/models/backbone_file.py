@@ -128,6 +128,7 @@ def load_backbone(
     Raises:
         BackboneError: No such file, an architecture that is missing or doesn't fit, or a file that
             is damaged or would need to run code.
+        ValueError: There is no such stride.
     """
     source = str(source)
     if source == "random":

@@ -26,6 +26,7 @@ def build_encoder(recipe: EncoderRecipe) -> nn.Module:
         stride=recipe.stride,
         same_padding=recipe.same_padding,
         in_channels=recipe.in_channels,
+        project_first=recipe.project_first,
     )
     encoder.apply(functools.partial(initialise, zero_init=recipe.zero_init))
     return encoder

@@ -34,7 +34,12 @@ def infer_resnet(tensors: Mapping[str, Tensor]) -> EncoderRecipe:
     bottleneck = "layer1.0.conv3.weight" in tensors
     for depth, wanted in (BOTTLENECK if bottleneck else BASIC).items():
         if tuple(blocks) == wanted:
-            return EncoderRecipe(name=f"resnet{depth}", width=inner / 512, in_channels=stem[1])
+            return EncoderRecipe(
+                name=f"resnet{depth}",
+                width=inner / 512,
+                in_channels=stem[1],
+                project_first=not bottleneck and "layer1.0.downsample.0.weight" in tensors,
+            )
     kind = "bottleneck" if bottleneck else "basic"
     raise UnknownArchitecture(
         f"has {', '.join(map(str, blocks))} {kind} blocks in its stages, which is no ResNet of 18, "

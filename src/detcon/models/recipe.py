@@ -23,10 +23,15 @@ class EncoderRecipe(Recipe):
         "random features stronger",
     )
 
+    project_first: bool = Field(
+        default=False,
+        description="a convolution on the first block's shortcut in a ResNet-18 or -34, as in "
+        "the official code; torchvision has none",
+    )
+
     @model_validator(mode="after")
     def _is_known(self) -> "EncoderRecipe":
-        if self.stride not in (8, 16, 32):
-            raise ValueError(f"an encoder's stride can be 8, 16 or 32, not {self.stride}")
+        _check_stride(self.stride)
         if self.name not in RESNETS:
             import timm  # which loads torch: only for the networks that need it
 
@@ -38,10 +43,24 @@ class EncoderRecipe(Recipe):
                 raise ValueError(
                     f"width, stride, same_padding and zero_init don't apply to '{self.name}'"
                 )
+        if self.project_first and RESNETS.get(self.name) not in BASIC:
+            raise ValueError(
+                f"project_first applies to resnet18 and resnet34 alone, not to '{self.name}'"
+            )
         return self
 
     def with_stride(self, stride: int | None) -> "EncoderRecipe":
-        """The same ResNet, for the same weights, of another stride; a timm model keeps its own."""
+        """The same ResNet with another stride; a timm model keeps its own.
+
+        Raises:
+            ValueError: There is no such stride.
+        """
         if stride is None or self.name not in RESNETS:
             return self
+        _check_stride(stride)
         return self.model_copy(update={"stride": stride})
+
+
+def _check_stride(stride: int) -> None:
+    if stride not in (8, 16, 32):
+        raise ValueError(f"an encoder's stride can be 8, 16 or 32, not {stride}")

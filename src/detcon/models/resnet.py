@@ -40,7 +40,15 @@ class Block(nn.Module):
     """A residual block: two 3x3 convolutions, or 1x1, 3x3 (strided) and 1x1."""
 
     def __init__(
-        self, c: int, inner: int, *, bottleneck: bool, stride: int, dilation: int, same: bool
+        self,
+        c: int,
+        inner: int,
+        *,
+        bottleneck: bool,
+        stride: int,
+        dilation: int,
+        same: bool,
+        project: bool = False,
     ) -> None:
         super().__init__()
         strided = {"stride": stride, "dilation": dilation, "same": same}
@@ -55,7 +63,7 @@ class Block(nn.Module):
         self.bottleneck = bottleneck
         self.relu = nn.ReLU(inplace=True)
         self.downsample = None
-        if stride > 1 or c != out:
+        if project or stride > 1 or c != out:
             self.downsample = nn.Sequential(Conv(c, out, 1, stride=stride), nn.BatchNorm2d(out))
 
     @property
@@ -86,6 +94,7 @@ class ResNet(nn.Module):
         stride: int = 32,
         same_padding: bool = False,
         in_channels: int = 3,
+        project_first: bool = False,
     ) -> None:
         super().__init__()
         stem = round(64 * width)
@@ -105,7 +114,8 @@ class ResNet(nn.Module):
             inner = round(64 * 2**number * width)
             step = 1 if number == 0 or reached >= stride else 2
             later = dilation * 2 if number > 0 and step == 1 else dilation
-            stage = [make(c, inner, stride=step, dilation=dilation)]
+            project = project_first and number == 0
+            stage = [make(c, inner, stride=step, dilation=dilation, project=project)]
             c, reached, dilation = inner * (4 if bottleneck else 1), reached * step, later
             stage += [make(c, inner, stride=1, dilation=dilation) for _ in range(num_blocks - 1)]
             stages.append(nn.Sequential(*stage))
