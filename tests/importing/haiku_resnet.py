@@ -18,8 +18,6 @@ EPS = 1e-5
 def make_checkpoint(
     depth=50, *, width=1.0, norms="batchnorm", network="res_net50", seed=0, project=True
 ):
-    depth=50, *, width=1.0, norms="batchnorm", network="res_net50", seed=0, project=True
-):
     """All modules of a released checkpoint, with values that a trained network could have.
 
     Args:

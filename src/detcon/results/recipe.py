@@ -19,7 +19,7 @@ FREE = (
 )  # fmt: skip
 """Settings that change how a run is watched or how fast it goes, but not its outcome."""
 
-LATER = {"discovery": None}
+LATER = {"discovery": None, "project_first": False}
 """Settings of later versions, with the value at which they are left out of fingerprints.
 
 So the fingerprints of older runs stay the same.
