@@ -225,6 +225,11 @@ def test_hub_carries_every_backbone_of_ours(settings, make, tmp_path):
         ({"width": 0.125}, "timm", "timm can't carry encoder.width=0.125"),
         ({"stride": 16}, "detectron2", "detectron2 can't carry encoder.stride=16; give stride=32"),
         ({"same_padding": True}, "timm", "timm can't carry encoder.same_padding=true"),
+        (
+            {"name": "resnet18", "project_first": True},
+            "timm",
+            "timm can't carry encoder.project_first=true",
+        ),
         ({"in_channels": 5}, "torchvision", "torchvision can't carry encoder.in_channels=5"),
         ({"name": "convnext_atto"}, "torchvision", "has no encoder.name=convnext_atto; give to="),
     ],
