@@ -255,9 +255,11 @@ STATES = {
         "r.yaml is not a YAML recipe"
     ),
     "setting runs code": (
-        lambda: None, [*ANEW, "masks=!!python/object/apply:builtins.open [trace, w]"],
-        "cannot read the value of 'masks="
+        lambda: None,
+        [*ANEW, "method.kind=detcon_s", "masks=!!python/object/apply:builtins.open [trace, w]"],
+        "!!python/object/apply:builtins.open [trace, w]"  # a folder's name like any other
     ),
+
     "recipe binary": (
         lambda: put("r.yaml", bytes(range(256))), ["pretrain", "r.yaml", "out=new"],
         "r.yaml is not a YAML recipe"

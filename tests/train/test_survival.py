@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from detcon.cli import main
 from detcon.data.loader import collate
 from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
 from detcon.pretraining.training import pretrain
 from detcon.results.recipe import recorded_fingerprint
 from detcon.scenes.raycast import render_scene
