@@ -53,7 +53,7 @@ def escape_free(text):
 
 
 HEAVY = ("torch", "torchvision", "timm", "lightning", "numba", "matplotlib", "skimage", "scipy")
-PENDING = {
+PENDING = {"scenes", "masks", "score", "show", "convert", "train-ranker", "pretrain", "transfer",
     "scenes",
     "masks",
     "score",

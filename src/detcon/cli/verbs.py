@@ -139,7 +139,7 @@ VERBS = {
     ),
     "predict": Verb(
         "Run a finished model on photos: label maps, boxes and masks, or depth.",
-        "downstream.predicting:PredictRecipe",
+        "downstream.recipe:PredictRecipe",
         "downstream.predicting:predict",
         "detcon predict model=run-transfer/seed0 images=photos out=found",
     ),

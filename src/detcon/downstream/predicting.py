@@ -5,26 +5,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 from rich.console import Console
 
-from detcon.config import Recipe, load_recipe
+from detcon.config import load_recipe
 from detcon.downstream.model_file import Model, load_model
 from detcon.downstream.pictures import watched
+from detcon.downstream.recipe import PredictRecipe
 from detcon.downstream.strips import write_strip
 from detcon.photos import Photos, UnreadablePhoto, open_photos, shown, shrink
 from detcon.train.environment import open_fabric
 from detcon.train.run import open_run
-
-
-class PredictRecipe(Recipe):
-    """A trained model and photos become predictions."""
-
-    model: str = Field(description="model.safetensors of a transfer, or the folder it lies in")
-    images: str = Field(description="folder of photos, or a manifest")
-    out: str = Field(description="folder of the predictions")
-    draw: bool = Field(default=True, description="draw each prediction beside its photo")
-    accelerator: str = Field(default="auto", description="auto, cpu or cuda")
 
 
 def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: Any) -> Path:

@@ -223,3 +223,13 @@ def _new_places(values: Mapping[str, Any], kind: str) -> str:
 
 def _shown(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+class PredictRecipe(Recipe):
+    """A trained model and photos become predictions."""
+
+    model: str = Field(description="model.safetensors of a transfer, or the folder it lies in")
+    images: str = Field(description="folder of photos, or a manifest")
+    out: str = Field(description="folder of the predictions")
+    draw: bool = Field(default=True, description="draw each prediction beside its photo")
+    accelerator: str = Field(default="auto", description="auto, cpu or cuda")

@@ -6,7 +6,8 @@ from glob import glob, has_magic
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from detcon.photos.braces import expand_braces
+from braceexpand import UnbalancedBracesError, braceexpand
+
 from detcon.photos.collection import Photos
 from detcon.photos.errors import PhotosError
 from detcon.photos.keys import Keys
@@ -77,7 +78,10 @@ def _in_tars(
 
 def _matching(pattern: str) -> list[Path]:
     """The files that a pattern stands for, sorted; none if it stands for none at all."""
-    names = expand_braces(pattern)
+    try:
+        names = list(braceexpand(pattern, escape=False))
+    except UnbalancedBracesError:
+        names = [pattern]  # as bash does
     found = {name: glob(name, recursive=True) for name in names}
     missing = [name for name in names if not found[name]]
     if missing and len(names) > 1:
