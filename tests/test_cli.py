@@ -53,7 +53,7 @@ def escape_free(text):
 
 
 HEAVY = ("torch", "torchvision", "timm", "lightning", "numba", "matplotlib", "skimage", "scipy")
-PENDING = {"scenes", "masks", "score", "show", "convert", "train-ranker", "pretrain", "transfer",
+PENDING = {
     "scenes",
     "masks",
     "score",
