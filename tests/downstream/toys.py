@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from detcon.formats.writing.layouts import Format, choose_layout
-from detcon.formats.writing.pixels import Picture
+from detcon.formats.registry import open_layout
+from detcon.formats.writing.layouts import ScenesPlan
+from detcon.formats.writing.pixels import ScenePicture
 
 NAMES = ("ground", "wall", "red", "blue")
 COLOURS = np.array([(90, 110, 90), (190, 190, 180), (230, 40, 40), (40, 40, 230)], np.float32)
 SIZE = 64
 
 
-def draw(rng: np.random.Generator, size: int = SIZE) -> Picture:
+def draw(rng: np.random.Generator, size: int = SIZE) -> ScenePicture:
     """A wall above, a ground below, two or three squares; squares are at 1 to 4 metres."""
     labels = np.zeros((size, size), np.uint8)
     labels[: size // 2] = 1
@@ -33,12 +34,12 @@ def draw(rng: np.random.Generator, size: int = SIZE) -> Picture:
     instances = np.searchsorted(np.array([0, *found]), instances).astype(np.uint16)
     shade = 0.4 + 0.6 * (1 - depth / 6)
     rgb = COLOURS[labels] * shade[..., None] + rng.normal(0, 6, (size, size, 3))
-    return Picture(rgb.clip(0, 255).astype(np.uint8), instances, labels, depth)
+    return ScenePicture(rgb.clip(0, 255).astype(np.uint8), instances, labels, depth)
 
 
-def write_toys(root: Path, format: Format, *, num_train: int = 48, num_val: int = 8) -> Path:
+def write_toys(root: Path, format: str, *, num_train: int = 48, num_val: int = 8) -> Path:
     """Writes train and val; always the same pictures."""
-    layout = choose_layout(format, root, NAMES, num_train=num_train, has_depth=True)
+    layout = open_layout(root, format, ScenesPlan(NAMES, num_train, has_depth=True))
     rng = np.random.default_rng(0)
     for split, num in (("train", num_train), ("val", num_val)):
         layout.finish(split, [layout.save(split, number, draw(rng)) for number in range(num)])

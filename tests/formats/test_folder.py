@@ -163,7 +163,7 @@ def test_classes_by_name(sorted_photos):
         (
             open_label_maps,
             "nyu",
-            "'nyu' has no label maps; formats that have: folder, coco, voc, ci",
+            "'nyu' has no label maps; formats that have: folder, coco, coco_pan",
         ),
         (
             open_objects,

@@ -1,4 +1,4 @@
-"""Tests for detcon.formats.nyu.opening: three layouts, the axes of MATLAB, and workers."""
+"""Tests for detcon.formats.nyu: three layouts, the axes of MATLAB, and workers."""
 
 import contextlib
 import multiprocessing
@@ -13,7 +13,7 @@ from scipy.io import savemat
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.folder.depth import open_depth_folder
-from detcon.formats.nyu.opening import open_nyu
+from detcon.formats.nyu import open_nyu
 from detcon.photos import UnreadablePhoto
 
 RNG = np.random.default_rng(0)

@@ -10,8 +10,8 @@ from hypothesis import given, settings, strategies as st
 from scipy.io import savemat
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.reading.sbd import read_sbd
 from detcon.formats.voc.reader import open_voc, open_voc_objects
-from detcon.formats.voc.sbd import read_sbd
 
 PHOTO = np.full((4, 6, 3), 90, np.uint8)
 CLASSES = np.array([[0, 0, 255, 15, 15, 15], [0, 255, 15, 15, 15, 7]] * 2, np.uint8)

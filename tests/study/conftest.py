@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from detcon.formats.folder.layout import FolderLayout
-from detcon.formats.writing.pixels import Picture
+from detcon.formats.writing.layouts import ScenesPlan
+from detcon.formats.writing.pixels import ScenePicture
 from detcon.scenes.raycast import CLASSES, render_scene
 
 TINY = {
@@ -51,10 +52,12 @@ TINY = {
 @pytest.fixture(scope="session")
 def scenes(tmp_path_factory):
     """Sixteen scenes to train on and eight to judge by, as a labelled folder."""
-    layout = FolderLayout(tmp_path_factory.mktemp("scenes"), CLASSES, has_depth=False)
+    layout = FolderLayout(
+        tmp_path_factory.mktemp("scenes"), ScenesPlan(CLASSES, 1, has_depth=False)
+    )
     for split, numbers in {"train": range(16), "val": range(16, 24)}.items():
         made = {number: render_scene(seed=1, index=number, size=32) for number in numbers}
-        pictures = {n: Picture(s.rgb, s.instances, s.labels, None) for n, s in made.items()}
+        pictures = {n: ScenePicture(s.rgb, s.instances, s.labels, None) for n, s in made.items()}
         layout.finish(split, [layout.save(split, n, one) for n, one in pictures.items()])
     return layout.root
 

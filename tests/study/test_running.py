@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from detcon.masks.quality.scoring import score_stores
+from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
-from detcon.masks.truth import open_truth
 from detcon.results.history import read_history
 from detcon.study import run_study
 from detcon.study.errors import StudyError

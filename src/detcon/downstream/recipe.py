@@ -17,7 +17,7 @@ from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, ProbeRecipe
 from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
 from detcon.downstream.tasks.settings import Count, Side
-from detcon.formats.registry import Format
+from detcon.formats.registry import FormatName
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.recipe import LoopRecipe
 
@@ -39,7 +39,7 @@ class TaskSettings(Recipe):
         "knn_segmentation, linear_classification, knn_classification: probes of the frozen encoder",
     )
     data: str = Field(description="folder of the labelled data")
-    format: Format = Field(
+    format: FormatName = Field(
         default="folder",
         description="its layout: train/ and val/ with images/ and labels/ or depth/, for "
         "classification with a folder for each class; or a data set as downloaded",

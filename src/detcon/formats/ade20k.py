@@ -1,23 +1,39 @@
-"""The whole ADE20K, of which SceneParsing is a part: a PNG of codes beside each photo.
+"""ADE20K: the whole of it, and SceneParsing, the part that benchmarks use.
 
-    ADE_train_00000001.jpg      ADE_train_00000001_seg.png
+    ADE_train_00000001.jpg      ADE_train_00000001_seg.png                          the whole
+    images/{training,validation}/ADE_train_00000001.jpg                             SceneParsing
+    annotations/{training,validation}/ADE_train_00000001.png        class ids; 0 is other things
 
-A pixel's class is R // 10 * 256 + G, and B tells the objects of a photo apart; 0 is none. Zhou et
-al., "Scene parsing through ADE20K", CVPR 2017; the code is that of utils_ade20k.py,
-github.com/CSAILVision/ADE20K. SceneParsing (ADEChallengeData2016) has folders of its own for
-photos and maps, and its maps hold the class itself.
+The whole has a PNG of codes beside each photo: a pixel's class is R // 10 * 256 + G, and B tells
+the objects of a photo apart; 0 is none (utils_ade20k.py, github.com/CSAILVision/ADE20K). It has no
+list of its classes, so it gives segments alone. SceneParsing (ADEChallengeData2016.zip) has 150
+classes and no objects: it gives label maps. Zhou et al., "Scene parsing through ADE20K", CVPR 2017.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Int32
-from PIL import Image
 
-from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.formats.derived import segments_of_labels
+from detcon.formats.errors import AnnotationError
+from detcon.formats.format import VOID, Format
+from detcon.formats.reading.ids import read_rgb
+from detcon.formats.reading.label_files import LabelFiles, check_files
+from detcon.formats.segments import (
+    SegmentFiles,
+    SegmentOptions,
+    Segments,
+    SegmentSets,
+)
+from detcon.photos import open_photos
 
 SUFFIX = "_seg.png"
+_PARTS = {"train": "training", "val": "validation"}
+_NUM_CLASSES = 150
+_FROM = "SceneParsing comes from sceneparsing.csail.mit.edu (ADEChallengeData2016.zip)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,20 +60,70 @@ def read_ade20k(path: Path, photo: str = "") -> Ade20kMaps:
         NotAnnotated: There is no such file.
         AnnotationError: It is no PNG of three channels.
     """
-    try:
-        with Image.open(path, formats=["PNG"]) as picture:
-            mode, colours = picture.mode, np.array(picture)
-    except FileNotFoundError as error:
-        raise NotAnnotated(
-            f"there is no annotation {path} for the photo {photo}; ADE20K's lie beside the "
-            f"photos, and their names end in {SUFFIX}"
-        ) from error
-    except Exception as error:  # Pillow has no one exception for a damaged file
-        raise AnnotationError(f"the annotation {path} is no PNG that can be read") from error
-    if mode != "RGB":
-        raise AnnotationError(
-            f"the annotation {path} has the channels {mode}, but the codes of ADE20K are RGB; "
-            f"maps of one channel, as SceneParsing has them, take format=png"
-        )
-    red, green, blue = np.moveaxis(colours.astype(np.int32), 2, 0)
+    red, green, blue = read_rgb(
+        path, photo,
+        missing=f"; ADE20K's lie next to the photos, and their names end in {SUFFIX}",
+        wrong="the codes of ADE20K are RGB; maps of one channel, as SceneParsing has them, take "
+        "format=png",
+    )  # fmt: skip
     return Ade20kMaps(red // 10 * 256 + green, blue)
+
+
+def open_scene_parsing(data: str | Path, split: str) -> LabelFiles:
+    """Opens SceneParsing for semantic segmentation: 150 classes; 0 is void.
+
+    Args:
+        data: Holds `images` and `annotations`, and `objectInfo150.txt` with the classes' names.
+        split: train or val.
+
+    Raises:
+        AnnotationError: A part is missing; the sentence says where it comes from.
+        PhotosError: There are no photos.
+    """
+    root, part = Path(data), _PARTS.get(split, split)
+    images, maps = root / "images" / part, root / "annotations" / part
+    for folder in (images, maps):
+        if not folder.is_dir():
+            raise AnnotationError(f"there is no folder {folder}; {_FROM}")
+    photos = open_photos(images)
+    files = {key: maps / PurePosixPath(key).with_suffix(".png") for key in photos.keys}
+    check_files(photos, files, f"; {_FROM}")
+    return LabelFiles(
+        photos=photos,
+        files=files,
+        names=_read_names(root / "objectInfo150.txt"),
+        classes=np.array([VOID, *range(_NUM_CLASSES)], np.int16),
+        complaint="class {id}, but SceneParsing's classes go from 1 to 150 (0 is void); copy it "
+        "again",
+    )
+
+
+def open_segments(data: Path, options: SegmentOptions) -> SegmentSets:
+    """Opens the objects or classes of the whole ADE20K, or the classes of SceneParsing."""
+    if (data / "annotations").is_dir() and (data / "images").is_dir():
+        return segments_of_labels(open_scene_parsing(data, options.split), data, options.split)
+    if options.split != SegmentOptions.split:
+        raise AnnotationError(
+            f"split={options.split} is for SceneParsing, but {data} isn't laid out like it; give "
+            f"the folder of one split of the whole ADE20K"
+        )
+    return SegmentFiles(data, SUFFIX, partial(_load, merged=options.regions == "classes"))
+
+
+def _load(path: Path, photo: str, merged: bool) -> list[Segments]:
+    maps = read_ade20k(path, photo)
+    ids = maps.classes if merged else maps.classes * 256 + maps.instances
+    return [Segments(np.where(maps.classes == 0, -1, ids), str(path))]
+
+
+def _read_names(path: Path) -> tuple[str, ...]:
+    """The last column of the official list, or numbers where it is missing."""
+    numbered = tuple(f"class {number}" for number in range(1, _NUM_CLASSES + 1))
+    if not path.is_file():
+        return numbered
+    rows = [line.split("\t") for line in path.read_text(errors="replace").splitlines()[1:]]
+    names = tuple(row[-1].partition(",")[0].strip() for row in rows)
+    return names if len(set(names)) == _NUM_CLASSES else numbered
+
+
+FORMAT = Format(label_maps=open_scene_parsing, segments=open_segments, options=("split", "regions"))

@@ -1,16 +1,21 @@
 """The human segmentations of the Berkeley segmentation data set (BSDS300 and BSDS500).
 
+    photos/a/b.jpg  →  DIR/a/b.mat
+
 A file holds a cell array `groundTruth` of one structure a person, whose field `Segmentation` is
-a map of regions, numbered from 1 (Arbelaez et al., PAMI 2011).
+a map of regions, numbered from 1 (Arbelaez et al., PAMI 2011). Regions have no classes.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int32
 
-from detcon.formats.errors import AnnotationError
+from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.formats.format import Format
 from detcon.formats.reading.mat_file import read_mat
+from detcon.formats.segments import SegmentFiles, SegmentOptions, Segments
 
 
 def read_segmentations(path: Path, photo: str = "") -> list[Int32[np.ndarray, "y x"]]:
@@ -24,10 +29,11 @@ def read_segmentations(path: Path, photo: str = "") -> list[Int32[np.ndarray, "y
         A map of ids for each person; every pixel has one.
 
     Raises:
-        AnnotationError: There is no such file, or it holds no human segmentations.
+        NotAnnotated: There is no such file.
+        AnnotationError: It holds no human segmentations.
     """
     if not path.is_file():
-        raise AnnotationError(
+        raise NotAnnotated(
             f"there is no annotation {path} for the photo {photo}; segmentations of BSDS have "
             f"the photos' own names, in the same subfolders"
         )
@@ -43,3 +49,22 @@ def read_segmentations(path: Path, photo: str = "") -> list[Int32[np.ndarray, "y
             f"'groundTruth' of maps 'Segmentation' of one size); copy it again"
         )
     return [one.astype(np.int32) for one in maps]
+
+
+def open_segments(folder: Path, options: SegmentOptions) -> SegmentFiles:
+    """Opens the regions of all people, or of the one that `which` says."""
+    return SegmentFiles(folder, ".mat", partial(_load, which=options.which))
+
+
+def _load(path: Path, photo: str, which: int | None) -> list[Segments]:
+    people = read_segmentations(path, photo)
+    if which is not None and which >= len(people):
+        raise AnnotationError(
+            f"{path} has the regions of {len(people)} people, numbered from 0; give a lower which= "
+            f"than {which}, or leave it out"
+        )
+    chosen = people if which is None else [people[which]]
+    return [Segments(ids, str(path)) for ids in chosen]
+
+
+FORMAT = Format(segments=open_segments, options=("which",))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.reading.label_files import VOID, LabelFiles, check_files
+from detcon.formats.format import VOID, Format
+from detcon.formats.reading.label_files import LabelFiles, check_files
 from detcon.photos import open_photos
 
 NAMES = (
@@ -47,3 +48,6 @@ def open_camvid(data: str | Path, split: str) -> LabelFiles:
         classes=np.array([*range(len(NAMES)), VOID], np.int16),
         complaint="class {id}, but CamVid's classes go from 0 to 10 (11 is void); copy it again",
     )
+
+
+FORMAT = Format(label_maps=open_camvid)

@@ -1,20 +1,34 @@
-"""Cityscapes as downloaded, for semantic and for instance segmentation.
+"""Cityscapes as downloaded: semantic and instance segmentation; scenes written in its layout.
 
     leftImg8bit/{train,val}/CITY/CITY_000000_000019_leftImg8bit.png
     gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_labelIds.png
     gtFine/{train,val}/CITY/CITY_000000_000019_gtFine_instanceIds.png      class * 1000 + number
 
 Cordts et al., CVPR 2016; the table is that of cityscapesscripts/helpers/labels.py.
+
+Scenes are all in one city. Their first class of objects goes under the name of Cityscapes' first,
+person, and so on; the floor is road, walls and backgrounds are building. Slivers of objects are
+groups.
 """
 
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
 
-from detcon.formats.errors import AnnotationError
+from detcon.formats.errors import AnnotationError, FormatError
+from detcon.formats.format import VOID, Format
+from detcon.formats.reading.ids import read_ids
 from detcon.formats.reading.instances import InstanceFiles, Kind
-from detcon.formats.reading.label_files import VOID, LabelFiles, check_files
+from detcon.formats.reading.label_files import LabelFiles, check_files
+from detcon.formats.segments import ListedSegments, SegmentOptions, Segments, paths_in
+from detcon.formats.writing.layouts import ScenesPlan
+from detcon.formats.writing.marked import is_sliver
+from detcon.formats.writing.pixels import ScenePicture, read_pixels, write_pixels
 from detcon.photos import Photos, PhotosError, open_photos
 
 CLASSES = {
@@ -29,8 +43,11 @@ THINGS = (24, 25, 26, 27, 28, 31, 32, 33)
 """The label ids of the 8 classes with instances."""
 
 _NUM_IDS, _PER_CLASS = 34, 1000
+_FIRST_CLASS, _GROUPS = 7, tuple(range(24, 34))  # label ids below 7 are void
+_ROAD, _BUILDING = 7, 11
 _FROM = "Cityscapes comes from cityscapes-dataset.com/downloads"
 _PHOTO = "_leftImg8bit.png"
+_CITY = "scenes"
 
 
 def open_cityscapes(data: str | Path, split: str) -> LabelFiles:
@@ -68,6 +85,22 @@ def open_cityscapes_objects(data: str | Path, split: str) -> InstanceFiles:
     return InstanceFiles(photos, files, {}, tuple(CLASSES[number] for number in THINGS), _sort)
 
 
+def open_segments(data: Path, options: SegmentOptions) -> ListedSegments[Path]:
+    """Opens objects, and classes without objects, as regions; below label id 7 all is void."""
+    merged = options.regions == "classes"
+    photos, files = _find(data, options.split, "labelIds" if merged else "instanceIds")
+    load = partial(_load_segments, crowd=() if merged else _GROUPS)
+    listed = paths_in(data, photos.root, files)
+    return ListedSegments(listed, f"{data} ({options.split})", load)
+
+
+def _load_segments(path: Path, photo: str, crowd: tuple[int, ...]) -> list[Segments]:
+    """Label ids of classes are below 1000, ids of objects above."""
+    ids = read_ids(path, photo)
+    known = (ids >= _FIRST_CLASS) & (ids < _NUM_IDS) | (ids >= _PER_CLASS)
+    return [Segments(np.where(known, ids, -1), str(path), crowd=crowd)]
+
+
 def _sort(
     ids: Integer[np.ndarray, "y x"], labels: Integer[np.ndarray, "y x"] | None
 ) -> dict[int, Kind]:
@@ -95,3 +128,64 @@ def _find(data: Path, split: str, kind: str) -> tuple[Photos, dict[str, Path]]:
     files = {key: truth / f"{key.removesuffix(_PHOTO)}_gtFine_{kind}.png" for key in keys}
     check_files(photos, files, f"; {_FROM} (gtFine_trainvaltest.zip)")
     return photos, files
+
+
+@dataclass(frozen=True)
+class CityscapesLayout:
+    """Writes scenes as Cityscapes, all in one city."""
+
+    root: Path
+    plan: ScenesPlan
+
+    def __post_init__(self) -> None:
+        if self.plan.num_things > len(THINGS):
+            raise FormatError(
+                f"format=cityscapes has room for {len(THINGS)} classes of objects, but the "
+                f"cut-outs have {self.plan.num_things}; give fewer, or another format"
+            )
+
+    def find(self, split: str, number: int) -> dict[str, Any] | None:
+        """An empty record of a picture that an earlier run wrote, if it is whole; else None."""
+        whole = all(read_pixels(path) is not None for path in self._files(split, number))
+        return {} if whole else None
+
+    def save(self, split: str, number: int, picture: ScenePicture) -> dict[str, Any]:
+        """Writes both maps, then the photo."""
+        photo, label_ids, instance_ids = self._files(split, number)
+        stuff = (_ROAD, _BUILDING) if self.plan.num_stuff == 2 else (_BUILDING,)
+        table = np.array([*stuff, *THINGS], np.uint8)
+        labels = table[picture.labels]
+        instances = labels.astype(np.uint16)
+        counts: Counter[int] = Counter()
+        for one in range(1, int(picture.instances.max()) + 1):
+            inside = picture.instances == one
+            label = int(labels[inside][0])
+            if not is_sliver(inside):
+                instances[inside] = label * _PER_CLASS + counts[label]
+                counts[label] += 1
+        write_pixels(label_ids, labels)
+        write_pixels(instance_ids, instances)
+        write_pixels(photo, picture.rgb)
+        return {}
+
+    def finish(self, split: str, records: list[dict[str, Any]]) -> None:
+        """Nothing concerns a split as a whole."""
+
+    def _files(self, split: str, number: int) -> tuple[Path, Path, Path]:
+        """The photo, the class map, the instance map."""
+        stem = f"{_CITY}_{number:06d}_000019"
+        photos, truth = (self.root / part / split / _CITY for part in ("leftImg8bit", "gtFine"))
+        return (
+            photos / f"{stem}{_PHOTO}",
+            truth / f"{stem}_gtFine_labelIds.png",
+            truth / f"{stem}_gtFine_instanceIds.png",
+        )
+
+
+FORMAT = Format(
+    label_maps=open_cityscapes,
+    objects=open_cityscapes_objects,
+    segments=open_segments,
+    options=("split", "regions", "crowd"),
+    layout=CityscapesLayout,
+)

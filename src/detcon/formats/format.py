@@ -1,16 +1,22 @@
-"""What a reader of annotated photos gives, whatever the format on disk.
+"""What a data-set format can give, and what its readers look like.
 
-A reader is frozen and picklable: the workers of a loader each hold one. Keys name photos in
-messages and results, and are what subsets are drawn from; they are sorted.
+A reader is frozen and picklable: each worker of a loader holds one. Keys name photos in messages
+and results, and subsets are drawn from them; they are sorted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from detcon.formats.errors import AnnotationError
 from detcon.formats.objects import Objects
+from detcon.formats.segments import VOID as VOID, SegmentSets
+from detcon.formats.writing.layouts import Layout
+from detcon.photos import Photos
 
 
 @runtime_checkable
@@ -24,19 +30,48 @@ class AnnotatedPhotos(Protocol):
 
 
 @runtime_checkable
-class LabelMaps(AnnotatedPhotos, Protocol):
-    """A class for each pixel, from 0, contiguous; 255 is void. `names` is () where unknown."""
+class PhotoFiles(AnnotatedPhotos, Protocol):
+    """Photos in files, with the methods that all their readers have."""
+
+    photos: Photos
 
     @property
-    def names(self) -> tuple[str, ...]: ...
+    def keys(self) -> Sequence[str]:
+        """The photos' names, sorted."""
+        return self.photos.keys
+
+    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
+        """Decodes a photo.
+
+        Raises:
+            UnreadablePhoto: It is missing or damaged.
+        """
+        return replace(self.photos, channels=channels).read(key)
+
+
+@runtime_checkable
+class LabelMaps(PhotoFiles, Protocol):
+    """A class for each pixel, from 0, contiguous; 255 is void. `names` is () where unknown."""
+
+    names: tuple[str, ...]
 
     def labels(self, key: str) -> UInt8[np.ndarray, "y x"]: ...
+
+    def label_file(self, key: str) -> Path: ...
 
     def pair(
         self, key: str, channels: int = 3
     ) -> tuple[UInt8[np.ndarray, "y x c"], UInt8[np.ndarray, "y x"]]:
-        """Photo and labels, which are held to its size."""
-        ...
+        """A photo and its labels, which must have its size.
+
+        Raises:
+            UnreadablePhoto: The photo is missing or damaged.
+            AnnotationError: The labels are, or they don't fit the photo.
+        """
+        photo, labels = self.photo(key, channels), self.labels(key)
+        photo_file = str(self.photos.path(key))
+        check_size(str(self.label_file(key)), labels.shape, photo_file, photo.shape[:2])
+        return photo, labels
 
 
 @runtime_checkable
@@ -64,3 +99,55 @@ class ClassifiedPhotos(AnnotatedPhotos, Protocol):
     def names(self) -> tuple[str, ...]: ...
 
     def label(self, key: str) -> int: ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """What a data-set format can give: for each thing the function that opens it, or None.
+
+    Masks and truth need `segments`, `objects` or `label_maps`: see `registry.open_segments`.
+
+    Attributes:
+        label_maps: Photos with a class for each pixel, from the data set's folder and a split.
+        objects: Photos with boxes, classes and masks of objects, likewise.
+        depth: Photos with depth, likewise.
+        classes: Photos with a class each, likewise.
+        segments: What is marked in photos, from the data set's folder and `SegmentOptions`.
+        options: Which of the `SegmentOptions` mean something in its segments.
+        layout: Writes scenes in this format, from a folder and what they hold.
+    """
+
+    label_maps: Callable[..., LabelMaps] | None = None
+    objects: Callable[..., ObjectSets] | None = None
+    depth: Callable[..., DepthMaps] | None = None
+    classes: Callable[..., ClassifiedPhotos] | None = None
+    segments: Callable[..., SegmentSets] | None = None
+    options: tuple[str, ...] = ("split", "regions")
+    layout: Callable[..., Layout] | None = None
+
+    def takes(self, option: str) -> bool:
+        """Whether one of the `SegmentOptions` means something in this format."""
+        has_segments = self.segments or self.objects or self.label_maps
+        return bool(has_segments) and option in self.options
+
+
+def check_size(
+    annotation: str, size: tuple[int, ...], photo: str, photo_size: tuple[int, ...]
+) -> None:
+    """Checks that an annotation has the upright size of its photo.
+
+    Args:
+        annotation: How messages call the annotation.
+        size: Its height and width.
+        photo: How messages call the photo.
+        photo_size: Its height and width.
+
+    Raises:
+        AnnotationError: If they differ.
+    """
+    if size != photo_size:
+        raise AnnotationError(
+            f"{annotation} is {size[0]} x {size[1]} pixels, but its photo {photo} is "
+            f"{photo_size[0]} x {photo_size[1]} pixels (upright); labels must have exactly the "
+            f"photo's size"
+        )

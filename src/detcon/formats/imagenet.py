@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.reading.photo_files import PhotoFiles
+from detcon.formats.format import Format, PhotoFiles
 from detcon.photos import EXTENSIONS, Photos, nearest_key, open_photos
 
 
@@ -91,3 +91,6 @@ def _classes(folder: Path) -> tuple[str, ...]:
 
 def _folder(key: str) -> str:
     return key.partition("/")[0]
+
+
+FORMAT = Format(classes=open_class_folders)

@@ -1,51 +1,90 @@
-"""Opening any data set by the name of its format."""
+"""All data-set formats by name, and opening a data set by the name of its format.
 
-from collections.abc import Callable, Mapping
+A new format is a module with a `FORMAT`, and one line in `FORMATS`. A format outside this package
+needs no line: its name is its place, as in `format=my_module:FORMAT`.
+"""
+
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any
 
-from detcon.formats.camvid import open_camvid
-from detcon.formats.cityscapes import open_cityscapes, open_cityscapes_objects
-from detcon.formats.coco.objects import open_coco
-from detcon.formats.coco.panoptic import open_coco_panoptic
+from pydantic import AfterValidator
+
+from detcon.config import nearest
+from detcon.formats.derived import segments_of_labels, segments_of_objects
 from detcon.formats.errors import AnnotationError
-from detcon.formats.folder.depth import open_depth_folder
-from detcon.formats.folder.labels import open_folder, open_folder_objects
-from detcon.formats.format import ClassifiedPhotos, DepthMaps, LabelMaps, ObjectSets
-from detcon.formats.imagenet import open_class_folders
-from detcon.formats.nyu.opening import open_nyu
-from detcon.formats.voc.reader import open_voc, open_voc_objects
+from detcon.formats.format import ClassifiedPhotos, DepthMaps, Format, LabelMaps, ObjectSets
+from detcon.formats.segments import (
+    SegmentOptions,
+    SegmentSets,
+)
+from detcon.formats.writing.layouts import Layout, ScenesPlan
 
-Format = Literal["folder", "coco", "voc", "cityscapes", "nyu", "camvid", "imagenet"]
-
-Opened = TypeVar("Opened")
-
-_LABEL_MAPS: dict[Format, Callable[..., LabelMaps]] = {
-    "folder": open_folder,
-    "coco": open_coco_panoptic,
-    "voc": open_voc,
-    "cityscapes": open_cityscapes,
-    "camvid": open_camvid,
+FORMATS = {
+    "png": "detcon.formats.png:FORMAT",
+    "folder": "detcon.formats.folder:FORMAT",
+    "coco": "detcon.formats.coco:FORMAT",
+    "coco_panoptic": "detcon.formats.coco:PANOPTIC",
+    "voc": "detcon.formats.voc:FORMAT",
+    "cityscapes": "detcon.formats.cityscapes:FORMAT",
+    "ade20k": "detcon.formats.ade20k:FORMAT",
+    "nyu": "detcon.formats.nyu:FORMAT",
+    "camvid": "detcon.formats.camvid:FORMAT",
+    "bsds": "detcon.formats.bsds:FORMAT",
+    "imagenet": "detcon.formats.imagenet:FORMAT",
+    "tfrecord": "detcon.formats.tfrecord:FORMAT",
 }
-_OBJECTS: dict[Format, Callable[..., ObjectSets]] = {
-    "folder": open_folder_objects,
-    "coco": open_coco,
-    "voc": open_voc_objects,
-    "cityscapes": open_cityscapes_objects,
-}
-_DEPTH: dict[Format, Callable[..., DepthMaps]] = {"folder": open_depth_folder, "nyu": open_nyu}
-_CLASSES: dict[Format, Callable[..., ClassifiedPhotos]] = {
-    "folder": open_class_folders,
-    "imagenet": open_class_folders,
-}
+"""Where each format is: loaded when asked for."""
 
 
-def open_label_maps(root: str | Path, format: Format, split: str, **options: Any) -> LabelMaps:
+def find_format(name: str) -> Format:
+    """The format of a name, or of a place such as `my_module:FORMAT`.
+
+    Raises:
+        ValueError: There is none; the sentence lists all names, and says which is the nearest.
+    """
+    if name not in FORMATS and ":" not in name:
+        close = nearest(name, FORMATS).partition("; known:")[0]
+        raise ValueError(
+            f"there is no format '{name}'{close}; formats: {', '.join(FORMATS)}, or one of your "
+            f"own as my_module:FORMAT"
+        )
+    module, _, attribute = FORMATS.get(name, name).partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"cannot load the format '{name}': {error}; if it is in a file of your own, put its "
+            f"folder into PYTHONPATH"
+        ) from error
+    if not isinstance(found, Format):
+        raise ValueError(f"'{name}' is no detcon.formats.format.Format, but {found!r}")
+    return found
+
+
+def formats_with(has: Callable[[Format], Any]) -> str:
+    """The names of the formats that have something, for messages."""
+    return ", ".join(name for name in FORMATS if has(find_format(name)))
+
+
+def check_name(name: str) -> str:
+    """The name itself, if there is a format of that name. Raises what `find_format` does."""
+    if name not in FORMATS:
+        find_format(name)
+    return name
+
+
+FormatName = Annotated[str, AfterValidator(check_name)]
+"""The name of a format, in settings."""
+
+
+def open_label_maps(data: str | Path, format: str, split: str, **options: Any) -> LabelMaps:
     """Opens photos with a class for each pixel.
 
     Args:
-        root: The data set, as the module of its format says.
-        format: folder, coco (panoptic), voc, cityscapes or camvid.
+        data: The data set, as the module of its format describes it.
+        format: Its name.
         split: train or val.
         options: What the format's own function takes besides.
 
@@ -53,61 +92,63 @@ def open_label_maps(root: str | Path, format: Format, split: str, **options: Any
         AnnotationError: There are no label maps in this format, or the data set can't be used.
         PhotosError: There are no photos.
     """
-    return _find(_LABEL_MAPS, format, "label maps")(root, split, **options)
+    return _opener(format, "label_maps", "label maps")(data, split, **options)
 
 
-def open_objects(root: str | Path, format: Format, split: str, **options: Any) -> ObjectSets:
-    """Opens photos with objects: boxes, classes and masks.
-
-    Args:
-        root: The data set, as the module of its format says.
-        format: folder, coco, voc or cityscapes.
-        split: train or val.
-        options: What the format's own function takes besides.
-
-    Raises:
-        AnnotationError: There are no objects in this format, or the data set can't be used.
-        PhotosError: There are no photos.
-    """
-    return _find(_OBJECTS, format, "objects")(root, split, **options)
+def open_objects(data: str | Path, format: str, split: str, **options: Any) -> ObjectSets:
+    """Opens photos with objects: boxes, classes and masks. Otherwise as `open_label_maps`."""
+    return _opener(format, "objects", "objects")(data, split, **options)
 
 
-def open_depth(root: str | Path, format: Format, split: str, **options: Any) -> DepthMaps:
-    """Opens photos with the depth of each pixel.
-
-    Args:
-        root: The data set, as the module of its format says.
-        format: folder or nyu.
-        split: train or val.
-        options: What the format's own function takes besides.
-
-    Raises:
-        AnnotationError: There is no depth in this format, or the data set can't be used.
-        PhotosError: There are no photos.
-    """
-    return _find(_DEPTH, format, "depth")(root, split, **options)
+def open_depth(data: str | Path, format: str, split: str, **options: Any) -> DepthMaps:
+    """Opens photos with the depth of each pixel. Otherwise as `open_label_maps`."""
+    return _opener(format, "depth", "depth")(data, split, **options)
 
 
-def open_classes(root: str | Path, format: Format, split: str, **options: Any) -> ClassifiedPhotos:
-    """Opens photos with a class each.
+def open_classes(data: str | Path, format: str, split: str, **options: Any) -> ClassifiedPhotos:
+    """Opens photos with a class each. Otherwise as `open_label_maps`."""
+    return _opener(format, "classes", "classes of whole photos")(data, split, **options)
+
+
+def open_segments(data: str | Path, format: str, options: SegmentOptions) -> SegmentSets:
+    """Opens what is marked in photos, for masks and for scoring.
+
+    A format that has no reader of segments gives what its objects cover, or its label maps.
 
     Args:
-        root: The data set, as the module of its format says.
-        format: folder or imagenet, which is laid out alike.
-        split: train or val.
-        options: What the format's own function takes besides.
+        data: The data set, as the module of its format describes it.
+        format: Its name.
+        options: How it is read.
 
     Raises:
-        AnnotationError: There are no classes of photos in this format, or the data set can't be
-            used.
-        PhotosError: There are no photos.
+        AnnotationError: Nothing is marked in this format, or the data set can't be used.
     """
-    return _find(_CLASSES, format, "classes of whole photos")(root, split, **options)
+    path, found = Path(data), find_format(format)
+    if not path.exists():
+        raise AnnotationError(f"there are no annotations {path}; check folder=")
+    if found.segments is not None:
+        return found.segments(path, options)
+    if found.objects is not None and (options.regions == "instances" or not found.label_maps):
+        return segments_of_objects(found.objects(path, options.split), path, options.split)
+    maps = _opener(format, "label_maps", "masks")(path, options.split)
+    return segments_of_labels(maps, path, options.split)
 
 
-def _find(known: Mapping[Format, Callable[..., Opened]], format: Format, what: str) -> Any:
-    if format not in known:
+def open_layout(root: Path, format: str, plan: ScenesPlan) -> Layout:
+    """What writes scenes in a format, into a folder.
+
+    Raises:
+        AnnotationError: Scenes can't be written in this format.
+        FormatError: It has no room for all the classes.
+    """
+    return _opener(format, "layout", "layout for scenes")(root, plan)
+
+
+def _opener(format: str, what: str, words: str) -> Callable[..., Any]:
+    opener = getattr(find_format(format), what)
+    if opener is None:
         raise AnnotationError(
-            f"data in the format '{format}' has no {what}; formats that have: {', '.join(known)}"
+            f"data in the format '{format}' has no {words}; formats that have: "
+            f"{formats_with(lambda one: getattr(one, what))}"
         )
-    return known[format]
+    return opener

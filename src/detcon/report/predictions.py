@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.formats.reading.label_files import VOID
+from detcon.formats.segments import VOID
 from detcon.palette import class_colours, depth_colours
 from detcon.report.compare import label_words
 from detcon.report.draw import data_uri

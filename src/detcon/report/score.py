@@ -12,12 +12,12 @@ from rich.table import Table
 import detcon
 from detcon.config import Recipe, Several, load_recipe
 from detcon.files import write_whole
-from detcon.masks.annotations import FORMATS_WITH
-from detcon.masks.open_annotated import Format, Regions
+from detcon.formats.registry import FORMATS, FormatName, find_format
+from detcon.formats.segments import Regions
 from detcon.masks.quality.overlap import TOLERANCE, Bounds, quality
 from detcon.masks.quality.scoring import StoreScore, score_stores
+from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
-from detcon.masks.truth import open_truth
 from detcon.report.output import check_output
 from detcon.report.panels import describe_generator
 from detcon.report.score_page import render_page
@@ -43,10 +43,9 @@ class ScoreRecipe(Recipe):
         description="the annotations: a folder of label or instance PNGs, of BSDS .mat files, "
         "another mask store, or with format= any data set"
     )
-    format: Format | None = Field(
+    format: FormatName | None = Field(
         default=None,
-        description="what truth is: png, folder, coco, coco_panoptic, voc, cityscapes, ade20k, "
-        "bsds, tfrecord; seen from what lies there unless given",
+        description=f"what truth is: {', '.join(FORMATS)}; found from what is there unless given",
     )
     split: str = Field(default="train", description="train or val, where truth has both")
     regions: Regions = Field(
@@ -152,7 +151,7 @@ def _source(settings: ScoreRecipe) -> str:
     """`data/coco (coco, val)`: what the truth is, for people."""
     if settings.format is None:
         return settings.truth
-    split = f", {settings.split}" if settings.format in FORMATS_WITH["split"] else ""
+    split = f", {settings.split}" if find_format(settings.format).takes("split") else ""
     return f"{settings.truth} ({settings.format}{split})"
 
 

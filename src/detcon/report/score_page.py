@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 import detcon
 from detcon.masks.quality.overlap import quality
 from detcon.masks.quality.scoring import StoreScore
-from detcon.masks.truth import TruthSource
+from detcon.masks.quality.truth import TruthSource
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.report.draw import data_uri, paint_masks, scale_to
 from detcon.report.output import MARK

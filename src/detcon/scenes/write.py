@@ -9,8 +9,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from detcon.config import Recipe, load_recipe
-from detcon.formats.writing.layouts import Format, Layout, choose_layout
-from detcon.formats.writing.pixels import Picture
+from detcon.formats.registry import FormatName, find_format, formats_with, open_layout
+from detcon.formats.writing.layouts import Layout, ScenesPlan
+from detcon.formats.writing.pixels import ScenePicture
 from detcon.photos import Photos, open_photos
 from detcon.progress import with_progress
 from detcon.scenes.begin import begin_folder
@@ -37,7 +38,7 @@ class ScenesRecipe(Recipe):
     size: int = Field(default=160, ge=32, le=4096, description="height and width in pixels")
     seed: int = Field(default=0, ge=0, lt=_VAL_SEEDS, description="another seed, other pictures")
     workers: int = Field(default_factory=num_cores, ge=1, description="processes at once")
-    format: Format = Field(
+    format: FormatName = Field(
         default="folder",
         description="how it is laid out: as a labelled folder with all that is known, or just as "
         "COCO 2017, VOC 2012 with SBD, Cityscapes or NYU-Depth v2 are downloaded",
@@ -71,6 +72,11 @@ class ScenesRecipe(Recipe):
         if self.holdout != "none" and self.cutouts is None:
             raise ValueError(
                 f"holdout={self.holdout} is for composites; give cutouts=DIR backgrounds=DIR too"
+            )
+        if find_format(self.format).layout is None:
+            raise ValueError(
+                f"'format' cannot be '{self.format}': scenes are written as "
+                f"{formats_with(lambda one: one.layout)}"
             )
         if self.format == "nyu" and self.cutouts is not None:
             raise ValueError(
@@ -116,16 +122,16 @@ class Split:
     solids: tuple[int, int]
     materials: Materials | None
 
-    def draw(self, number: int) -> Picture:
+    def draw(self, number: int) -> ScenePicture:
         """Makes a picture anew."""
         if self.materials is None:
             scene = render_scene(self.seed, number, self.size, self.solids)
-            return Picture(scene.rgb, scene.instances, scene.labels, scene.depth)
+            return ScenePicture(scene.rgb, scene.instances, scene.labels, scene.depth)
         parts = self.materials
         composite = compose_scene(
             parts.cutouts, parts.backgrounds, self.seed, number, self.size, parts.objects
         )
-        return Picture(composite.rgb, composite.instances, composite.labels, None)
+        return ScenePicture(composite.rgb, composite.instances, composite.labels, None)
 
 
 def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides: Any) -> Path:
@@ -144,8 +150,8 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
 
     Raises:
         RecipeError: If the recipe is wrong.
-        ScenesError: If `out` holds something else, or scenes made in another way, or the format
-            has no room for so many classes.
+        ScenesError: If `out` holds something else, or scenes made in another way.
+        FormatError: If the format has no room for all the classes.
         CutoutsError: If the cut-outs can't be used.
         PhotosError: If there are no backgrounds.
         UnreadablePhoto: If a background can't be decoded.
@@ -183,13 +189,8 @@ def _make_picture(split: Split, number: int) -> dict[str, Any]:
 
 def _splits(settings: ScenesRecipe) -> list[Split]:
     names, materials = _materials(settings)
-    layout = choose_layout(
-        settings.format,
-        Path(settings.out),
-        names,
-        num_train=settings.num,
-        has_depth=settings.cutouts is None,
-    )
+    plan = ScenesPlan(names, num_train=settings.num, has_depth=settings.cutouts is None)
+    layout = open_layout(Path(settings.out), settings.format, plan)
     num_val = max(_MIN_VAL, settings.num // 10)
     shape = (
         ("train", settings.num, settings.seed, materials[0]),

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from detcon.masks import Displaced, FromAnnotations
 from detcon.masks.quality.scoring import score_stores
+from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
-from detcon.masks.truth import open_truth
 from detcon.scenes.write import make_scenes
 from detcon.study.cell import Cell
 from detcon.study.errors import StudyError

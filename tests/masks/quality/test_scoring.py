@@ -1,4 +1,4 @@
-"""Tests for detcon.masks.truth and scoring: every kind of annotation, and photo by photo."""
+"""Truth of every kind of annotation, and scoring photo by photo."""
 
 from contextlib import suppress
 
@@ -13,9 +13,9 @@ from detcon.formats.errors import AnnotationError
 from detcon.masks import Felzenszwalb, FromAnnotations, Grid
 from detcon.masks.quality.overlap import Bounds
 from detcon.masks.quality.scoring import score_stores
+from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
-from detcon.masks.truth import open_truth
 
 NUM = 10
 

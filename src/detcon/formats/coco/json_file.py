@@ -49,6 +49,19 @@ class CocoCategories:
         return {number: place for place, number in enumerate(self.ids)}
 
 
+def find_json(data: Path, kind: str, split: str) -> tuple[Path, str]:
+    """The JSON file of a split, and the folder that its file names are within, with a slash.
+
+    Args:
+        data: COCO as it is downloaded, or the JSON file itself.
+        kind: instances or panoptic.
+        split: train or val.
+    """
+    if data.is_file():
+        return data, ""
+    return data / "annotations" / f"{kind}_{split}2017.json", f"{split}2017/"
+
+
 def read_coco_json(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Reads a file, and checks that it has images, annotations and categories.
 

@@ -16,8 +16,9 @@ from jaxtyping import Bool
 from pycocotools import mask as coco_mask
 
 from detcon.formats.folder.layout import write_json
+from detcon.formats.writing.layouts import ScenesPlan
 from detcon.formats.writing.marked import boxes_of, is_sliver
-from detcon.formats.writing.pixels import Picture, read_pixels, write_pixels
+from detcon.formats.writing.pixels import ScenePicture, read_pixels, write_pixels
 
 _RLE: Any = coco_mask  # its stubs know one kind of argument each
 _PER_CLASS = 1000  # a segment's id is its category's, in thousands, and the object's number
@@ -26,20 +27,13 @@ _VAL_IDS = 500_000
 
 @dataclass(frozen=True)
 class CocoLayout:
-    """COCO 2017: photos, instances and panoptic maps.
-
-    Attributes:
-        root: The folder.
-        names: Of the classes; a category's id is one more than the class id.
-        num_stuff: How many of them, the first, are no objects.
-    """
+    """Writes scenes as COCO 2017; a category's id is one more than the class id."""
 
     root: Path
-    names: tuple[str, ...]
-    num_stuff: int
+    plan: ScenesPlan
 
     def find(self, split: str, number: int) -> dict[str, Any] | None:
-        """The record of a picture that is there, whole, from an earlier run; else None."""
+        """The record of a picture that an earlier run wrote, if it is whole; else None."""
         photo, panoptic = self._files(split, number)
         colours = read_pixels(panoptic)
         if colours is None or colours.ndim != 3 or read_pixels(photo) is None:
@@ -48,7 +42,7 @@ class CocoLayout:
         labels, instances = ids // _PER_CLASS - 1, ids % _PER_CLASS
         return self._record(photo.name, instances.astype(np.uint16), labels.astype(np.uint8))
 
-    def save(self, split: str, number: int, picture: Picture) -> dict[str, Any]:
+    def save(self, split: str, number: int, picture: ScenePicture) -> dict[str, Any]:
         """Writes the panoptic PNG and the photo. Returns the picture's record."""
         photo, panoptic = self._files(split, number)
         ids = (picture.labels.astype(np.int32) + 1) * _PER_CLASS + picture.instances
@@ -61,7 +55,7 @@ class CocoLayout:
         """Writes both JSON files of a split."""
         categories = [
             {"id": label + 1, "name": name, "supercategory": "scene"}
-            for label, name in enumerate(self.names)
+            for label, name in enumerate(self.plan.names)
         ]
         images = [record["image"] for record in records]
         objects = [annotation for record in records for annotation in record["objects"]]
@@ -74,11 +68,11 @@ class CocoLayout:
                 "info": {"description": "scenes of detcon"},
                 "images": images,
                 "annotations": objects,
-                "categories": categories[self.num_stuff :],
+                "categories": categories[self.plan.num_stuff :],
             },
         )
         for label, category in enumerate(categories):
-            category["isthing"] = int(label >= self.num_stuff)
+            category["isthing"] = int(label >= self.plan.num_stuff)
         write_json(
             folder / f"panoptic_{split}2017.json",
             {
@@ -111,7 +105,7 @@ class CocoLayout:
             segments.append({"id": category * _PER_CLASS + number} | common)
             outline = runs_of(inside) if crowd else outline_of(inside)
             objects.append({"id": 0, "image_id": image, "segmentation": outline} | common)
-        for label in range(self.num_stuff):
+        for label in range(self.plan.num_stuff):
             inside = (labels == label) & (instances == 0)
             if inside.any():
                 left, top, width_, height_ = cv2.boundingRect(inside.astype(np.uint8))

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from detcon.formats.coco.json_file import (
+    find_json,
     read_categories,
     read_coco_json,
     read_images,
@@ -21,6 +22,7 @@ from detcon.formats.coco.json_file import (
 from detcon.formats.coco.rows import CocoRows, read_rows, take_images
 from detcon.formats.errors import AnnotationError
 from detcon.formats.objects import Objects
+from detcon.formats.segments import ListedSegments, SegmentOptions, overlapping
 from detcon.photos import Photos, nearest_key
 
 
@@ -142,6 +144,17 @@ def open_coco(data: str | Path, split: str, *, skip_empty: bool = False) -> Coco
     root, name = Path(data), f"{split}2017"
     return read_coco(
         root / "annotations" / f"instances_{name}.json", root / name, skip_empty=skip_empty
+    )
+
+
+def open_object_segments(data: Path, options: SegmentOptions) -> ListedSegments[str]:
+    """Opens the objects of a data set, or of a JSON file, as regions; no photos are needed."""
+    file, folder = find_json(data, "instances", options.split)
+    source = read_coco(file, file.parent)
+    return ListedSegments(
+        {folder + key: key for key in source.keys},
+        str(file),
+        lambda key, photo: [overlapping(source.objects(key), folder + key, str(file))],
     )
 
 

@@ -12,20 +12,19 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8
-from PIL import Image
 
 from detcon.formats.coco.json_file import (
+    find_json,
     read_categories,
     read_coco_json,
     read_images,
     whole_number,
 )
 from detcon.formats.errors import AnnotationError
-from detcon.formats.reading.photo_files import PhotoFiles
-from detcon.formats.reading.sizes import check_size
+from detcon.formats.format import LabelMaps
+from detcon.formats.reading.ids import read_rgb
+from detcon.formats.segments import VOID, ListedSegments, SegmentOptions, Segments
 from detcon.photos import Photos, nearest_key
-
-_VOID = 255
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,7 @@ class PanopticSegments:
 
 
 @dataclass(frozen=True, eq=False)
-class CocoPanoptic(PhotoFiles):
+class CocoPanoptic(LabelMaps):
     """Photos with a panoptic map each; also a reader of label maps.
 
     Attributes:
@@ -75,7 +74,8 @@ class CocoPanoptic(PhotoFiles):
             raise AnnotationError(
                 f"there is no image {key} in {self.annotations}{nearest_key(key, self.keys)}"
             )
-        ids, table = read_panoptic_ids(self._files[key], key), self._segments[key]
+        red, green, blue = read_rgb(self._files[key], key, wrong="panoptic ids are RGB")
+        ids, table = red + 256 * green + 65536 * blue, self._segments[key]
         unknown = np.setdiff1d(ids, [0, *table[:, 0]])
         if unknown.size:
             raise AnnotationError(
@@ -89,23 +89,13 @@ class CocoPanoptic(PhotoFiles):
         segments = self.segments(key)
         order = np.argsort(segments.numbers)
         numbers = np.append(segments.numbers[order], np.iinfo(np.int64).max)
-        classes = np.append(segments.classes[order], _VOID)
+        classes = np.append(segments.classes[order], VOID)
         places = np.searchsorted(numbers, segments.ids)
-        return np.where(segments.ids == 0, _VOID, classes[places]).astype(np.uint8)
+        return np.where(segments.ids == 0, VOID, classes[places]).astype(np.uint8)
 
-    def pair(
-        self, key: str, channels: int = 3
-    ) -> tuple[UInt8[np.ndarray, "y x c"], UInt8[np.ndarray, "y x"]]:
-        """A photo and its labels, which must have its size.
-
-        Raises:
-            UnreadablePhoto: The photo is missing or damaged.
-            AnnotationError: The map is, or doesn't fit the photo.
-        """
-        photo, labels = self.photo(key, channels), self.labels(key)
-        path = str(self.photos.path(key))
-        check_size(str(self._files[key]), labels.shape, path, photo.shape[:2])
-        return photo, labels
+    def label_file(self, key: str) -> Path:
+        """Where the map of a photo is."""
+        return self._files[key]
 
 
 def open_coco_panoptic(data: str | Path, split: str) -> CocoPanoptic:
@@ -121,6 +111,29 @@ def open_coco_panoptic(data: str | Path, split: str) -> CocoPanoptic:
     root, name = Path(data), f"{split}2017"
     maps = root / "annotations" / f"panoptic_{name}"
     return read_coco_panoptic(maps.with_name(maps.name + ".json"), maps, root / name)
+
+
+def open_panoptic_segments(data: Path, options: SegmentOptions) -> ListedSegments[str]:
+    """Opens the segments of a data set, or of a JSON file with its folder of PNG files next to it.
+
+    No photos are needed.
+    """
+    file, folder = find_json(data, "panoptic", options.split)
+    source = read_coco_panoptic(file, file.with_suffix(""), file.parent)
+
+    def load(key: str, photo: str) -> list[Segments]:
+        found = source.segments(key)
+        numbers = found.numbers.tolist()
+        return [
+            Segments(
+                np.where(found.ids == 0, -1, found.ids),
+                f"of {folder}{key} in {file}",
+                crowd=tuple(found.numbers[found.crowd].tolist()),
+                classes=dict(zip(numbers, found.classes.tolist(), strict=True)),
+            )
+        ]
+
+    return ListedSegments({folder + key: key for key in source.keys}, str(file), load)
 
 
 def read_coco_panoptic(
@@ -146,7 +159,7 @@ def read_coco_panoptic(
             )
     found = read_images(path, values["images"], Path(images))
     categories = read_categories(path, values["categories"])
-    if len(categories.ids) >= _VOID:
+    if len(categories.ids) >= VOID:
         raise AnnotationError(f"{path} has {len(categories.ids)} categories; 254 are the most")
     classes, files, segments = categories.places(), {}, {}
     for entry in values["annotations"]:
@@ -171,31 +184,6 @@ def read_coco_panoptic(
         _files=files,
         _segments=segments,
     )
-
-
-def read_panoptic_ids(path: Path, photo: str) -> Int32[np.ndarray, "y x"]:
-    """Reads a PNG whose colours are ids.
-
-    Args:
-        path: The file.
-        photo: The photo it belongs to, for messages.
-
-    Raises:
-        AnnotationError: There is no such file, or it is no PNG of three channels.
-    """
-    try:
-        with Image.open(path, formats=["PNG"]) as picture:
-            mode, colours = picture.mode, np.array(picture)
-    except FileNotFoundError as error:
-        raise AnnotationError(f"there is no annotation {path} for the photo {photo}") from error
-    except Exception as error:  # Pillow has no one exception for a damaged file
-        raise AnnotationError(f"the annotation {path} is no PNG that can be read") from error
-    if mode != "RGB":
-        raise AnnotationError(
-            f"the annotation {path} has the channels {mode}, but panoptic ids are RGB"
-        )
-    red, green, blue = np.moveaxis(colours.astype(np.int32), 2, 0)
-    return red + 256 * green + 65536 * blue
 
 
 def _read_table(

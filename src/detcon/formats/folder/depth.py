@@ -10,10 +10,9 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.format import PhotoFiles, check_size
 from detcon.formats.reading.depth import in_metres
 from detcon.formats.reading.ids import read_ids
-from detcon.formats.reading.photo_files import PhotoFiles
-from detcon.formats.reading.sizes import check_size
 from detcon.photos import Photos, open_photos
 
 _BIT_DEPTH = 24  # of a PNG's bytes

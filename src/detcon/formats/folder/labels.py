@@ -17,8 +17,11 @@ import numpy as np
 from jaxtyping import Int16, Integer
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.format import check_size
+from detcon.formats.reading.ids import read_ids
 from detcon.formats.reading.instances import InstanceFiles, Kind, majority
-from detcon.formats.reading.label_files import VOID, LabelFiles, check_files
+from detcon.formats.reading.label_files import LabelFiles, check_files
+from detcon.formats.segments import VOID, SegmentFiles, SegmentOptions, Segments
 from detcon.photos import Photos, open_photos
 
 _NUM_IDS = 1 << 16  # in PNGs of 16 bits
@@ -99,6 +102,27 @@ def open_folder_objects(data: str | Path, split: str) -> InstanceFiles:
     return InstanceFiles(
         photos, instances, labels, classes.names, partial(_sort, ignore=classes.ignore)
     )
+
+
+def open_segments(folder: Path, options: SegmentOptions) -> SegmentFiles:
+    """Opens objects, and classes without objects, as regions.
+
+    Args:
+        folder: `train` or `val` of a labelled folder: holds `labels` and `instances`.
+        options: How it is read; void is `ignore` and 255.
+    """
+
+    def load(path: Path, photo: str) -> list[Segments]:
+        labels = read_ids(path, photo).astype(np.int64)
+        void, ids = (labels == options.ignore) | (labels == VOID), labels
+        if options.regions == "instances":
+            file = folder / "instances" / path.relative_to(folder / "labels")
+            instances = read_ids(file, photo)
+            check_size(str(path), labels.shape, str(file), instances.shape)
+            ids = np.where(instances > 0, instances + _NUM_IDS, labels)  # behind all classes
+        return [Segments(np.where(void, -1, ids), str(path))]
+
+    return SegmentFiles(folder / "labels", ".png", load)
 
 
 def _sort(

@@ -15,35 +15,29 @@ from typing import Any
 import numpy as np
 
 from detcon.files import write_whole
+from detcon.formats.writing.layouts import ScenesPlan
 from detcon.formats.writing.marked import describe_objects
-from detcon.formats.writing.pixels import Picture, read_pixels, write_pixels
+from detcon.formats.writing.pixels import ScenePicture, read_pixels, write_pixels
 
 IGNORE = 255
 
 
 @dataclass(frozen=True)
 class FolderLayout:
-    """A labelled folder, with all that is known of the pictures.
-
-    Attributes:
-        root: The folder.
-        names: Of the classes, by class id.
-        has_depth: Whether pictures have depth: rendered ones, which are PNG files then.
-    """
+    """Writes scenes as a labelled folder; rendered ones, which have depth, as PNG files."""
 
     root: Path
-    names: tuple[str, ...]
-    has_depth: bool
+    plan: ScenesPlan
 
     def find(self, split: str, number: int) -> dict[str, Any] | None:
-        """The record of a picture that is there, whole, from an earlier run; else None."""
+        """The record of a picture that an earlier run wrote, if it is whole; else None."""
         files = self._files(split, number)
         maps = {name: read_pixels(path) for name, path in files.items()}
         if any(pixels is None for pixels in maps.values()):
             return None
         return self._record(split, files["images"], maps["instances"], maps["labels"])
 
-    def save(self, split: str, number: int, picture: Picture) -> dict[str, Any]:
+    def save(self, split: str, number: int, picture: ScenePicture) -> dict[str, Any]:
         """Writes the files of a picture; the photo comes last. Returns its record."""
         files = self._files(split, number)
         maps = {"labels": picture.labels, "instances": picture.instances}
@@ -57,15 +51,15 @@ class FolderLayout:
 
     def finish(self, split: str, records: list[dict[str, Any]]) -> None:
         """Writes the names of the classes, and the index of a split."""
-        write_json(self.root / "classes.json", {"names": list(self.names), "ignore": IGNORE})
-        index = {"classes": list(self.names), "ignore": IGNORE, "images": records}
+        write_json(self.root / "classes.json", {"names": list(self.plan.names), "ignore": IGNORE})
+        index = {"classes": list(self.plan.names), "ignore": IGNORE, "images": records}
         write_json(self.root / split / "index.json", index)
 
     def _files(self, split: str, number: int) -> dict[str, Path]:
         folder = self.root / split
-        names = ["labels", "instances", *(["depth"] if self.has_depth else [])]
+        names = ["labels", "instances", *(["depth"] if self.plan.has_depth else [])]
         files = {name: folder / name / f"{number:06d}.png" for name in names}
-        suffix = ".png" if self.has_depth else ".jpg"
+        suffix = ".png" if self.plan.has_depth else ".jpg"
         return files | {"images": folder / "images" / f"{number:06d}{suffix}"}
 
     def _record(

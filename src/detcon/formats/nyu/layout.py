@@ -6,7 +6,6 @@ DIR/splits.mat                   trainNdxs, testNdxs, from 1
 Pictures gather in a hidden folder until all are there.
 """
 
-import io
 import os
 import shutil
 import zipfile
@@ -16,35 +15,30 @@ from typing import Any
 
 import h5py
 import numpy as np
-from scipy.io import savemat
 
 from detcon.files import replacing, write_whole
 from detcon.formats.nyu.mat import LABELED, PARTS, SPLITS
-from detcon.formats.writing.pixels import Picture
+from detcon.formats.reading.mat_file import write_mat
+from detcon.formats.writing.layouts import ScenesPlan
+from detcon.formats.writing.pixels import ScenePicture
 
 _GATHERED = ".frames"
 _USER_BLOCK = 512  # bytes in front of HDF5, by which MATLAB knows the file
 _HEADER = b"MATLAB 7.3 MAT-file, scenes of detcon".ljust(124) + b"\x00\x02IM"
-_OLD_HEADER = b"MATLAB 5.0 MAT-file, scenes of detcon".ljust(116)
 
 
 @dataclass(frozen=True)
 class NyuLayout:
-    """The labelled part of NYU-Depth v2: all pictures in one file.
-
-    Attributes:
-        root: The folder.
-        num_train: How many pictures there are to train on.
-    """
+    """Writes scenes as the labelled part of NYU-Depth v2: all pictures in one file."""
 
     root: Path
-    num_train: int
+    plan: ScenesPlan
 
     def find(self, split: str, number: int) -> dict[str, Any] | None:
-        """An empty record of a picture that is there, whole, from an earlier run; else None."""
+        """An empty record of a picture that an earlier run wrote, if it is whole; else None."""
         return {} if self._mat.is_file() or _read(self._file(split, number)) else None
 
-    def save(self, split: str, number: int, picture: Picture) -> dict[str, Any]:
+    def save(self, split: str, number: int, picture: ScenePicture) -> dict[str, Any]:
         """Keeps a picture until all are there."""
         assert picture.depth is not None
         with replacing(self._file(split, number), durable=False) as file:
@@ -55,15 +49,14 @@ class NyuLayout:
         """Joins all pictures once those of val, the last, are there."""
         if split == "train":
             return
-        files = [self._file("train", number) for number in range(self.num_train)]
+        files = [self._file("train", number) for number in range(self.plan.num_train)]
         files += [self._file("val", number) for number in range(len(records))]
         if not self._mat.is_file():
             _join(files, self._mat)
         numbers = np.arange(1, len(files) + 1, dtype=np.float64)[:, None]
-        parts = {"train": numbers[: self.num_train], "val": numbers[self.num_train :]}
-        file = io.BytesIO()
-        savemat(file, {PARTS[name]: part for name, part in parts.items()})
-        write_whole(self.root / SPLITS, _OLD_HEADER + file.getvalue()[len(_OLD_HEADER) :])
+        parts = {"train": numbers[: self.plan.num_train], "val": numbers[self.plan.num_train :]}
+        lists = write_mat({PARTS[name]: part for name, part in parts.items()})
+        write_whole(self.root / SPLITS, lists)
         shutil.rmtree(self.root / _GATHERED, ignore_errors=True)
 
     @property

@@ -11,10 +11,9 @@ from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.format import PhotoFiles, check_size
 from detcon.formats.objects import Objects
 from detcon.formats.reading.label_files import read_map
-from detcon.formats.reading.photo_files import PhotoFiles
-from detcon.formats.reading.sizes import check_size
 from detcon.photos import Photos, nearest_key
 
 

@@ -8,18 +8,14 @@ import numpy as np
 from jaxtyping import Int16, UInt8
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.format import LabelMaps
 from detcon.formats.reading.ids import read_ids
-from detcon.formats.reading.photo_files import PhotoFiles
-from detcon.formats.reading.sizes import check_size
-from detcon.formats.voc.sbd import read_sbd
+from detcon.formats.reading.sbd import read_sbd
 from detcon.photos import Photos, nearest_key
-
-VOID = 255
-"""The class of a pixel that is neither learnt nor counted."""
 
 
 @dataclass(frozen=True, eq=False)
-class LabelFiles(PhotoFiles):
+class LabelFiles(LabelMaps):
     """Photos with a file of ids each, which a table turns into classes.
 
     Attributes:
@@ -64,27 +60,9 @@ class LabelFiles(PhotoFiles):
             )
         return self.files[key]
 
-    def pair(
-        self, key: str, channels: int = 3
-    ) -> tuple[UInt8[np.ndarray, "y x c"], UInt8[np.ndarray, "y x"]]:
-        """A photo and its labels, which must have its size.
-
-        Raises:
-            UnreadablePhoto: The photo is missing or damaged.
-            AnnotationError: The labels are, or they don't fit the photo.
-        """
-        photo, labels = self.photo(key, channels), self.labels(key)
-        check_size(
-            str(self.label_file(key)),
-            labels.shape,
-            str(self.photos.path(key)),
-            photo.shape[:2],
-        )
-        return photo, labels
-
 
 def read_map(path: Path, key: str) -> np.ndarray:
-    """Reads a map of ids `[y x]`, from a PNG or from SBD's `.mat`.
+    """Reads a map of ids `[y x]`, from a PNG or from a `.mat` of SBD.
 
     Raises:
         AnnotationError: If it is missing or damaged.

@@ -4,6 +4,7 @@ SciPy's reader is made for sound files: of damaged ones, some end the process an
 The format: "MAT-File Format", mathworks.com/help/pdf_doc/matlab/matfile_format.pdf, level 5.
 """
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
+from scipy.io import savemat
 
 _HEADER = 128
+_WRITTEN = b"MATLAB 5.0 MAT-file, scenes of detcon".ljust(116)
 _MATRIX, _COMPRESSED = 14, 15
 _CELL, _STRUCT = 1, 2
 _NUMBERS = {  # how they are stored
@@ -58,6 +61,13 @@ def read_mat(data: bytes) -> dict[str, Any]:
         name, value = _matrix(_unpacked(element, order), order, 0)
         found[name] = value
     return found
+
+
+def write_mat(values: dict[str, Any], *, compressed: bool = False) -> bytes:
+    """A file of these variables, without the date that SciPy puts into its header."""
+    file = io.BytesIO()
+    savemat(file, values, do_compression=compressed)
+    return _WRITTEN + file.getvalue()[len(_WRITTEN) :]
 
 
 def _unpacked(element: _Element, order: str) -> _Element:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.formats.reading.photo_paths import match_path
+from detcon.formats.segments import SegmentOptions, Segments, without
 from detcon.formats.tfrecord.example import bytes_of, integers_of, read_features
 from detcon.formats.tfrecord.framing import Place, find_records, map_file, read_record
 from detcon.formats.tfrecord.index import Found, RecordIndex, open_index
@@ -39,14 +40,27 @@ class FhRecords:
     Attributes:
         folder: The folder.
         index: Where the records are.
+        options: Which of a photo's maps is read, by default the first, and the id of void pixels.
     """
 
     folder: Path
     index: RecordIndex
+    options: SegmentOptions = SegmentOptions()
 
-    def find(self, key: str) -> str | None:
-        """The name that the records have for a photo, or None. Raises what `match_path` does."""
-        return match_path(key, self._named(key))
+    def knows(self, key: str) -> bool:
+        """Whether there is a record of the photo. Raises what `match_path` does."""
+        return match_path(key, self._named(key)) is not None
+
+    def read(self, key: str) -> list[Segments]:
+        """The regions of a photo. Raises what `maps` does, or that there are fewer maps."""
+        maps, which = self.maps(key), self.options.which or 0
+        if which >= len(maps):
+            raise AnnotationError(
+                f"the record of {key} in {self.folder} has {len(maps)} maps, numbered from 0; give "
+                f"a lower which= than {which}"
+            )
+        ids = without(maps[which].astype(np.int16), self.options.ignore)
+        return [Segments(ids, f"of {key} in {self.folder}")]
 
     def maps(self, key: str) -> UInt8[np.ndarray, "n y x"]:
         """The maps of a photo, one a setting, turned upright as its EXIF orientation says.
@@ -74,7 +88,7 @@ class FhRecords:
         return {one.name: one for one in self.index.named(PurePosixPath(key).name)}
 
 
-def open_fh_records(folder: str | Path) -> FhRecords:
+def open_fh_records(folder: str | Path, options: SegmentOptions | None = None) -> FhRecords:
     """Opens the records of a folder; the first time, all files are looked through.
 
     What was found is kept in the folder, or in memory where that can't be written.
@@ -89,7 +103,8 @@ def open_fh_records(folder: str | Path) -> FhRecords:
             f"there are no records *-00000-of-02048 in {root}; they come from the official "
             f"generate_fh_masks_for_imagenet.py, or from detcon convert to=tfrecord"
         )
-    return FhRecords(root, open_index(root, files, names_within))
+    index = open_index(root, files, names_within)
+    return FhRecords(root, index, options or SegmentOptions())
 
 
 def names_within(path: Path) -> Iterator[tuple[str, Place]]:

@@ -18,56 +18,47 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
-from scipy.io import savemat
 
 from detcon.files import write_whole
 from detcon.formats.errors import AnnotationError, FormatError
+from detcon.formats.reading.mat_file import write_mat
+from detcon.formats.reading.sbd import read_sbd
 from detcon.formats.voc.reader import NAMES
-from detcon.formats.voc.sbd import read_sbd
-from detcon.formats.writing.pixels import Picture, read_pixels, write_pixels
+from detcon.formats.writing.layouts import ScenesPlan
+from detcon.formats.writing.pixels import ScenePicture, read_pixels, write_pixels
 
 _VOID = 255
 _YEARS = {"train": 2007, "val": 2008}
 _EDGE = 100  # of so many parts of the picture's side, one on either side of an edge is void
 _PER_OWN = 4  # of so many training pictures, one is VOC's own
-_MAT_HEADER = b"MATLAB 5.0 MAT-file, scenes of detcon".ljust(116)
 
 
 @dataclass(frozen=True)
 class VocLayout:
-    """VOC 2012, and SBD beside it.
-
-    Attributes:
-        root: The folder.
-        names: Of the classes.
-        num_stuff: How many of them, the first, are background.
-        num_train: How many pictures there are to train on.
-    """
+    """Writes scenes as VOC 2012, with SBD next to it; stuff is background."""
 
     root: Path
-    names: tuple[str, ...]
-    num_stuff: int
-    num_train: int
+    plan: ScenesPlan
 
     def __post_init__(self) -> None:
-        if len(self.names) - self.num_stuff >= len(NAMES):
+        if self.plan.num_things >= len(NAMES):
             raise FormatError(
                 f"format=voc has room for {len(NAMES) - 1} classes of objects, but the cut-outs "
-                f"have {len(self.names) - self.num_stuff}; give fewer, or another format"
+                f"have {self.plan.num_things}; give fewer, or another format"
             )
 
     def find(self, split: str, number: int) -> dict[str, Any] | None:
-        """The record of a picture that is there, whole, from an earlier run; else None."""
+        """The record of a picture that an earlier run wrote, if it is whole; else None."""
         photo, *maps = self._files(split, number)
         if read_pixels(photo) is None or not all(_is_whole(path) for path in maps):
             return None
         return {"stem": photo.stem, "own": self._is_own(split, number)}
 
-    def save(self, split: str, number: int, picture: Picture) -> dict[str, Any]:
+    def save(self, split: str, number: int, picture: ScenePicture) -> dict[str, Any]:
         """Writes the maps and the photo. Returns the picture's record."""
         photo, *maps = self._files(split, number)
         classes = np.where(
-            picture.instances > 0, picture.labels.astype(int) - self.num_stuff + 1, 0
+            picture.instances > 0, picture.labels.astype(int) - self.plan.num_stuff + 1, 0
         ).astype(np.uint8)
         instances = picture.instances.astype(np.uint8)
         own = self._is_own(split, number)
@@ -77,7 +68,9 @@ class VocLayout:
             instances = _without_gaps(instances.astype(np.uint8))
         for path, ids, name in zip(maps, (classes, instances), ("GTcls", "GTinst"), strict=True):
             data = (
-                _palette_png(ids.astype(np.uint8)) if own else _mat({name: {"Segmentation": ids}})
+                _palette_png(ids.astype(np.uint8))
+                if own
+                else write_mat({name: {"Segmentation": ids}}, compressed=True)
             )
             write_whole(path, data, durable=False)
         write_pixels(photo, picture.rgb)
@@ -97,7 +90,7 @@ class VocLayout:
             _write_list(folder / "train.txt", others[1:])
 
     def _is_own(self, split: str, number: int) -> bool:
-        return split == "val" or self.num_train < _PER_OWN or number % _PER_OWN == 0
+        return split == "val" or self.plan.num_train < _PER_OWN or number % _PER_OWN == 0
 
     def _files(self, split: str, number: int) -> tuple[Path, Path, Path]:
         """The photo, the class map, the instance map."""
@@ -141,13 +134,6 @@ def _palette_png(ids: UInt8[np.ndarray, "y x"]) -> bytes:
     picture.putpalette(voc_palette().tobytes())
     picture.save(file, "PNG")
     return file.getvalue()
-
-
-def _mat(values: dict[str, Any]) -> bytes:
-    """A file of MATLAB's older format, without the date that SciPy puts into its header."""
-    file = io.BytesIO()
-    savemat(file, values, do_compression=True)
-    return _MAT_HEADER + file.getvalue()[len(_MAT_HEADER) :]
 
 
 def _is_whole(path: Path) -> bool:

@@ -17,7 +17,15 @@ from jaxtyping import Integer
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.instances import InstanceFiles, Kind, majority
-from detcon.formats.reading.label_files import VOID, LabelFiles, check_files
+from detcon.formats.reading.label_files import LabelFiles, check_files, read_map
+from detcon.formats.segments import (
+    VOID,
+    ListedSegments,
+    SegmentOptions,
+    Segments,
+    paths_in,
+    without,
+)
 from detcon.photos import Photos
 
 NAMES = (
@@ -87,6 +95,23 @@ def open_voc_objects(
     photos = _photos(root, instances)
     check_files(photos, instances, f"; {_VOC_FROM}")
     return InstanceFiles(photos, instances, labels, NAMES[1:], _sort)
+
+
+def open_segments(data: Path, options: SegmentOptions) -> ListedSegments[Path]:
+    """Opens objects, or classes, as regions; id 0 is background, `ignore` the border."""
+    if options.regions == "classes":
+        maps = open_voc(data, options.split)
+        photos, files = maps.photos, maps.files
+    else:
+        objects = open_voc_objects(data, options.split)
+        photos, files = objects.photos, objects.instances
+
+    def load(path: Path, photo: str) -> list[Segments]:
+        ids = without(read_map(path, photo), options.ignore)
+        return [Segments(ids, str(path), unmarked=(0,))]
+
+    listed = paths_in(data, photos.root, files)
+    return ListedSegments(listed, f"{data} ({options.split})", load)
 
 
 def _sort(

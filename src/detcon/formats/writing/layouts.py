@@ -1,16 +1,34 @@
-"""How the folder of scenes is laid out on disk: as ours, or as known data sets are downloaded."""
+"""What writes scenes in the format of a data set, as `detcon scenes` asks for it."""
 
-from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
-from detcon.formats.cityscapes_layout import CityscapesLayout
-from detcon.formats.coco.layout import CocoLayout
-from detcon.formats.folder.layout import FolderLayout
-from detcon.formats.nyu.layout import NyuLayout
-from detcon.formats.voc.layout import VocLayout
-from detcon.formats.writing.pixels import Picture
+from detcon.formats.writing.pixels import ScenePicture
 
-Format = Literal["folder", "coco", "voc", "cityscapes", "nyu"]
+
+@dataclass(frozen=True)
+class ScenesPlan:
+    """What a layout must know of the scenes that it will hold.
+
+    Attributes:
+        names: Of the classes, by class id: stuff first, then things.
+        num_train: How many pictures there are to train on.
+        has_depth: Whether they are rendered, and have depth; composites don't.
+    """
+
+    names: tuple[str, ...]
+    num_train: int
+    has_depth: bool
+
+    @property
+    def num_stuff(self) -> int:
+        """How many classes are no objects: floor and walls, or a composite's background."""
+        return 2 if self.has_depth else 1
+
+    @property
+    def num_things(self) -> int:
+        """How many classes are those of objects."""
+        return len(self.names) - self.num_stuff
 
 
 @runtime_checkable
@@ -18,40 +36,13 @@ class Layout(Protocol):
     """Where the files of a picture go; picklable. A record is what `finish` must know of one."""
 
     def find(self, split: str, number: int) -> dict[str, Any] | None:
-        """The record of a picture that is there, whole, from an earlier run; else None."""
+        """The record of a picture that an earlier run wrote, if it is whole; else None."""
         ...
 
-    def save(self, split: str, number: int, picture: Picture) -> dict[str, Any]:
+    def save(self, split: str, number: int, picture: ScenePicture) -> dict[str, Any]:
         """Writes the files of a picture; returns its record."""
         ...
 
     def finish(self, split: str, records: list[dict[str, Any]]) -> None:
         """Writes what concerns a split as a whole; train comes first, val last."""
         ...
-
-
-def choose_layout(
-    format: Format, root: Path, names: tuple[str, ...], *, num_train: int, has_depth: bool
-) -> Layout:
-    """The layout of a format.
-
-    Args:
-        format: Its name.
-        root: The folder to fill.
-        names: Of the classes, by class id: stuff first, then things.
-        num_train: How many pictures there are to train on.
-        has_depth: Whether they are rendered, and have depth; composites have one class of stuff.
-
-    Raises:
-        FormatError: If the format can't hold so many classes.
-    """
-    num_stuff = 2 if has_depth else 1
-    if format == "coco":
-        return CocoLayout(root, names, num_stuff)
-    if format == "voc":
-        return VocLayout(root, names, num_stuff, num_train)
-    if format == "cityscapes":
-        return CityscapesLayout(root, names, num_stuff)
-    if format == "nyu":
-        return NyuLayout(root, num_train)
-    return FolderLayout(root, names, has_depth)

@@ -15,7 +15,7 @@ _ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}  # of files that are wh
 
 
 @dataclass(frozen=True)
-class Picture:
+class ScenePicture:
     """A picture of either kind, as it is written; composites have no depth."""
 
     rgb: UInt8[np.ndarray, "y x 3"]

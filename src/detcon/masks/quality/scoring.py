@@ -8,8 +8,8 @@ import numpy as np
 
 from detcon.formats.errors import AnnotationError
 from detcon.masks.quality.overlap import Bounds, Quality, Tally, measure, quality, total
+from detcon.masks.quality.truth import TruthSource
 from detcon.masks.store import MaskStore
-from detcon.masks.truth import TruthSource
 from detcon.workers import in_order
 
 _PHOTOS_A_JOB = 8

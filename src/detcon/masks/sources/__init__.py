@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from detcon.masks.annotations import FromAnnotations
+from detcon.masks.sources.annotations import FromAnnotations
 from detcon.masks.sources.clusters import Clusters
 from detcon.masks.sources.displaced import Displaced
 from detcon.masks.sources.felzenszwalb import Felzenszwalb

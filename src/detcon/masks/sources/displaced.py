@@ -7,9 +7,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from detcon.masks.annotations import FromAnnotations
+from detcon.formats.registry import FormatName
+from detcon.formats.segments import Regions
 from detcon.masks.masks import LATER, Masks
-from detcon.masks.open_annotated import Format, Regions
+from detcon.masks.sources.annotations import FromAnnotations
 
 _WAVES = 5  # along each axis; the shortest is half the photo's side
 
@@ -37,7 +38,7 @@ class Displaced:
     ignore: int | None = 255
     background: bool = False
     kind: Literal["displaced"] = "displaced"
-    format: Format = field(default="png", metadata=LATER)
+    format: FormatName = field(default="png", metadata=LATER)
     split: str = field(default="train", metadata=LATER)
     regions: Regions = field(default="instances", metadata=LATER)
     crowd: bool = field(default=False, metadata=LATER)

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from detcon.downstream.network import Network
 from detcon.downstream.tasks.segmentation.crops import LabelledBatch
-from detcon.formats.reading.label_files import VOID
+from detcon.formats.segments import VOID
 
 
 def fcn_head(in_channels: int, num_classes: int, *, channels: int, dilation: int) -> nn.Sequential:

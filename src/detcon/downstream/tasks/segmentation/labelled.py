@@ -10,8 +10,8 @@ from jaxtyping import UInt8
 
 from detcon.downstream.pictures import LabelError, Labelled
 from detcon.formats.format import LabelMaps
-from detcon.formats.reading.label_files import VOID as VOID
-from detcon.formats.registry import Format, open_label_maps
+from detcon.formats.registry import FormatName, open_label_maps
+from detcon.formats.segments import VOID as VOID
 from detcon.photos import shrink
 
 
@@ -68,7 +68,7 @@ class SegmentationSplit:
 def open_labelled(
     data: str | Path,
     *,
-    format: Format = "folder",
+    format: FormatName = "folder",
     ignore: int | None = None,
     num_classes: int | None = None,
     max_side: int | None = None,

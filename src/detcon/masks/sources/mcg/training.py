@@ -19,6 +19,7 @@ from detcon.config import load_recipe
 from detcon.formats.errors import AnnotationError
 from detcon.masks.quality.overlap import Bounds, Truth
 from detcon.masks.quality.scoring import draw_keys
+from detcon.masks.quality.truth import open_truth
 from detcon.masks.recipe import TrainRankerRecipe
 from detcon.masks.sources.mcg.candidates import Candidates, find_candidates
 from detcon.masks.sources.mcg.features import find_features
@@ -26,7 +27,6 @@ from detcon.masks.sources.mcg.grouping import find_hierarchies
 from detcon.masks.sources.mcg.hierarchy import Tree
 from detcon.masks.sources.mcg.ranker import Ranker, save_ranker
 from detcon.masks.sources.mcg.superpixels import Superpixels
-from detcon.masks.truth import open_truth
 from detcon.photos import open_photos
 
 _RATE, _LEAST_AT_LEAF = 0.15, 20

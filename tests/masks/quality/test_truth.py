@@ -1,4 +1,4 @@
-"""Tests for detcon.masks.truth: masks held against data sets as they are downloaded."""
+"""Tests for detcon.masks.quality.truth: masks held against data sets as they are downloaded."""
 
 import json
 import pickle
@@ -14,9 +14,9 @@ from detcon.formats.errors import AnnotationError
 from detcon.masks import FromAnnotations, Grid
 from detcon.masks.quality.overlap import Bounds
 from detcon.masks.quality.scoring import score_stores
+from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
-from detcon.masks.truth import open_truth
 from detcon.scenes import make_scenes
 
 IMAGES = {

@@ -1,4 +1,4 @@
-"""Tests for detcon.masks.annotations."""
+"""Tests for detcon.masks.sources.annotations."""
 
 import contextlib
 import io
@@ -10,7 +10,7 @@ from PIL import Image
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.ids import read_ids
-from detcon.masks.annotations import FromAnnotations
+from detcon.masks.sources.annotations import FromAnnotations
 
 IDS = np.array([[0, 1, 1, 255], [0, 7, 7, 255], [3, 3, 0, 0]])
 PHOTO = np.zeros((3, 4, 3), np.uint8)

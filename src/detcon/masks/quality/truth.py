@@ -6,15 +6,14 @@ A source is frozen and picklable, says whether it knows a photo, and gives what 
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from detcon.formats.bsds import read_segmentations
 from detcon.formats.errors import AnnotationError
-from detcon.masks.annotations import FromAnnotations, open_annotations
-from detcon.masks.masks import Masks
-from detcon.masks.open_annotated import Format, Regions
+from detcon.formats.segments import Regions, SegmentOptions, SegmentSets
+from detcon.masks.marked import masks_of
 from detcon.masks.quality.overlap import Truth
+from detcon.masks.sources.annotations import check_options, open_annotations
 from detcon.masks.store import MaskStore
 
 
@@ -42,16 +41,20 @@ class StoredTruth:
 
 @dataclass(frozen=True)
 class AnnotatedTruth:
-    """Annotations of one person a photo, of any format; what is void there is void here.
+    """Annotations of any format, by one person or several; what is void there is void here.
 
     Args:
-        settings: Where they lie and what counts as a region.
+        folder: The data set.
+        format: Of the annotations.
+        options: What counts as a region.
     """
 
-    settings: FromAnnotations
+    folder: str
+    format: str
+    options: SegmentOptions
 
     def __contains__(self, key: str) -> bool:
-        return open_annotations(self.settings).knows(key)
+        return self._opened.knows(key)
 
     def __getitem__(self, key: str) -> Truth:
         """Reads one photo's regions.
@@ -59,36 +62,18 @@ class AnnotatedTruth:
         Raises:
             AnnotationError: There are none, or they can't be read.
         """
-        found = open_annotations(self.settings).read(key)
-        return Truth((found.masks,), found.void)
+        people = [masks_of(one, self.options) for one in self._opened.read(key)]
+        return Truth(tuple(one.masks for one in people), people[0].void)
 
-
-@dataclass(frozen=True)
-class BsdsTruth:
-    """`.mat` files of the Berkeley segmentation data set, several people's each."""
-
-    folder: str
-
-    def __contains__(self, key: str) -> bool:
-        return self._path(key).is_file()
-
-    def __getitem__(self, key: str) -> Truth:
-        """Reads one photo's regions.
-
-        Raises:
-            AnnotationError: No `.mat` of that name, or one without segmentations.
-        """
-        maps = read_segmentations(self._path(key), photo=key)
-        return Truth(tuple(Masks.from_labels(one) for one in maps))
-
-    def _path(self, key: str) -> Path:
-        return Path(self.folder, PurePosixPath(key).with_suffix(".mat"))
+    @property
+    def _opened(self) -> SegmentSets:
+        return open_annotations(self.folder, self.format, self.options)
 
 
 def open_truth(
     folder: str | Path,
     *,
-    format: Format | None = None,
+    format: str | None = None,
     split: str = "train",
     regions: Regions = "instances",
     ignore: int | None = 255,
@@ -116,20 +101,16 @@ def open_truth(
         if (path / "header.json").is_file():
             return StoredTruth(MaskStore(path))
         format = _seen(path)
+    options = SegmentOptions(ignore, background, split, regions)
     try:
-        settings = FromAnnotations(
-            str(path), ignore=ignore, background=background,
-            format=format, split=split, regions=regions,
-        )  # fmt: skip
+        check_options(format, options)
     except ValueError as error:
         raise AnnotationError(str(error)) from error
-    if format == "bsds" and path.is_dir():
-        return BsdsTruth(str(path))
-    open_annotations(settings)
-    return AnnotatedTruth(settings)
+    open_annotations(str(path), format, options)
+    return AnnotatedTruth(str(path), format, options)
 
 
-def _seen(path: Path) -> Format:
+def _seen(path: Path) -> str:
     """The format of a folder of files that lie as the photos do."""
     how = "say what it is with format=coco, for instance"
     if path.is_file():

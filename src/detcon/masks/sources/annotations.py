@@ -2,25 +2,17 @@
 
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from operator import methodcaller
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
 from detcon.formats.errors import AnnotationError, NotAnnotated
-from detcon.masks.annotated import AnnotationSource
+from detcon.formats.registry import FormatName, find_format, formats_with, open_segments
+from detcon.formats.segments import Regions, SegmentOptions, SegmentSets
+from detcon.masks.marked import masks_of
 from detcon.masks.masks import LATER, Masks
-from detcon.masks.open_annotated import Format, Regions, open_source
-
-FORMATS_WITH: dict[str, tuple[Format, ...]] = {
-    "ignore": ("png", "folder", "voc", "tfrecord"),
-    "background": ("png", "voc", "coco"),
-    "split": ("coco", "coco_panoptic", "voc", "cityscapes"),
-    "regions": ("folder", "coco", "coco_panoptic", "voc", "cityscapes", "ade20k"),
-    "crowd": ("coco", "coco_panoptic", "cityscapes"),
-    "which": ("bsds", "tfrecord"),
-}
-"""The formats in which a setting means something."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +59,7 @@ class FromAnnotations:
     ignore: int | None = 255
     background: bool = False
     kind: Literal["annotations"] = "annotations"
-    format: Format = field(default="png", metadata=LATER)
+    format: FormatName = field(default="png", metadata=LATER)
     split: str = field(default="train", metadata=LATER)
     regions: Regions = field(default="instances", metadata=LATER)
     crowd: bool = field(default=False, metadata=LATER)
@@ -76,16 +68,14 @@ class FromAnnotations:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        defaults = {one.name: one.default for one in fields(self)}
-        for name, formats in FORMATS_WITH.items():
-            value = getattr(self, name)
-            if value != defaults[name] and self.format not in formats:
-                raise ValueError(
-                    f"{name}={value} means nothing in annotations of format={self.format}; it is "
-                    f"for {', '.join(formats)}"
-                )
-        if self.which is not None and self.which < 0:
-            raise ValueError(f"which={self.which} is no place in a list; they begin at 0")
+        check_options(self.format, self.options)
+
+    @property
+    def options(self) -> SegmentOptions:
+        """How the annotations are read."""
+        return SegmentOptions(
+            **{one.name: getattr(self, one.name) for one in fields(SegmentOptions)}
+        )
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         """Looks the photo's masks up.
@@ -96,13 +86,15 @@ class FromAnnotations:
         """
         size = image.shape[:2]
         try:
-            found = open_annotations(self).read(key)
+            people = open_annotations(self.folder, self.format, self.options).read(key)
         except NotAnnotated as error:
             if self.missing == "error":
                 raise NotAnnotated(
                     f"{error} (missing=none or missing=whole let it pass)"
                 ) from error
             return Masks.from_labels(np.full(size, 0 if self.missing == "whole" else -1))
+        marked = [masks_of(one, self.options) for one in people]
+        found = max(marked, key=lambda one: one.masks.num_masks)
         if found.masks.size != size:
             there = found.masks.size
             raise AnnotationError(
@@ -115,19 +107,28 @@ class FromAnnotations:
 
 
 @lru_cache(maxsize=4)
-def open_annotations(settings: FromAnnotations) -> AnnotationSource:
-    """Opens annotations once in a process: workers are handed settings alone.
+def open_annotations(folder: str, format: str, options: SegmentOptions) -> SegmentSets:
+    """Opens annotations once in a process: workers get settings alone.
 
     Raises:
         AnnotationError: There are none, or they can't be used.
     """
-    return open_source(
-        settings.folder,
-        settings.format,
-        ignore=settings.ignore,
-        background=settings.background,
-        split=settings.split,
-        regions=settings.regions,
-        crowd=settings.crowd,
-        which=settings.which,
-    )
+    return open_segments(folder, format, options)
+
+
+def check_options(format: str, options: SegmentOptions) -> None:
+    """Checks that the options mean something in a format.
+
+    Raises:
+        ValueError: One of them doesn't, or there is no such format.
+    """
+    known = find_format(format)
+    for name, default in ((one.name, one.default) for one in fields(SegmentOptions)):
+        value = getattr(options, name)
+        if value != default and not known.takes(name):
+            raise ValueError(
+                f"{name}={value} means nothing in annotations of format={format}; it is for "
+                f"{formats_with(methodcaller('takes', name))}"
+            )
+    if options.which is not None and options.which < 0:
+        raise ValueError(f"which={options.which} is no place in a list; they begin at 0")

@@ -1,0 +1,197 @@
+"""What is marked in a photo, in one form for all formats: masks and truth are derived from it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Integer
+
+from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.formats.objects import Objects
+from detcon.formats.reading.photo_paths import PhotoPaths
+
+VOID = 255
+"""The class of a pixel that is neither learnt nor counted."""
+
+Regions = Literal["instances", "classes"]
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class SegmentOptions:
+    """How annotations are read as regions; a format says which of these mean something in it.
+
+    Attributes:
+        ignore: The id of void pixels; None if there is none.
+        background: Whether pixels that belong to nothing are a region as well.
+        split: train or val, of data sets that have both in one folder.
+        regions: "classes" makes one region of all objects of a class.
+        crowd: Whether many objects that nobody told apart are a region, and not void.
+        which: Which annotation, from 0, of a photo that has several; None: see the format.
+    """
+
+    ignore: int | None = 255
+    background: bool = False
+    split: str = "train"
+    regions: Regions = "instances"
+    crowd: bool = False
+    which: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """Regions of a photo that don't overlap.
+
+    Attributes:
+        ids: The region of each pixel; negative where nobody said what is there (void).
+        place: How messages call the annotation.
+        unmarked: Ids of pixels that belong to nothing: background.
+        crowd: Ids of regions that hold many objects that nobody told apart.
+        classes: The class of each id, where all regions of a class may be joined into one.
+        keep_ids: Whether ids mean something to the user, and masks keep them.
+    """
+
+    ids: Integer[np.ndarray, "y x"]
+    place: str
+    unmarked: tuple[int, ...] = ()
+    crowd: tuple[int, ...] = ()
+    classes: Mapping[int, int] = field(default_factory=dict)
+    keep_ids: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class OverlappingSegments:
+    """Regions of a photo that may overlap.
+
+    Attributes:
+        stack: A binary picture for each.
+        place: How messages call the annotation.
+        classes: The class of each.
+        crowd: Whether it holds many objects that nobody told apart.
+        has_background: Whether pixels of no region are known to belong to nothing.
+    """
+
+    stack: Bool[np.ndarray, "k y x"]
+    place: str
+    classes: Integer[np.ndarray, " k"]
+    crowd: Bool[np.ndarray, " k"]
+    has_background: bool = True
+
+
+AnySegments = Segments | OverlappingSegments
+
+
+@runtime_checkable
+class SegmentSets(Protocol):
+    """What is marked in photos, by the photos' keys in any collection.
+
+    To know a photo is to have an annotation of it, usable or not. Reading gives an entry for each
+    person who marked the photo. It raises `NotAnnotated` where there is no annotation, and
+    `AnnotationError` where it can't be used.
+    """
+
+    def knows(self, key: str) -> bool: ...
+
+    def read(self, key: str) -> Sequence[AnySegments]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentFiles:
+    """A file for each photo, in the same subfolder of `folder` and under the photo's stem.
+
+    Attributes:
+        folder: Where the files are.
+        suffix: What follows the stem.
+        load: Reads a file, given the photo's key for messages.
+        or_folder: Whether a folder of the photo's stem may stand for the file.
+    """
+
+    folder: Path
+    suffix: str
+    load: Callable[[Path, str], Sequence[AnySegments]]
+    or_folder: bool = False
+
+    def knows(self, key: str) -> bool:
+        """Whether there is a file for the photo."""
+        return self._find(key).exists()
+
+    def read(self, key: str) -> Sequence[AnySegments]:
+        """What is marked in a photo. Raises what `load` does."""
+        return self.load(self._find(key), key)
+
+    def _find(self, key: str) -> Path:
+        photo = Path(self.folder, key)
+        file, folder = photo.with_name(photo.stem + self.suffix), photo.with_name(photo.stem)
+        return folder if self.or_folder and folder.is_dir() and not file.is_file() else file
+
+
+@dataclass(frozen=True, eq=False)
+class ListedSegments(Generic[Found]):
+    """Photos that a data set lists, found by the ends of their paths.
+
+    Attributes:
+        listed: What `load` takes, by the photos' paths from the top folder of the data set on.
+        source: How messages call the data set.
+        load: Reads what is marked, given the photo's key for messages.
+    """
+
+    listed: Mapping[str, Found]
+    source: str
+    load: Callable[[Found, str], Sequence[AnySegments]]
+    _paths: PhotoPaths = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_paths", PhotoPaths(self.listed))
+
+    def knows(self, key: str) -> bool:
+        """Whether the data set lists the photo. Raises `AnnotationError` where two may be meant."""
+        return self._paths.find(key) is not None
+
+    def read(self, key: str) -> Sequence[AnySegments]:
+        """What is marked in a photo. Raises `NotAnnotated`, and what `load` does."""
+        path = self._paths.find(key)
+        if path is None:
+            example = next(iter(self._paths), "")
+            raise NotAnnotated(
+                f"the photo {key} is not annotated in {self.source}, which knows photos such as "
+                f"{example}"
+            )
+        return self.load(self.listed[path], key)
+
+
+def overlapping(objects: Objects, key: str, source: str) -> OverlappingSegments:
+    """The objects of a photo as regions that may overlap.
+
+    Args:
+        objects: What is marked in the photo.
+        key: How messages call the photo.
+        source: How messages call the data set.
+
+    Raises:
+        AnnotationError: There are boxes alone.
+    """
+    if len(objects.segments) < len(objects):
+        raise AnnotationError(f"{source} holds boxes without a 'segmentation'; masks need one")
+    place = f"of {key} in {source}"
+    return OverlappingSegments(objects.masks(), place, objects.classes, objects.crowd)
+
+
+def paths_in(data: Path, root: str | Path, found: Mapping[str, Found]) -> dict[str, Found]:
+    """What belongs to photos, by their paths from the top of the data set.
+
+    So that a photo of the same name in another split isn't taken for it.
+
+    Args:
+        data: The folder of the data set.
+        root: The folder of the photos.
+        found: What belongs to each photo, by its path in `root`.
+    """
+    within = Path(root).relative_to(data) if Path(root).is_relative_to(data) else Path()
+    return {(within / key).as_posix(): one for key, one in found.items()}
+
+
+def without(ids: Integer[np.ndarray, "y x"], ignore: int | None) -> Integer[np.ndarray, "y x"]:
+    """The ids, with -1 where they are to be ignored."""
+    return ids if ignore is None else np.where(ids == ignore, -1, ids)
