@@ -101,8 +101,6 @@ def test_says_what_it_lacks():
         find_format("cityscape")
     with pytest.raises(ValueError, match="'numpy:array' is no detcon.formats.format.Format, but"):
         find_format("numpy:array")
-    with pytest.raises(
-        RecipeError, match=r"'generator\.format' cannot be 'vocc': there is no form"
-    ):
+    with pytest.raises(RecipeError, match=r"'generator\.format' cannot be 'vocc': there is no"):
         make_masks(images=".", out="x", **{"generator.kind": "annotations", "generator.folder": ".",
                                            "generator.format": "vocc"})  # fmt: skip
