@@ -17,8 +17,9 @@ from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.ops.schedules import ema_rate
 from detcon.photos import open_photos
+from detcon.pretraining.parts import build_method, open_views
 from detcon.pretraining.recipe import PretrainRecipe
-from detcon.pretraining.training import build_method, open_views, pretrain
+from detcon.pretraining.training import pretrain
 from detcon.results.history import read_history
 from detcon.scenes.raycast import render_scene
 

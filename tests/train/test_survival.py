@@ -152,4 +152,4 @@ def test_a_run_that_waits_for_its_data_says_what_to_change(images, tmp_path, mon
     assert (
         said.count("of the time goes into waiting for data; stop it and go on with workers=8") == 1
     )
-    assert "(now 0), or start anew with max_side= or views.reduced_decode=true" in said
+    assert "(now 0), or start again with max_side= or views.reduced_decode=true" in said

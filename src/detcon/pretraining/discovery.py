@@ -1,4 +1,7 @@
-"""Masks that a network in training finds: clusters of its features, in stores in the run folder."""
+"""Masks found by the network during its training: clusters of its features.
+
+They lie in stores in the run folder.
+"""
 
 import shutil
 import time
@@ -27,20 +30,20 @@ FOLDER = "discovery"
 def discovered(run: str | Path) -> list[Path]:
     """The stores of discovered masks in a run folder, `discovery/step-000512`, the last one last.
 
-    They are called after the updates that the network had learnt from when it found them.
+    A store's name tells how many updates the network had made when it found them.
     """
     return sorted(path for path in Path(run, FOLDER).glob("step-*") if path.is_dir())
 
 
 class Discoverer:
-    """Finds the masks of a round from the network as it is, and knows those found before.
+    """Finds the masks of a round with the current network, or opens those found before.
 
     Args:
         settings: The whole recipe.
-        discovery: What it says of discovery.
+        discovery: Its part about discovery.
         photos: What `settings.images` names.
-        encoder: What learns, or an average of it. It is only looked at: a copy finds the masks, so
-            that the training goes on as if nobody had.
+        encoder: The network in training, or its average. A copy of it finds the masks, so that
+            the training isn't disturbed.
         run: The run folder.
         left_out: Photos that are known not to be readable.
     """
@@ -58,11 +61,11 @@ class Discoverer:
         self._encoder, self._run, self._left_out = encoder, run, left_out
 
     def masks(self, begin: int, step: int) -> Path:
-        """The store of masks for the updates from `begin` on, of which `step` is the next.
+        """The store of masks for the updates from `begin` on; `step` is the next update.
 
-        They are found now if that is the first of them; else the checkpoint that the run goes on
-        from was made after they were found, and the weights that found them are no more. All ranks
-        must ask at the same time.
+        If `step` is `begin`, they are found now. Else the run goes on from a checkpoint that was
+        made after they were found, and the weights that found them are gone. All ranks must ask at
+        the same time.
 
         Raises:
             StoreError: If they were found and are gone.
@@ -78,21 +81,21 @@ class Discoverer:
             raise StoreError(
                 f"the run in {self._run} goes on after update {step}, but the masks that it found "
                 f"after update {begin} are not whole in {store}; put them back, or give another "
-                f"out= to begin anew"
+                f"out= to begin again"
             ) from error
         return store
 
     def _find(self, step: int, store: Path) -> None:
-        """By the first rank's weights; each rank does its share of the photos."""
+        """Uses the first rank's weights; each rank does its share of the photos."""
         began, share = time.monotonic(), ranks()
-        told = self._recipe(store)
+        masks_recipe = self._recipe(store)
         if is_first_rank():
             store.parent.mkdir(exist_ok=True)
             recipe, normalisation = self._settings.encoder, self._settings.normalisation
             save_backbone(_weights(store), self._encoder, recipe, normalisation=normalisation)
-            self._remove_others(told, store)
+            self._remove_others(masks_recipe, store)
         wait_for_ranks()
-        make_masks(told, shard=f"{share.rank + 1}/{share.world}")
+        make_masks(masks_recipe, shard=f"{share.rank + 1}/{share.world}")
         wait_for_ranks()
         self._check_readable(MaskStore(store))
         if is_first_rank():
@@ -118,17 +121,17 @@ class Discoverer:
             workers=max(1, settings.workers),
         )
 
-    def _remove_others(self, told: MasksRecipe, store: Path) -> None:
-        """Takes away a store of other weights, and keeps what an interrupted start made of these.
+    def _remove_others(self, masks_recipe: MasksRecipe, store: Path) -> None:
+        """Removes a store of other weights; keeps what an interrupted start made with these.
 
-        On another machine, or on a GPU, a run that goes on may come here with weights that differ
-        in the last digit from those of the first time.
+        On another machine, or on a GPU, a resumed run may come here with weights that differ in
+        the last digit from those of the first time.
         """
         if not store.exists():
             return
-        generator = told.generator
+        generator = masks_recipe.generator
         assert isinstance(generator, Clusters)
-        asked = describe(generator.identified(), self._photos, told.shard_size)
+        asked = describe(generator.identified(), self._photos, masks_recipe.shard_size)
         try:
             same = read_header(store)["fingerprint"] == asked["fingerprint"]
         except StoreError:
@@ -137,7 +140,7 @@ class Discoverer:
             shutil.rmtree(store)
 
     def _check_readable(self, store: MaskStore) -> None:
-        """As strict as with photos that can't be read when a batch is made."""
+        """Applies the same limit as to photos that can't be read when a batch is made."""
         lost = [key for key in store.unreadable if key not in self._left_out]
         share = self._settings.max_unreadable
         most = max(1, int(share * len(self._photos))) if share else 0
@@ -145,7 +148,7 @@ class Discoverer:
             return
         wait_for_ranks()
         if is_first_rank():
-            shutil.rmtree(store.folder)  # to be made again when the photos are back
+            shutil.rmtree(store.folder)  # it is made again when the photos are back
         raise TooManyUnreadable(
             f"{len(lost)} of {len(self._photos)} photos couldn't be read to find their masks, and "
             f"max_unreadable={share:g} allows {most}: {store.unreadable[lost[0]]}; copy them "
@@ -153,7 +156,7 @@ class Discoverer:
         )
 
     def _forget(self, step: int) -> None:
-        """Leaves these masks, and those that a checkpoint would go on with."""
+        """Removes all masks but these, and those that a checkpoint needs to go on."""
         every = self._discovery.every
         begins = {made // every * every for made in kept_steps(self._run / LAST)} | {step}
         needed = {f"step-{begin:06}" for begin in begins}
@@ -165,5 +168,5 @@ class Discoverer:
 
 
 def _weights(store: Path) -> Path:
-    """Where the weights lie while they fill a store."""
+    """Where the weights are kept while the store is filled."""
     return store.with_suffix(".safetensors")

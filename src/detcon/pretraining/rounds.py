@@ -1,5 +1,6 @@
-"""The batches of a pretraining, in rounds: masks stay for a round, and before the next the network
-finds others. Without discovery there is one round.
+"""The batches of a pretraining, in rounds.
+
+With discovery, the network finds new masks before each round. Without it, there is one round.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,12 +17,12 @@ from detcon.train.environment import ranks
 class Rounds:
     """Opens the batches of a run, round by round.
 
-    The loop asks for a batch only when all updates before it are made. So what comes between two
-    batches here finds the network as it is after them, and no worker makes views of the next round
-    ahead.
+    The loop asks for a batch only when all updates before it are made. So between two batches,
+    masks are found by the network as it is at that moment, and no worker makes views of the next
+    round ahead of time.
 
     Attributes:
-        views: Those that batches are made of at present; None before the network has found masks.
+        views: The current ones; None before the network has found masks.
     """
 
     def __init__(
@@ -37,8 +38,8 @@ class Rounds:
         Args:
             settings: The whole recipe.
             steps: Updates in all.
-            views: Of the first round; None where its masks, too, are to be found.
-            discoverer: Finds masks; None where those of the first round stay.
+            views: Of the first round; None if its masks are found by the network as well.
+            discoverer: Finds masks; None if the first round is the only one.
             open_views: The views of the photos with the masks of a store.
         """
         self._settings, self._steps = settings, steps
@@ -50,9 +51,9 @@ class Rounds:
         """Yields this rank's share of the batches from a step on.
 
         Raises:
-            StoreError: If the masks of the round that `first_step` is amid are gone.
+            StoreError: If the masks of the round that `first_step` belongs to are gone.
             TooManyUnreadable: If too many photos couldn't be read to find their masks.
-            ValueError: What `detcon.data.loader.batches` says of photos and masks.
+            ValueError: As `detcon.data.loader.batches`.
         """
         share = ranks()
         while first_step < self._steps:
@@ -71,14 +72,14 @@ class Rounds:
             first_step = end
 
     def names(self, batch: Batch) -> list[str]:
-        """The photos of the batch that came last."""
+        """The photos of the last batch."""
         assert self.views is not None, "a batch has come"
         return [str(self.views.keys[i]) for i in batch.index.tolist()]
 
     def _views(self, begin: int, step: int) -> PhotoViews:
-        """Those of the round that begins at an update, of which `step` is the next."""
+        """The views of the round that begins at step `begin`; `step` is the next one."""
         if self._discoverer is not None and (begin or self.views is None):
             self.views = None  # its photos in memory can go
             self.views = self._open_views(MaskStore(self._discoverer.masks(begin, step)))
-        assert self.views is not None, "there are masks, or who finds them"
+        assert self.views is not None, "there are masks, or a network that finds them"
         return self.views
