@@ -1,12 +1,39 @@
-"""What a person sees of a run: a progress bar on a terminal, now and then a line elsewhere."""
+"""What a person sees of a training: a progress bar on a terminal, now and then a line elsewhere."""
 
 import time
+from collections import deque
 from contextlib import AbstractContextManager
 from datetime import timedelta
 
 from detcon.progress import ProgressBar
 
 LINE_EVERY = 10  # logs
+RECENT, ENOUGH = 100, 3  # steps whose pace tells the time left, and how many it takes
+
+
+class TimeLeft:
+    """The time that a training still takes, by the pace of its recent steps.
+
+    The first step of a process doesn't count: it compiles, and starts the workers.
+
+    Args:
+        steps: Steps in all.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+        self._ends: deque[tuple[int, float]] = deque(maxlen=RECENT + 1)  # steps made, and when
+
+    def count(self, step: int) -> None:
+        """After each step."""
+        self._ends.append((step, time.monotonic()))
+
+    def estimate(self) -> timedelta | None:
+        """In whole seconds; None as long as too few steps were made."""
+        if len(self._ends) <= ENOUGH:
+            return None
+        (before, begin), (made, now) = self._ends[0], self._ends[-1]
+        return timedelta(seconds=round((now - begin) / (made - before) * (self._steps - made)))
 
 
 class ProgressReport:
@@ -20,8 +47,8 @@ class ProgressReport:
     """
 
     def __init__(self, title: str, *, step: int, steps: int, show: bool = True) -> None:
-        self._title, self._first, self._steps = title, step, steps
-        self._begin, self._logs = time.monotonic(), 0
+        self._title, self._steps, self._logs = title, steps, 0
+        self._left = TimeLeft(steps)
         self._bar = ProgressBar(title, steps, done=step, show=show)
 
     def __enter__(self) -> "ProgressReport":
@@ -41,6 +68,7 @@ class ProgressReport:
 
     def advance(self, step: int) -> None:
         """After each step."""
+        self._left.count(step)
         self._bar.reach(step)
 
     def log(self, step: int, figures: dict[str, float]) -> None:
@@ -52,8 +80,7 @@ class ProgressReport:
         if self._bar.is_visible:
             self._bar.write(words)
         elif self._logs % LINE_EVERY == 0 or step == self._steps:
-            spent = time.monotonic() - self._begin
-            seconds = spent / max(1, step - self._first) * (self._steps - step)
-            left = timedelta(seconds=round(seconds))
-            self.say(f"{self._title} {step}/{self._steps} · {words} · {left} left")
+            left = self._left.estimate()
+            words += f" · {left} left" if left else ""  # neither unknown nor nothing
+            self.say(f"{self._title} {step}/{self._steps} · {words}")
         self._logs += 1

@@ -72,12 +72,18 @@ class Steps:
                 self.end()
 
     def fetch(self, batches: Iterator[Any]) -> Any:
-        """The next batch, on the device. Whatever goes wrong here, the state is whole: save it."""
+        """The next batch, on the device. Between steps the state is whole: one rank alone saves it.
+
+        Several ranks save together, after a step: one that is interrupted here ends at once, with
+        the last checkpoint, as a second signal asks for.
+        """
         alone = self.training.fabric.world_size == 1
         try:
             with self.meter.waiting(), self.stop.obeyed_at_once(alone):
                 batch = next(batches, None)
         except KeyboardInterrupt:
+            if not alone:
+                raise
             self.training.save()
             self.end()
         except Exception:
