@@ -213,7 +213,7 @@ STATES = {
     ),
     "folder empty": (lambda: os.mkdir("none"), [*ANEW, "images=none"], "no photos in the folder"),
     "a name that is no text": (
-        unnameable, ["masks", "images=photos", "out=own", "generator.kind=grid"], "is no text"
+        unnameable, ["masks", "images=photos", "out=own", "generator.kind=grid"], "valid UTF-8"
     ),
     "folder missing": (lambda: None, [*ANEW, "images=none"], "there is no folder or manifest none"),
     "list names a missing photo": (

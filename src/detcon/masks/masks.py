@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer, UInt8
 
 LATER = {"later": True}
-"""Metadata of a generator's field that came after stores had been filled: headers leave it out
-while it has its default, so that those stores stay what they are."""
+"""Metadata of a generator's field that was added later. Headers of stores leave it out while it has
+its default, so that the fingerprints of older stores stay valid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Masks:
         patterns: Disjoint: each pixel's mask id, -1 = none; ids need not be contiguous.
             Overlapping: each pixel's row of `membership`.
         membership: Which masks a pixel of pattern p belongs to; None where masks are disjoint.
-        scores: One number a mask, in order of ids, where masks are ranked.
+        scores: One score for each mask, in order of ids, where masks are ranked.
     """
 
     size: tuple[int, int]
@@ -81,7 +81,7 @@ class Masks:
         scores: Float[np.ndarray, " k"] | None = None,
         size: tuple[int, int] | None = None,
     ) -> "Masks":
-        """Masks that may overlap, and may be empty, from one binary picture each."""
+        """Masks that may overlap or be empty, from one binary map each."""
         k, y, x = stack.shape
         if k == 0:
             return cls(size or (y, x), np.zeros((y, x), np.int16), np.zeros((1, 0), bool), scores)
@@ -91,7 +91,7 @@ class Masks:
 
     @property
     def num_masks(self) -> int:
-        """How many masks there are, the empty ones of an overlapping set included."""
+        """The number of masks, including empty ones of an overlapping set."""
         return len(self.ids) if self.membership is None else self.membership.shape[1]
 
     @property
@@ -116,13 +116,13 @@ class Masks:
         return self.patterns
 
     def stack(self) -> Bool[np.ndarray, "k y x"]:
-        """One binary picture a mask, in order of ids, at the map's own resolution."""
+        """One binary map for each mask, in order of ids, at the map's own resolution."""
         if self.membership is None:
             return self.patterns == self.ids[:, None, None]
         return self.membership.T[:, self.patterns]
 
     def at_size(self, size: tuple[int, int] | None = None) -> "Masks":
-        """The same masks with a map of `size`, by default the photo's: nearest, half-pixel."""
+        """The same masks with a map of `size`, by default the photo's (nearest, pixel centres)."""
         height, width = size or self.size
         y, x = self.patterns.shape
         rows = (2 * np.arange(height) + 1) * y // (2 * height)
@@ -132,11 +132,11 @@ class Masks:
 
 @runtime_checkable
 class MaskGenerator(Protocol):
-    """Anything that finds the masks of an RGB photo.
+    """A source of masks: called with a photo, returns its masks.
 
-    A generator is a frozen, picklable dataclass: its fields are its whole configuration, so two
-    equal generators give equal masks, and a store can record which one filled it. `key` is the
-    photo's name in its collection; only sources that look masks up read it.
+    A generator is a frozen, picklable dataclass. Its fields are its whole configuration: equal
+    generators give equal masks, and a store records which one filled it. `key` is the photo's
+    name in its collection, for sources that look masks up.
     """
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks: ...
@@ -160,7 +160,7 @@ def _distinct(
         keys = rows.view(np.dtype((np.void, num_bytes))).ravel()
         _, first, places = np.unique(keys, return_index=True, return_inverse=True)
         return rows[first], places
-    padded = np.zeros((num, 8), np.uint8)  # as numbers they are sorted ten times faster
+    padded = np.zeros((num, 8), np.uint8)  # 64-bit numbers sort ten times faster than bytes
     padded[:, :num_bytes] = codes.T
     numbers = padded.view(">u8").ravel().astype(np.uint64)
     ordered = np.sort(numbers)

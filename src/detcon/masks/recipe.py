@@ -10,28 +10,28 @@ from detcon.workers import num_cores
 
 
 class MasksRecipe(Recipe):
-    """How to make the masks of a collection of photos."""
+    """Settings of a mask store of a collection of photos."""
 
     shelf: ClassVar[str] = "masks"
 
     images: str = Field(
         description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
     )
-    out: str = Field(description="the folder of the store to make, or to go on with")
+    out: str = Field(description="the folder of the store, new or to be continued")
     channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
     generator: AnySource = Field(default=Felzenszwalb(), description="where the masks come from")
     engine: Literal["local", "ray"] = Field(
-        default="local", description="this machine, or all cores of a cluster of Ray"
+        default="local", description="local: this machine; ray: all cores of a Ray cluster"
     )
     workers: int = Field(
         default_factory=num_cores, ge=1, description="photos at once on this machine"
     )
     shard: str | None = Field(
-        default=None, description="do only this share of the work, as in 3/64"
+        default=None, description="make only this share of the masks, as in 3/64"
     )
-    shard_size: int = Field(default=256, ge=1, description="photos in a file of the store")
+    shard_size: int = Field(default=256, ge=1, description="photos in one file of the store")
     check: bool = Field(
-        default=False, description="look through what is there, and make damaged shards anew"
+        default=False, description="check what is there, and make damaged shards again"
     )
 
     @field_validator("shard")
@@ -43,7 +43,7 @@ class MasksRecipe(Recipe):
 
 
 class TrainRankerRecipe(Recipe):
-    """A ranker of MCG's candidates, learned from annotated photos."""
+    """Settings of a ranker of MCG's candidates, learned from annotated photos."""
 
     images: str = Field(
         description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
@@ -63,21 +63,21 @@ class TrainRankerRecipe(Recipe):
     )
     ignore: int | None = Field(default=255, description="value of void pixels in PNGs")
     background: bool = Field(default=False, description="whether 0 is a region too, in PNGs")
-    samples: int = Field(default=150, ge=1, description="candidates at random from each photo")
-    trees: int = Field(default=30, ge=1, le=1000, description="how many are boosted")
-    leaves: int = Field(default=15, ge=2, le=1000, description="of each tree")
-    seed: int = Field(default=0, ge=0, description="of the candidates at random")
+    samples: int = Field(default=150, ge=1, description="random candidates from each photo")
+    trees: int = Field(default=30, ge=1, le=1000, description="number of boosted trees")
+    leaves: int = Field(default=15, ge=2, le=1000, description="leaves of each tree")
+    seed: int = Field(default=0, ge=0, description="seed of the random candidates")
 
 
 class ConvertRecipe(Recipe):
-    """A mask store in a form that other programs read."""
+    """Settings of a conversion of a mask store to a format of other programs."""
 
     masks: str = Field(description="the mask store")
     to: Literal["png", "coco", "tfrecord"] = Field(
         description="png: a map of ids a photo, or a PNG for each mask where they may overlap; "
         "coco: run-length codes in one JSON file; tfrecord: the official records, photos included"
     )
-    out: str = Field(description="the folder to fill, or to go on with")
+    out: str = Field(description="the output folder, new or to be continued")
     images: str | None = Field(
         default=None, description="the photos, for tfrecord; where the masks were made unless given"
     )

@@ -137,7 +137,7 @@ def test_says_what_cannot_be_called(images, tmp_path, function, sentence):
     with pytest.raises(ValueError, match=sentence):
         FromCallable(function)
     asked = {"generator.kind": "callable", "generator.function": function}
-    with pytest.raises(RecipeError, match=f"^'generator' cannot be .*{sentence}"):
+    with pytest.raises(RecipeError, match=f"^generator: .*{sentence}"):
         make_masks(images=images, out=tmp_path / "out", **asked)
     assert not (tmp_path / "out").exists()
 

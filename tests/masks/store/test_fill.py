@@ -184,7 +184,7 @@ def test_check_makes_damaged_shards_anew_and_no_other(
     assert said not in told and "this share is done; another's is not: the " in told
     make_masks(**settings, generator=FELZENSZWALB, shard="2/2", check=True)
     told = capsys.readouterr().err
-    assert said in told and "; its photos are done anew" in told
+    assert said in told and "; its photos are done again" in told
     assert contents(tmp_path) == contents(undisturbed)
     assert before == {p: p.stat().st_mtime_ns for p in before}
 
@@ -219,7 +219,7 @@ def test_says_how_the_store_differs(images, undisturbed, changes, sentence):
     with pytest.raises(StoreError) as error:
         make_masks(**{**asked, **changes})
     start = f"the mask store {undisturbed} was made with other parameters: {sentence}"
-    assert str(error.value) == f"{start} give another out=, or delete the folder to make it anew"
+    assert str(error.value) == f"{start} give another out=, or delete the folder to make it again"
 
 
 def test_says_that_the_photos_changed(images, undisturbed, tmp_path):

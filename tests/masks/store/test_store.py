@@ -216,8 +216,8 @@ def test_a_damaged_shard_is_named(folder, place):
     said = message(lambda: merge_index(folder, MaskStore(folder).header))
     assert said.startswith(f"the shard {path} is damaged (its ")
     assert said.endswith(
-        "; give the command that made the store again, with --check: only this shard's photos are "
-        "done anew"
+        "; run the command that made the store again with --check: only this shard's photos are "
+        "done again"
     )
 
 

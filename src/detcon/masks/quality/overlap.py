@@ -1,7 +1,7 @@
-"""How well masks cover what people marked in a photo: what to know before paying for pretraining.
+"""How well masks match the regions that people marked, measured before any pretraining.
 
-Every figure is kept as a `Tally`, sums that are added up over photos and divided at the end. So
-each region counts once, as in MCG's tables (arXiv 1503.00848), and not each photo.
+All figures are sums over photos (`Tally`), divided at the end (`quality`). So each region has the
+same weight, as in MCG's tables (arXiv 1503.00848), and not each photo.
 
 Axes: y x pixels, k masks, t marked regions, p patterns of a map.
 """
@@ -18,19 +18,19 @@ from detcon.masks.masks import Masks
 from detcon.ops.labels import count_labels
 
 TOLERANCE = 0.0075
-"""How far boundaries may lie apart, as a share of the photo's diagonal (that of BSDS)."""
+"""Distance up to which boundaries match, as a share of the photo's diagonal (as in BSDS)."""
 
 _GRID, _VIEW = (7, 7), (224, 224)  # the cells of a ResNet's last map, of a view of this size
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What people marked in one photo.
+    """The regions that people marked in one photo.
 
     Attributes:
         marked: The regions that each person marked, one `Masks` a person.
-        void: Pixels that masks may do with as they like; None if there are none. A pixel of no
-            region that isn't void is background: masks that spill over it overlap less.
+        void: Ignored pixels; None if there are none. A pixel of no region that isn't void is
+            background: masks that cover it have a lower IoU.
     """
 
     marked: tuple[Masks, ...]
@@ -39,10 +39,10 @@ class Truth:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Which marked regions are looked for, by their share of the photo's pixels.
+    """Which marked regions count, by their share of the photo's pixels.
 
-    Specks and what fills the photo say little about masks. Covering counts all regions, since it
-    weighs them by area.
+    Very small and very large regions say little about masks. Covering counts all regions, since
+    it weighs them by area.
     """
 
     least: float = 0.005
@@ -54,20 +54,20 @@ class Tally:
     """Sums over regions, pixels, masks and photos.
 
     Attributes:
-        photos: How many were looked at.
+        photos: Photos measured.
         regions: Marked regions within the bounds.
         overlap: Their best IoU with any mask, added up.
-        over_50: How many of them have a mask with an IoU of at least 0.5.
+        over_50: Those of them that have a mask with an IoU of at least 0.5.
         over_70: The same at 0.7.
-        labelled: Pixels of all marked regions, each weighing its best IoU in `covered`.
-        covered: See `labelled`.
-        border: Pixels on boundaries that people drew; each person's count.
-        recalled: How many of them have a boundary of a mask near.
-        drawn: Pixels on boundaries of masks.
-        precise: How many of them have anybody's boundary near.
-        masks: How many masks there are.
-        area: Their shares of the photo, added up.
-        lost: How many of them win no cell of a 7 x 7 grid.
+        labelled: Pixels of all marked regions.
+        covered: The same, each region's pixels times its best IoU.
+        border: Boundary pixels that people drew, summed over people.
+        recalled: Those of them with a mask's boundary nearby.
+        drawn: Boundary pixels of masks.
+        precise: Those of them with a person's boundary nearby.
+        masks: Number of masks.
+        area: The sum of their shares of the photo.
+        lost: Masks that win no cell of a 7 x 7 grid.
     """
 
     photos: int = 0
@@ -91,7 +91,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Quality:
-    """The figures of a photo or of many; None where there was nothing to measure.
+    """The figures of one or many photos; None where there was nothing to measure.
 
     Attributes:
         average_best_overlap: Mean over marked regions of the best IoU with any mask (MCG's J_i).
@@ -105,9 +105,9 @@ class Quality:
             higher.
         masks: Masks a photo.
         area: Mean share of the photo that a mask covers.
-        lost: Share of masks that never win a cell of a 7 x 7 grid laid over the whole photo, so
-            that training can't see them there: disjoint masks win the cells that they cover
-            most of, overlapping ones those that they cover at least half.
+        lost: Share of masks that win no cell of a 7 x 7 grid over the whole photo, so that
+            training can't see them there. Disjoint masks win the cells where they have the most
+            pixels, overlapping ones those that they cover at least half.
     """
 
     average_best_overlap: float | None
@@ -124,7 +124,7 @@ class Quality:
 
 
 def quality(tally: Tally) -> Quality:
-    """Divides the sums."""
+    """The figures of a tally: its sums, divided."""
     recall, precision = _share(tally.recalled, tally.border), _share(tally.precise, tally.drawn)
     boundary_f = None
     if recall is not None:
@@ -148,7 +148,7 @@ def measure(masks: Masks, truth: Truth, bounds: Bounds | None = None) -> Tally:
     Args:
         masks: At any resolution; compared at the photo's.
         truth: What people marked in it.
-        bounds: Which regions are looked for.
+        bounds: Which regions count.
 
     Raises:
         ValueError: If masks and truth are of photos of different sizes.
@@ -188,7 +188,7 @@ def overlaps(
     Args:
         marked: The regions.
         masks: The masks, of the same photo.
-        void: Pixels that count for neither.
+        void: Ignored pixels.
     """
     counted = np.ones(masks.size, bool) if void is None else ~void
     return _overlaps(marked.at_size(), masks.at_size(), counted)[0]
@@ -197,7 +197,7 @@ def overlaps(
 def boundaries(patterns: Integer[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
     """Pixels that differ from the one to the right, below, or below on the right.
 
-    One pixel thick, as the benchmark of BSDS has them (`seg2bmap`); the photo's edge is none.
+    One pixel thick, as in the benchmark of BSDS (`seg2bmap`); the photo's edge is no boundary.
     """
     found = np.zeros(patterns.shape, bool)
     found[:, :-1] |= patterns[:, :-1] != patterns[:, 1:]
@@ -207,7 +207,7 @@ def boundaries(patterns: Integer[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
 
 
 def num_lost(masks: Masks) -> int:
-    """How many masks win no cell of a 7 x 7 grid, as `detcon.data.regions` pools them (hard)."""
+    """The number of masks that win no cell of a 7 x 7 grid by the hard pooling of training."""
     patterns, counts = count_labels(masks.at_size(_VIEW).patterns, _GRID)
     if masks.membership is None:
         winners = np.unique(patterns[counts.argmax(-1)])
@@ -227,8 +227,11 @@ def _of_masks(masks: Masks) -> Tally:
 def _overlaps(
     marked: Masks, masks: Masks, counted: Bool[np.ndarray, "y x"]
 ) -> tuple[Float[np.ndarray, "t k"], Int64[np.ndarray, " t"]]:
-    """IoU of all pairs, and the pixels of each marked region: from one table of joint counts."""
+    """IoU of all pairs, and the pixels of each marked region, from one table of joint counts."""
     (one, table), (other, others) = _rows(marked), _rows(masks)
+    # joint[i, j]: pixels whose row of membership is i among the regions and j among the masks.
+    # Intersections are sums over the rows that belong to a region and to a mask, so that no
+    # region is ever compared with a mask pixel by pixel.
     pairs = (one.astype(np.int64) * len(others) + other)[counted]
     joint = np.bincount(pairs, minlength=len(table) * len(others)).reshape(len(table), len(others))
     both = table.T @ joint @ others
@@ -238,7 +241,7 @@ def _overlaps(
 
 
 def _rows(masks: Masks) -> tuple[Int64[np.ndarray, "y x"], Int64[np.ndarray, "p k"]]:
-    """Overlapping and disjoint masks alike: each pixel's row of a table of membership."""
+    """Each pixel's row of a membership table, for overlapping and disjoint masks alike."""
     if masks.membership is not None:
         return masks.patterns.astype(np.int64), masks.membership.astype(np.int64)
     ids = masks.ids
@@ -248,9 +251,9 @@ def _rows(masks: Masks) -> tuple[Int64[np.ndarray, "y x"], Int64[np.ndarray, "p 
 
 
 def _boundaries(masks: Masks, truth: Truth, counted: Bool[np.ndarray, "y x"]) -> Tally:
-    """Boundary pixels, and how many have one of the other side near.
+    """Counts boundary pixels, and those with one of the other side nearby.
 
-    Boundaries in and beside void pixels are nobody's: what is there isn't known.
+    Boundaries in and next to ignored pixels don't count.
     """
     tolerance = TOLERANCE * float(np.hypot(*masks.size))
     inside = cv2.erode(counted.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
@@ -267,6 +270,7 @@ def _boundaries(masks: Masks, truth: Truth, counted: Bool[np.ndarray, "y x"]) ->
 
 
 def _near(border: Bool[np.ndarray, "y x"], tolerance: float) -> Bool[np.ndarray, "y x"]:
+    """The pixels within the tolerance of a boundary pixel."""
     if not border.any():
         return border
     away = cv2.distanceTransform((~border).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -278,5 +282,5 @@ def _share(part: int | float, whole: int | float) -> float | None:
 
 
 def total(tallies: Sequence[Tally]) -> Tally:
-    """The sums of several photos."""
+    """The sum of the tallies of several photos."""
     return sum(tallies, Tally())

@@ -17,7 +17,7 @@ _PHOTOS_A_JOB = 8
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """A few photos: what a worker is handed at a time."""
+    """A few photos: the unit of work of a worker."""
 
     stores: tuple[MaskStore, ...]
     truth: TruthSource
@@ -32,7 +32,7 @@ class StoreScore:
     Attributes:
         store: The store.
         tallies: Of each photo, by its key.
-        not_annotated: The photos of all stores that the truth doesn't know: not measured.
+        not_annotated: Photos of the stores without annotation, which aren't measured.
     """
 
     store: MaskStore
@@ -51,13 +51,13 @@ def score_stores(
     bounds: Bounds | None = None,
     num_workers: int = 1,
 ) -> list[StoreScore]:
-    """Measures stores on the photos that all of them and the truth know.
+    """Measures stores on the photos that all of them and the truth have.
 
     Args:
         stores: One or more, of the same photos.
-        truth: What to hold them against.
-        num: So many of the photos, drawn at random but always the same; None for all.
-        bounds: Which marked regions are looked for.
+        truth: The annotations to compare them with.
+        num: Measure this many photos, drawn at random but always the same; None for all.
+        bounds: Which marked regions count.
         num_workers: Processes at once.
 
     Returns:
@@ -87,7 +87,7 @@ def score_stores(
 def common_keys(
     stores: Sequence[MaskStore], truth: TruthSource
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The photos that all stores and the truth know, and those that only the truth doesn't.
+    """The photos that all stores and the truth have, and those without annotation.
 
     Raises:
         AnnotationError: If there is none.

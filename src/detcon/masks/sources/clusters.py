@@ -1,4 +1,4 @@
-"""Clusters of a backbone's own features as masks: what it takes for alike is one region."""
+"""Masks from clusters of a backbone's features: cells with similar features are one mask."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -22,30 +22,29 @@ _AT_REST = 1e-7  # change of the mean distance to the centres at which k-means e
 class Clusters:
     """k-means on the cells of a photo's feature map, photo by photo.
 
-    The mask discovery of ODIN (Henaff et al., ECCV 2022, arXiv 2203.08777), done before training
-    and kept in a store: there, an average of the network in training finds its masks anew for
-    every view. Here a finished backbone does, of an earlier run for instance, and the masks of
-    the next run are better than the last one's; from random weights they are little more than
-    colour and place. ODIN's own number of clusters is unconfirmed: `num` is here what DetCon draws
-    of a view.
+    The mask discovery of ODIN (Henaff et al., ECCV 2022, arXiv 2203.08777), but done before
+    training and stored. In ODIN, a moving average of the network in training finds new masks for
+    every view. Here a finished backbone finds them, for instance that of an earlier run. With
+    random weights the clusters show little more than colour and position. ODIN's number of
+    clusters is unconfirmed; the default `num` is the number of masks that DetCon samples.
 
-    Features of cells are brought to length 1 and clustered, k-means++ first; each centre's
-    likeness is then interpolated between cells, and a pixel belongs to the likest. The photo's
-    key seeds the draw, so that a photo's masks depend on nothing else in the collection. One
-    photo passes at a time, since results would depend on what else is in a batch; on a GPU a few
-    workers, which are threads, keep it busy.
+    The features of cells are normalised to length 1 and clustered by k-means. The similarity to
+    each centre is then interpolated between cells, and a pixel belongs to the most similar
+    centre. The photo's key seeds the first centres, so that a photo's masks depend on no other
+    photo. Photos pass one at a time, because results would depend on the rest of a batch; on a
+    GPU a few workers, which are threads, keep it busy.
 
     Args:
         backbone: One of our files, a checkpoint, "torchvision:resnet50", "timm:convnext_atto", or
             "random", as `load_backbone` takes it.
         encoder: The architecture of "random" (resnet50 unless given) and of files of timm models.
         stride: Pixels to a cell of a ResNet's grid: 32, 16 or 8. None: the file's own.
-        num: Clusters of a photo, at most.
-        side: Photos are brought to this longest side: 448 is a grid of 14 x 14 at stride 32.
-        connected: Whether pieces of a cluster that don't touch are masks of their own.
-        min_area: The least share of the photo that a mask covers; what is smaller is no mask.
-        seed: Of "random" weights, and of the clusters' first centres.
-        digest: Of the weights, which `make_masks` writes down; one that is given must be theirs.
+        num: The largest number of clusters in a photo.
+        side: Photos are resized to this longest side: 448 gives a grid of 14 x 14 at stride 32.
+        connected: Whether pieces of a cluster that don't touch become separate masks.
+        min_area: The smallest share of the photo that a mask covers; smaller ones are dropped.
+        seed: Seed of "random" weights and of the first centres.
+        digest: Digest of the weights. `make_masks` records it; a given one must match.
     """
 
     backbone: str = "random"
@@ -87,7 +86,7 @@ class Clusters:
         return Masks.from_labels(labels, size=(image.shape[0], image.shape[1]))
 
     def identified(self) -> "Clusters":
-        """The same with the digest of the weights, which are opened for it.
+        """The same settings with the digest of the weights, which are loaded for it.
 
         Raises:
             ValueError: There is no such backbone, or it isn't the one whose digest was given.
@@ -112,18 +111,20 @@ class Clusters:
 def cluster_cells(
     features: Float[np.ndarray, "d h w"], num: int, rng: np.random.Generator
 ) -> Integer[np.ndarray, "y x"]:
-    """A map of clusters, finer than the grid of cells that it comes from.
+    """Clusters the cells of a grid and returns a map that is eight times finer.
 
     Args:
-        features: Of each cell.
-        num: How many clusters at most.
+        features: The features of each cell.
+        num: The largest number of clusters.
         rng: Draws the first centres.
     """
     d, h, w = features.shape
     points = features.reshape(d, h * w).T
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
     centres = find_centres(points.astype(np.float32), num, rng)
-    likeness = points @ centres.T - (centres**2).sum(1) / 2  # largest where the distance is least
+    # x c - |c|^2 / 2 = (|x|^2 - |x - c|^2) / 2: largest for the nearest centre, and linear in x,
+    # so that interpolating it gives the same as clustering interpolated features
+    likeness = points @ centres.T - (centres**2).sum(1) / 2
     size = (w * _FINER, h * _FINER)
     layers = np.ascontiguousarray(likeness.T).reshape(-1, h, w)
     finer = [cv2.resize(layer, size, interpolation=cv2.INTER_LINEAR) for layer in layers]
@@ -166,7 +167,7 @@ def _first_centres(
 def _pieces(
     labels: Integer[np.ndarray, "y x"], connected: bool, least: float
 ) -> Integer[np.ndarray, "y x"]:
-    """Splits what doesn't touch, leaves out what is too small, and numbers anew."""
+    """Splits what does not touch if `connected`, drops what is too small, and renumbers."""
     found = np.full(labels.shape, -1)
     num = 0
     for label in range(labels.max() + 1):
@@ -183,7 +184,7 @@ def _pieces(
 def _open(
     source: str, name: str | None, stride: int | None, seed: int, stamp: tuple[int, int] | None
 ) -> "Backbone":
-    """Opens a backbone once in a process, and moves it to the device that is there."""
+    """Opens a backbone once in a process, on a GPU if there is one."""
     import torch
 
     from detcon.masks.sources.networks import free_device

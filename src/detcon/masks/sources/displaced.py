@@ -1,4 +1,4 @@
-"""Annotations spoilt by a stated amount: what masks between exact ones and none are worth."""
+"""Annotations distorted by a given amount, to measure what accurate masks are worth."""
 
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
@@ -12,24 +12,24 @@ from detcon.formats.segments import Regions
 from detcon.masks.masks import LATER, Masks
 from detcon.masks.sources.annotations import FromAnnotations
 
-_WAVES = 5  # along each axis; the shortest is half the photo's side
+_WAVES = 5  # frequencies along each axis, up to two periods a side
 
 
 @dataclass(frozen=True)
 class Displaced:
     """The masks of annotations after a smooth random displacement of each photo's map.
 
-    The map is read at places that a field of slow waves points to, and mirrored at the photo's
-    borders. So masks are as many and of about the same sizes as before, but their borders lie
-    elsewhere, and the more so the greater `amount` is; masks that nothing is left of are dropped.
-    A photo's field depends on nothing but `seed` and the photo's key.
+    Each pixel takes the mask of another place, at a distance given by a smooth random field. The
+    map is mirrored at the photo's borders. Number and sizes of masks stay about the same, but
+    their borders move, further with larger `amount`. Masks without a pixel left are dropped. A
+    photo's field depends only on `seed` and the photo's key.
 
     Args:
-        folder: Where the annotations lie; this and all that isn't named here is as in
+        folder: The annotations' folder. This and all other settings not listed here are those of
             `FromAnnotations`.
-        amount: How far a pixel's mask comes from: the root mean square over the photo, as a share
-            of the square root of its area. 0 changes nothing.
-        seed: Another seed, other displacements.
+        amount: The root mean square length of the displacement, as a share of the square root of
+            the photo's area. 0 changes nothing.
+        seed: Seed of the displacements.
     """
 
     folder: str
@@ -51,11 +51,11 @@ class Displaced:
         for name, value in {"amount": self.amount, "seed": self.seed}.items():
             if not 0 <= value < float("inf"):
                 raise ValueError(f"{name} of displaced masks must be at least 0, got {value}")
-        _ = self.annotations  # complains of settings that mean nothing in the format
+        _ = self.annotations  # raises for settings that the format doesn't have
 
     @property
     def annotations(self) -> FromAnnotations:
-        """What is spoilt."""
+        """The annotations before displacement."""
         names = [one.name for one in fields(FromAnnotations) if one.name != "kind"]
         return FromAnnotations(**{name: getattr(self, name) for name in names})
 
@@ -72,7 +72,7 @@ class Displaced:
     def _field(self, key: str, size: tuple[int, int]) -> Float[np.ndarray, "2 y x"]:
         """Displacements down and across, of a mean square length of 1.
 
-        Cosines of random amplitudes, so that maps of any resolution are displaced alike.
+        A sum of cosines with random amplitudes, so that maps of any resolution move alike.
         """
         digest = int.from_bytes(sha256(key.encode()).digest()[:8], "little")
         amplitudes = np.random.default_rng([self.seed, digest]).normal(size=(2, _WAVES, _WAVES))

@@ -21,12 +21,12 @@ class Felzenszwalb:
     255 don't wrap.
 
     Args:
-        scale: Reluctance to split; larger means larger segments.
+        scale: How strongly larger segments are preferred; larger values give larger segments.
         min_size: Segments of fewer pixels are merged into a neighbour.
-        sigma: Standard deviation of the smoothing before, in pixels.
+        sigma: Standard deviation of the smoothing before segmentation, in pixels.
         max_side: Photos are first shrunk to this longest side, and the map stays that small:
-            faster, and lossless for training. `scale`, `min_size` and `sigma` then speak of the
-            shrunk picture's pixels.
+            faster, and without loss for training. `scale`, `min_size` and `sigma` then count
+            pixels of the shrunk photo.
     """
 
     scale: float = 1000.0
@@ -47,6 +47,6 @@ class Felzenszwalb:
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         from detcon.masks.sources.graph_segments import segment_photo  # compiles
 
-        picture = shrink(image, self.max_side)
-        [labels] = segment_photo(picture, [(self.scale, self.min_size)], sigma=self.sigma)
+        small = shrink(image, self.max_side)
+        [labels] = segment_photo(small, [(self.scale, self.min_size)], sigma=self.sigma)
         return Masks.from_labels(labels, size=(image.shape[0], image.shape[1]))

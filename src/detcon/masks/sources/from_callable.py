@@ -1,4 +1,4 @@
-"""Masks from a function or an object of the user's own, by its name."""
+"""Masks from a user's own function or class, given by its name."""
 
 import json
 from collections.abc import Callable
@@ -17,22 +17,22 @@ _EXAMPLE = "as in skimage.segmentation:quickshift"
 
 @dataclass(frozen=True)
 class FromCallable:
-    """Asks a function for the masks of each photo.
+    """Calls a function for the masks of each photo.
 
     It is called with the photo, uint8 [y x 3], and returns `Masks`, ids [y x] of any integer type
-    (negative: no mask), or bool [k y x] for masks that may overlap. If it is a class, an object
-    is made of it once in each process, with `options`, and called: the place for what is costly
-    to load. Up to four workers are threads that call it at once; give workers=1 if it can't
-    stand that. It must give the same masks for the same photo, or no store can be made again.
+    (negative: no mask), or bool [k y x] for masks that may overlap. A class is instantiated once
+    in each process, with `options`, and the instance is called: use it for what is slow to load.
+    Up to four workers are threads that call it at the same time; give workers=1 if it is not
+    thread-safe. The same photo must give the same masks, so that a store can be reproduced.
 
-    A store records name, options and version; what the function does can't be seen from there.
-    So give another `version` whenever it changes, or an old store will be gone on with.
+    A store records name, options and version, but not the code. Change `version` whenever the
+    function changes; otherwise an old store is continued with new masks.
 
     Args:
         function: "package.module:name", where Python finds it. In Python, `make_masks` takes the
             function itself, or a `functools.partial` of it.
-        options: What else it is called with, by name; of a class, what it is made with.
-        version: Yours, of what the function does.
+        options: Keyword arguments of the function, or of the class when it is instantiated.
+        version: A version of your own, recorded in the store.
     """
 
     function: str
@@ -47,16 +47,16 @@ class FromCallable:
         except TypeError as error:
             raise ValueError(
                 f"the options of {self.function} must be numbers, texts and lists of them, since "
-                f"a store records them: {error}"
+                f"a store records them as JSON: {error}"
             ) from error
         if not callable(find_callable(self.function)):
             raise ValueError(f"{self.function} is no function; give one, {_EXAMPLE}")
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
-        """Calls it.
+        """Calls the function.
 
         Raises:
-            ValueError: It failed, or returned something else than masks of this photo.
+            ValueError: It failed, or returned something other than masks of this photo.
         """
         function = _ready(self.function, json.dumps(self.options or {}))
         try:
@@ -69,10 +69,10 @@ class FromCallable:
 
 
 def by_name(function: Any) -> Any:
-    """The settings that stand for a function, or for a partial of one; all else as it is.
+    """The settings for a function or a partial of one; anything else is returned unchanged.
 
     Raises:
-        ValueError: It can't be found by its name: a lambda, or one within a function.
+        ValueError: It can't be found by its name: a lambda, or a function inside a function.
     """
     if not callable(function) or is_dataclass(function):
         return function
@@ -98,7 +98,7 @@ def by_name(function: Any) -> Any:
 
 
 def find_callable(address: str) -> Any:
-    """What "package.module:name" names.
+    """The object that "package.module:name" names.
 
     Raises:
         ValueError: There is no such module, it can't be imported, or it has no such name.

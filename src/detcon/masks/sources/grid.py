@@ -1,4 +1,4 @@
-"""A chessboard of regions, which looks at no pixel."""
+"""A grid of rectangular regions, which does not look at pixels."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -11,7 +11,7 @@ from detcon.masks.masks import Masks
 
 @dataclass(frozen=True)
 class Grid:
-    """A chessboard of rows x columns cells on the whole photo, before any crop.
+    """A grid of rows x columns cells over the whole photo, before any crop.
 
     The paper's spatial heuristic (section 3.1 and table 4 of arXiv 2103.10957). Cells differ by
     at most one pixel in height and in width; ids run row by row.
@@ -22,7 +22,7 @@ class Grid:
 
     Args:
         rows: Cells from top to bottom.
-        columns: Cells from left to right; as many as rows unless given.
+        columns: Cells from left to right; the number of rows unless given.
     """
 
     rows: int = 5

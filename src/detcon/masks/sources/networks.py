@@ -1,6 +1,4 @@
-"""Networks that find masks: opened once in a process, on the device that is there, and known by
-their weights.
-"""
+"""What sources that run a network share: the device, the digest of the weights, one thread."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -12,12 +10,12 @@ from torch import Tensor
 
 
 def free_device() -> torch.device:
-    """A GPU if there is one (`CUDA_VISIBLE_DEVICES` says which), else the CPU."""
+    """The GPU if there is one (`CUDA_VISIBLE_DEVICES` chooses which), else the CPU."""
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """Twelve hexadecimal digits that differ when any weight differs, whatever file it came from."""
+    """Twelve hexadecimal digits that identify weights, independent of the file they came from."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -27,7 +25,7 @@ def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
 
 
 def stamp_of(source: str) -> tuple[int, int] | None:
-    """Time and size of a file, so that one that was written anew is opened anew; None if none."""
+    """Time and size of a file, to notice when it was replaced; None if there is no file."""
     path = Path(source)
     if not path.is_file():
         return None
@@ -36,9 +34,9 @@ def stamp_of(source: str) -> tuple[int, int] | None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Torch with one thread on the CPU: workers are many, and sums don't depend on their number.
+    """Runs torch with one thread on the CPU, so that sums don't depend on the number of threads.
 
-    Threads that begin in here have one, too.
+    Threads started inside also have one.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Masks of the Segment Anything family, through `transformers`, the extra `sam`."""
+"""Masks of Segment Anything and similar networks, run by `transformers` (the extra `sam`)."""
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -15,29 +15,29 @@ _MOST_AT_ONCE = 64  # points
 
 @dataclass(frozen=True)
 class SegmentAnything:
-    """The best, possibly overlapping masks of a promptable network that is asked everywhere.
+    """The best, possibly overlapping masks of a network prompted with a grid of points.
 
-    Segment Anything (Kirillov et al., ICCV 2023, arXiv 2304.02643) and its kin that
-    `transformers` runs as "mask-generation": SAM, SAM-HQ, SAM 2 and later ones. A grid of points
-    is asked for masks; those that the network itself rates low, or that a shift of the threshold
-    changes much, are out; of the others the best rated are taken, one after another, that overlap
-    little with those taken before. These networks learnt from masks that people had a hand in, so
-    what is pretrained on them isn't free of annotation.
+    Segment Anything (Kirillov et al., ICCV 2023, arXiv 2304.02643) and similar networks that
+    `transformers` runs as "mask-generation": SAM, SAM-HQ, SAM 2 and later ones. Masks that the
+    network rates low, or that change much with the threshold, are dropped. Of the others the best
+    rated are taken in turn if they overlap little with those taken before. These networks were
+    trained on masks that people corrected, so pretraining on their masks is not free of
+    annotation.
 
-    One photo passes at a time; on a GPU a few workers, which are threads, keep it busy.
+    Photos pass one at a time; on a GPU a few workers, which are threads, keep it busy.
 
     Args:
         model: A folder that `save_pretrained` wrote, with the image processor's settings, or a
             name on the Hugging Face hub. Only safetensors are read, and no code.
-        num: How many masks at most; a photo for which none is found has one, all of it.
-        points: Points asked along each side.
-        min_rating: The least IoU that the network expects of a mask, from 0 to 1.
-        min_stability: The least IoU of the mask at a lower and at a higher threshold.
-        min_area: The least share of the photo that a mask covers.
+        num: The largest number of masks; a photo without any gets one that covers it.
+        points: Points along each side of the grid.
+        min_rating: The least IoU that the network predicts for a mask, from 0 to 1.
+        min_stability: The least IoU between the mask at a lower and at a higher threshold.
+        min_area: The smallest share of the photo that a mask covers.
         max_overlap: The largest intersection over union of two masks.
         max_side: Photos are first shrunk to this longest side, and the map stays that small. None:
-            whole; the network sees no more than its own size, mostly 1024, in any case.
-        digest: Of the weights, which `make_masks` writes down; one that is given must be theirs.
+            full size; the network resizes to its own size, mostly 1024, in any case.
+        digest: Digest of the weights. `make_masks` records it; a given one must match.
     """
 
     model: str = "facebook/sam-vit-base"
@@ -94,7 +94,7 @@ class SegmentAnything:
         return Masks.from_stack(stack[chosen], scores[chosen], size)
 
     def identified(self) -> "SegmentAnything":
-        """The same with the digest of the weights, which are opened for it.
+        """The same settings with the digest of the weights, which are loaded for it.
 
         Raises:
             ValueError: There is no such model, or it isn't the one whose digest was given.
@@ -122,9 +122,9 @@ def choose_masks(
 
     Args:
         stack: The masks.
-        scores: How good each is; of equal ones the first is the better.
-        num: How many at most.
-        min_area: The least share of the pixels that a mask covers; never none at all.
+        scores: The score of each; of equal ones the first wins.
+        num: The largest number of masks.
+        min_area: The smallest share of the pixels that a mask covers; empty masks never count.
         max_overlap: The largest intersection over union of two masks.
     """
     flat = stack.reshape(len(stack), stack.shape[1] * stack.shape[2])
@@ -142,13 +142,13 @@ def choose_masks(
 
 
 def _at_once(num: int) -> int:
-    """A divisor of the number of points: transformers 4 wants the last batch to be whole."""
+    """Points in a batch, a divisor of their number: transformers 4 needs a full last batch."""
     return max(size for size in range(1, _MOST_AT_ONCE + 1) if num % size == 0)
 
 
 @lru_cache(maxsize=1)
 def _open(model: str) -> Any:
-    """Opens a model once in a process, on the device that is there."""
+    """Opens a model once in a process, on a GPU if there is one."""
     try:
         from transformers import pipeline
     except ImportError as error:
@@ -168,6 +168,6 @@ def _open(model: str) -> Any:
         reason = " ".join(str(error).split())[:160]
         raise ValueError(
             f"cannot open the model {model} for mask generation ({reason}); give a folder with "
-            f"config.json, preprocessor_config.json and model.safetensors of SAM or its kin, or "
+            f"config.json, preprocessor_config.json and model.safetensors of SAM or the like, or "
             f"its name on the hub"
         ) from error

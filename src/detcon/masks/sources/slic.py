@@ -1,4 +1,4 @@
-"""SLIC superpixels: many small compact segments that keep to the edges."""
+"""SLIC superpixels: small compact segments that follow edges."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -12,17 +12,18 @@ from detcon.photos import shrink
 
 @dataclass(frozen=True)
 class Slic:
-    """Clusters of pixels by colour and place (Achanta et al., PAMI 2012), scikit-image's.
+    """Clusters of pixels by colour and position (Achanta et al., PAMI 2012), by scikit-image.
 
-    Superpixels are parts of objects rather than objects, all of about one size: a finer and
-    edge-keeping chessboard. RGB is compared in CIELAB, other channels as they are.
+    Superpixels are parts of objects rather than objects, all of about the same size: like a fine
+    grid whose lines follow edges. RGB is compared in CIELAB, other channels as they are.
 
     Args:
-        num: About how many segments a photo has.
-        compactness: What nearness counts beside likeness of colour; large gives squares.
-        sigma: Standard deviation of the smoothing before, in pixels.
+        num: The approximate number of segments.
+        compactness: The weight of distance against difference of colour; large values give
+            squares.
+        sigma: Standard deviation of the smoothing before segmentation, in pixels.
         max_side: Photos are first shrunk to this longest side, and the map stays that small.
-            None: whole; slower in proportion to the pixels.
+            None: full size, slower in proportion to the pixels.
     """
 
     num: int = 100
@@ -43,7 +44,7 @@ class Slic:
             object.__setattr__(self, name, float(getattr(self, name)))
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
-        from skimage.segmentation import slic  # half a second, for those who ask for it
+        from skimage.segmentation import slic  # half a second
 
         labels = slic(
             shrink(image, self.max_side),

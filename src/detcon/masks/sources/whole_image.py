@@ -1,4 +1,4 @@
-"""One mask that covers everything."""
+"""One mask that covers the whole photo."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal

@@ -1,4 +1,4 @@
-"""Mask stores: the masks of a collection of photos on the disk, filled once and opened at once."""
+"""Mask stores: the masks of a collection of photos on the disk."""
 
 from detcon.masks.store.mask_store import MaskStore
 from detcon.masks.store.shard import DamagedShard, StoreError

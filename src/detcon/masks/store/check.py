@@ -14,16 +14,16 @@ from detcon.masks.store.shard import StoreError, read_footer
 
 
 def merge_index(folder: Path, header: dict[str, Any]) -> dict[str, str]:
-    """Checks all shards and writes the list of unreadable photos and the index, the latter last.
+    """Checks all shards, then writes the list of unreadable photos and last the index.
 
-    Two commands that end together may both do so; they write the same bytes.
+    Two commands that end at the same time may both do so; they write the same bytes.
 
     Returns:
         The unreadable photos, each with the reason.
 
     Raises:
         DamagedShard: If a shard isn't as it was written.
-        StoreError: If the shards don't hold the photos that the header speaks of.
+        StoreError: If the shards don't hold the photos that the header names.
     """
     tables = [read_footer(path, header["fingerprint"]) for path in shard_paths(folder, header)]
     if digest_of_keys(key for rows in tables for key in rows["key"].to_pylist()) != header["keys"]:
@@ -46,7 +46,13 @@ def merge_index(folder: Path, header: dict[str, Any]) -> dict[str, str]:
 
 
 def finish_store(folder: Path, header: dict[str, Any]) -> None:
-    """Writes the index that whoever wrote the last shard could not, or says what is missing."""
+    """Writes a missing index if all shards are there.
+
+    The command that wrote the last shard may have been killed before it wrote the index.
+
+    Raises:
+        StoreError: If shards are missing.
+    """
     missing = missing_shards(folder, header)
     if missing:
         raise StoreError(

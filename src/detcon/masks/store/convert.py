@@ -35,7 +35,7 @@ Result = TypeVar("Result")
 def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrides: Any) -> Path:
     """Writes the masks of a store at the size of their photos, in another form.
 
-    Given again after an interruption, it goes on where it stopped.
+    Called again after an interruption, it continues where it stopped.
 
     Args:
         recipe: A recipe, its YAML file or name, or None for the defaults.
@@ -77,7 +77,7 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
 
 
 def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
-    """Makes the folder, or checks that what is there was begun in the same way."""
+    """Makes the folder, or checks that a conversion with the same settings began there."""
     wanted = {
         "to": settings.to,
         "masks": store.header["fingerprint"],
@@ -109,7 +109,7 @@ def _parts(keys: Sequence[str]) -> list[Sequence[str]]:
 
 
 def _results(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:
-    """What becomes of each job, in order, with a bar where somebody looks."""
+    """The result of each job, in order, with a progress bar on a terminal."""
     results = in_order(work, jobs, num_workers=max(1, min(workers, len(jobs))))
     with closing(results):
         yield from with_progress(results, "masks", len(jobs))

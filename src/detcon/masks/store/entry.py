@@ -1,9 +1,9 @@
-"""The masks of one photo as bytes, and back.
+"""Packing the masks of one photo into bytes, and unpacking them.
 
 An entry is one zstd frame that holds, one after another: the map, row by row, in unsigned
-integers of 8, 16 or 32 bits, of which the largest means "no mask"; for overlapping masks the
+integers of 8, 16 or 32 bits, whose largest value means "no mask"; for overlapping masks the
 membership table, in packed bits, pattern by pattern; the scores in float16, where there are any.
-What is needed to read it stands in its `StoreEntry`, a row of the index. All is little-endian.
+Its `StoreEntry`, a row of the index, holds what is needed to read it. All is little-endian.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _ZSTD = pa.Codec("zstd", compression_level=9)
 
 @dataclass(frozen=True)
 class StoreEntry:
-    """Where an entry lies in its shard, and how to read it.
+    """The place of an entry in its shard, and how to read it.
 
     Attributes:
         offset: Of the frame, from the start of the shard, in bytes.
@@ -30,10 +30,10 @@ class StoreEntry:
         width: Of the upright photo, in pixels.
         map_height: Of the map, in pixels.
         map_width: Of the map, in pixels.
-        bits: Of one number of the map: 8, 16 or 32.
+        bits: Bits of each number of the map: 8, 16 or 32.
         num_patterns: Rows of the membership table; 0 where masks are disjoint.
         num_masks: How many masks there are.
-        has_scores: 1 if every mask has a score, else 0.
+        has_scores: 1 if the masks have scores, else 0.
     """
 
     offset: int
@@ -50,7 +50,7 @@ class StoreEntry:
 
 
 def pack(masks: Masks) -> tuple[StoreEntry, bytes]:
-    """Compresses the masks of one photo; where the frame will lie is for its shard to say."""
+    """Compresses the masks of one photo. The offset is set when the shard is written."""
     table, scores = masks.membership, masks.scores
     narrow = _narrow(masks.patterns)
     parts = [np.ascontiguousarray(narrow).tobytes()]
@@ -79,7 +79,7 @@ def unpack(entry: StoreEntry, frame: bytes) -> Masks:
     """Reads one photo's masks back.
 
     Raises:
-        ValueError: If the frame isn't the one that was written.
+        ValueError: If the frame is not as it was written.
     """
     if crc32(frame) != entry.checksum:
         raise ValueError("the checksum does not match")
@@ -102,17 +102,19 @@ def unpack(entry: StoreEntry, frame: bytes) -> Masks:
 
 
 def _narrow(ids: Integer[np.ndarray, "y x"]) -> Integer[np.ndarray, "y x"]:
-    """Ids in the fewest bits whose largest value stays free: it means none."""
+    """Ids in the fewest bits whose largest value stays free to mean "no mask"."""
     largest = int(ids.max())
     for dtype in ("<u1", "<u2", "<u4"):
         if largest < np.iinfo(dtype).max:
             return np.where(ids < 0, np.iinfo(dtype).max, ids).astype(dtype)
-    raise ValueError(f"mask ids must be below {2**32 - 1}, got {largest}; number them anew")
+    raise ValueError(f"mask ids must be below {2**32 - 1}, got {largest}; renumber them")
 
 
 def _widen(narrow: Integer[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
-    """Signed numbers of twice the bits, the largest value turned into -1."""
+    """Signed numbers of twice the bits, with the largest value turned into -1."""
     wide = np.empty(len(narrow), f"<i{2 * narrow.dtype.itemsize}")
-    np.add(narrow, 1, out=wide, dtype=narrow.dtype, casting="unsafe")  # the largest becomes 0
+    np.add(
+        narrow, 1, out=wide, dtype=narrow.dtype, casting="unsafe"
+    )  # wraps: the largest value becomes 0
     wide -= 1
     return wide

@@ -1,4 +1,4 @@
-"""Filling a mask store: in parallel, across machines, and on from where it stopped."""
+"""Filling a mask store: in parallel, across machines, and continued after an interruption."""
 
 import sys
 from collections.abc import Generator, Iterable
@@ -28,14 +28,16 @@ from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.progress import ProgressBar
 from detcon.workers import in_order, in_order_on_ray
 
-_MOST_THREADS = 4  # 7 to 15 % of a photo's time holds Python's lock, so that many wait for it
-_FEW_PHOTOS = 2000  # processes, up to a tenth quicker with two, take a second more to begin
-_PHOTOS_A_JOB = 8  # enough to make handing over cheap, few enough for all workers to end together
+_MOST_THREADS = 4  # 7 to 15 % of a photo's time holds Python's lock: more threads would wait for it
+_FEW_PHOTOS = (
+    2000  # below, processes (up to a tenth faster) don't earn back their second of start-up
+)
+_PHOTOS_A_JOB = 8  # many enough that handing over is cheap, few enough that workers end together
 
 
 @dataclass(frozen=True)
 class MasksJob:
-    """A few photos of one shard: what a worker is handed at a time."""
+    """A few photos of one shard: the unit of work of a worker."""
 
     shard: int
     photos: Photos
@@ -45,8 +47,8 @@ class MasksJob:
 def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: Any) -> Path:
     """Makes the masks of all photos of a collection, once, into a store.
 
-    Given again after an interruption, it goes on where it stopped; the bytes of the store are
-    the same whatever the number of workers, shares or interruptions. Photos that can't be read
+    Called again after an interruption, it continues where it stopped. The bytes of the store
+    don't depend on workers, shares or interruptions. Photos that can't be read
     are skipped, and listed at the end and in the store.
 
     A source that runs a network (`Clusters`, `SegmentAnything`) runs in this process: the network
@@ -174,7 +176,7 @@ def _fill(
 def _in_order(
     settings: MasksRecipe, jobs: Iterable[MasksJob], num_photos: int, threads: bool | None
 ) -> Generator[tuple[int, list[ShardRow]], None, None]:
-    """The rows of all jobs, in their order, by the engine and workers that were asked for."""
+    """The rows of all jobs, in their order, from the chosen engine and workers."""
     if settings.engine == "ray":
         return in_order_on_ray(make_rows, jobs)
     workers = max(1, min(settings.workers, -(-num_photos // _PHOTOS_A_JOB)))
@@ -184,12 +186,12 @@ def _in_order(
 
 
 def _is_damaged(path: Path, part: Photos, fingerprint: str) -> bool:
-    """Looks through a shard, and says what is wrong with it."""
+    """Whether a shard is damaged; prints what is wrong with it."""
     try:
         if read_footer(path, fingerprint)["key"].to_pylist() != list(part.keys):
             raise DamagedShard(path, "it holds other photos")
     except DamagedShard as error:
-        print(f"{path}: {error.what}; its photos are done anew", file=sys.stderr)
+        print(f"{path}: {error.what}; its photos are done again", file=sys.stderr)
         return True
     return False
 

@@ -1,6 +1,6 @@
-"""What a mask store says of itself: generator, parameters, photos, format.
+"""The header of a mask store: generator, parameters, photos, format.
 
-The header is written first, and decides whether a later command may go on with the store.
+The header is written first, and decides whether a later command may continue the store.
 """
 
 import hashlib
@@ -24,8 +24,8 @@ FORMAT = 1
 def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
     """The header of a store of `generator`'s masks of `photos`.
 
-    Its fingerprint covers what the masks depend on: generator, its `revision` if it has one (the
-    first is 1, which stores don't name), names of photos, shard size, channels.
+    Its fingerprint covers all that the masks depend on: the generator, its `revision` if it has
+    one (revision 1 isn't recorded), the photos' names, the shard size and the channels.
     """
     keys = digest_of_keys(photos.keys)
     masks: dict[str, Any] = {
@@ -33,7 +33,7 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
         "shard_size": shard_size,
         "keys": keys,
     }
-    if photos.channels != 3:  # what the generator looked at; stores of RGB say nothing
+    if photos.channels != 3:  # stores of RGB leave it out
         masks["channels"] = photos.channels
     if (revision := getattr(generator, "revision", 1)) != 1:
         masks["revision"] = revision
@@ -48,29 +48,29 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
 
 
 def digest_of_keys(keys: Iterable[str]) -> str:
-    """64 hexadecimal digits that stand for the names of photos, in their order.
+    """SHA-256 of the photos' names, in their order, as 64 hexadecimal digits.
 
     Raises:
-        StoreError: A name is no text, as Linux allows; an index can't hold it.
+        StoreError: A name isn't valid UTF-8, which Linux allows and an index can't hold.
     """
     digest, between = hashlib.sha256(), b""
     try:
-        for key in keys:  # one by one: a million in a piece would be copied thrice
+        for key in keys:  # one by one: joining a million names would copy them three times
             digest.update(between + key.encode())
             between = b"\n"
     except UnicodeEncodeError as error:
         raise StoreError(
-            f"the name of the photo {os.fsencode(error.object)!r} is no text (UTF-8), and a store "
+            f"the name of the photo {os.fsencode(error.object)!r} isn't valid UTF-8, and a store "
             f"of masks can't hold it; rename it"
         ) from error
     return digest.hexdigest()
 
 
 def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
-    """Creates a store, or checks that the one that is there is the one that was asked for.
+    """Creates a store, or checks that the existing one has the same header.
 
     Returns:
-        The header on the disk, which may name an older package or another path to the photos.
+        The header on the disk, which may name an older package or another path of the photos.
 
     Raises:
         StoreError: If `folder` holds other masks, masks of other photos, or something else.
@@ -78,7 +78,7 @@ def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
     path = folder / "header.json"
     if not path.exists():
         taken = folder.exists() and (not folder.is_dir() or any(folder.glob("[!.]*")))
-        if taken and not path.exists():  # it may have come just now, from another job of an array
+        if taken and not path.exists():  # another job of an array may just have written it
             raise StoreError(f"{folder} exists and is no mask store; give another out=")
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
@@ -87,7 +87,7 @@ def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
     if difference := _difference(found, header):
         raise StoreError(
             f"the mask store {folder} was made with other parameters: {difference}; "
-            f"give another out=, or delete the folder to make it anew"
+            f"give another out=, or delete the folder to make it again"
         )
     (folder / "shards").mkdir(exist_ok=True)
     return found
@@ -109,7 +109,7 @@ def read_header(folder: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{path} is not the header of a mask store; make the store anew"
+            f"{path} is not the header of a mask store; make the store again"
         ) from error
     if version > FORMAT:
         raise StoreError(
@@ -120,27 +120,27 @@ def read_header(folder: Path) -> dict[str, Any]:
 
 
 def num_shards(header: dict[str, Any]) -> int:
-    """How many shards the whole store has."""
+    """The number of shards of the complete store."""
     return -(-header["num_photos"] // header["shard_size"])
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """Where shard `number` lies."""
+    """The path of shard `number`."""
     return folder / "shards" / f"{number:05d}.masks"
 
 
 def shard_paths(folder: Path, header: dict[str, Any]) -> list[Path]:
-    """All shards of the whole store, there or not."""
+    """The paths of all shards of the complete store, whether they exist or not."""
     return [shard_path(folder, number) for number in range(num_shards(header))]
 
 
 def missing_shards(folder: Path, header: dict[str, Any]) -> list[int]:
-    """The numbers of the shards that aren't there yet."""
+    """The numbers of the shards that don't exist yet."""
     return [n for n, path in enumerate(shard_paths(folder, header)) if not path.exists()]
 
 
 def _recorded(generator: Any) -> dict[str, Any]:
-    """The fields of a generator as JSON has them, without those of `LATER` at their default."""
+    """The fields of a generator as in JSON, without fields of `LATER` at their default."""
     later = {one.name: one.default for one in fields(generator) if one.metadata == LATER}
     return {
         name: list(value) if isinstance(value, tuple) else value

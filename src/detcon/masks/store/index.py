@@ -1,7 +1,7 @@
-"""The index of a mask store: where each photo's masks lie, searched in place.
+"""The index of a mask store: the place of each photo's masks, searched without loading it.
 
-One Arrow IPC file with one row a photo, sorted by the hash of its key. It is memory-mapped: to
-open it reads its schema, to find a key touches a few pages, and all workers share them.
+One Arrow IPC file with one row a photo, sorted by the hash of its key. It is memory-mapped:
+opening reads the schema, finding a key touches a few pages, and all workers share them.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ _SCHEMA = pa.schema(
 
 
 class Index:
-    """An index that was written by `write_index`.
+    """An open index, written by `write_index`.
 
     Args:
         path: The file.
 
     Raises:
-        StoreError: If the file isn't whole, or lists no photo.
+        StoreError: If the file is damaged, or lists no photo.
     """
 
     def __init__(self, path: Path) -> None:
@@ -66,13 +66,13 @@ class Index:
         return None
 
     def missing(self, keys: Sequence[str]) -> list[str]:
-        """Those that aren't listed, as far as 64 bits tell; for a million in a second or two."""
+        """The keys that aren't listed, by their 64-bit hashes; a million take a second or two."""
         hashes = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
         rows = np.minimum(np.searchsorted(self._hashes, hashes), len(self) - 1)
         return [keys[number] for number in np.flatnonzero(self._hashes[rows] != hashes).tolist()]
 
     def entry(self, row: int) -> tuple[int, StoreEntry]:
-        """The number of the shard that holds a row's masks, and where and how they lie there."""
+        """The number of the shard that holds a row's masks, and their entry there."""
         values = {name: int(column[row]) for name, column in self._columns.items()}
         return values.pop("shard"), StoreEntry(**values)
 
@@ -80,7 +80,7 @@ class Index:
         """All photos, sorted.
 
         Raises:
-            StoreError: If the names aren't whole.
+            StoreError: If the names are damaged.
         """
         names = self._batch["key"]
         try:
@@ -107,16 +107,16 @@ class Index:
         self._names = memoryview(names or b"")
 
     def _key(self, row: int) -> bytes:
-        """A row's key. A slice, since Arrow would follow offsets of a damaged file anywhere."""
+        """A row's key, sliced by hand: Arrow would follow a damaged file's offsets anywhere."""
         start, stop = self._offsets[row : row + 2].tolist()
         return bytes(self._names[max(start, 0) : max(stop, 0)])
 
 
 def write_index(path: Path, rows: pa.Table) -> None:
-    """Writes an index beside its place, and moves it there at once.
+    """Writes an index to a temporary file and renames it.
 
     Args:
-        path: Where it goes.
+        path: The file to write.
         rows: Columns `key`, `shard` and those of `StoreEntry`, in any order.
     """
     keys = (key for chunk in rows["key"].chunks for key in chunk.to_pylist())  # never all at once
@@ -127,5 +127,5 @@ def write_index(path: Path, rows: pa.Table) -> None:
 
 
 def key_hash(key: str) -> int:
-    """64 bits that are the same on every machine."""
+    """A 64-bit hash, the same on every machine."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little")

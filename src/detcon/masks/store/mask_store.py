@@ -1,4 +1,4 @@
-"""A store of masks: made once for a collection of photos, opened in milliseconds.
+"""Reading a mask store, which opens in milliseconds.
 
     header.json            what the masks are: generator, parameters, photos, format
     shards/00003.masks     the entries of a fixed range of photos (`detcon.masks.store.shard`)
@@ -28,8 +28,8 @@ from detcon.photos import nearest_key
 class MaskStore:
     """The masks of a collection of photos, by the photos' keys.
 
-    Nothing is kept open but the memory-mapped index, and nothing but the folder is pickled: a
-    store may be handed to any number of workers.
+    Only the memory-mapped index stays open, and only the folder is pickled, so a store can be
+    passed to any number of workers.
 
     >>> from pathlib import Path
     >>> from tempfile import TemporaryDirectory
@@ -48,7 +48,7 @@ class MaskStore:
         folder: The `out` of `make_masks`.
 
     Raises:
-        StoreError: No such store, one that isn't finished, or one of a later format.
+        StoreError: If there is no store, or it isn't finished, or has a later format.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -75,8 +75,8 @@ class MaskStore:
         """Reads one photo's masks.
 
         Raises:
-            StoreError: If the store has none for this key (with the nearest it has).
-            DamagedShard: If the masks on the disk aren't those that were written.
+            StoreError: If the store has none for this key; the message names the nearest key.
+            DamagedShard: If the bytes on the disk differ from what was written.
         """
         row = self._index.find(key)
         if row is None:
@@ -101,12 +101,12 @@ class MaskStore:
         return self._index.keys()
 
     def missing(self, keys: Sequence[str]) -> list[str]:
-        """Which of these photos have no masks."""
+        """Those of these photos that have no masks."""
         return self._index.missing(keys)
 
     @cached_property
     def unreadable(self) -> dict[str, str]:
-        """The photos that couldn't be decoded when the masks were made, each with the reason."""
+        """The photos that couldn't be decoded when the masks were made, with reasons."""
         return json.loads((self.folder / "unreadable.json").read_text())
 
     def _why_not(self, key: str) -> str:

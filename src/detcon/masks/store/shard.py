@@ -2,7 +2,7 @@
 
 Layout: the frames of `detcon.masks.store.entry`, one after another; the footer, an Arrow IPC
 stream with one row a photo; 20 bytes of trailer: the footer's length (8 bytes), CRC-32 of all
-before the trailer (4 bytes), `DETCONM1`. A shard appears under its name only when whole.
+before the trailer (4 bytes), `DETCONM1`. A shard appears under its name only when it is complete.
 """
 
 import struct
@@ -27,16 +27,16 @@ _FOOTER = pa.schema([pa.field("key", pa.large_string()), *ENTRY_FIELDS, ("reason
 
 
 class StoreError(ValueError):
-    """A mask store that can't be opened, read, or added to."""
+    """A mask store that can't be opened, read or continued."""
 
 
 class DamagedShard(StoreError):
-    """A shard whose bytes aren't those that were written."""
+    """A shard whose bytes differ from what was written."""
 
     def __init__(self, path: str | Path, what: str) -> None:
         super().__init__(
-            f"the shard {path} is damaged ({what}); give the command that made the store again, "
-            f"with --check: only this shard's photos are done anew"
+            f"the shard {path} is damaged ({what}); run the command that made the store again "
+            f"with --check: only this shard's photos are done again"
         )
         self.path, self.what = path, what
 
@@ -46,7 +46,7 @@ class DamagedShard(StoreError):
 
 @dataclass(frozen=True)
 class ShardRow:
-    """One photo of a shard: its masks, packed, or why it has none."""
+    """One photo of a shard: its packed masks, or the reason why it has none."""
 
     key: str
     entry: StoreEntry | None = None
@@ -55,12 +55,12 @@ class ShardRow:
 
 
 def write_shard(path: Path, rows: Sequence[ShardRow], owner: str) -> None:
-    """Writes a shard beside its place, flushes it to the disk, and moves it there at once.
+    """Writes a shard to a temporary file, flushes it to the disk, and renames it.
 
     Args:
-        path: Where it goes.
+        path: The file to write.
         rows: One for every photo of the range, in the order of keys.
-        owner: The fingerprint of the store, so that a stray file is told from one's own.
+        owner: The fingerprint of the store, to recognise shards of other stores.
     """
     values, offset = [], 0
     for row in rows:
