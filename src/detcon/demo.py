@@ -1,4 +1,4 @@
-"""The whole way on built-in scenes: masks, two pretrainings, transfer, a page."""
+"""The demo: scenes, masks, two pretrainings, transfer and a report, from end to end."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ METHODS = ("detcon_s", "simclr")
 
 
 class DemoRecipe(Recipe):
-    """Built-in scenes become masks, backbones, a table of transfer, and a page that shows it."""
+    """Settings of the demo."""
 
     out: str = Field(default="demo", description="folder; given again, it goes on there")
     quick: bool = Field(default=False, description="two minutes instead of twelve; learns little")
@@ -21,7 +21,7 @@ class DemoRecipe(Recipe):
 
 
 def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> Path:
-    """Walks the whole way, every step by the function that a user would call.
+    """Runs the demo: each step calls the function that a user would call.
 
     Args:
         recipe: A recipe, its YAML file, or None for the defaults.
@@ -58,7 +58,7 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
 
 
 def _precision() -> str:
-    """bfloat16, except where the processor would emulate it."""
+    """bfloat16, unless the processor would emulate it."""
     import torch
 
     from detcon.train.environment import has_bfloat16

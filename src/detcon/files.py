@@ -1,4 +1,4 @@
-"""Writing files that are there whole, or not at all."""
+"""Atomic writes: a file is complete, or absent."""
 
 import os
 import platform
@@ -13,10 +13,10 @@ _ABANDONED = 3600  # seconds
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
-    """Opens a file beside `path`, which takes its place when the block ends well.
+    """Opens a temporary file that replaces `path` when the block ends without an error.
 
-    Two processes may write the same file at once: each has its own file beside, and the later
-    rename wins. If anything fails, what was there before is untouched and nothing is left beside.
+    Two processes may write the same file at once: each has its own temporary file, and the later
+    rename wins. After an error the old file is untouched and the temporary one is removed.
 
     Args:
         path: What to write; its folder is made if need be.
@@ -27,40 +27,40 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         OSError: The disk is full, or refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
     try:
-        with beside.open("wb") as file:
+        with partial.open("wb") as file:
             yield file
             file.flush()
             if durable:
                 os.fsync(file.fileno())
-        beside.replace(path)
+        partial.replace(path)
     except BaseException:
         with suppress(OSError):
-            beside.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         raise
     if durable:
         _sync_folder(path.parent)
 
 
 def write_whole(path: Path, data: bytes | str, *, durable: bool = True) -> None:
-    """Replaces a file in one move; see `replacing`."""
+    """Writes a file atomically; see `replacing`."""
     with replacing(path, durable=durable) as file:
         file.write(data.encode() if isinstance(data, str) else data)
 
 
 def holds_other(path: Path, data: bytes) -> bool:
-    """Whether something else than a file of these bytes is there already."""
+    """Whether the path exists and is not a file with exactly these bytes."""
     return path.exists() and not (path.is_file() and path.read_bytes() == data)
 
 
 def is_partial(path: Path) -> bool:
-    """Whether the file was being written by a process that was killed."""
+    """Whether the file is a temporary file of `replacing`."""
     return path.name.startswith(".") and path.name.endswith(".partial")
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Removes files that processes were writing when they were killed.
+    """Removes temporary files of killed processes.
 
     Those of this machine whose process is gone, and any that is older than an hour: on a shared
     disk another machine may just be writing its own.
@@ -85,7 +85,7 @@ def _process_is_gone(partial: Path) -> bool:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Makes a rename in the folder survive a power cut, where the system lets one."""
+    """Makes a rename in the folder survive a power cut, where the system supports it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""Colours that colour-blind readers tell apart, for masks, classes and curves alike."""
+"""Colours that colour-blind readers can tell apart, for masks, classes and curves."""
 
 import cv2
 import numpy as np
@@ -18,11 +18,15 @@ OKABE_ITO = {
 VOID = 255
 
 MIDDLE_DEPTH = 3.0
-"""Metres that are drawn in the middle of the scale of depths."""
+"""Depth in metres at the middle of the colour scale."""
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """`"#0072B2"` as 0, 114, 178."""
+    """Red, green and blue of a colour.
+
+    >>> rgb("#0072B2")
+    (0, 114, 178)
+    """
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 

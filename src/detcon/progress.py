@@ -1,4 +1,4 @@
-"""The progress bar of all commands: one line on a terminal, nothing elsewhere.
+"""The progress bar of all commands, on a terminal only.
 
 It is drawn on stderr, so that what a command prints can be piped.
 """
@@ -20,7 +20,7 @@ Item = TypeVar("Item")
 
 
 class ProgressBar:
-    """Title, bar, done of total, a few words and the time left.
+    """A progress bar: title, bar, done of total, a few words, time left.
 
     Args:
         title: What is being done.
@@ -79,7 +79,7 @@ class ProgressBar:
         self._bar.update(self._task, words=words)
 
     def say(self, text: str) -> None:
-        """Prints a line above the bar, or a line where there is no bar."""
+        """Prints a line, above the bar if there is one."""
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Help: the list of commands, and every setting of one."""
+"""Help: the list of commands, and all settings of a command."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from detcon.config import Recipe, fields_of, kind_of, recipes_for, records_withi
 from detcon.config.hints import default_of, is_record, is_required
 
 Row = tuple[str, str, str]
-"""A setting, its default, what it is."""
+"""A setting, its default and its description."""
 
 _ARGUMENT = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 
@@ -55,7 +55,7 @@ def teach(name: str, verb: Verb, model: type[Recipe], out: Console) -> None:
 
 
 def _rows_of_group(record: Any, usual: Any, group: str, prefix: str) -> list[Row]:
-    """The settings within a group; where it may be of several kinds, those of each kind."""
+    """The settings of a group, for each of its kinds."""
     records = records_within(fields_of(record)[group])
     default = getattr(usual, group) if usual is not None else default_of(record, group)
     rows: list[Row] = []
@@ -85,7 +85,7 @@ def _row(record: Any, usual: Any, name: str, prefix: str) -> Row:
 
 
 def _described(record: Any) -> dict[str, str]:
-    """What the settings of a record are: their descriptions, or the Args of its docstring."""
+    """Descriptions of settings: of their fields, or from the Args of the docstring."""
     if issubclass(record, BaseModel):
         return {name: field.description or "" for name, field in record.model_fields.items()}
     found = _ARGUMENT.findall(record.__doc__ or "")
@@ -99,7 +99,7 @@ def _default(value: Any) -> str:
 
 
 def _print(title: str, rows: list[Any], out: Console) -> None:
-    """A title, and a table below it without a head."""
+    """Prints a title and a table below it."""
     out.print(f"[bold]{escape(title)}[/bold]")
     table = Table(box=None, pad_edge=False, show_header=False)
     for place in range(len(rows[0]) if rows else 0):

@@ -1,4 +1,4 @@
-"""From the words of a command line to the function that does it.
+"""Runs a command: from the words of the command line to the function.
 
 A verb's settings are the fields of its recipe. So its help and its checks come from there, and its
 Python function takes the same names.
@@ -28,7 +28,7 @@ _EVERYWHERE = ("help", "debug")
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a command, sorted.
+    """The words of a command, sorted by what they are.
 
     Attributes:
         bare: Those that are no setting: a recipe, or values of the verb's `bare` setting.
@@ -48,8 +48,8 @@ def main() -> None:
     except (ValueError, OSError, KeyboardInterrupt) as error:
         if "--debug" in sys.argv:
             raise
-        said = Console(stderr=True, soft_wrap=True, highlight=False)
-        said.print(f"detcon: {escape(_sentence(error))}")
+        errors = Console(stderr=True, soft_wrap=True, highlight=False)
+        errors.print(f"detcon: {escape(_sentence(error))}")
         sys.exit(_INTERRUPTED if isinstance(error, KeyboardInterrupt) else 2)
 
 
@@ -84,7 +84,7 @@ def _sort(name: str, verb: Verb, argv: Sequence[str]) -> Words:
 
 
 def _carry_out(verb: Verb, words: Words, out: Console) -> None:
-    """Loads the recipe, calls the verb's function with it, and says what was written."""
+    """Loads the recipe, calls the verb's function with it, and prints what was written."""
     recipe, given = _bare(verb, words.bare)
     overrides = {**given, **parse_overrides(words.settings)}
     settings = load_recipe(_load(verb.recipe), recipe, overrides)
@@ -102,7 +102,7 @@ def _carry_out(verb: Verb, words: Words, out: Console) -> None:
 
 
 def _bare(verb: Verb, bare: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
-    """The recipe, and the setting that bare words are for."""
+    """The recipe, and the setting that is given by bare words."""
     if verb.bare.endswith("*"):
         if not bare:
             raise RecipeError(f"name the {verb.bare[:-1]}: {verb.example}")

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Verb:
-    """One command: its settings, its function, and what is said before and after.
+    """One command: its settings, its function, its example, and what comes next.
 
     Attributes:
         does: What it does, in one line.

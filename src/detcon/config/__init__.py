@@ -1,7 +1,7 @@
 """Recipes: the settings of a command, as frozen records.
 
 A recipe is a YAML file, or nothing; overrides are `name=value` on the command line and keywords in
-Python. Both end in one frozen pydantic model, which lives beside the code that it configures. A
+Python. Both end in one frozen pydantic model, which lives next to the code that it configures. A
 mistake in either becomes one sentence.
 """
 

@@ -1,4 +1,4 @@
-"""What the type hints of a recipe say of its settings.
+"""Type hints of settings: what each may hold, and its default.
 
 A record is a recipe or a dataclass. A group is a setting that holds a record, or one of several
 told apart by `kind`.
@@ -75,7 +75,7 @@ def is_required(record: Any, name: str) -> bool:
 
 
 def below(hints: Iterable[Any], name: str) -> tuple[Any, ...]:
-    """What the setting `name` within a group with these hints may hold; () if unknown."""
+    """What a setting within a group may hold, by the hints of the group; () if unknown."""
     found: list[Any] = []
     for hint in hints:
         if is_record(hint) and name in fields_of(hint):

@@ -1,4 +1,4 @@
-"""From a file and overrides to a complete recipe."""
+"""Loading a recipe: a file, overrides and defaults become one complete record."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ def load_recipe(
     recipe: str | Path | Recipe | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> R:
-    """Reads a recipe, lays overrides over it, and checks the whole.
+    """Loads a recipe: the file, with overrides laid over it, validated.
 
     Args:
         model: The kind of recipe.
@@ -124,7 +124,7 @@ def _usual(record: Any, name: str) -> Any:
 
 
 def _over_defaults(model: Any, values: dict[str, Any], usual: Any = None) -> dict[str, Any]:
-    """Lets a setting inside a group change that setting of the field's own default.
+    """Fills groups that are given in part from the defaults of their field.
 
     Pydantic would start from the defaults of the group's class, and would want the `kind` again:
     `optimizer.lr=0.3` must mean the default optimiser, with another rate.

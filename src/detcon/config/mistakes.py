@@ -1,4 +1,4 @@
-"""A mistake in a recipe as one sentence."""
+"""Messages: a mistake in a recipe as one sentence."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from detcon.config.hints import below, field_names, fields_of, is_record, kind_o
 
 
 def sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
-    """What was asked, what came and what to do, for one error of pydantic."""
+    """One error of pydantic as a sentence: what was expected, what was given, what to do."""
     place = [str(part) for part in error["loc"]]
     name = ".".join(part for part in place if not _is_tag(model, place, part))
     kind, given = error["type"], error.get("input")
@@ -48,7 +48,7 @@ def _owners(model: type[BaseModel], place: list[str]) -> list[Any]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """How a message of an unknown word ends: with the nearest known one, or some of them.
+    """The end of a message about an unknown word: the nearest known one, or a few of them.
 
     >>> nearest("stepps", ["steps", "epochs"])
     "; did you mean 'steps'?"
@@ -63,7 +63,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _is_tag(model: type[BaseModel], place: list[str], part: str) -> bool:
-    """Pydantic puts the tag of a union between the names; a user never wrote it there."""
+    """Whether a part is the tag of a union, which pydantic puts between the names."""
     records = records_below(model)
     return (
         place.index(part) > 0

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
 
 class RecipeError(ValueError):
-    """A recipe, or an override of one, that can't be read or has a wrong setting."""
+    """A recipe or override that can't be read, or has a wrong setting."""
 
 
 class Recipe(BaseModel):
@@ -27,7 +27,7 @@ class Recipe(BaseModel):
 
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """The values, with those that follow from others where they aren't given."""
+        """Adds values that follow from others and aren't given."""
         return values
 
     @model_validator(mode="before")
@@ -52,7 +52,7 @@ def to_yaml(recipe: Recipe) -> str:
 
 
 def fingerprint(values: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that differ when any of the values differs, in any order.
+    """A hash of settings: twelve hexadecimal digits, whatever their order.
 
     >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     True

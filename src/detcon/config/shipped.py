@@ -1,4 +1,4 @@
-"""The recipes that come with the package, and how a recipe is found by its name."""
+"""Recipes that come with the package, and finding a recipe by its name."""
 
 import re
 from collections.abc import Iterator
@@ -10,12 +10,12 @@ from detcon.config.mistakes import nearest
 from detcon.config.recipe import RecipeError
 
 _SENTENCE = re.compile(r"# \S")
-"""Lines of a comment that are no command: those begin with more space."""
+"""A line of text in a comment. Lines with commands are indented."""
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """A recipe that comes with the package: its bare name, its file, what it is for."""
+    """A recipe that comes with the package: its bare name and its file."""
 
     name: str
     path: Path
@@ -37,12 +37,12 @@ def shipped_recipes() -> Path:
 
 
 def recipes_for(shelf: str) -> list[Shipped]:
-    """The shipped recipes of one folder, by name; none for the folder ""."""
+    """The shipped recipes in a folder below `recipes/`; none for ""."""
     return list(_shipped(shelf)) if shelf else []
 
 
 def find_recipe(recipe: str | Path, shelf: str = "") -> Path:
-    """The file itself, or the shipped recipe of that path or bare name.
+    """Finds a recipe: a file, or a shipped recipe by its path or bare name.
 
     Args:
         recipe: `my.yaml`, `recipes/masks/grid.yaml` from anywhere, or `grid`.

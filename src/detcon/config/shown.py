@@ -15,7 +15,7 @@ def changes(settings: BaseModel) -> list[str]:
 
 
 def _changes(record: Any, usual: Any, prefix: str) -> list[tuple[str, Any]]:
-    """Names and values that differ from those of `usual`, or from the defaults of its class."""
+    """Settings that differ from `usual`, or from the defaults of the class if it is None."""
     found: list[tuple[str, Any]] = []
     for name in fields_of(type(record)):
         value = getattr(record, name)

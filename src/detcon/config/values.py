@@ -33,7 +33,7 @@ class Plain:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Leaves unquoted words as they are written; anchors and merge keys work as ever."""
+    """YAML whose unquoted words stay as written; anchors and merge keys work as usual."""
 
     yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}  # noqa: RUF012
 
@@ -45,7 +45,7 @@ _PlainLoader.add_constructor(
 
 
 def parse_yaml(text: str) -> Any:
-    """YAML as mappings with names, lists, `Plain` words, and quoted text as text.
+    """Parses YAML into mappings, lists, `Plain` words, and text where it is quoted.
 
     Raises:
         ValueError: If it is no YAML; the message says where.
@@ -59,7 +59,7 @@ def parse_yaml(text: str) -> Any:
 
 
 def untyped(value: Any) -> Any:
-    """Records, paths and tuples as YAML would hold them."""
+    """Turns records, paths and tuples into mappings, text and lists, as in YAML."""
     if isinstance(value, Mapping):
         names = (name.text if isinstance(name, Plain) else str(name) for name in value)
         return {name: untyped(inner) for name, inner in zip(names, value.values(), strict=True)}
@@ -73,7 +73,7 @@ def untyped(value: Any) -> Any:
 
 
 def as_group(value: Any, hints: Sequence[Any], name: str) -> Any:
-    """A value for a group as a mapping, if it is one, or the word of a `kind`.
+    """Turns a value for a group into a mapping: `{lr: 0.1}` as text, or the name of a kind.
 
     Args:
         value: What was given: `{lr: 0.1}` as text, or `sgd` for `{kind: sgd}`.
@@ -91,7 +91,7 @@ def as_group(value: Any, hints: Sequence[Any], name: str) -> Any:
 
 
 def read(value: Any, hints: Sequence[Any], name: str = "", default: Any = None) -> Any:
-    """A value with every word in it read by the type of its setting.
+    """Reads a value, and every word in it, by the type of its setting.
 
     Args:
         value: As `untyped` gives it.
@@ -134,7 +134,7 @@ def _read_mapping(
 
 
 def _read_text(text: str, hints: Sequence[Any], name: str) -> Any:
-    """A word by the first of these that the setting may be: null, bool, number, text, list."""
+    """Reads a word as the first of these that fits the hints: null, bool, number, text, list."""
     if not hints or Any in hints:
         return _guess(text, name)
     if text[:1] == "[" and any(map(_is_sequence, hints)):
@@ -155,7 +155,7 @@ def _read_text(text: str, hints: Sequence[Any], name: str) -> Any:
 
 
 def _guess(text: str, name: str) -> Any:
-    """A word whose setting has no type, as YAML 1.2 reads it."""
+    """Reads a word of a setting without a type, as YAML 1.2 does."""
     if text[:1] in ("[", "{", "'", '"'):
         return read(_structure(text, name), ())
     if text in _NULL:
@@ -174,7 +174,7 @@ def _structure(text: str, name: str) -> Any:
 
 
 def _number(text: str) -> int | float | None:
-    """As YAML 1.2 reads numbers: 1e-3 is one, 1_000 and 12:30 are none."""
+    """Reads a number as YAML 1.2 does: 1e-3 is one, 1_000 and 12:30 are not."""
     if _INTEGER.fullmatch(text):
         base = {"0x": 16, "0o": 8}.get(text[:2], 10)
         return int(text, base) if len(text) < 1000 else None
@@ -184,7 +184,7 @@ def _number(text: str) -> int | float | None:
 
 
 def _elements(hints: Iterable[Any], place: int) -> tuple[Any, ...]:
-    """What the element number `place` of a list may hold."""
+    """What an element of a list may hold."""
     found: list[Any] = []
     for hint in hints:
         arguments = get_args(hint) if _is_sequence(hint) else ()

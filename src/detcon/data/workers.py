@@ -14,12 +14,10 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from detcon.workers import WorkerDied
+
 Place = TypeVar("Place")
 Made = TypeVar("Made")
-
-
-class WorkerDied(ValueError):
-    """A worker process that is gone, and why, as far as its exit code tells."""
 
 
 def make_ahead(

@@ -33,7 +33,7 @@ def pack_hub(backbone: Backbone, license: str | None) -> dict[str, bytes]:
 
 
 def _config(backbone: Backbone) -> dict[str, Any]:
-    """timm's entries where timm has the network, and ours."""
+    """Our entries of config.json, and timm's where timm has the network."""
     recipe, normalisation = backbone.recipe, backbone.normalisation
     ours = {
         "library_name": "detcon",
@@ -65,7 +65,7 @@ def _config(backbone: Backbone) -> dict[str, Any]:
 
 
 def _is_for_timm(backbone: Backbone) -> bool:
-    """Other timm models have parts after the grid, which timm wants and a backbone doesn't have."""
+    """Whether timm can load the folder. Its other models have layers after the features."""
     return backbone.recipe.name in RESNETS and fits_timm(backbone.recipe)
 
 

@@ -12,11 +12,11 @@ from detcon.exporting.recipe import ExportError
 from detcon.models.backbone_file import Backbone
 
 SIDES = (96, 128)
-"""Height and width of the photos that the graph is traced with; both stay free."""
+"""Height and width of the photos for tracing; the graph accepts others."""
 
 
 def pack_onnx(backbone: Backbone) -> bytes:
-    """Traces the encoder, in evaluation mode, for any number and size of photos.
+    """Exports the encoder as ONNX, in evaluation mode, for any batch and photo size.
 
     The input `photos` [b c y x] is normalised already; mean and standard deviation stand in the
     metadata of the model. The output `features` is [b d h w].
@@ -69,7 +69,7 @@ def _trace(backbone: Backbone) -> Any:
 
 
 def _forget_traces(graph: Any) -> None:
-    """Takes out where in which file each node was traced: paths of the exporting machine."""
+    """Removes source locations from all nodes: they name paths of this machine."""
     del graph.metadata_props[:]
     for entries in (graph.node, graph.value_info, graph.input, graph.output, graph.initializer):
         for entry in entries:

@@ -1,4 +1,4 @@
-"""What an export is told."""
+"""Settings of an export."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ Format = Literal["torchvision", "timm", "detectron2", "onnx", "hub"]
 
 
 class ExportError(ValueError):
-    """A backbone that a format can't carry, or a place where something else is."""
+    """A backbone that a format can't hold, or an output path that is taken."""
 
 
 class ExportRecipe(Recipe):
@@ -24,14 +24,15 @@ class ExportRecipe(Recipe):
 
     backbone: str = Field(description="file, torchvision:resnet50 or timm:convnext_atto")
     to: Format = Field(description="torchvision, timm, detectron2, onnx or hub")
-    out: str = Field(description="file, a folder for hub; what is there already is left alone")
+    out: str = Field(description="the file, or the folder for hub; existing files are not replaced")
     encoder: EncoderRecipe | None = Field(
-        default=None, description="for a backbone that doesn't say its architecture"
+        default=None, description="the architecture, for files that don't record it"
     )
     stride: Literal[8, 16, 32] | None = Field(
         default=None,
-        description="exports the same weights as a ResNet of this output stride, as 32",
+        description="output stride of the exported ResNet, with the same weights",
     )
     license: str | None = Field(
-        default=None, description="of the weights, for hub's card, as apache-2.0; null: not stated"
+        default=None,
+        description="licence of the weights for hub's card, as apache-2.0; null: not stated",
     )

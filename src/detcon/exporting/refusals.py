@@ -1,11 +1,11 @@
-"""What a format can't carry: said before anything is written."""
+"""Checks that a format can hold a network, before anything is written."""
 
 from detcon.exporting.recipe import ExportError, Format
 from detcon.models.recipe import RESNETS, EncoderRecipe
 
 
 def check_carried(recipe: EncoderRecipe, to: Format) -> None:
-    """Refuses architectures of which a format has no network.
+    """Refuses architectures that a format can't hold.
 
     A state dict holds names and tensors: what leaves no trace in them (dilation, padding) would be
     lost unseen.
@@ -27,7 +27,7 @@ def check_carried(recipe: EncoderRecipe, to: Format) -> None:
 
 
 def fits_timm(recipe: EncoderRecipe) -> bool:
-    """Whether timm has this very network."""
+    """Whether timm has exactly this network."""
     try:
         check_carried(recipe, "timm")
     except ExportError:

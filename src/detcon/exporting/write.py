@@ -1,4 +1,4 @@
-"""Export: a backbone for other frameworks, from a recipe to a file."""
+"""Exports a backbone for other frameworks."""
 
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
 
 
 def export(recipe: str | Path | ExportRecipe | None = None, /, **overrides: Any) -> Path:
-    """Writes a backbone as another framework reads it.
+    """Writes a backbone in the format of another framework.
 
     What is at `out` already is left alone, unless it is the same bytes: given again, an
     interrupted export ends with the same files.
@@ -68,7 +68,7 @@ def _pack(backbone: Backbone, to: Format, suffix: str) -> bytes:
 
 
 def _check_name(out: Path, to: Format) -> None:
-    """Finds what is wrong with the name before the work is done."""
+    """Checks the output path before any work."""
     if to == "hub":
         if out.exists() and not out.is_dir():
             raise ExportError(f"cannot write to {out}: it is a file; hub needs a folder")

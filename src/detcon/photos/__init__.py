@@ -1,7 +1,7 @@
 """Photos: listing a collection, and decoding one photo, in one place and in one way.
 
 Masks are made from these pixels and training cuts from these pixels, so both must agree on which
-way is up and how large a photo is: whatever reads photos reads them here. No torch.
+way is up and how large a photo is: all photos are read here. No torch.
 """
 
 from detcon.photos.collection import Photos, nearest_key

@@ -1,4 +1,4 @@
-"""Decoding photos of other than one or three channels."""
+"""Decodes photos with more bands than RGB."""
 
 import io
 
@@ -13,7 +13,7 @@ _NPY, _TIFF = b"\x93NUMPY", (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 
 
 def decode_bands(data: bytes, name: str, channels: int) -> UInt8[np.ndarray, "y x c"]:
-    """Decodes a TIFF, a NumPy array or a PNG of just so many bands of 8 or 16 bits.
+    """Decodes a TIFF, a NumPy array or a PNG with a given number of bands of 8 or 16 bits.
 
     Raises:
         UnreadablePhoto: If it is none of these, or has another number of bands.

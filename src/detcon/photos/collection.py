@@ -40,7 +40,7 @@ class Photos:
         return iter(self.keys)
 
     def path(self, key: str) -> Path:
-        """Where the photo lies, or would lie if its tar were unpacked."""
+        """The photo's path; in a tar, the path if the tar were unpacked."""
         return Path(self.root, key)
 
     def read(self, key: str) -> UInt8[np.ndarray, "y x c"]:
@@ -52,11 +52,11 @@ class Photos:
         return self.decode(key, self.data(key))
 
     def decode(self, key: str, data: bytes, reduce: int = 1) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes one photo whose file was read with `data`; see `decode`."""
+        """Decodes one photo from the bytes that `data` gave; see `decode`."""
         return decode(data, str(self.path(key)), reduce, self.channels)
 
     def data(self, key: str) -> bytes:
-        """Reads one photo's file, to be decoded.
+        """Reads the bytes of one photo's file.
 
         Raises:
             UnreadablePhoto: If the file is gone, or may not be read.
@@ -76,7 +76,7 @@ class Photos:
         return nearest_key(key, self.keys)
 
     def part(self, start: int, stop: int) -> "Photos":
-        """The photos from number `start` up to, without, number `stop`, under the same keys."""
+        """The photos `start` to `stop - 1`, with the same keys."""
         members = None if self.members is None else self.members.part(start, stop)
         return Photos(self.source, self.root, self.keys[start:stop], self.channels, members)
 
@@ -89,7 +89,7 @@ class Photos:
 
 
 def nearest_key(key: str, keys: Sequence[str]) -> str:
-    """`"; did you mean 'a/b.jpg'?"`, or nothing where no key of the sorted `keys` is like it."""
+    """The end of a message, `"; did you mean 'a/b.jpg'?"`; "" if no key is similar."""
     if len(keys) > 20_000:  # comparing with all of a million would take minutes
         middle = bisect_left(keys, key)
         keys = keys[max(0, middle - 10_000) : middle + 10_000]

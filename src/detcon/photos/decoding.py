@@ -1,4 +1,4 @@
-"""Decoding one photo, in one way, whoever asks."""
+"""Decodes one photo. All of the package reads photos here."""
 
 import io
 import re
@@ -28,7 +28,7 @@ _REDUCED_GREY = {
 }
 _ORIENTATION = 0x0112  # of EXIF
 
-# OpenCV would complain beside us, without naming the file.
+# OpenCV's own messages don't name the file; ours do.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
@@ -39,9 +39,9 @@ def decode(
 
     Grey is repeated into three channels, 16 bits keep their upper 8, alpha is dropped, CMYK is
     converted, and the EXIF orientation is applied, so that sizes are those a viewer shows. With
-    one channel, colours become grey. With another number, the file must hold just so many bands,
-    as a TIFF, as a NumPy array `[y x bands]` of 8 or 16 bits, or as a PNG with alpha for 4, and
-    they are taken as they are.
+    one channel, colours become grey. With another number, the file must hold exactly that many
+    bands: a TIFF, a NumPy array `[y x bands]` of 8 or 16 bits, or a PNG with alpha for 4. They are
+    taken as they are.
 
     A file that ends early is an error here, although decoders may fill the rest with grey: masks
     of a grey half would be noise.
@@ -78,7 +78,7 @@ def decode(
 
 
 def upright_size(data: bytes) -> tuple[int, int] | None:
-    """The height and width that a JPEG will have when decoded, from its header.
+    """The height and width of a JPEG after decoding, read from its header.
 
     Args:
         data: The whole file.
@@ -116,7 +116,7 @@ def _ends_early(data: bytes) -> bool:
 
 
 def _reaches_end_of_jpeg(data: bytes) -> bool:
-    """Walks the markers to the first scan, past thumbnails, and looks for the end behind it.
+    """Whether a JPEG has an end marker after its first scan.
 
     Searching the whole file would be fooled by a thumbnail before the picture. Inside a scan an
     end marker can't be anything else, and the first one comes before the film that phones append.

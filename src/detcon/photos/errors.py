@@ -1,4 +1,4 @@
-"""What is said of photos that can't be had."""
+"""Errors of photos."""
 
 
 class PhotosError(ValueError):
@@ -6,8 +6,8 @@ class PhotosError(ValueError):
 
 
 class UnreadablePhoto(ValueError):
-    """A photo that can't be decoded; the message names it."""
+    """A photo that can't be read or decoded; the message names it."""
 
 
 class TooManyUnreadable(ValueError):
-    """More photos can't be decoded than a run may pass over."""
+    """More unreadable photos than a run may skip."""

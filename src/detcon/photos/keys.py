@@ -1,4 +1,4 @@
-"""The names of a collection, held compactly."""
+"""The keys of a collection in little memory."""
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence

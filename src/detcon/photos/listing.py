@@ -1,4 +1,4 @@
-"""Listing the photos of a folder, a manifest, or tars."""
+"""Lists the photos of a folder, a manifest, or tars."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -77,7 +77,7 @@ def _in_tars(
 
 
 def _matching(pattern: str) -> list[Path]:
-    """The files that a pattern stands for, sorted; none if it stands for none at all."""
+    """The files that match a pattern, sorted; none if nothing matches."""
     try:
         names = list(braceexpand(pattern, escape=False))
     except UnbalancedBracesError:

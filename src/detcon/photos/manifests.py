@@ -15,7 +15,7 @@ MANIFESTS = (".csv", ".parquet", ".txt")
 
 
 def read_manifest(path: Path) -> list[str]:
-    """The paths that a manifest lists, relative to its folder where they lie below it; sorted.
+    """The paths in a manifest, sorted; relative to its folder where they are below it.
 
     Args:
         path: A `.txt` with one path a line, or a `.csv` or `.parquet` with a column `path`.
@@ -83,7 +83,7 @@ def _key(line: str, folder: Path, prefix: str) -> str:
 
 
 def _is_plain(line: str) -> bool:
-    """Whether a path is relative and has nothing in it to be resolved; most are, and fast then."""
+    """Whether a path is relative and needs no resolving, as most do: a fast check."""
     if os.sep != "/" or line.startswith(("/", ".")) or line.endswith("/"):
         return False
     return "//" not in line and "/." not in line

@@ -1,4 +1,4 @@
-"""Pictures at other sizes, and as people see them."""
+"""Resizes pictures, and shows any number of channels as RGB."""
 
 import cv2
 import numpy as np
@@ -36,7 +36,7 @@ def resize(
 
 
 def shown(photo: UInt8[np.ndarray, "y x c"]) -> UInt8[np.ndarray, "y x 3"]:
-    """A picture for people: grey is repeated, of more than three bands the first three are RGB."""
+    """A picture as RGB: grey is repeated; of more than three bands, the first three."""
     if photo.shape[2] < 3:
         photo = photo[..., :1].repeat(3, axis=2)
     return np.ascontiguousarray(photo[..., :3])

@@ -1,6 +1,6 @@
-"""Photos in tar files, as WebDataset keeps them: read in place, by offset, without unpacking.
+"""Photos in tar files, as in WebDataset: read by offset, without unpacking.
 
-A tar is walked once, header by header; the list of its members is kept beside it, in a hidden
+A tar is walked once, header by header; the list of its members is kept next to it, in a hidden
 file, where the folder may be written, and is used as long as the tar has the same size and date.
 """
 
@@ -24,7 +24,7 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\x
 
 @dataclass(frozen=True, eq=False)
 class Members:
-    """Where the files of a collection's keys lie in tars, in the order of keys.
+    """Where the files are in the tars, in the order of the keys.
 
     Attributes:
         tars: Paths of tars.
@@ -39,13 +39,13 @@ class Members:
     size: Int64[np.ndarray, " n"]
 
     def part(self, start: int, stop: int) -> "Members":
-        """Those from number `start` up to, without, `stop`; names no tar that they aren't in."""
+        """The files `start` to `stop - 1`, and only the tars that hold them."""
         used, tar = np.unique(self.tar[start:stop], return_inverse=True)
         tars = tuple(self.tars[i] for i in used.tolist())
         return Members(tars, tar.astype(np.int32), self.offset[start:stop], self.size[start:stop])
 
     def path(self, number: int) -> str:
-        """The tar of one file."""
+        """The path of the tar that holds a file."""
         return self.tars[int(self.tar[number])]
 
     def read(self, number: int) -> bytes:
@@ -112,7 +112,7 @@ def _members(path: Path) -> pa.Table:
         raise PhotosError(f"cannot read the tar {path}: {error.strerror}") from error
     stamp = {"size": str(state.st_size), "date": str(state.st_mtime_ns)}
     kept = path.with_name(f".{path.name}.members")
-    with suppress(Exception):  # whatever is wrong with it, it is made again
+    with suppress(Exception):  # a list that can't be used is made again
         table = pa.ipc.open_file(pa.memory_map(str(kept))).read_all()
         found = {name.decode(): text.decode() for name, text in table.schema.metadata.items()}
         if found == stamp and table.schema.equals(_SCHEMA) and _within(table, state.st_size):
@@ -170,7 +170,7 @@ def _walk(path: Path, length: int) -> pa.Table:
 
 
 def _check_end(path: Path, end: int) -> None:
-    """Tells a tar's end from a header that can't be read, where tarfile stops without a word."""
+    """Checks that a tar ends with its end mark: tarfile also stops at a damaged header."""
     with path.open("rb") as file:
         file.seek(end)
         block = file.read(_BLOCK)

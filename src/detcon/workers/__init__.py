@@ -1,4 +1,4 @@
-"""Working on many small jobs, in order: on this machine, or on a cluster of Ray."""
+"""Runs many small jobs in order: on this machine, or on a cluster of Ray."""
 
 from detcon.workers.local import WorkerDied, in_order, num_cores
 from detcon.workers.on_ray import in_order_on_ray

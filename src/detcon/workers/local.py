@@ -1,4 +1,4 @@
-"""Working on many small jobs on this machine, in threads or in processes of their own.
+"""Runs many small jobs on this machine, in threads or processes.
 
 Threads begin at once and share all memory, but take turns with what is plain Python. Processes
 are spawned, not forked: a parent that has used threads can't be forked safely. They end with
@@ -33,13 +33,13 @@ def num_cores() -> int:
 
 
 class WorkerDied(ChildProcessError):
-    """A worker process ended without saying why."""
+    """A worker process that ended without an exception."""
 
 
 def in_order(
     work: Callable[[Job], Result], jobs: Iterable[Job], *, num_workers: int, threads: bool = False
 ) -> Generator[Result, None, None]:
-    """Yields `work(job)` for each job, in the order of jobs, worked out ahead.
+    """Yields `work(job)` for each job, in order, computed ahead.
 
     Args:
         work: A function of a module.
@@ -81,7 +81,7 @@ def in_order(
 def _ahead(
     pool: Executor, work: Callable[[Job], Result], jobs: Iterable[Job], most: int
 ) -> Generator[Result, None, None]:
-    """Never more than `most` jobs that are begun or done and not yet taken."""
+    """Submits jobs ahead: at most `most` that are running, or done and not yet taken."""
     waiting: deque[Future[Result]] = deque()
     try:
         for job in jobs:
@@ -96,7 +96,7 @@ def _ahead(
 
 @contextmanager
 def _single_threaded_children() -> Iterator[None]:
-    """Children inherit the environment, and libraries read it when they are imported."""
+    """Sets one thread for libraries in child processes, which read the environment."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:
@@ -111,7 +111,7 @@ def _single_threaded_children() -> Iterator[None]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """OpenCV with one thread, as in a worker process."""
+    """Limits OpenCV to one thread, as in a worker process."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

@@ -1,4 +1,4 @@
-"""Working on many small jobs on a cluster of Ray (https://docs.ray.io), the extra `ray`.
+"""Runs many small jobs on a cluster of Ray (https://docs.ray.io), the extra `ray`.
 
 The cluster is the one that the environment names (`RAY_ADDRESS`, or `ray job submit`), one that
 the caller is connected to, or one that is started on this machine. Its nodes need this package
@@ -24,7 +24,7 @@ _AHEAD = 4  # jobs for each core
 def in_order_on_ray(
     work: Callable[[Job], Result], jobs: Iterable[Job]
 ) -> Generator[Result, None, None]:
-    """Yields `work(job)` for each job, in the order of jobs, worked out ahead on all cores.
+    """Yields `work(job)` for each job, in order, computed ahead on all cores.
 
     Args:
         work: A function of a module.
@@ -55,7 +55,7 @@ def in_order_on_ray(
 
 
 def _work(work: Callable[[Job], Result], job: Job, folder: str) -> Result:
-    """One job on a node, with one thread, and relative paths as in the process that asked."""
+    """Runs a job on a node, with one thread, in the folder of the calling process."""
     cv2.setNumThreads(1)
     os.chdir(folder)
     return work(job)
