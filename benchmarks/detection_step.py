@@ -22,7 +22,8 @@ from pairs import Pairs, save
 from torch import Tensor, nn
 from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-from detcon.downstream.tasks.detection.crops import DetectionBatch
+from detcon.data.labelled.crops import LabelledBatch
+from detcon.downstream.tasks.detection.data import CropObjects
 from detcon.downstream.tasks.detection.detector import build_detector
 from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead, build_rcnn
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
@@ -63,7 +64,7 @@ class Backbone(nn.Module):
         return self.fpn({str(i): x for i, x in enumerate(self.encoder.pyramid(photos))})
 
 
-def make_batch(size: int, num: int) -> DetectionBatch:
+def make_batch(size: int, num: int) -> LabelledBatch:
     """Noise with rectangles for objects."""
     rng = np.random.default_rng(0)
     corners = rng.integers(0, size * 3 // 4, (num, OBJECTS, 2))
@@ -72,16 +73,18 @@ def make_batch(size: int, num: int) -> DetectionBatch:
     for photo, number in np.ndindex(num, OBJECTS):
         left, top, right, bottom = boxes[photo, number]
         masks[photo, number, top:bottom, left:right] = 1
-    return DetectionBatch(
+    return LabelledBatch(
         torch.from_numpy(rng.integers(256, size=(num, 3, size, size), dtype=np.uint8)),
-        tuple(torch.from_numpy(boxes.astype(np.float32))),
-        tuple(torch.from_numpy(rng.integers(CLASSES, size=(num, OBJECTS)))),
-        tuple(torch.from_numpy(masks)),
+        CropObjects(
+            tuple(torch.from_numpy(boxes.astype(np.float32))),
+            tuple(torch.from_numpy(rng.integers(CLASSES, size=(num, OBJECTS)))),
+            tuple(torch.from_numpy(masks)),
+        ),
         torch.arange(num),
     )
 
 
-def peer_of(recipe: EncoderRecipe, sizes: DetectorRecipe, batch: DetectionBatch) -> Any:
+def peer_of(recipe: EncoderRecipe, sizes: DetectorRecipe, batch: LabelledBatch) -> Any:
     """A function that makes a step of torchvision's model, and no more."""
     encoder, size = build_encoder(recipe), batch.images.shape[-1]
     assert isinstance(encoder, PyramidEncoder)
@@ -94,7 +97,7 @@ def peer_of(recipe: EncoderRecipe, sizes: DetectorRecipe, batch: DetectionBatch)
     images = list(batch.images.float() / 255)
     targets = [
         {"boxes": boxes, "labels": classes + 1, "masks": masks}
-        for boxes, classes, masks in zip(batch.boxes, batch.classes, batch.masks, strict=True)
+        for boxes, classes, masks in zip(*batch.labels, strict=True)
     ]
 
     def step() -> None:
@@ -115,7 +118,7 @@ def measure(recipe: EncoderRecipe, size: int, num: int, sizes: DetectorRecipe) -
     batch = make_batch(size, num)
     peer, ours, bare = peer_of(recipe, sizes, batch), [], []
 
-    def turns(first: int) -> Iterator[DetectionBatch]:
+    def turns(first: int) -> Iterator[LabelledBatch]:
         for _ in range(WARM_UP + RUNS):
             start = time.process_time()
             yield batch

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from detcon.config import RecipeError
-from detcon.downstream.pictures import LabelError
+from detcon.data.labelled.examples import LabelError
 from detcon.downstream.probing import PeriodicProbe
 from detcon.downstream.recipe import ProbingRecipe
 from detcon.downstream.transfer import transfer

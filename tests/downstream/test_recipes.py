@@ -6,7 +6,7 @@ from toys import write_toys
 
 from detcon.config import load_recipe, shipped_recipes
 from detcon.downstream.recipe import GridRecipe
-from detcon.downstream.tasks.segmentation.labelled import open_labelled
+from detcon.downstream.tasks.segmentation.data import open_label_data
 from detcon.downstream.transfer import transfer
 from detcon.formats.registry import open_depth
 
@@ -124,7 +124,7 @@ def best_constant_depth(data):
 
 def best_constant(data, format):
     """The mean IoU of naming the most frequent class everywhere."""
-    val = open_labelled(data, format=format).val
+    val = open_label_data(data, format=format).val
     labels = np.concatenate([val.read(i).labels.ravel() for i in range(len(val.keys))])
     counts = np.bincount(labels[labels != 255])
     return 100 * counts.max() / counts.sum() / (counts > 0).sum()

@@ -13,9 +13,9 @@ from downstream_squares import SMALL, SMALL_TASK
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe
+from detcon.data.labelled.examples import LabelError
 from detcon.downstream import cell as module, training
 from detcon.downstream.model_file import load_model
-from detcon.downstream.pictures import LabelError
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.tasks.registry import open_task
 from detcon.downstream.transfer import transfer

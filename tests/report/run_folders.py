@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import yaml
 
-from detcon.downstream.strips import strip, write_strip
+from detcon.downstream.strips import strip, write_png
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
@@ -124,5 +124,5 @@ def write_transfer(
         for number, (photo, truth) in enumerate(pictures):
             drawn = class_colours()[truth]
             picture = strip(photo, drawn, np.roll(drawn, 5 * seed + 5, 1))
-            write_strip(place / "predictions" / f"{number}.png", picture)
+            write_png(place / "predictions" / f"{number}.png", picture)
     return folder

@@ -118,12 +118,13 @@ class _Order:
         for step in self.steps:
             if step // per_epoch != epoch:
                 epoch = step // per_epoch
-                photos = _permutation(self.num_photos, self.seed, epoch)
+                photos = permutation(self.num_photos, self.seed, epoch)
             start = step % per_epoch * self.batch_size + self.rank * share
             yield [(epoch, int(index)) for index in photos[start : start + share]]
 
 
-def _permutation(num_photos: int, seed: int, epoch: int) -> Integer[np.ndarray, " n"]:
+def permutation(num_photos: int, seed: int, epoch: int) -> Integer[np.ndarray, " n"]:
+    """The order of an epoch."""
     # The key keeps it apart from the draws of photo 0, view 0: numpy fills up short seeds with
     # zeros, so that [seed, epoch] alone would be the same as [seed, epoch, 0, 0].
     source = np.random.SeedSequence([seed, epoch], spawn_key=(0,))

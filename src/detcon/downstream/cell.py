@@ -7,11 +7,11 @@ from pathlib import Path, PurePosixPath
 import torch
 from rich.console import Console
 
+from detcon.data.labelled.examples import Examples, LabelledData, nested_subset
 from detcon.downstream.model_file import MODEL, save_model
 from detcon.downstream.network import Network
-from detcon.downstream.pictures import Labelled, Pictures, nested_subset
 from detcon.downstream.recipe import TransferRecipe, TransferSettings
-from detcon.downstream.strips import strip, write_strip
+from detcon.downstream.strips import strip, write_png
 from detcon.downstream.task import Score, Task
 from detcon.models.backbone_file import Backbone, load_backbone, save_backbone
 from detcon.results.history import read_history
@@ -30,14 +30,14 @@ class Source:
     def __init__(self, settings: TransferSettings, task: Task) -> None:
         self._settings = settings
         self._task = task
-        self._opened: dict[int, tuple[Labelled, Pictures]] = {}
+        self._opened: dict[int, tuple[LabelledData, Examples]] = {}
 
-    def open(self, channels: int) -> tuple[Labelled, Pictures]:
+    def open(self, channels: int) -> tuple[LabelledData, Examples]:
         """The data, in the channels that a backbone takes, and its validation pictures."""
         if channels not in self._opened:
             labelled = self._task.open(self._settings, channels)
             self._opened = {
-                channels: (labelled, Pictures(labelled.val, range(len(labelled.val.keys))))
+                channels: (labelled, Examples(labelled.val, range(len(labelled.val.keys))))
             }
         return self._opened[channels]
 
@@ -61,7 +61,7 @@ def run_cell(settings: TransferRecipe, task: Task, source: Source) -> Result:
     backbone, network = _build(settings, task, source)
     labelled, val = source.open(backbone.recipe.in_channels)
     chosen = nested_subset(len(labelled.train.keys), settings.labels, settings.seed)
-    train = Pictures(labelled.train, chosen)
+    train = Examples(labelled.train, chosen)
     run = open_run(folder, settings)
     before = read_history(folder).seconds
     task.learn(settings, network, train, folder)
@@ -119,7 +119,7 @@ def _write(
     backbone: Backbone,
     network: Network,
     names: tuple[str, ...],
-    val: Pictures,
+    val: Examples,
 ) -> None:
     """Everything that a finished seed leaves behind, but for the result."""
     made = {"task": settings.task.kind, "data": settings.data, "from": settings.backbone}
@@ -135,4 +135,4 @@ def _write(
         truth = task.draw(item.image, task.truth(item), names)
         found = task.draw(item.image, task.predict(network, item.image), names)
         name = PurePosixPath(item.key).with_suffix(".png").as_posix().replace("/", "_")
-        write_strip(run.folder / "predictions" / name, strip(item.image, truth, found))
+        write_png(run.folder / "predictions" / name, strip(item.image, truth, found))

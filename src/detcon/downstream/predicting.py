@@ -8,10 +8,10 @@ import numpy as np
 from rich.console import Console
 
 from detcon.config import load_recipe
+from detcon.data.labelled.examples import watched
 from detcon.downstream.model_file import Model, load_model
-from detcon.downstream.pictures import watched
 from detcon.downstream.recipe import PredictRecipe
-from detcon.downstream.strips import write_strip
+from detcon.downstream.strips import write_png
 from detcon.photos import Photos, UnreadablePhoto, open_photos, shown, shrink
 from detcon.train.environment import open_fabric
 from detcon.train.run import open_run
@@ -81,5 +81,5 @@ def _predictions(
         if folder is not None:
             drawn = model.task.draw(small, prediction, model.names)
             name = PurePosixPath(key).with_suffix(".png")
-            write_strip(folder / "drawn" / name, np.concatenate([shown(small), drawn], axis=1))
+            write_png(folder / "drawn" / name, np.concatenate([shown(small), drawn], axis=1))
         yield key, model.task.enlarge(prediction, (photo.shape[0], photo.shape[1]))

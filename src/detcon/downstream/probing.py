@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from detcon.downstream.pictures import Pictures, nested_subset
+from detcon.data.labelled.examples import Examples, nested_subset
 from detcon.downstream.recipe import ProbingRecipe, TransferRecipe
-from detcon.downstream.tasks.probes.reading import Probe
+from detcon.downstream.tasks.probes.reading import Reading
 from detcon.downstream.tasks.registry import open_task
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder
@@ -40,15 +40,17 @@ class PeriodicProbe:
             ValueError: Labelled data that are missing or don't fit the task.
         """
         task = open_task(recipe.task)
-        assert isinstance(task, Probe)
+        reading = getattr(task, "learning", None)
+        assert isinstance(reading, Reading)
+        self._reading = reading
         same = recipe.model_dump(exclude={"every"})
         self._task = task
         self._settings = TransferRecipe(backbone="online", out="", seed=seed, **same)
         labelled = task.open(self._settings, encoder.in_channels)
         self._names = labelled.names
         chosen = nested_subset(len(labelled.train.keys), recipe.labels, seed)
-        self._train = Pictures(labelled.train, chosen)
-        self._val = Pictures(labelled.val, range(len(labelled.val.keys)))
+        self._train = Examples(labelled.train, chosen)
+        self._val = Examples(labelled.val, range(len(labelled.val.keys)))
         own = encoder.with_stride(recipe.stride)
         with torch.random.fork_rng(devices=[]):
             backbone = Backbone(build_encoder(own), own, normalisation, "online", {})
@@ -65,7 +67,7 @@ class PeriodicProbe:
         network.encoder.load_state_dict(encoder.state_dict())
         network.to(next(encoder.parameters()).device)
         try:
-            network.head = self._task.reading.fit(settings, network, self._train)
+            network.head = self._reading.fit(settings, network, self._train)
             score = self._task.score(settings, network, self._val, self._names)
         finally:  # a bank isn't kept until the next time
             network.head = self._head

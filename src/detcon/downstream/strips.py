@@ -1,11 +1,13 @@
-"""Predictions to look at: photo | truth | prediction, one PNG a picture."""
+"""Predictions as PNG files: to look at, and to go on with."""
 
+import io
 from pathlib import Path
 
-import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import UInt8, UInt16
+from PIL import Image
 
+from detcon.files import write_whole
 from detcon.photos import shown
 
 
@@ -18,12 +20,21 @@ def strip(
     return np.concatenate([shown(photo), truth, prediction], axis=1)
 
 
-def write_strip(path: Path, picture: UInt8[np.ndarray, "y x 3"]) -> None:
-    """Writes a PNG.
+def write_png(
+    path: Path,
+    picture: UInt8[np.ndarray, "y x"] | UInt16[np.ndarray, "y x"] | UInt8[np.ndarray, "y x 3"],
+    *,
+    palette: UInt8[np.ndarray, "256 3"] | None = None,
+) -> None:
+    """Writes a PNG in one move: RGB, grey of 8 or 16 bits, or ids with a palette of colours.
 
     Raises:
         OSError: The disk refuses.
     """
+    image = Image.fromarray(picture)
+    if palette is not None:
+        image.putpalette(palette.tobytes())
     path.parent.mkdir(parents=True, exist_ok=True)
-    _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    path.write_bytes(data.tobytes())
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    write_whole(path, file.getvalue(), durable=False)

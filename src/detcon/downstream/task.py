@@ -7,9 +7,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
+from torch import nn
 
+from detcon.data.labelled.examples import Example, Examples, LabelledData
 from detcon.downstream.network import Network
-from detcon.downstream.pictures import Labelled, Pictures
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.models.backbone_file import Backbone
 
@@ -35,7 +36,7 @@ class Score:
 
 @runtime_checkable
 class Task(Protocol):
-    """One kind of labels: how to read, learn, judge and draw them.
+    """One kind of labels: how to read, learn, score and draw them.
 
     A prediction is whatever `predict` returns: a label map, objects, depths, a class; `truth`
     gives the same kind from the labels, so that both are drawn alike.
@@ -46,8 +47,8 @@ class Task(Protocol):
         """Updates of the network, or iterations of a probe's solver."""
         ...
 
-    def open(self, settings: TaskSettings, channels: int) -> Labelled:
-        """Opens the labelled pictures; complains of everything that can be seen at once."""
+    def open(self, settings: TaskSettings, channels: int) -> LabelledData:
+        """Opens the labelled photos; validates everything it can before training."""
         ...
 
     def build(
@@ -57,23 +58,23 @@ class Task(Protocol):
         ...
 
     def learn(
-        self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
+        self, settings: TransferRecipe, network: Network, train: Examples, folder: Path
     ) -> None:
         """Trains the network, with its log and checkpoints in `folder`; leaves it in eval mode."""
         ...
 
     def score(
-        self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
+        self, settings: TransferRecipe, network: Network, val: Examples, names: tuple[str, ...]
     ) -> Score:
-        """Judges the network on pictures that it hasn't learnt from."""
+        """Scores the network on photos that it hasn't learnt from."""
         ...
 
     def predict(self, network: Network, photo: UInt8[np.ndarray, "y x c"]) -> Any:
-        """What the network says of one photo."""
+        """The network's prediction for one photo."""
         ...
 
-    def truth(self, item: Any) -> Any:
-        """What the labels say of one picture, as a prediction."""
+    def truth(self, example: Example) -> Any:
+        """The labels of one photo as a prediction."""
         ...
 
     def draw(
@@ -88,4 +89,22 @@ class Task(Protocol):
 
     def save(self, found: Iterable[tuple[str, Any]], folder: Path, names: tuple[str, ...]) -> None:
         """Writes predictions by the key of their photo, in the format usual for the task."""
+        ...
+
+
+@runtime_checkable
+class Learning(Protocol):
+    """How the head of a task is made and learnt: by fine-tuning, or by a probe."""
+
+    @property
+    def updates(self) -> int:
+        """Updates of the network, or iterations of a probe's solver."""
+        ...
+
+    def head(self, channels: int, num_classes: int) -> nn.Module:
+        """A fresh head, drawn from torch's generator, for features of this many channels."""
+        ...
+
+    def learn(self, settings: TransferRecipe, network: Any, train: Examples, folder: Path) -> None:
+        """As `Task.learn`."""
         ...

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from detcon.data.labelled.crops import LabelledCrops
+from detcon.data.labelled.order import batches
 from detcon.downstream.network import Network
-from detcon.downstream.order import batches
-from detcon.downstream.pictures import Pictures
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
@@ -23,8 +23,7 @@ def fine_tune(
     settings: TransferRecipe,
     recipe: FineTuned,
     network: Network,
-    train: Pictures,
-    make: Callable[[list[tuple[int, int]]], Any],
+    crops: LabelledCrops,
     folder: Path,
     *,
     observe: Callable[[Any], dict[str, float]] | None = None,
@@ -35,17 +34,15 @@ def fine_tune(
         settings: Seed, workers, loop.
         recipe: Steps, batch size, optimiser, schedule.
         network: `network(batch)` returns a scalar loss, and anything.
-        train: The labelled pictures.
-        make: From (epoch, number of the picture) of each member to a batch with `to(device)`,
-            `pin_memory()` and `index`, the numbers of its pictures.
+        crops: Makes the batches.
         folder: Of the run.
         observe: Turns the network's second output into figures for the log.
     """
 
     def open_batches(first_step: int) -> Any:
         return batches(
-            make,
-            num_pictures=len(train),
+            crops.batch,
+            num_examples=len(crops.examples),
             seed=settings.seed,
             batch_size=recipe.batch_size,
             first_step=first_step,
@@ -71,7 +68,7 @@ def fine_tune(
         folder=folder,
         hooks=Hooks(
             observe=observe,
-            names=lambda batch: [train.key(index) for index in batch.index.tolist()],
+            names=lambda batch: [crops.examples.key(index) for index in batch.index.tolist()],
         ),
     )
     network.eval()

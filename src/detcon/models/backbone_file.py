@@ -45,6 +45,11 @@ class Backbone:
     notes: dict[str, Any]
     match: Match | None = None
 
+    @property
+    def channels(self) -> int:
+        """Features a cell."""
+        return int(self.encoder.num_channels)  # pyright: ignore[reportArgumentType]
+
 
 def save_backbone(
     path: str | Path,

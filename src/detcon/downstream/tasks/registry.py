@@ -6,7 +6,7 @@ from detcon.downstream.recipe import TaskRecipe
 from detcon.downstream.task import Task
 
 TASKS = {
-    "segmentation": "segmentation.task:Segmentation",
+    "segmentation": "segmentation.task:segmentation",
     "detection": "detection.task:Detection",
     "depth": "depth.task:Depth",
     "linear_segmentation": "probes.tasks:linear_segmentation",

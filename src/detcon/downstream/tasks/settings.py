@@ -30,3 +30,12 @@ BatchSize = Annotated[int, Field(ge=2, description="crops in an update, on all d
 Steps = Annotated[int, Field(ge=1, description="updates of the network")]
 Optimizer = Annotated[OptimizerRecipe, Field(description="optimiser, with its learning rate")]
 Schedule = Annotated[ScheduleRecipe, Field(description="how the learning rate changes")]
+
+
+def height_and_width(crop: int | tuple[int, int]) -> tuple[int, int]:
+    """The size of a training crop.
+
+    >>> height_and_width(320)
+    (320, 320)
+    """
+    return (crop, crop) if isinstance(crop, int) else crop

@@ -1,5 +1,6 @@
-"""Tests for detcon.downstream.tasks.depth.crops and measured: what a network learns from."""
+"""Tests for detcon.downstream.tasks.depth.data, and labelled crops of depth."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,10 +9,11 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from detcon.data.colour import apply_colour
-from detcon.downstream.order import batches
-from detcon.downstream.pictures import LabelError, Pictures
-from detcon.downstream.tasks.depth.crops import DepthCrops
-from detcon.downstream.tasks.depth.measured import DepthSplit
+from detcon.data.labelled.crops import LabelledCrops, join_maps
+from detcon.data.labelled.examples import Examples, LabelError
+from detcon.data.labelled.order import batches
+from detcon.data.labelled.window import draw_window
+from detcon.downstream.tasks.depth.data import cut_depth, depth_split
 from detcon.downstream.tasks.depth.recipe import NYU_COLOUR
 
 
@@ -49,9 +51,11 @@ class Empty(Ramps):
 PLAIN = NYU_COLOUR.model_copy(update={"jitter": 0.0, "grey": 0.0})
 
 
-def crops(maps=Ramps(), **options):
-    split = DepthSplit(maps, "train of data")
-    return DepthCrops(Pictures(split, range(3)), **({"size": (16, 20), "seed": 0} | options))
+def crops(maps=Ramps(), seed=0, colour=NYU_COLOUR, fill=(124, 116, 104), **options):
+    given = {"size": (16, 20), "scale": (1.0, 1.0), "flip": 0.5} | options
+    draw = functools.partial(draw_window, **given)
+    examples = Examples(depth_split(maps, "train of data"), range(3))
+    return LabelledCrops(examples, seed, draw, cut_depth, join_maps, fill, colour)
 
 
 @given(st.integers(0, 99), st.integers(8, 40), st.integers(8, 40))
@@ -59,8 +63,8 @@ def crops(maps=Ramps(), **options):
 def test_photo_and_depth_cannot_be_cut_apart(epoch, height, width):
     """A photo twice as large shows things half as far away, pixel by pixel."""
     where = crops(size=(height, width), scale=(0.6, 1.7), fill=(0, 0, 0))
-    batch = where[epoch, 1]
-    grey, depth = batch.images[0, 0].double(), batch.depth[0].double()
+    batch = where.batch([(epoch, 1)])
+    grey, depth = batch.images[0, 0].double(), batch.labels[0].double()
     assert not grey[depth.isnan()].any()
     factor = np.random.default_rng(np.random.SeedSequence([0, epoch, 1])).uniform(0.6, 1.7)
     same = (grey - 100 * factor * depth.nan_to_num(0)).abs() < 2
@@ -68,17 +72,17 @@ def test_photo_and_depth_cannot_be_cut_apart(epoch, height, width):
 
 
 def test_the_middle_is_cut_where_asked_for():
-    batch = crops(size=(12, 10), place="centre", flip=0.0)[0, 0]
+    batch = crops(size=(12, 10), place="centre", flip=0.0).batch([(0, 0)])
     assert np.array_equal(batch.images[0].permute(1, 2, 0), Ramps().photo("a")[6:18, 10:20])
     depth = Ramps().depth("a")[6:18, 10:20].astype(np.float32)
-    assert np.array_equal(batch.depth[0].numpy(), depth)
+    assert np.array_equal(batch.labels[0].numpy(), depth)
 
 
 def test_holes_stay_holes():
-    depth = DepthSplit(Ramps(holes=True), "train").read(0).depth
+    depth = depth_split(Ramps(holes=True), "train").read(0).labels
     assert np.isnan(depth[0, :5]).all() and np.isfinite(depth[1:]).all()
-    batch = crops(Ramps(holes=True), size=(24, 30), flip=0.0)[0, 0]
-    assert batch.depth.isnan().sum() == 5
+    batch = crops(Ramps(holes=True), size=(24, 30), flip=0.0).batch([(0, 0)])
+    assert batch.labels.isnan().sum() == 5
 
 
 def test_colours_of_the_protocol():
@@ -93,7 +97,7 @@ def test_colours_of_the_protocol():
 
 
 def test_no_change_of_colour_normalises_alone():
-    batch = crops(colour=PLAIN)[0, 0]
+    batch = crops(colour=PLAIN).batch([(0, 0)])
     found = apply_colour(batch.images, batch.colour, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
     mean = torch.tensor([0.5, 0.4, 0.3])[:, None, None]
     torch.testing.assert_close(found, (batch.images / 255 - mean) / 0.2)
@@ -103,28 +107,28 @@ def same(one, other):
     return all(
         torch.equal(getattr(one, name), getattr(other, name))
         for name in ("images", "colour", "index")
-    ) and torch.equal(one.depth.nan_to_num(-1), other.depth.nan_to_num(-1))
+    ) and torch.equal(one.labels.nan_to_num(-1), other.labels.nan_to_num(-1))
 
 
 def take(where, **options):
-    defaults = {"num_pictures": 3, "seed": 0, "batch_size": 4, "first_step": 0, "num_steps": 4}
+    defaults = {"num_examples": 3, "seed": 0, "batch_size": 4, "first_step": 0, "num_steps": 4}
     return list(batches(where.batch, **(defaults | options)))
 
 
 def test_batches_depend_on_the_seed_and_the_step_alone():
     whole = take(crops())
-    assert whole[0].images.shape == (4, 3, 16, 20) and whole[0].depth.shape == (4, 16, 20)
+    assert whole[0].images.shape == (4, 3, 16, 20) and whole[0].labels.shape == (4, 16, 20)
     for others, rest in ((take(crops(), first_step=2), whole[2:]), (take(crops()), whole)):
         assert all(same(a, b) for a, b in zip(others, rest, strict=True))
     assert not same(take(crops(seed=1))[0], whole[0])
 
 
 def test_photos_and_depth_shrink_alike_unless_depth_is_to_be_judged():
-    small = DepthSplit(Ramps(), "train", max_side=15).read(0)
-    assert small.image.shape == (12, 15, 3) and small.depth.shape == (12, 15)
-    assert set(np.unique(small.depth)) <= set(np.unique(Ramps().depth("a").astype(np.float32)))
-    whole = DepthSplit(Ramps(), "val", max_side=15, whole=True).read(0)
-    assert whole.image.shape == (12, 15, 3) and whole.depth.shape == (24, 30)
+    small = depth_split(Ramps(), "train", max_side=15).read(0)
+    assert small.image.shape == (12, 15, 3) and small.labels.shape == (12, 15)
+    assert set(np.unique(small.labels)) <= set(np.unique(Ramps().depth("a").astype(np.float32)))
+    whole = depth_split(Ramps(), "val", max_side=15, whole=True).read(0)
+    assert whole.image.shape == (12, 15, 3) and whole.labels.shape == (24, 30)
 
 
 def test_a_depth_map_of_another_size():
@@ -133,11 +137,11 @@ def test_a_depth_map_of_another_size():
         r"\(upright\); a depth map must have exactly the photo's size$"
     )
     with pytest.raises(LabelError, match=message):
-        DepthSplit(Odd(), "train of d").read(0)
+        depth_split(Odd(), "train of d").read(0)
 
 
 def test_no_depth_at_all():
     message = r"^no pixel of the 3 depth maps in val of d was measured .*; check the files$"
     with pytest.raises(LabelError, match=message):
-        DepthSplit(Empty(), "val of d").check()
-    DepthSplit(Ramps(holes=True), "val of d").check()
+        depth_split(Empty(), "val of d")
+    depth_split(Ramps(holes=True), "val of d")

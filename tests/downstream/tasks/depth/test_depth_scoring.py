@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from detcon.downstream.pictures import LabelError
-from detcon.downstream.tasks.depth.measured import Measured
+from detcon.data.labelled.examples import Example, LabelError
 from detcon.downstream.tasks.depth.scoring import score
 
 
 def picture(depth):
-    return Measured("p", np.zeros((*depth.shape, 3), np.uint8), depth)
+    return Example("p", np.zeros((*depth.shape, 3), np.uint8), depth)
 
 
 def by_hand(predictions, truths):
@@ -54,10 +53,10 @@ def test_the_figures_equal_the_formulas(seed, holes):
 def test_pixels_weigh_alike_whatever_their_picture():
     """3 pixels right and 1 wrong are 75 %; a mean by picture would say 50 %."""
     right, wrong = np.full((1, 3), 2, np.float32), np.full((1, 1), 9, np.float32)
-    found = score(lambda p: np.full(p.depth.shape, 2, np.float32), map(picture, (right, wrong)))
+    found = score(lambda p: np.full(p.labels.shape, 2, np.float32), map(picture, (right, wrong)))
     assert found.value == 75
 
 
 def test_nothing_to_judge_by():
     with pytest.raises(LabelError, match="no pixel of the validation pictures has a depth"):
-        score(lambda p: p.depth, [picture(np.full((2, 2), np.nan, np.float32))])
+        score(lambda p: p.labels, [picture(np.full((2, 2), np.nan, np.float32))])

@@ -10,10 +10,10 @@ import torch
 
 from detcon import transfer
 from detcon.config import load_recipe, shipped_recipes
+from detcon.data.labelled.examples import LabelError
 from detcon.downstream.model_file import load_model
-from detcon.downstream.pictures import LabelError
 from detcon.downstream.recipe import TransferRecipe
-from detcon.downstream.tasks.depth.measured import DepthSplit
+from detcon.downstream.tasks.depth.data import depth_split
 from detcon.downstream.tasks.depth.network import NEAREST
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.depth.scoring import score
@@ -44,15 +44,15 @@ def run(recipe, data, out, **options):
 
 
 def split(folder, name, **options):
-    return DepthSplit(open_depth(folder, "folder", name), f"{name} of {folder}", **options)
+    return depth_split(open_depth(folder, "folder", name), f"{name} of {folder}", **options)
 
 
 def guesses(folder):
     """The score of the mean depth of all training pictures; of the mean of each of their pixels."""
     train, val = split(folder, "train"), split(folder, "val")
-    depths = np.stack([train.read(i).depth for i in range(len(train.keys))])
+    depths = np.stack([train.read(i).labels for i in range(len(train.keys))])
     pictures = [val.read(i) for i in range(len(val.keys))]
-    constant = score(lambda p: np.full(p.depth.shape, depths.mean()), pictures)
+    constant = score(lambda p: np.full(p.labels.shape, depths.mean()), pictures)
     return constant, score(lambda p: depths.mean(0), pictures)
 
 
@@ -78,7 +78,7 @@ def test_a_small_twin_beats_chance(scenes, tmp_path, recipe, rate):
     assert len(strips) == 4
     parts = np.split(cv2.imread(str(strips[0]), cv2.IMREAD_COLOR_RGB), 3, axis=1)
     assert np.array_equal(parts[0], cv2.imread(str(photo), cv2.IMREAD_COLOR_RGB))
-    assert np.array_equal(parts[1], depth_colours(val.read(0).depth))
+    assert np.array_equal(parts[1], depth_colours(val.read(0).labels))
     assert np.array_equal(parts[2], depth_colours(depth))
 
 

@@ -1,5 +1,6 @@
-"""Tests for detcon.downstream.tasks.detection.windows and crops."""
+"""Tests for detcon.downstream.tasks.detection.data, and windows over photos with objects."""
 
+import functools
 import pickle
 
 import cv2
@@ -9,26 +10,31 @@ import torch
 from hypothesis import given, settings, strategies as st
 from shapes import Shapes, objects_of
 
-from detcon.downstream.pictures import Pictures
-from detcon.downstream.tasks.detection.crops import DetectionCrops, cut_picture
-from detcon.downstream.tasks.detection.labelled import DetectionSplit, Picture
-from detcon.downstream.tasks.detection.windows import Window, draw_window, whole
+from detcon.data.labelled.crops import LabelledCrops
+from detcon.data.labelled.examples import Examples
+from detcon.data.labelled.window import Window, draw_window, fitted
+from detcon.downstream.tasks.detection.data import cut_objects, join_objects, object_split
 
 FILL = (1, 2, 3)
 
 
-def picture_of(boxes, masks=None, size=(40, 60), **options):
-    image = np.full((*size, 3), 200, np.uint8)
+def draw(rng, photo, size, scale):
+    return draw_window(rng, photo, size=(size, size), scale=scale, flip=0.5, fit=True)
+
+
+def found_in(window, boxes, masks=None, size=(40, 60), **options):
+    """The objects that are learnt from a photo."""
     classes = options.pop("classes", [0] * len(boxes))
-    return Picture("a.png", image, objects_of(size, boxes, classes, masks, **options))
+    objects = objects_of(size, boxes, classes, masks, **options)
+    return cut_objects(objects, window, masks=masks is not None)
 
 
 @st.composite
-def windows(draw):
-    photo = draw(st.tuples(st.integers(8, 50), st.integers(8, 50)))
-    seed = draw(st.integers(0, 9999))
+def windows(choose):
+    photo = choose(st.tuples(st.integers(8, 50), st.integers(8, 50)))
+    seed = choose(st.integers(0, 9999))
     rng = np.random.default_rng(seed)
-    return draw_window(rng, photo, size=32, scale=(0.5, 2.0), flip=0.5)
+    return draw(rng, photo, 32, (0.5, 2.0))
 
 
 @given(windows(), st.integers(0, 999))
@@ -42,18 +48,13 @@ def test_photo_boxes_and_masks_stay_together(window, seed):
     mask[top:bottom, left:right] = 1
     box = [left, top, right, bottom]
     photo = np.repeat(mask[..., None] * 255, 3, 2)
-    part = cut_picture(
-        Picture("a", photo, objects_of(window.photo, [box], [1], [mask])),
-        window,
-        fill=(0, 0, 0),
-        masks=True,
-    )
-    shown = part.images[0, 0].numpy() > 127
-    if not len(part.boxes[0]):
+    part = cut_objects(objects_of(window.photo, [box], [1], [mask]), window, masks=True)
+    shown = window.cut_photo(photo, (0, 0, 0))[..., 0] > 127
+    if not len(part.boxes):
         assert shown.sum() <= 2 * 32  # a sliver of less than a pixel, smoothed
         return
-    (square,), (found,) = part.masks[0].numpy() > 0, part.boxes[0].numpy()
-    assert part.classes[0].tolist() == [1]
+    (square,), (found,) = part.masks.numpy() > 0, part.boxes.numpy()
+    assert part.classes.tolist() == [1]
     edge = cv2.dilate(square.astype(np.uint8), np.ones((3, 3))) - cv2.erode(
         square.astype(np.uint8), np.ones((3, 3)), borderType=cv2.BORDER_REPLICATE
     )
@@ -65,7 +66,7 @@ def test_photo_boxes_and_masks_stay_together(window, seed):
 
 def test_scaling_and_place_are_those_of_the_protocol():
     rng = np.random.default_rng(0)
-    drawn = [draw_window(rng, (40, 80), size=64, scale=(0.8, 1.25), flip=0.5) for _ in range(400)]
+    drawn = [draw(rng, (40, 80), 64, (0.8, 1.25)) for _ in range(400)]
     longest = np.array([max(one.scaled) for one in drawn]) / 64
     assert 0.79 < longest.min() < 0.81 and 1.24 < longest.max() <= 1.25  # whole pixels
     assert abs(longest.mean() - 1.025) < 0.02
@@ -76,19 +77,19 @@ def test_scaling_and_place_are_those_of_the_protocol():
 
 
 def test_what_lies_around_a_small_photo_is_filled():
-    window = Window(16, (8, 8), (8, 8), top=-3, left=-5)
-    square = window.cut(np.full((8, 8, 3), 9, np.uint8), FILL)
+    window = Window((16, 16), (8, 8), 1.0, (8, 8), top=-3, left=-5)
+    square = window.cut_photo(np.full((8, 8, 3), 9, np.uint8), FILL)
     assert (square[3:11, 5:13] == 9).all()
     square[3:11, 5:13] = FILL
     assert (square == FILL).all()
 
 
 def test_whole_photos_and_back():
-    window = whole((40, 80), 64)
+    window = fitted((40, 80), (64, 64))
     assert (window.scaled, window.top, window.left, window.mirrored) == ((32, 64), 0, 0, False)
     boxes = np.array([[10, 5, 30, 40]], np.float32)
-    np.testing.assert_allclose(window.boxes(boxes), boxes * 0.8)
-    np.testing.assert_allclose(window.boxes_back(window.boxes(boxes)), boxes, rtol=1e-6)
+    np.testing.assert_allclose(window.cut_boxes(boxes), boxes * 0.8)
+    np.testing.assert_allclose(window.boxes_back(window.cut_boxes(boxes)), boxes, rtol=1e-6)
     outside = window.boxes_back(np.array([[60.0, 40, 70, 60]]))  # in the margin
     assert outside.tolist() == [[75, 40, 80, 40]]
 
@@ -96,31 +97,32 @@ def test_whole_photos_and_back():
 def test_what_is_not_learnt():
     """Crowds, boxes outside the photo or without area, and what the window leaves nothing of."""
     boxes = [[5, 5, 20, 20], [0, 0, 30, 30], [-30, -9, -2, -1], [9, 9, 9, 30], [39, 9, 60, 30]]
-    picture = picture_of(boxes, crowd=[False, True, False, False, False])
-    window = Window(32, (40, 60), (40, 60), left=7)
-    part = cut_picture(picture, window, fill=FILL, masks=False)
-    assert part.boxes[0].tolist() == [[0, 5, 13, 20]]
-    assert part.masks == ()
+    window = Window((32, 32), (40, 60), 1.0, (40, 60), left=7)
+    found = found_in(window, boxes, crowd=[False, True, False, False, False])
+    assert found.boxes.tolist() == [[0, 5, 13, 20]]
+    assert found.masks is None and join_objects([found]).masks == ()
     corner = np.zeros((40, 60))
     corner[39, 0] = 1  # of the mask, nothing is in the window, though the box is
-    part = cut_picture(picture_of([[0, 0, 40, 40]], [corner]), window, fill=FILL, masks=True)
-    assert part.boxes[0].shape == (0, 4) and part.masks[0].shape == (0, 32, 32)
-    assert part.classes[0].dtype == torch.int64
+    found = found_in(window, [[0, 0, 40, 40]], [corner])
+    assert found.boxes.shape == (0, 4) and found.masks.shape == (0, 32, 32)
+    assert found.classes.dtype == torch.int64
 
 
 def test_a_photo_without_objects_is_background():
-    part = cut_picture(picture_of([], []), whole((40, 60), 64), fill=FILL, masks=True)
-    assert part.boxes[0].shape == (0, 4) and part.masks[0].shape == (0, 64, 64)
+    found = found_in(fitted((40, 60), (64, 64)), [], [])
+    assert found.boxes.shape == (0, 4) and found.masks.shape == (0, 64, 64)
 
 
 def test_crops_come_from_seed_epoch_and_number():
-    pictures = Pictures(DetectionSplit(Shapes(6, 0)), range(6))
-    crops = DetectionCrops(pictures, size=64, seed=3)
+    examples = Examples(object_split(Shapes(6, 0)), range(6))
+    drawn = functools.partial(draw, size=64, scale=(0.8, 1.25))
+    cut = functools.partial(cut_objects, masks=True)
+    crops = LabelledCrops(examples, 3, drawn, cut, join_objects)
     again = pickle.loads(pickle.dumps(crops))
     one, other = crops.batch([(1, 4), (0, 2)]), again.batch([(1, 4), (0, 2)])
     assert torch.equal(one.images, other.images) and one.index.tolist() == [4, 2]
-    assert all(torch.equal(a, b) for a, b in zip(one.masks, other.masks, strict=True))
-    assert [len(boxes) for boxes in one.boxes] == [len(masks) for masks in one.masks]
+    assert all(torch.equal(a, b) for a, b in zip(one.labels.masks, other.labels.masks, strict=True))
+    assert [len(boxes) for boxes in one.labels.boxes] == [len(m) for m in one.labels.masks]
     assert not torch.equal(one.images, crops.batch([(2, 4), (0, 2)]).images)
     assert one.to("cpu").images is not None and one.images.shape == (2, 3, 64, 64)
 
@@ -128,5 +130,5 @@ def test_crops_come_from_seed_epoch_and_number():
 @pytest.mark.parametrize("channels", [1, 5])
 def test_any_number_of_channels(channels):
     photo = np.full((8, 8, channels), 7, np.uint8)
-    square = Window(16, (8, 8), (16, 16)).cut(photo, (0,) * channels)
+    square = Window((16, 16), (8, 8), 2.0, (16, 16)).cut_photo(photo, (0,) * channels)
     assert square.shape == (16, 16, channels) and (square == 7).all()

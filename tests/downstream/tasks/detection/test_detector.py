@@ -1,5 +1,6 @@
 """Tests for the Mask R-CNN: its parts, its losses, and two ranks as one."""
 
+import functools
 import json
 
 import torch
@@ -8,13 +9,19 @@ from shapes import Shapes
 from torch import nn
 from torchvision.models.detection import roi_heads
 
+from detcon.data.labelled.crops import LabelledBatch, LabelledCrops
+from detcon.data.labelled.examples import Examples
+from detcon.data.labelled.window import draw_window
 from detcon.downstream.model_file import load_model
-from detcon.downstream.pictures import Pictures
 from detcon.downstream.tasks.detection import task
-from detcon.downstream.tasks.detection.crops import DetectionCrops, join
+from detcon.downstream.tasks.detection.data import (
+    CropObjects,
+    cut_objects,
+    join_objects,
+    object_split,
+)
 from detcon.downstream.tasks.detection.detections import detect
 from detcon.downstream.tasks.detection.detector import build_detector
-from detcon.downstream.tasks.detection.labelled import DetectionSplit
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.downstream.tasks.detection.scoring import coco_truth, ids_of
 from detcon.downstream.transfer import transfer
@@ -39,9 +46,17 @@ def detector(name="resnet18", width=0.25, **options):
 
 
 def crops(num=4, seed=0, masks=True, **options):
-    split = DetectionSplit(Shapes(num, seed, **options), masks)
-    made = DetectionCrops(Pictures(split, range(num)), size=64, seed=0, masks=masks)
+    split = object_split(Shapes(num, seed, **options), masks)
+    draw = functools.partial(draw_window, size=(64, 64), scale=(0.8, 1.25), flip=0.5, fit=True)
+    cut = functools.partial(cut_objects, masks=masks)
+    made = LabelledCrops(Examples(split, range(num)), 0, draw, cut, join_objects)
     return made.batch([(0, number) for number in range(num)])
+
+
+def join(first, second):
+    labels = [a + b for a, b in zip(first.labels, second.labels, strict=True)]
+    images = torch.cat([first.images, second.images])
+    return LabelledBatch(images, CropObjects(*labels), torch.cat([first.index, second.index]))
 
 
 def test_the_defaults_are_those_of_the_cloud_tpu_heads():
@@ -94,7 +109,7 @@ def test_boxes_alone():
 
 def test_photos_without_objects_are_learnt_as_background():
     network = detector()
-    for batch in (crops(most=0, least=0), join([crops(2), crops(2, most=0, least=0)])):
+    for batch in (crops(most=0, least=0), join(crops(2), crops(2, most=0, least=0))):
         loss, _ = network(batch)
         loss.backward()
         assert loss.isfinite() and all(p.grad.isfinite().all() for p in network.parameters())
@@ -225,7 +240,7 @@ def test_two_ranks_are_the_joined_batch(tmp_path, monkeypatch):
     ranks = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
     sizes = [len(share.images) for share in shares()]
     network = detector().double()
-    rpn, batch = network.head.rpn, join(list(shares()))
+    rpn, batch = network.head.rpn, join(*shares())
     monkeypatch.setattr(torch, "randperm", torch.randperm)  # put back at the end
     monkeypatch.setattr(rpn, "compute_loss", by_rank(rpn.compute_loss, 2, sizes))
     for name, place in (("fastrcnn_loss", 2), ("maskrcnn_loss", 1)):

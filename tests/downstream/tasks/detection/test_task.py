@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from shapes import NAMES, Shapes
 
 from detcon.config import load_recipe, shipped_recipes
+from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream import training
 from detcon.downstream.model_file import load_model
-from detcon.downstream.pictures import LabelError, Pictures
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.tasks.detection import task as module
+from detcon.downstream.tasks.detection.data import object_split, open_object_data, resized
 from detcon.downstream.tasks.detection.detections import Detections
-from detcon.downstream.tasks.detection.labelled import DetectionSplit, open_labelled, resized
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import FIGURES
 from detcon.downstream.tasks.registry import open_task
@@ -46,7 +46,7 @@ def untrained(val):
     settings = load_recipe(TransferRecipe, TINY, given)
     task = open_task(settings.task)
     network = task.build(settings, load_backbone("random", encoder=settings.encoder), NAMES)
-    return task, settings, network.eval(), Pictures(DetectionSplit(val), range(val.num))
+    return task, settings, network.eval(), Examples(object_split(val), range(val.num))
 
 
 def test_fine_tuning_beats_chance_and_leaves_everything_behind(monkeypatch, tmp_path):
@@ -95,7 +95,7 @@ def test_an_untrained_network_finds_next_to_nothing(tmp_path):
 
 def test_boxes_alone(monkeypatch, tmp_path):
     bare = [Shapes(8, seed, has_masks=False) for seed in (0, 1)]
-    with pytest.raises(LabelError, match=r"000.png have boxes, but no masks; give detector.masks="):
+    with pytest.raises(LabelError, match=r"000.png have boxes, but no masks; give task.detector"):
         run(monkeypatch, tmp_path, *bare)
     assert not (tmp_path / "seed0").exists()
     (result,) = run(monkeypatch, tmp_path, *bare, **{"task.steps": 2, "task.detector.masks": False})
@@ -196,7 +196,7 @@ def test_mistakes_get_a_sentence_and_leave_no_folder(
 def test_a_validation_set_without_objects():
     nothing = Shapes(3, 0, most=0, least=0)
     with pytest.raises(LabelError, match="none of the 3 validation photos has an object"):
-        open_labelled(TRAIN, nothing, masks=True, max_side=None, channels=3)
+        open_object_data(TRAIN, nothing, masks=True, max_side=None, channels=3)
 
 
 def test_objects_shrink_with_their_photo():
@@ -214,7 +214,7 @@ def test_drawing_shows_what_is_sure():
     for scores, shows in ((0.9, True), (0.3, False)):
         found = Detections(objects, np.full(len(objects), scores))
         assert (task.draw(photo, found, NAMES) != photo).any() == shows
-    grey = task.draw(photo[..., :1], task.truth(DetectionSplit(Shapes(1, 0)).read(0)), NAMES)
+    grey = task.draw(photo[..., :1], task.truth(object_split(Shapes(1, 0)).read(0)), NAMES)
     assert grey.shape == (64, 64, 3)
 
 

@@ -12,14 +12,15 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from detcon.config import RecipeError
+from detcon.data.labelled.crops import LabelledBatch
+from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream.model_file import ModelError, load_model
-from detcon.downstream.pictures import LabelError, Pictures
 from detcon.downstream.tasks.probes import linear_classification, pooled
 from detcon.downstream.tasks.probes.accuracy import is_among_first, judge
-from detcon.downstream.tasks.probes.classified import ClassifiedBatch, ClassifiedSplit, crops_of
 from detcon.downstream.tasks.probes.classifier import Classifier, centre_crop
 from detcon.downstream.tasks.probes.linear_classification import fit_linear
-from detcon.downstream.tasks.probes.pooled import pool_pictures
+from detcon.downstream.tasks.probes.photos import centre_crops, classified
+from detcon.downstream.tasks.probes.pooled import pool_photos
 from detcon.downstream.tasks.probes.recipe import CentreRecipe, LinearClassificationRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
@@ -114,25 +115,25 @@ def stand_in(head=None):
 
 
 def split(fruit, part):
-    found = ClassifiedSplit(open_class_folders(fruit, part))
-    return Pictures(found, range(len(found.keys)))
+    found = classified(open_class_folders(fruit, part))
+    return Examples(found, range(len(found.keys)))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_pooled_features_of_photos_and_their_mirror_images(fruit, workers):
     train, network = split(fruit, "train"), stand_in()
-    features, labels = pool_pictures(network, train, mirrored=False, workers=workers)
+    features, labels = pool_photos(network, train, mirrored=False, workers=workers)
     assert labels.tolist() == [0] * 8 + [1] * 8 + [2] * 8
     crop = centre_crop(train[3].image, network.centre)
     np.testing.assert_allclose(features[3], crop.mean((0, 1)), rtol=1e-5)
-    both, twice = pool_pictures(network, train, mirrored=True, workers=workers)
+    both, twice = pool_photos(network, train, mirrored=True, workers=workers)
     assert len(both) == len(twice) == 48 and torch.equal(both[24:].mean(0), both[:24].mean(0))
 
 
 def test_says_when_features_do_not_fit(fruit, monkeypatch):
     monkeypatch.setattr(pooled, "MEMORY", 100)
     with pytest.raises(LabelError, match="the features of all labelled photos need more than"):
-        pool_pictures(stand_in(), split(fruit, "train"), mirrored=False)
+        pool_photos(stand_in(), split(fruit, "train"), mirrored=False)
 
 
 def test_the_linear_solution_is_a_minimum_and_chunks_do_not_change_it(monkeypatch):
@@ -167,7 +168,7 @@ def test_accuracy_is_a_count():
     images = torch.zeros(4, 3, 8, 8, dtype=torch.uint8)
     for i, channel in enumerate((0, 0, 1, 2)):
         images[i, channel] = 200
-    batch = ClassifiedBatch(images, torch.tensor([0, 1, 1, 6]))
+    batch = LabelledBatch(images, torch.tensor([0, 1, 1, 6]), torch.arange(4))
     score = judge(stand_in(Scores()), [batch, batch], tuple("abcdefg"))
     assert score.value == 50 and score.figures == {"top-5": 75.0}  # 6 is second, 0 comes last
     assert score.per_class == {**dict.fromkeys("cdef"), "a": 100, "b": 50, "g": 0}
@@ -181,7 +182,7 @@ def test_beats_chance_and_the_model_can_be_used(fruit, tmp_path, task):
     assert result.steps == (200 if task == "linear_classification" else 0)
     model = load_model(tmp_path / "run/seed0")
     val = split(fruit, "val")
-    right = [model.predict(fruit / "val" / item.key) == item.label for item in val]
+    right = [model.predict(fruit / "val" / item.key) == item.labels for item in val]
     assert 100 * np.mean(right) == pytest.approx(result.value)
     strips = sorted((tmp_path / "run/seed0/predictions").iterdir())
     assert [path.name for path in strips[:2]] == ["blue_00.png", "blue_01.png"]
@@ -210,6 +211,6 @@ def test_a_model_of_another_network_is_named(fruit, tmp_path):
 
 
 def test_batches_come_in_order(fruit):
-    batches = list(crops_of(split(fruit, "val"), CentreRecipe(shorter=16, side=8), title="x"))
+    batches = list(centre_crops(split(fruit, "val"), CentreRecipe(shorter=16, side=8), title="x"))
     assert torch.cat([b.labels for b in batches]).tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert batches[0].images.shape == (12, 3, 8, 8)

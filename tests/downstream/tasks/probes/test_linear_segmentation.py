@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, interpolate
 
-from detcon.downstream.pictures import LabelError, Pictures
+from detcon.data.labelled.examples import Example, Examples, LabelError
 from detcon.downstream.tasks.probes import linear_segmentation as probe
 from detcon.downstream.tasks.probes.linear_segmentation import (
     cell_shares,
@@ -13,7 +13,7 @@ from detcon.downstream.tasks.probes.linear_segmentation import (
     gather_cells,
 )
 from detcon.downstream.tasks.probes.recipe import LinearSegmentationRecipe
-from detcon.downstream.tasks.segmentation.labelled import Picture, open_labelled
+from detcon.downstream.tasks.segmentation.data import open_label_data
 from detcon.downstream.tasks.segmentation.scoring import score
 
 
@@ -24,8 +24,8 @@ def colours(images):
 
 
 def pictures(squares, part="train"):
-    split = getattr(open_labelled(squares), part)
-    return Pictures(split, range(len(split.keys)))
+    split = getattr(open_label_data(squares), part)
+    return Examples(split, range(len(split.keys)))
 
 
 def classify(layer):
@@ -46,7 +46,7 @@ def test_the_solution_is_a_minimum(squares):
     """No gradient is left, in the pixel loss as well: labels of whole cells make them one."""
     some = list(pictures(squares))[:4]
     some = [
-        Picture(p.key, p.image, np.kron(p.labels[::8, ::8] % 3, np.ones((8, 8), np.uint8)))
+        Example(p.key, p.image, np.kron(p.labels[::8, ::8] % 3, np.ones((8, 8), np.uint8)))
         for p in some
     ]
     recipe = LinearSegmentationRecipe(weight_decay=1e-3, iterations=2000, fineness=1)
@@ -79,7 +79,7 @@ def test_the_scale_of_features_changes_nothing(squares):
 
 def test_mirror_images_are_added_and_sizes_may_differ(squares):
     some = list(pictures(squares))[:3]
-    wide = Picture("wide", np.zeros((32, 64, 3), np.uint8), np.zeros((32, 64), np.uint8))
+    wide = Example("wide", np.zeros((32, 64, 3), np.uint8), np.zeros((32, 64), np.uint8))
     first, second = gather_cells(colours, [*some, wide], 3, fineness=2)
     assert first.features.shape == (6, 4, 8, 8) and first.shares.shape == (6, 3, 16, 16)
     assert second.features.shape == (2, 4, 8, 16)

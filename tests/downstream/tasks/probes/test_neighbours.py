@@ -8,13 +8,12 @@ import torch
 from hypothesis import given, strategies as st
 from torch.nn.functional import normalize
 
-from detcon.downstream.pictures import LabelError
+from detcon.data.labelled.examples import Example, LabelError
 from detcon.downstream.tasks.probes import neighbours
 from detcon.downstream.tasks.probes.knn_classification import bank_of_photos
 from detcon.downstream.tasks.probes.knn_segmentation import fill_bank
 from detcon.downstream.tasks.probes.neighbours import Bank, empty_bank, vote
 from detcon.downstream.tasks.probes.recipe import KnnClassificationRecipe, KnnSegmentationRecipe
-from detcon.downstream.tasks.segmentation.labelled import Picture
 
 
 def slow_vote(query, bank, shares, k, temperature):
@@ -104,7 +103,7 @@ def pictures(num, size=16, label=None):
         labels = rng.integers(0, 3, (size, size), np.uint8)
         if label is not None:
             labels[:] = label
-        made.append(Picture(str(i), image, labels))
+        made.append(Example(str(i), image, labels))
     return made
 
 
@@ -138,7 +137,7 @@ def test_void_cells_are_not_kept_and_half_void_ones_vote_by_half():
     (picture,) = pictures(1)
     labels = np.full((16, 16), 255, np.uint8)
     labels[:4, :2] = 1
-    bank = fill([Picture("a", picture.image, labels)], 100)
+    bank = fill([Example("a", picture.image, labels)], 100)
     assert bank.shares.tolist() == [[0.0, 0.5, 0.0]]
     with pytest.raises(LabelError, match="all labels of the training pictures are void"):
         fill(pictures(2, label=255), 100)

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch import nn
 
-from detcon.downstream.tasks.segmentation.crops import LabelledBatch
+from detcon.data.labelled.crops import LabelledBatch
+from detcon.data.labelled.examples import Example
 from detcon.downstream.tasks.segmentation.fcn import Segmenter, fcn_head, pixel_loss
-from detcon.downstream.tasks.segmentation.labelled import Picture
 from detcon.downstream.tasks.segmentation.scoring import score
 
 
@@ -87,7 +87,7 @@ def test_the_score_equals_a_confusion_matrix_by_hand(seed, num_classes):
     rng = np.random.default_rng(seed)
     truths = [rng.choice([*range(num_classes - 1), 255], (4, 5)).astype(np.uint8) for _ in range(3)]
     guesses = [rng.integers(0, rng.integers(1, num_classes + 1), (4, 5)) for _ in range(3)]
-    pictures = [Picture("", np.zeros((4, 5, 3), np.uint8), truth) for truth in truths]
+    pictures = [Example("", np.zeros((4, 5, 3), np.uint8), truth) for truth in truths]
     queue = iter(guesses)
     names = tuple(f"c{i}" for i in range(num_classes))
     found = score(lambda _: torch.from_numpy(next(queue))[None].to(torch.uint8), pictures, names)

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from detcon.data.colour import apply_colour
+from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.network import Network
-from detcon.downstream.tasks.depth.crops import DepthBatch
 from detcon.downstream.tasks.depth.losses import LOSSES
 
 NEAREST = 1e-3
@@ -37,11 +37,12 @@ class DepthNetwork(Network):
         found = self._resized(self.features(images), size or tuple(images.shape[-2:]))
         return found.clamp(min=NEAREST)
 
-    def forward(self, batch: DepthBatch) -> tuple[Float[Tensor, ""], None]:
+    def forward(self, batch: LabelledBatch) -> tuple[Float[Tensor, ""], None]:
         """The loss of a batch, as the training loop wants it."""
+        assert batch.colour is not None
         images = apply_colour(batch.images, batch.colour, mean=self._mean, std=self._std)
-        size = batch.depth.shape[-2], batch.depth.shape[-1]
-        return self.loss(self._resized(self.encoder(images), size), batch.depth), None
+        depth: Tensor = batch.labels
+        return self.loss(self._resized(self.encoder(images), depth.shape[-2:]), depth), None
 
     def _resized(
         self, features: Float[Tensor, "b d h w"], size: tuple[int, ...]

@@ -15,11 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from detcon.downstream.pictures import LabelError
+from detcon.data.labelled.examples import Example, LabelError
 from detcon.downstream.task import Score
-from detcon.downstream.tasks.depth.measured import Measured
 
-Predictor = Callable[[Measured], Float[np.ndarray, "y x"]]
+Predictor = Callable[[Example], Float[np.ndarray, "y x"]]
 """From a picture to metres, above 0, at each pixel of its depth map."""
 
 METRIC = "delta1"
@@ -70,7 +69,7 @@ class Sums:
         }
 
 
-def score(predict: Predictor, pictures: Iterable[Measured]) -> Score:
+def score(predict: Predictor, pictures: Iterable[Example]) -> Score:
     """Predicts the depth of whole pictures and compares it with the truth, at the truth's size.
 
     Args:
@@ -82,7 +81,7 @@ def score(predict: Predictor, pictures: Iterable[Measured]) -> Score:
     """
     sums = Sums()
     for picture in pictures:
-        sums.add(predict(picture), picture.depth)
+        sums.add(predict(picture), picture.labels)
     figures = sums.figures()
     value = figures[METRIC]
     assert value is not None

@@ -1,6 +1,8 @@
-"""Depth as a transfer task: metres to what each pixel shows."""
+"""Depth prediction as a transfer task: metres to what each pixel shows."""
 
+import functools
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -8,86 +10,81 @@ import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 
+from detcon.data.labelled.crops import LabelledCrops, join_maps
+from detcon.data.labelled.examples import Example, Examples, LabelledData, watched
+from detcon.data.labelled.window import draw_window
 from detcon.downstream.network import Network
-from detcon.downstream.pictures import Labelled, Pictures, watched
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
+from detcon.downstream.strips import write_png
 from detcon.downstream.task import Score
-from detcon.downstream.tasks.depth.crops import DepthCrops
+from detcon.downstream.tasks.depth.data import cut_depth, open_depth_data
 from detcon.downstream.tasks.depth.heads import depth_head
-from detcon.downstream.tasks.depth.measured import DepthSplit, Measured, resize_nearest
 from detcon.downstream.tasks.depth.network import DepthNetwork
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.depth.scoring import score
+from detcon.downstream.tasks.segmentation.data import resize_nearest
+from detcon.downstream.tasks.settings import height_and_width
 from detcon.downstream.training import fine_tune
-from detcon.files import write_whole
-from detcon.formats.registry import open_depth
 from detcon.models.backbone_file import Backbone
 from detcon.palette import depth_colours
 
 
+@dataclass(frozen=True)
 class Depth:
-    """Says how far away everything is.
+    """Predicts how far away everything is.
 
     Laina et al. (arXiv 1606.00373) as BYOL (arXiv 2006.07733, appendix D.6) uses it. One departure:
-    a whole picture is predicted and judged, while the code released with Laina et al. predicts its
-    centre crop and stretches that to the whole depth map.
+    a whole photo is predicted and scored, while the code released with Laina et al. predicts its
+    centre crop and stretches that to the whole depth map. BYOL's order of the changes of colour
+    isn't known: brightness, saturation and hue come in a random order here, grey comes last.
     """
 
-    def __init__(self, recipe: DepthRecipe) -> None:
-        self.recipe = recipe
+    recipe: DepthRecipe
 
     @property
     def updates(self) -> int:
         return self.recipe.steps
 
-    def open(self, settings: TaskSettings, channels: int) -> Labelled:
-        train, val = (
-            DepthSplit(
-                open_depth(settings.data, settings.format, name),
-                f"{name} of {settings.data}",
-                settings.size,
-                whole=name == "val",
-                channels=channels,
-            )
-            for name in ("train", "val")
-        )
-        train.check()
-        val.check()
-        return Labelled(train, val)
+    def open(self, settings: TaskSettings, channels: int) -> LabelledData:
+        return open_depth_data(settings, channels)
 
     def build(
         self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
     ) -> DepthNetwork:
-        channels = int(backbone.encoder.num_channels)  # pyright: ignore[reportArgumentType]
         return DepthNetwork(
             backbone.encoder,
-            depth_head(channels, self.recipe),
+            depth_head(backbone.channels, self.recipe),
             mean=backbone.normalisation.mean,
             std=backbone.normalisation.std,
             loss=self.recipe.loss,
         )
 
     def learn(
-        self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
+        self, settings: TransferRecipe, network: Network, train: Examples, folder: Path
     ) -> None:
-        crop = self.recipe.crop
-        crops = DepthCrops(
-            train,
-            size=(crop, crop) if isinstance(crop, int) else crop,
-            seed=settings.seed,
+        draw = functools.partial(
+            draw_window,
+            size=height_and_width(self.recipe.crop),
             scale=self.recipe.scale,
             flip=self.recipe.flip,
             place=self.recipe.place,
-            colour=self.recipe.colour,
-            fill=network.mean_colour,
         )
-        fine_tune(settings, self.recipe, network, train, crops.batch, folder)
+        crops = LabelledCrops(
+            train,
+            settings.seed,
+            draw,
+            cut_depth,
+            join_maps,
+            fill=network.mean_colour,
+            colour=self.recipe.colour,
+        )
+        fine_tune(settings, self.recipe, network, crops, folder)
 
     def score(
-        self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
+        self, settings: TransferRecipe, network: Network, val: Examples, names: tuple[str, ...]
     ) -> Score:
-        def predict(picture: Measured) -> Float32[np.ndarray, "y x"]:
-            return _predict(network, picture.image, picture.depth.shape)
+        def predict(example: Example) -> Float32[np.ndarray, "y x"]:
+            return _predict(network, example.image, example.labels.shape)
 
         return score(predict, watched(val, "judging"))
 
@@ -96,8 +93,8 @@ class Depth:
     ) -> Float32[np.ndarray, "y x"]:
         return _predict(network, photo, photo.shape[:2])
 
-    def truth(self, item: Measured) -> Float32[np.ndarray, "y x"]:
-        return resize_nearest(item.depth, item.image.shape[:2])
+    def truth(self, example: Example) -> Float32[np.ndarray, "y x"]:
+        return resize_nearest(example.labels, example.image.shape[:2])
 
     def draw(
         self,
@@ -121,9 +118,7 @@ class Depth:
         """Thousandths of a metre in `depth/KEY.png`, of 16 bits; 65.535 m is the farthest."""
         for key, depth in found:
             path = folder / "depth" / PurePosixPath(key).with_suffix(".png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            millimetres = np.clip(np.round(depth * 1000), 0, 65535).astype(np.uint16)
-            write_whole(path, cv2.imencode(".png", millimetres)[1].tobytes(), durable=False)
+            write_png(path, np.clip(np.round(depth * 1000), 0, 65535).astype(np.uint16))
 
 
 @torch.inference_mode()

@@ -9,9 +9,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
+from detcon.data.labelled.window import fitted
+from detcon.downstream.tasks.detection.data import encoded
 from detcon.downstream.tasks.detection.detector import Detector
-from detcon.downstream.tasks.detection.labelled import encoded
-from detcon.downstream.tasks.detection.windows import whole
 from detcon.formats.objects import Objects
 
 _THRESHOLD = 0.5
@@ -35,8 +35,8 @@ def detect(network: Detector, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
         network: In eval mode.
         photo: Upright, of any size.
     """
-    window = whole((photo.shape[0], photo.shape[1]), network.size)
-    square = torch.from_numpy(window.cut(photo, network.mean_colour)).permute(2, 0, 1)[None]
+    window = fitted((photo.shape[0], photo.shape[1]), (network.size, network.size))
+    square = torch.from_numpy(window.cut_photo(photo, network.mean_colour)).permute(2, 0, 1)[None]
     (found,) = network.find(square.to(network.device))
     found = {name: value.cpu() for name, value in found.items()}
     boxes = window.boxes_back(found["boxes"].numpy())

@@ -5,8 +5,9 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor, nn
 from torchvision.models.detection.image_list import ImageList
 
+from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.network import Network
-from detcon.downstream.tasks.detection.crops import DetectionBatch
+from detcon.downstream.tasks.detection.data import CropObjects
 from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.models.pyramid import PyramidEncoder, with_pyramid
@@ -47,11 +48,11 @@ class Detector(Network):
         return self.head.levels(self.encoder.pyramid(self.normalise(images)))
 
     def forward(
-        self, batch: DetectionBatch
+        self, batch: LabelledBatch
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """The loss of a batch, as the training loop wants it, and the parts it is the sum of."""
         levels = self.levels(batch.images)
-        images, targets = _image_list(batch.images), _targets(batch)
+        images, targets = _image_list(batch.images), _targets(batch.labels)
         proposals, losses = self.head.rpn(images, levels, targets)
         _, more = self.head.roi_heads(levels, proposals, images.image_sizes, targets)
         losses = {**losses, **more}
@@ -92,13 +93,13 @@ def _image_list(images: UInt8[Tensor, "b c y x"]) -> ImageList:
     return ImageList(images, [(height, width)] * len(images))
 
 
-def _targets(batch: DetectionBatch) -> list[dict[str, Tensor]]:
+def _targets(objects: CropObjects) -> list[dict[str, Tensor]]:
     """As torchvision has them: class 0 is the background."""
     targets: list[dict[str, Tensor]] = [
         {"boxes": boxes.to(torch.float32), "labels": _labels(classes)}
-        for boxes, classes in zip(batch.boxes, batch.classes, strict=True)
+        for boxes, classes in zip(objects.boxes, objects.classes, strict=True)
     ]
-    for target, masks in zip(targets, batch.masks):  # none at all where boxes alone are learnt
+    for target, masks in zip(targets, objects.masks):  # none at all where boxes alone are learnt
         target["masks"] = masks
     return targets
 

@@ -1,7 +1,8 @@
 """Detection and instance segmentation as a transfer task: a Mask R-CNN, fine-tuned whole."""
 
+import functools
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,21 @@ import torch
 import torch.distributed as dist
 from jaxtyping import UInt8
 
+from detcon.data.labelled.crops import LabelledCrops
+from detcon.data.labelled.examples import Example, Examples, LabelledData, watched
+from detcon.data.labelled.window import draw_window
 from detcon.downstream.network import Network
-from detcon.downstream.pictures import Labelled, Pictures, watched
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.task import Score
-from detcon.downstream.tasks.detection.crops import DetectionCrops
+from detcon.downstream.tasks.detection.data import (
+    cut_objects,
+    join_objects,
+    open_object_data,
+    resized,
+)
 from detcon.downstream.tasks.detection.detections import Detections, detect
 from detcon.downstream.tasks.detection.detector import Detector, build_detector
 from detcon.downstream.tasks.detection.drawing import draw_detections
-from detcon.downstream.tasks.detection.labelled import (
-    DetectionSplit,
-    Picture,
-    open_labelled,
-    resized,
-)
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import (
     Kind,
@@ -41,21 +43,21 @@ from detcon.models.encoders import feature_grid
 from detcon.train.environment import is_first_rank, ranks
 
 
+@dataclass(frozen=True)
 class Detection:
     """Finds objects: their boxes, classes and, where the data have them, masks."""
 
-    def __init__(self, recipe: DetectionRecipe) -> None:
-        self.recipe = recipe
+    recipe: DetectionRecipe
 
     @property
     def updates(self) -> int:
         return self.recipe.steps
 
-    def open(self, settings: TaskSettings, channels: int) -> Labelled:
+    def open(self, settings: TaskSettings, channels: int) -> LabelledData:
         train, val = (
             open_objects(settings.data, settings.format, split) for split in ("train", "val")
         )
-        return open_labelled(
+        return open_object_data(
             train, val, masks=self.recipe.detector.masks, max_side=settings.size, channels=channels
         )
 
@@ -76,25 +78,27 @@ class Detection:
         return network
 
     def learn(
-        self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
+        self, settings: TransferRecipe, network: Network, train: Examples, folder: Path
     ) -> None:
-        crops = DetectionCrops(
-            train,
-            size=self.recipe.crop,
-            seed=settings.seed,
+        draw = functools.partial(
+            draw_window,
+            size=(self.recipe.crop, self.recipe.crop),
             scale=self.recipe.scale,
             flip=self.recipe.flip,
-            fill=network.mean_colour,
-            masks=self.recipe.detector.masks,
+            fit=True,
+        )
+        cut = functools.partial(cut_objects, masks=self.recipe.detector.masks)
+        crops = LabelledCrops(
+            train, settings.seed, draw, cut, join_objects, fill=network.mean_colour
         )
         with torch.random.fork_rng(devices=[]):  # anchors and regions to learn from are drawn
             torch.manual_seed(_seed_of_rank(settings.seed))
-            fine_tune(settings, self.recipe, network, train, crops.batch, folder, observe=_floats)
+            fine_tune(settings, self.recipe, network, crops, folder, observe=_floats)
 
     def score(
-        self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
+        self, settings: TransferRecipe, network: Network, val: Examples, names: tuple[str, ...]
     ) -> Score:
-        assert isinstance(network, Detector) and isinstance(val.split, DetectionSplit)
+        assert isinstance(network, Detector)
         pairs = _find_all(network, val)
         ids = ids_of(val.split.source, val.indices, len(names))
         truth = coco_truth([truth for truth, _ in pairs], names, ids)
@@ -117,8 +121,8 @@ class Detection:
         assert isinstance(network, Detector)
         return detect(network, photo)
 
-    def truth(self, item: Picture) -> Detections:
-        return Detections(item.objects, np.ones(len(item.objects)))
+    def truth(self, example: Example) -> Detections:
+        return Detections(example.labels, np.ones(len(example.labels)))
 
     def draw(
         self, photo: UInt8[np.ndarray, "y x c"], prediction: Detections, names: tuple[str, ...]
@@ -140,12 +144,12 @@ def _seed_of_rank(seed: int) -> int:
     return int(source.generate_state(1)[0])
 
 
-def _find_all(network: Detector, val: Pictures) -> list[tuple[Any, Detections]]:
+def _find_all(network: Detector, val: Examples) -> list[tuple[Any, Detections]]:
     """The objects and the detections of all photos; each rank looks at its share of them."""
     place = ranks()
     share = watched(range(place.rank, len(val), place.world), "judging")
-    items = (val[number] for number in share)
-    pairs = [(item.objects, detect(network, item.image)) for item in items]
+    examples = (val[number] for number in share)
+    pairs = [(one.labels, detect(network, one.image)) for one in examples]
     if place.world == 1:
         return pairs
     shares: list[Any] = [None] * place.world

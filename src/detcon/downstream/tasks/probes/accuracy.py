@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
+from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.task import Score
-from detcon.downstream.tasks.probes.classified import ClassifiedBatch
 from detcon.downstream.tasks.probes.classifier import Classifier
 
 FIRST = 5
@@ -26,7 +26,7 @@ def is_among_first(
 
 
 @torch.inference_mode()
-def judge(network: Classifier, batches: Iterable[ClassifiedBatch], names: tuple[str, ...]) -> Score:
+def judge(network: Classifier, batches: Iterable[LabelledBatch], names: tuple[str, ...]) -> Score:
     """Top-1 accuracy in per cent, the same by class, and `top-5` where there are six classes.
 
     Args:

@@ -3,89 +3,79 @@
 import csv
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from detcon.data.labelled.examples import Example, Examples, LabelledData
 from detcon.downstream.network import Network
-from detcon.downstream.pictures import Labelled, Pictures
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.task import Score
 from detcon.downstream.tasks.probes.accuracy import judge
-from detcon.downstream.tasks.probes.classified import ClassifiedPicture, ClassifiedSplit, crops_of
 from detcon.downstream.tasks.probes.classifier import Classifier
-from detcon.downstream.tasks.probes.reading import Reading, learn_by
+from detcon.downstream.tasks.probes.photos import centre_crops, open_photos_with_classes
+from detcon.downstream.tasks.probes.reading import Reading
 from detcon.downstream.tasks.probes.recipe import (
     KnnClassificationRecipe,
     LinearClassificationRecipe,
 )
 from detcon.files import write_whole
-from detcon.formats.registry import open_classes
 from detcon.models.backbone_file import Backbone
 from detcon.palette import class_colours
 from detcon.photos import shown
 
 
+@dataclass(frozen=True)
 class Classification:
     """Names the class of each photo from frozen features; a prediction is the class's number.
 
     Attributes:
-        reading: How classes are read off pooled features.
+        recipe: Settings of the task.
+        learning: How classes are read off pooled features.
     """
 
-    def __init__(
-        self, recipe: LinearClassificationRecipe | KnnClassificationRecipe, reading: Reading
-    ) -> None:
-        self.recipe = recipe
-        self.reading = reading
+    recipe: LinearClassificationRecipe | KnnClassificationRecipe
+    learning: Reading
 
     @property
     def updates(self) -> int:
-        return getattr(self.recipe, "iterations", 0)
+        return self.learning.updates
 
-    def open(self, settings: TaskSettings, channels: int) -> Labelled:
-        train, val = (
-            open_classes(settings.data, settings.format, split, channels=channels)
-            for split in ("train", "val")
-        )
-        return Labelled(
-            ClassifiedSplit(train, channels, settings.size),
-            ClassifiedSplit(val, channels, settings.size),
-            train.names,
-        )
+    def open(self, settings: TaskSettings, channels: int) -> LabelledData:
+        return open_photos_with_classes(settings, channels)
 
     def build(
         self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
     ) -> Classifier:
-        channels = int(backbone.encoder.num_channels)  # pyright: ignore[reportArgumentType]
         return Classifier(
             backbone.encoder,
-            self.reading.head(channels, len(names)),
+            self.learning.head(backbone.channels, len(names)),
             centre=self.recipe.centre,
             mean=backbone.normalisation.mean,
             std=backbone.normalisation.std,
         )
 
     def learn(
-        self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
+        self, settings: TransferRecipe, network: Network, train: Examples, folder: Path
     ) -> None:
-        learn_by(self.reading, settings, network, train)
+        self.learning.learn(settings, network, train, folder)
 
     def score(
-        self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
+        self, settings: TransferRecipe, network: Network, val: Examples, names: tuple[str, ...]
     ) -> Score:
         assert isinstance(network, Classifier)
-        batches = crops_of(val, network.centre, title="judging", workers=settings.workers)
+        batches = centre_crops(val, network.centre, title="judging", workers=settings.workers)
         return judge(network, batches, names)
 
     def predict(self, network: Network, photo: UInt8[np.ndarray, "y x c"]) -> int:
         assert isinstance(network, Classifier)
         return network.name(photo)
 
-    def truth(self, item: ClassifiedPicture) -> int:
-        return item.label
+    def truth(self, example: Example) -> int:
+        return example.labels
 
     def draw(
         self, photo: UInt8[np.ndarray, "y x c"], prediction: int, names: tuple[str, ...]

@@ -7,11 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from detcon.downstream.pictures import LabelError
+from detcon.data.labelled.examples import Example, LabelError
 from detcon.downstream.tasks.probes.linear_segmentation import Features, cell_shares
 from detcon.downstream.tasks.probes.neighbours import Bank
 from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe
-from detcon.downstream.tasks.segmentation.labelled import Picture
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class _Cells:
 @torch.no_grad()
 def fill_bank(
     features: Features,
-    pictures: Iterable[Picture],
+    pictures: Iterable[Example],
     num_classes: int,
     recipe: KnnSegmentationRecipe = KnnSegmentationRecipe(),  # noqa: B008  (frozen)
     *,

@@ -13,10 +13,10 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, conv2d, interpolate, one_hot
 
-from detcon.downstream.pictures import LabelError
+from detcon.data.labelled.examples import Example, LabelError
 from detcon.downstream.tasks.probes.logistic import minimise, moments
 from detcon.downstream.tasks.probes.recipe import LinearSegmentationRecipe
-from detcon.downstream.tasks.segmentation.labelled import VOID, Picture
+from detcon.downstream.tasks.segmentation.data import VOID
 
 Features = Callable[[UInt8[Tensor, "b c y x"]], Float[Tensor, "b d h w"]]
 """A frozen encoder, from bytes to the grid."""
@@ -38,7 +38,7 @@ class Cells:
 
 def fit_probe(
     features: Features,
-    pictures: Iterable[Picture],
+    pictures: Iterable[Example],
     num_classes: int,
     recipe: LinearSegmentationRecipe = LinearSegmentationRecipe(),  # noqa: B008  (frozen)
     device: torch.device | str = "cpu",
@@ -80,7 +80,7 @@ def fit_probe(
 @torch.no_grad()
 def gather_cells(
     features: Features,
-    pictures: Iterable[Picture],
+    pictures: Iterable[Example],
     num_classes: int,
     fineness: int,
     device: torch.device | str = "cpu",

@@ -4,23 +4,23 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from detcon.downstream.pictures import LabelError, Pictures
-from detcon.downstream.tasks.probes.classified import crops_of
+from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream.tasks.probes.classifier import Classifier
+from detcon.downstream.tasks.probes.photos import centre_crops
 
 MEMORY = 32 * 2**30
 """More bytes of features are refused; ImageNet's of a ResNet-50, with mirror images, are 21 GB."""
 
 
 @torch.no_grad()
-def pool_pictures(
-    network: Classifier, pictures: Pictures, *, mirrored: bool, workers: int = 0
+def pool_photos(
+    network: Classifier, examples: Examples, *, mirrored: bool, workers: int = 0
 ) -> tuple[Float[Tensor, "n d"], Integer[Tensor, " n"]]:
-    """The pooled features of pictures, and their classes.
+    """The pooled features of photos, and their classes.
 
     Args:
         network: In eval mode.
-        pictures: Classified photos.
+        examples: Classified photos.
         mirrored: Adds their mirror images.
         workers: Processes that read and cut photos.
 
@@ -29,7 +29,7 @@ def pool_pictures(
         UnreadablePhoto: A photo is damaged.
     """
     features, labels, size = [], [], 0
-    for batch in crops_of(pictures, network.centre, title="features", workers=workers):
+    for batch in centre_crops(examples, network.centre, title="features", workers=workers):
         batch = batch.to(network.device)
         for images in (batch.images, batch.images.flip(-1))[: 1 + mirrored]:
             features.append(network.pooled(images))

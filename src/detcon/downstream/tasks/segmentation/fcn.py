@@ -11,8 +11,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
+from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.network import Network
-from detcon.downstream.tasks.segmentation.crops import LabelledBatch
 from detcon.formats.segments import VOID
 
 

@@ -8,8 +8,9 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 
+from detcon.data.labelled.examples import Example
 from detcon.downstream.task import Score
-from detcon.downstream.tasks.segmentation.labelled import VOID, Picture
+from detcon.downstream.tasks.segmentation.data import VOID
 
 Classifier = Callable[[UInt8[Tensor, "1 c y x"]], UInt8[Tensor, "1 y x"]]
 """Names the class of each pixel of a whole picture."""
@@ -17,7 +18,7 @@ Classifier = Callable[[UInt8[Tensor, "1 c y x"]], UInt8[Tensor, "1 y x"]]
 
 def score(
     classify: Classifier,
-    pictures: Iterable[Picture],
+    pictures: Iterable[Example],
     names: tuple[str, ...],
     device: torch.device | str = "cpu",
 ) -> Score:

@@ -1,39 +1,51 @@
-"""Semantic segmentation as a transfer task: an FCN, fine-tuned."""
+"""Semantic segmentation as a transfer task."""
 
+import functools
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from torch import nn
 
+from detcon.data.labelled.crops import LabelledCrops, join_maps
+from detcon.data.labelled.examples import Example, Examples, LabelledData, watched
+from detcon.data.labelled.window import draw_window
 from detcon.downstream.network import Network
-from detcon.downstream.pictures import Labelled, Pictures, watched
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
-from detcon.downstream.task import Score
-from detcon.downstream.tasks.segmentation.crops import Crops
+from detcon.downstream.strips import write_png
+from detcon.downstream.task import Learning, Score
+from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, LinearSegmentationRecipe
+from detcon.downstream.tasks.segmentation.data import cut_labels, open_label_data, resize_nearest
 from detcon.downstream.tasks.segmentation.fcn import Segmenter, fcn_head
-from detcon.downstream.tasks.segmentation.labelled import Picture, open_labelled
 from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
 from detcon.downstream.tasks.segmentation.scoring import classify_picture, score
+from detcon.downstream.tasks.settings import height_and_width
 from detcon.downstream.training import fine_tune
 from detcon.models.backbone_file import Backbone
 from detcon.palette import class_colours
 
 
+@dataclass(frozen=True)
 class Segmentation:
-    """Names the class of each pixel."""
+    """Classifies each pixel.
 
-    def __init__(self, recipe: SegmentationRecipe) -> None:
-        self.recipe = recipe
+    Attributes:
+        recipe: Settings of the task.
+        learning: Makes and fits the head: fine-tuning, or a probe.
+    """
+
+    recipe: SegmentationRecipe | LinearSegmentationRecipe | KnnSegmentationRecipe
+    learning: Learning
 
     @property
     def updates(self) -> int:
-        return self.recipe.steps
+        return self.learning.updates
 
-    def open(self, settings: TaskSettings, channels: int) -> Labelled:
-        return open_labelled(
+    def open(self, settings: TaskSettings, channels: int) -> LabelledData:
+        return open_label_data(
             settings.data,
             format=settings.format,
             ignore=self.recipe.ignore,
@@ -45,31 +57,17 @@ class Segmentation:
     def build(
         self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
     ) -> Segmenter:
-        head = fcn_head(
-            int(backbone.encoder.num_channels),  # pyright: ignore[reportArgumentType]
-            len(names),
-            channels=self.recipe.head_channels,
-            dilation=self.recipe.dilation,
-        )
+        head = self.learning.head(backbone.channels, len(names))
         mean, std = backbone.normalisation.mean, backbone.normalisation.std
         return Segmenter(backbone.encoder, head, mean=mean, std=std)
 
     def learn(
-        self, settings: TransferRecipe, network: Network, train: Pictures, folder: Path
+        self, settings: TransferRecipe, network: Network, train: Examples, folder: Path
     ) -> None:
-        crop = self.recipe.crop
-        crops = Crops(
-            train,
-            size=(crop, crop) if isinstance(crop, int) else crop,
-            seed=settings.seed,
-            scale=self.recipe.scale,
-            flip=self.recipe.flip,
-            fill=network.mean_colour,
-        )
-        fine_tune(settings, self.recipe, network, train, crops.batch, folder)
+        self.learning.learn(settings, network, train, folder)
 
     def score(
-        self, settings: TransferRecipe, network: Network, val: Pictures, names: tuple[str, ...]
+        self, settings: TransferRecipe, network: Network, val: Examples, names: tuple[str, ...]
     ) -> Score:
         assert isinstance(network, Segmenter)
         return score(network.classify, watched(val, "judging"), names, network.device)
@@ -80,8 +78,8 @@ class Segmentation:
         assert isinstance(network, Segmenter)
         return classify_picture(network.classify, photo, network.device)
 
-    def truth(self, item: Picture) -> UInt8[np.ndarray, "y x"]:
-        return item.labels
+    def truth(self, example: Example) -> UInt8[np.ndarray, "y x"]:
+        return example.labels
 
     def draw(
         self,
@@ -94,7 +92,7 @@ class Segmentation:
     def enlarge(
         self, prediction: UInt8[np.ndarray, "y x"], size: tuple[int, int]
     ) -> UInt8[np.ndarray, "Y X"]:
-        return np.asarray(cv2.resize(prediction, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
+        return resize_nearest(prediction, size)
 
     def save(
         self,
@@ -105,7 +103,36 @@ class Segmentation:
         """Class ids in `labels/KEY.png` with the colours of the drawings as palette."""
         for key, labels in found:
             path = folder / "labels" / PurePosixPath(key).with_suffix(".png")
-            path.parent.mkdir(parents=True, exist_ok=True)
-            picture = Image.fromarray(labels, "P")
-            picture.putpalette(class_colours().tobytes())
-            picture.save(path)
+            write_png(path, labels, palette=class_colours())
+
+
+@dataclass(frozen=True)
+class FcnFineTuning:
+    """Trains the encoder and an FCN on it."""
+
+    recipe: SegmentationRecipe
+
+    @property
+    def updates(self) -> int:
+        return self.recipe.steps
+
+    def head(self, channels: int, num_classes: int) -> nn.Module:
+        width, dilation = self.recipe.head_channels, self.recipe.dilation
+        return fcn_head(channels, num_classes, channels=width, dilation=dilation)
+
+    def learn(self, settings: TransferRecipe, network: Any, train: Examples, folder: Path) -> None:
+        draw = functools.partial(
+            draw_window,
+            size=height_and_width(self.recipe.crop),
+            scale=self.recipe.scale,
+            flip=self.recipe.flip,
+        )
+        crops = LabelledCrops(
+            train, settings.seed, draw, cut_labels, join_maps, network.mean_colour
+        )
+        fine_tune(settings, self.recipe, network, crops, folder)
+
+
+def segmentation(recipe: SegmentationRecipe) -> Segmentation:
+    """Fine-tunes an FCN."""
+    return Segmentation(recipe, FcnFineTuning(recipe))

@@ -1,42 +1,39 @@
-"""Which training pictures each step sees: the same whatever the number of workers and ranks."""
+"""Which training examples each step sees: the same whatever the number of workers and ranks."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import TypeVar
 
-import numpy as np
-
+from detcon.data.loader import permutation
 from detcon.data.workers import make_ahead
 
 Batch = TypeVar("Batch")
 
 
 def order(
-    num_pictures: int, *, batch_size: int, seed: int, first_step: int, num_steps: int
+    num_examples: int, *, batch_size: int, seed: int, first_step: int, num_steps: int
 ) -> Iterator[list[tuple[int, int]]]:
-    """Which pictures each step sees: permutations one after another, cut into full batches.
+    """Which examples each step sees: permutations one after another, cut into full batches.
 
     With few labels an epoch is shorter than a batch; so batches run on over its end, and no
-    picture is left out. The position follows from the step alone: nothing to store for resuming.
+    example is left out. The position follows from the step alone: nothing to store for resuming.
     """
     for step in range(first_step, num_steps):
         numbers = (
-            divmod(n, num_pictures) for n in range(step * batch_size, (step + 1) * batch_size)
+            divmod(n, num_examples) for n in range(step * batch_size, (step + 1) * batch_size)
         )
-        yield [(epoch, _permutation(num_pictures, seed, epoch)[place]) for epoch, place in numbers]
+        yield [(epoch, _permutation(num_examples, seed, epoch)[place]) for epoch, place in numbers]
 
 
 @lru_cache(maxsize=4)
-def _permutation(num_pictures: int, seed: int, epoch: int) -> list[int]:
-    # The key keeps it apart from the draws of picture 0: numpy fills up short seeds with zeros.
-    source = np.random.SeedSequence([seed, epoch], spawn_key=(0,))
-    return np.random.default_rng(source).permutation(num_pictures).tolist()
+def _permutation(num_examples: int, seed: int, epoch: int) -> list[int]:
+    return permutation(num_examples, seed, epoch).tolist()
 
 
 def batches(
     make: Callable[[list[tuple[int, int]]], Batch],
     *,
-    num_pictures: int,
+    num_examples: int,
     seed: int,
     batch_size: int,
     first_step: int,
@@ -48,11 +45,11 @@ def batches(
     """This rank's share of the batches of steps `first_step` to `num_steps`.
 
     Args:
-        make: From (epoch, number of the picture) of each member to the batch; picklable, and its
+        make: From (epoch, number of the example) of each member to the batch; picklable, and its
             draws come from these and the seed alone.
-        num_pictures: How many there are to choose from.
+        num_examples: How many there are to choose from.
         seed: Of the order.
-        batch_size: Pictures a step, on all ranks.
+        batch_size: Examples a step, on all ranks.
         first_step: Where to begin.
         num_steps: Where to end.
         workers: Processes that make batches.
@@ -60,7 +57,7 @@ def batches(
         world: How many there are.
 
     Raises:
-        ValueError: The batch can't be divided among the ranks; or a picture can't be read.
+        ValueError: The batch can't be divided among the ranks; or a example can't be read.
     """
     if batch_size % world:
         raise ValueError(
@@ -68,7 +65,7 @@ def batches(
         )
     share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
     steps = order(
-        num_pictures,
+        num_examples,
         batch_size=batch_size,
         seed=seed,
         first_step=first_step,

@@ -1,4 +1,4 @@
-"""Tests for detcon.downstream.tasks.segmentation.labelled."""
+"""Tests for detcon.downstream.tasks.segmentation.data."""
 
 import shutil
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 from PIL import Image
 
-from detcon.downstream.pictures import LabelError, Pictures, nested_subset
-from detcon.downstream.tasks.segmentation.labelled import open_labelled
+from detcon.data.labelled.examples import Examples, LabelError, nested_subset
+from detcon.downstream.tasks.segmentation.data import open_label_data
 from detcon.formats.errors import AnnotationError
 from detcon.photos import PhotosError, UnreadablePhoto
 
@@ -25,14 +25,14 @@ def write_label(path: Path, labels: np.ndarray) -> None:
 
 
 def read_all(data: Path, **options):
-    labelled = open_labelled(data, **options)
+    labelled = open_label_data(data, **options)
     return [
         split.read(i) for split in (labelled.train, labelled.val) for i in range(len(split.keys))
     ]
 
 
 def test_reads_photos_labels_and_names(squares):
-    labelled = open_labelled(squares)
+    labelled = open_label_data(squares)
     assert labelled.names == ("ground", "red", "blue")
     assert (len(labelled.train.keys), len(labelled.val.keys)) == (12, 5)
     picture = labelled.train.read(3)
@@ -44,9 +44,9 @@ def test_reads_photos_labels_and_names(squares):
 
 def test_classes_are_counted_where_no_file_names_them(data):
     (data / "classes.json").unlink()
-    assert open_labelled(data).names == ("class 0", "class 1", "class 2")
-    assert len(open_labelled(data, ignore=2).names) == 2
-    assert len(open_labelled(data, num_classes=7).names) == 7
+    assert open_label_data(data).names == ("class 0", "class 1", "class 2")
+    assert len(open_label_data(data, ignore=2).names) == 2
+    assert len(open_label_data(data, num_classes=7).names) == 7
 
 
 def test_an_ignored_class_becomes_void(data):
@@ -68,7 +68,7 @@ def test_palettes_are_read_as_indices(data):
     picture.putdata(plain.ravel().tolist())
     picture.putpalette(np.random.default_rng(0).integers(0, 255, 768).astype(np.uint8).tobytes())
     picture.save(path)
-    assert np.array_equal(open_labelled(data).train.read(0).labels, plain)
+    assert np.array_equal(open_label_data(data).train.read(0).labels, plain)
 
 
 def test_photo_and_labels_shrink_together(data):
@@ -77,7 +77,7 @@ def test_photo_and_labels_shrink_together(data):
     image[:, 40:], labels[:, 40:] = 255, 2
     write_label(data / "train/images/00.png", image)
     write_label(data / "train/labels/00.png", labels)
-    picture = open_labelled(data, max_side=20).train.read(0)
+    picture = open_label_data(data, max_side=20).train.read(0)
     assert picture.image.shape == (10, 20, 3) and picture.labels.shape == (10, 20)
     assert np.array_equal(picture.image[..., 0] > 127, picture.labels == 2)
 
@@ -85,7 +85,7 @@ def test_photo_and_labels_shrink_together(data):
 def test_a_flat_photo_with_a_jpg_name_finds_its_png_labels(data):
     (data / "train/images/00.png").unlink()
     cv2.imwrite(str(data / "train/images/00.jpg"), np.zeros((32, 32, 3), np.uint8))
-    assert open_labelled(data).train.read(0).key == "00.jpg"
+    assert open_label_data(data).train.read(0).key == "00.jpg"
 
 
 @given(st.integers(1, 60), st.integers(0, 2**32), st.data())
@@ -101,8 +101,8 @@ def test_another_seed_keeps_other_labels():
 
 
 def test_few_pictures_are_kept_and_many_are_not(squares):
-    split = open_labelled(squares).train
-    kept, read = (Pictures(split, [4, 2], memory=memory) for memory in (2**20, 100))
+    split = open_label_data(squares).train
+    kept, read = (Examples(split, [4, 2], memory=memory) for memory in (2**20, 100))
     assert kept[0] is kept[0] and read[0] is not read[0]
     assert np.array_equal(kept[1].image, read[1].image) and kept.key(1) == "02.png"
     assert [p.key for p in kept] == ["04.png", "02.png"]
@@ -118,21 +118,21 @@ def test_too_many_labels():
 
 def test_no_such_folder(tmp_path):
     with pytest.raises(AnnotationError, match=r"there is no folder .*train.images;"):
-        open_labelled(tmp_path)
+        open_label_data(tmp_path)
 
 
 def test_no_photos(data):
     shutil.rmtree(data / "val/images")
     (data / "val/images").mkdir()
     with pytest.raises(PhotosError, match=r"there are no photos in the folder .*val.images"):
-        open_labelled(data)
+        open_label_data(data)
 
 
 def test_a_photo_without_labels(data):
     (data / "train/labels/05.png").unlink()
     message = r"the photo .*05\.png has no labels: there is no file .*labels.05\.png"
     with pytest.raises(AnnotationError, match=message):
-        open_labelled(data)
+        open_label_data(data)
 
 
 def test_labels_of_another_size(data):
@@ -153,7 +153,7 @@ def test_a_16_bit_label_that_is_no_class(data):
     (data / "classes.json").unlink()
     write_label(data / "val/labels/01.png", np.full((32, 32), 700, np.uint16))
     with pytest.raises(AnnotationError, match=r"01\.png holds class 700, but"):
-        open_labelled(data)
+        open_label_data(data)
 
 
 def test_colours_instead_of_classes(data):
@@ -176,7 +176,7 @@ def test_nothing_but_void(data):
     for path in data.rglob("labels/*.png"):
         write_label(path, np.full((32, 32), 255, np.uint8))
     with pytest.raises(AnnotationError, match="all labels of .* are void"):
-        open_labelled(data)
+        open_label_data(data)
 
 
 @pytest.mark.parametrize(
@@ -185,14 +185,14 @@ def test_nothing_but_void(data):
 def test_a_classes_file_that_is_not_understood(data, text):
     (data / "classes.json").write_text(text)
     with pytest.raises(AnnotationError, match=r"classes\.json is not understood; write"):
-        open_labelled(data)
+        open_label_data(data)
 
 
 def test_two_counts_of_classes(data):
     with pytest.raises(AnnotationError, match=r"num_classes=5, but .* names 3 classes"):
-        open_labelled(data, num_classes=5)
+        open_label_data(data, num_classes=5)
 
 
 def test_formats_that_know_their_classes(tmp_path):
     with pytest.raises(LabelError, match="are for format=folder; format=voc knows its classes"):
-        open_labelled(tmp_path, format="voc", ignore=11)
+        open_label_data(tmp_path, format="voc", ignore=11)

@@ -1,5 +1,6 @@
-"""Tests for detcon.downstream.tasks.segmentation.crops."""
+"""Tests for detcon.data.labelled: windows, crops and the order of examples, on label maps."""
 
+import functools
 import shutil
 from pathlib import Path
 
@@ -8,18 +9,30 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from detcon.downstream.order import batches, order
-from detcon.downstream.pictures import Pictures
-from detcon.downstream.tasks.segmentation.crops import Crops, random_crop
-from detcon.downstream.tasks.segmentation.labelled import Picture, open_labelled
+from detcon.data.labelled.crops import LabelledCrops, join_maps
+from detcon.data.labelled.examples import Example, Examples
+from detcon.data.labelled.order import batches, order
+from detcon.data.labelled.window import draw_window
+from detcon.downstream.tasks.segmentation.data import cut_labels, open_label_data
 
+SCALE = (0.5, 2.0)
 VALUES = np.array([10, 90, 170, 250], np.uint8)
 
 
 def patches(rng, y=24, x=30):
     """A picture whose colours are its labels, in patches of 6 pixels."""
     labels = np.kron(rng.integers(0, 4, (y // 6, x // 6)), np.ones((6, 6))).astype(np.uint8)
-    return Picture("p", np.repeat(VALUES[labels][..., None], 3, -1), labels)
+    return Example("p", np.repeat(VALUES[labels][..., None], 3, -1), labels)
+
+
+def random_crop(picture, rng, *, size, scale=SCALE, flip=0.5, fill=(0, 0, 0)):
+    window = draw_window(rng, picture.labels.shape, size=size, scale=scale, flip=flip)
+    return window.cut_photo(picture.image, fill), cut_labels(picture.labels, window)
+
+
+def crops_of(examples, size, seed):
+    draw = functools.partial(draw_window, size=size, scale=SCALE, flip=0.5)
+    return LabelledCrops(examples, seed, draw, cut_labels, join_maps)
 
 
 @given(st.integers(0, 2**32), st.integers(8, 70), st.integers(8, 70))
@@ -72,7 +85,7 @@ def take(crops, **options):
     return list(
         batches(
             crops.batch,
-            num_pictures=len(crops.pictures),
+            num_examples=len(crops.examples),
             seed=crops.seed,
             batch_size=4,
             num_steps=5,
@@ -82,8 +95,8 @@ def take(crops, **options):
 
 
 def test_batches_depend_on_the_seed_and_the_step_alone(squares):
-    split = open_labelled(squares).train
-    crops = Crops(Pictures(split, range(6)), size=(16, 24), seed=3)
+    split = open_label_data(squares).train
+    crops = crops_of(Examples(split, range(6)), (16, 24), seed=3)
     whole = take(crops)
     assert whole[0].images.shape == (4, 3, 16, 24) and whole[0].labels.dtype == torch.uint8
     for others, rest in ((take(crops, first_step=2), whole[2:]), (take(crops, workers=1), whole)):
@@ -92,20 +105,20 @@ def test_batches_depend_on_the_seed_and_the_step_alone(squares):
     halves = [take(crops, rank=rank, world=2) for rank in (0, 1)]
     for left, right, both in zip(*halves, whole, strict=True):
         assert torch.equal(torch.cat([left.images, right.images]), both.images)
-    other = take(Crops(crops.pictures, size=(16, 24), seed=4))
+    other = take(crops_of(crops.examples, (16, 24), seed=4))
     assert not torch.equal(other[0].images, whole[0].images)
 
 
 def test_a_batch_that_ranks_cannot_share(squares):
-    pictures = Pictures(open_labelled(squares).train, range(6))
+    pictures = Examples(open_label_data(squares).train, range(6))
     with pytest.raises(ValueError, match="cannot divide batch_size=4 among 3 processes"):
-        take(Crops(pictures, size=(8, 8), seed=0), world=3)
+        take(crops_of(pictures, (8, 8), seed=0), world=3)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_an_unreadable_picture_keeps_its_sentence(squares, tmp_path, workers):
     data = Path(shutil.copytree(squares, tmp_path / "data"))
-    pictures = Pictures(open_labelled(data).train, range(12), memory=0)  # read each time
+    pictures = Examples(open_label_data(data).train, range(12), memory=0)  # read each time
     (data / "train/images/03.png").write_bytes(b"")
     with pytest.raises(ValueError, match=r"^cannot read [^\n]*03\.png: the file is empty[^\n]*$"):
-        take(Crops(pictures, size=(8, 8), seed=0), workers=workers)
+        take(crops_of(pictures, (8, 8), seed=0), workers=workers)

@@ -1,0 +1,100 @@
+"""Training crops of labelled photos, as batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Integer, UInt8
+from torch import Tensor
+
+from detcon.data.colour import draw_colour
+from detcon.data.labelled.examples import Examples
+from detcon.data.labelled.window import Window
+from detcon.data.recipe import ColourRecipe
+
+
+@dataclass(frozen=True)
+class LabelledBatch:
+    """Crops and their labels.
+
+    Attributes:
+        images: The crops, colours as they are.
+        labels: A tensor, or a (named) tuple of tensors, by the task.
+        index: The example's number among those that are learnt from; stays on the host.
+        colour: Colour augmentation to be applied (`detcon.data.colour`), on the host; None: none.
+    """
+
+    images: UInt8[Tensor, "b c y x"]
+    labels: Any
+    index: Integer[Tensor, " b"]
+    colour: Float32[Tensor, "b p"] | None = None
+
+    def to(self, device: torch.device | str) -> "LabelledBatch":
+        """Moves images and labels."""
+        return self._each(lambda part: part.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "LabelledBatch":
+        """Called by the data loader when a GPU waits at the other end."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, do: Callable[[Tensor], Tensor]) -> "LabelledBatch":
+        return replace(self, images=do(self.images), labels=_each(self.labels, do))
+
+
+def _each(labels: Any, do: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(labels, Tensor):
+        return do(labels)
+    parts = [_each(part, do) for part in labels]
+    return type(labels)(*parts) if hasattr(labels, "_fields") else tuple(parts)
+
+
+@dataclass(frozen=True)
+class LabelledCrops:
+    """Crops by (epoch, number of the example): each draw comes from these and the seed.
+
+    Attributes:
+        examples: What to cut from.
+        seed: Of the draws.
+        draw: From a generator and a photo's height and width to a window.
+        cut: From the labels of an example and a window to those of the crop.
+        join: From the labels of crops to those of a batch.
+        fill: The colour around a small photo; normalised, it should be zero.
+        colour: Colour augmentation to draw; None: none.
+    """
+
+    examples: Examples
+    seed: int
+    draw: Callable[[np.random.Generator, tuple[int, int]], Window]
+    cut: Callable[[Any, Window], Any]
+    join: Callable[[list[Any]], Any]
+    fill: tuple[int, ...] = (124, 116, 104)
+    colour: ColourRecipe | None = None
+
+    def batch(self, places: list[tuple[int, int]]) -> LabelledBatch:
+        """The crops of several (epoch, number of the example).
+
+        Raises:
+            ValueError: If a photo or its labels can't be read; OSError likewise.
+        """
+        images, labels, colours = [], [], []
+        for epoch, index in places:
+            rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index]))
+            example = self.examples[index]
+            window = self.draw(rng, (example.image.shape[0], example.image.shape[1]))
+            images.append(torch.from_numpy(window.cut_photo(example.image, self.fill)))
+            labels.append(self.cut(example.labels, window))
+            if self.colour is not None:
+                colours.append(torch.from_numpy(draw_colour(rng, self.colour)))
+        return LabelledBatch(
+            torch.cat([image.permute(2, 0, 1)[None] for image in images]),
+            self.join(labels),
+            torch.tensor([index for _, index in places]),
+            torch.stack(colours) if colours else None,
+        )
+
+
+def join_maps(maps: list[np.ndarray]) -> Tensor:
+    """For `LabelledCrops.join`: maps of one size, stacked."""
+    return torch.from_numpy(np.stack(maps))

@@ -1,0 +1,149 @@
+"""Photos with their labels, and which of them a run learns from."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from detcon.photos import shrink
+from detcon.progress import with_progress
+
+MEMORY = 2**30
+"""Examples that need fewer bytes than this are decoded once and kept."""
+
+
+class LabelError(ValueError):
+    """Labels that are missing, or don't fit their photo or the task."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A photo and its labels: a map of classes or depths, objects, or one class."""
+
+    key: str
+    image: UInt8[np.ndarray, "y x c"]
+    labels: Any
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that it takes."""
+        return self.image.nbytes + getattr(self.labels, "nbytes", 0)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSplit:
+    """The training or the validation photos of a data set, read when asked for.
+
+    Attributes:
+        source: Reads the data set's format; has `keys`.
+        pair: From the source, a key and a number of channels to a photo and its labels.
+        resize: Brings labels to the height and width that their photo is shrunk to.
+        max_side: The longest side of the photos as read; None leaves them as they are.
+        channels: Of the photos.
+    """
+
+    source: Any
+    pair: Callable[[Any, str, int], tuple[UInt8[np.ndarray, "y x c"], Any]]
+    resize: Callable[[Any, tuple[int, ...]], Any]
+    max_side: int | None = None
+    channels: int = 3
+
+    @property
+    def keys(self) -> Sequence[str]:
+        """The names of the photos."""
+        return self.source.keys
+
+    def read(self, index: int) -> Example:
+        """Decodes a photo and its labels, and shrinks both alike.
+
+        Raises:
+            UnreadablePhoto: The photo is damaged.
+            FormatError: The labels are missing or damaged.
+            LabelError: They are of another size than the photo, or don't fit the task.
+        """
+        key = self.keys[index]
+        photo, labels = self.pair(self.source, key, self.channels)
+        image = shrink(photo, self.max_side)
+        if image.shape != photo.shape:
+            labels = self.resize(labels, image.shape[:2])
+        return Example(key, image, labels)
+
+
+def keep(labels: Any, size: tuple[int, ...]) -> Any:
+    """For `LabelledSplit.resize`: labels that don't shrink with their photo."""
+    return labels
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """What to learn from, what to score on, and the names of the classes of both."""
+
+    train: LabelledSplit
+    val: LabelledSplit
+    names: tuple[str, ...] = ()
+
+
+def watched(items: Any, title: str) -> Iterator[Any]:
+    """Goes through items whose number is known, under a progress bar."""
+    return with_progress(items, title, len(items), transient=True)
+
+
+def nested_subset(num_photos: int, labels: int | None, seed: int) -> list[int]:
+    """Which photos keep their labels: the first ones of a permutation, so that more hold fewer.
+
+    >>> set(nested_subset(100, 5, seed=0)) < set(nested_subset(100, 10, seed=0))
+    True
+
+    Raises:
+        LabelError: More labels are asked for than there are.
+    """
+    if labels is not None and labels > num_photos:
+        raise LabelError(
+            f"labels={labels}, but there are only {num_photos} training photos; ask for fewer, "
+            f"or leave labels out to use all"
+        )
+    order = np.random.default_rng(np.random.SeedSequence([seed], spawn_key=(1,))).permutation(
+        num_photos
+    )
+    return sorted(order[:labels].tolist())
+
+
+class Examples:
+    """Some examples of a split, decoded once if they are few and small, else each time."""
+
+    def __init__(
+        self,
+        split: LabelledSplit,
+        indices: Sequence[int],
+        *,
+        memory: int = MEMORY,
+    ) -> None:
+        """Decodes and keeps the examples, if they need no more than `memory` bytes.
+
+        Args:
+            split: Where they come from.
+            indices: Which ones.
+            memory: How many bytes may be kept.
+        """
+        self.split = split
+        self.indices = list(indices)
+        self.kept: list[Example] | None = None
+        if self.indices:
+            first = split.read(self.indices[0])
+            if first.nbytes * len(self.indices) <= memory:
+                self.kept = [split.read(index) for index in watched(self.indices, "reading")]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def key(self, index: int) -> str:
+        """The name of an example, without reading it."""
+        return self.split.keys[self.indices[index]]
+
+    def __getitem__(self, index: int) -> Example:
+        return self.split.read(self.indices[index]) if self.kept is None else self.kept[index]
+
+    def __iter__(self) -> Iterator[Example]:
+        return (self[index] for index in range(len(self)))

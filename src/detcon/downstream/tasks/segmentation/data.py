@@ -1,0 +1,73 @@
+"""Photos with a class for every pixel, in any format that has label maps."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Shaped, UInt8
+
+from detcon.data.labelled.examples import LabelError, LabelledData, LabelledSplit
+from detcon.data.labelled.window import Window
+from detcon.formats.format import LabelMaps
+from detcon.formats.registry import open_label_maps
+from detcon.formats.segments import VOID as VOID
+
+
+def open_label_data(
+    data: str | Path,
+    *,
+    format: str = "folder",
+    ignore: int | None = None,
+    num_classes: int | None = None,
+    max_side: int | None = None,
+    channels: int = 3,
+) -> LabelledData:
+    """Opens the training and the validation photos of a data set.
+
+    Args:
+        data: Where it is.
+        format: Its layout; see `detcon.formats`.
+        ignore: For labelled folders: a class id that means void, in addition to 255.
+        num_classes: For labelled folders: how many classes there are, if neither `classes.json`
+            is to say so nor all label maps are to be read for the greatest id.
+        max_side: The longest side of the photos, shrunk when read.
+        channels: Of the photos, as in `open_photos`.
+
+    Raises:
+        AnnotationError: A part is missing, or can't be read.
+        LabelError: `ignore` or `num_classes` for a format that knows its classes.
+    """
+    if format == "folder":
+        options = {"ignore": ignore, "channels": channels}
+        train = open_label_maps(data, format, "train", num_classes=num_classes, **options)
+        val = open_label_maps(data, format, "val", num_classes=len(train.names), **options)
+    else:
+        if (ignore, num_classes) != (None, None):
+            raise LabelError(
+                f"task.ignore and task.num_classes are for format=folder; format={format} knows "
+                f"its classes and its void: leave them out"
+            )
+        train, val = (open_label_maps(data, format, split) for split in ("train", "val"))
+    splits = [
+        LabelledSplit(maps, _pair, resize_nearest, max_side, channels) for maps in (train, val)
+    ]
+    return LabelledData(*splits, names=train.names)
+
+
+def resize_nearest(
+    values: Shaped[np.ndarray, "y x"], size: tuple[int, ...]
+) -> Shaped[np.ndarray, "h w"]:
+    """Brings a map to another height and width; mixes no two values."""
+    if values.shape == tuple(size):
+        return values
+    return np.asarray(cv2.resize(values, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT))
+
+
+def cut_labels(labels: UInt8[np.ndarray, "y x"], window: Window) -> UInt8[np.ndarray, "h w"]:
+    """The labels in a window, void around a small photo."""
+    return window.cut_map(labels, VOID)
+
+
+def _pair(maps: LabelMaps, key: str, channels: int) -> tuple[UInt8[np.ndarray, "y x c"], Any]:
+    return maps.pair(key, channels)
