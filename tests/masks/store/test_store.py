@@ -80,7 +80,7 @@ def test_many_patterns_neither_wrap_nor_merge(num):
 
 
 def test_says_when_an_id_is_too_large():
-    with pytest.raises(ValueError, match="must be below 4294967295, got 4294967295; number them"):
+    with pytest.raises(ValueError, match="must be below 4294967295, got 4294967295; renumber them"):
         pack(Masks.from_labels(np.array([[2**32 - 1]])))
 
 
