@@ -54,7 +54,6 @@ def escape_free(text):
 
 HEAVY = ("torch", "torchvision", "timm", "lightning", "numba", "matplotlib", "skimage", "scipy")
 PENDING = {
-    "scenes",
     "masks",
     "score",
     "show",

@@ -43,7 +43,7 @@ def test_objects_and_groups(data):
     assert sets.names == (
         "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
     )  # fmt: skip
-    objects = sets.pair(sets.keys[0])[1]
+    objects = sets.objects(sets.keys[0])
     assert [sets.names[label] for label in objects.classes] == [
         "car", "person", "car", "car", "bicycle",
     ]  # fmt: skip

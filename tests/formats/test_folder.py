@@ -39,7 +39,7 @@ def test_labels(data):
 
 def test_objects(data):
     sets = open_folder_objects(data, "val")
-    objects = pickle.loads(pickle.dumps(sets)).pair("c.png")[1]
+    objects = pickle.loads(pickle.dumps(sets)).objects("c.png")
     assert objects.classes.tolist() == [1, 2]
     assert objects.boxes.tolist() == [[2, 0, 5, 4], [5, 0, 6, 4]]
     assert np.array_equal(objects.masks(), [INSTANCES == 1, INSTANCES == 300])

@@ -134,7 +134,7 @@ def test_missing_files_are_named(data):
 
 def test_sbd_that_was_asked_for(data):
     shutil.rmtree(data / "benchmark_RELEASE")
-    sentence = "no benchmark_RELEASE/dataset beside .*SBD comes from home.*or give augmented=False"
+    sentence = "no benchmark_RELEASE/dataset next to .*SBD comes from home.*or give augmented=False"
     for open_of in (open_voc, open_voc_objects):
         with pytest.raises(AnnotationError, match=sentence):
             open_of(data, "train", augmented=True)

@@ -159,7 +159,7 @@ def test_voc(made, scenes, split):
             for label, mask, _ in truth_of(scene)
             if (mask & ~edges).any()
         ]
-        check_objects(objects.pair(key)[1], left)
+        check_objects(objects.objects(key), left)
 
 
 def test_voc_and_sbd_share_the_training_pictures(made):

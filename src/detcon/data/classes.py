@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 class ClassesError(ValueError):
-    """Photos whose classes can't be told."""
+    """Photos without known classes."""
 
 
 def read_classes(source: str, keys: Sequence[str]) -> tuple[list[int], list[str]]:

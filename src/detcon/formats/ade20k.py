@@ -4,7 +4,7 @@
     images/{training,validation}/ADE_train_00000001.jpg                             SceneParsing
     annotations/{training,validation}/ADE_train_00000001.png        class ids; 0 is other things
 
-The whole has a PNG of codes beside each photo: a pixel's class is R // 10 * 256 + G, and B tells
+The whole has a PNG of codes next to each photo: a pixel's class is R // 10 * 256 + G, and B tells
 the objects of a photo apart; 0 is none (utils_ade20k.py, github.com/CSAILVision/ADE20K). It has no
 list of its classes, so it gives segments alone. SceneParsing (ADEChallengeData2016.zip) has 150
 classes and no objects: it gives label maps. Zhou et al., "Scene parsing through ADE20K", CVPR 2017.

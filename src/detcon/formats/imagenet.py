@@ -1,4 +1,4 @@
-"""Photos in a folder for each class, some to learn from, others to judge by (as ImageNet sorted).
+"""ImageNet's layout: a folder of photos for each class, with training and validation splits.
 
 DIR/train/cat/1.jpg  DIR/train/dog/2.jpg        DIR/val/cat/3.jpg  DIR/val/dog/4.jpg
 

@@ -17,7 +17,7 @@ class Objects:
         boxes: Left, top, right and bottom edge in pixels from the photo's upper left corner; right
             and bottom are exclusive, so that a box of one pixel is 1 wide.
         classes: From 0, contiguous: the position in the data set's list of names.
-        crowd: Whether a box holds many objects that nobody told apart; neither learnt nor counted.
+        crowd: Whether a box holds many objects that weren't separated; neither learnt nor counted.
         segments: A compressed run-length code of each mask (COCO's; `counts` are bytes); empty
             where a data set has boxes alone.
     """

@@ -28,7 +28,7 @@ class SegmentOptions:
         background: Whether pixels that belong to nothing are a region as well.
         split: train or val, of data sets that have both in one folder.
         regions: "classes" makes one region of all objects of a class.
-        crowd: Whether many objects that nobody told apart are a region, and not void.
+        crowd: Whether many objects that weren't separated are a region, and not void.
         which: Which annotation, from 0, of a photo that has several; None: see the format.
     """
 
@@ -45,10 +45,10 @@ class Segments:
     """Regions of a photo that don't overlap.
 
     Attributes:
-        ids: The region of each pixel; negative where nobody said what is there (void).
+        ids: The region of each pixel; negative where it is unknown (void).
         place: How messages call the annotation.
         unmarked: Ids of pixels that belong to nothing: background.
-        crowd: Ids of regions that hold many objects that nobody told apart.
+        crowd: Ids of regions that hold many objects that weren't separated.
         classes: The class of each id, where all regions of a class may be joined into one.
         keep_ids: Whether ids mean something to the user, and masks keep them.
     """
@@ -69,7 +69,7 @@ class OverlappingSegments:
         stack: A binary picture for each.
         place: How messages call the annotation.
         classes: The class of each.
-        crowd: Whether it holds many objects that nobody told apart.
+        crowd: Whether it holds many objects that weren't separated.
         has_background: Whether pixels of no region are known to belong to nothing.
     """
 

@@ -1,4 +1,4 @@
-"""From what people marked in a photo to masks, and to the pixels of which they said nothing.
+"""Masks from what people marked in a photo, and the pixels that they left open (void).
 
 This is done once for all formats: a format gives segments (`detcon.formats.segments`), and knows
 nothing of masks.
@@ -20,8 +20,8 @@ class MarkedMasks:
     Attributes:
         masks: None of them is empty; there may be none.
         place: How messages call the annotation.
-        void: Pixels of which nobody said what is there: ignored, unlabelled, or a crowd that is
-            no mask; None if there are none.
+        void: Pixels that are ignored, unlabelled, or a crowd that is no mask; None if there are
+            none.
     """
 
     masks: Masks

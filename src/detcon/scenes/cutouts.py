@@ -15,7 +15,7 @@ from detcon.photos import Photos
 _PNG = b"\x89PNG\r\n\x1a\n"
 _OPAQUE = 8  # alpha up to this is dirt, not object
 _MAX_CLASSES = 254  # 0 is the background, 255 is ignored
-_HELD_OUT = 5  # one of so many
+_HELD_OUT = 5  # one in five
 
 
 class CutoutsError(ValueError):

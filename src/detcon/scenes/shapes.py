@@ -15,11 +15,11 @@ Size = tuple[float, float, float]
 Vectors = Float[np.ndarray, "3 n"]
 Values = Float[np.ndarray, " n"]
 
-_MARCH_STEPS = 100  # of sphere tracing; only rays that graze the tube need so many
+_MARCH_STEPS = 100  # of sphere tracing; only rays that graze the tube need them all
 _TOUCH = 1e-3  # metres: as near as this is a hit
 
 
-# A ray along a plane divides by 0, one beside a sphere has no root: inf and NaN say "missed".
+# A ray along a plane divides by 0, one that misses a sphere has no root: inf and NaN say "missed".
 _quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore")
 
 

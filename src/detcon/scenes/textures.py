@@ -76,7 +76,7 @@ def paint(texture: Texture, u: Values, v: Values, blur: Values) -> Float32[np.nd
 
 
 def _sharpness(blur: Values) -> Values:
-    """How much of a pattern is left when a sample spans so many of its units."""
+    """The contrast that is left of a pattern when a sample spans several of its periods."""
     return np.clip(np.float32(1.6) - 2 * blur, 0, 1)
 
 

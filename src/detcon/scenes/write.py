@@ -123,7 +123,7 @@ class Split:
     materials: Materials | None
 
     def draw(self, number: int) -> ScenePicture:
-        """Makes a picture anew."""
+        """Renders or composes a picture."""
         if self.materials is None:
             scene = render_scene(self.seed, number, self.size, self.solids)
             return ScenePicture(scene.rgb, scene.instances, scene.labels, scene.depth)
@@ -138,7 +138,7 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     """Makes a folder of pictures of which everything is known, for training and for validation.
 
     Given again after an interruption, it goes on where it stopped; the bytes of the files are the
-    same whatever the number of workers or interruptions.
+    same for any number of workers or interruptions.
 
     Args:
         recipe: A recipe, its YAML file or name, or None for the defaults.

@@ -1,4 +1,4 @@
-"""What all JSON files of COCO have in common: a list of images, a list of categories.
+"""What all JSON files of COCO share: a list of images and a list of categories.
 
 The format is described at cocodataset.org/#format-data.
 """

@@ -1,4 +1,4 @@
-"""Scenes laid out as COCO 2017 is: photos, instances_*.json and panoptic_*.json.
+"""Writes scenes in the layout of COCO 2017: photos, instances_*.json and panoptic_*.json.
 
 DIR/{train,val}2017/000000000001.jpg     DIR/annotations/instances_{train,val}2017.json
 DIR/annotations/panoptic_{train,val}2017.json and panoptic_{train,val}2017/000000000001.png

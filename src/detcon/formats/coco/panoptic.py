@@ -35,7 +35,7 @@ class PanopticSegments:
         ids: The segment of each pixel; 0 where there is none.
         numbers: The ids of the segments.
         classes: The class of each.
-        crowd: Whether it holds many objects that nobody told apart.
+        crowd: Whether it holds many objects that weren't separated.
     """
 
     ids: Int32[np.ndarray, "y x"]

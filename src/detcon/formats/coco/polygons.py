@@ -1,4 +1,4 @@
-"""Segmentations of COCO as they are in JSON, kept small, and turned into run-length codes.
+"""COCO's segmentations from JSON: kept compactly, and turned into run-length codes.
 
 A data set has a million of them: as Python's lists they would take gigabytes in each worker.
 """

@@ -1,4 +1,4 @@
-"""All annotations of a COCO file of objects: checked, clipped, and kept in arrays."""
+"""The annotations of a COCO file of objects: validated, clipped, and kept in arrays."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +41,7 @@ class CocoRows:
 
 
 def take_images(rows: CocoRows, kept: Int64[np.ndarray, " k"]) -> CocoRows:
-    """The rows of some images, numbered anew."""
+    """The rows of some images, numbered from 0."""
     counts = np.diff(rows.first)[kept]
     first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     wanted = np.arange(first[-1]) - np.repeat(first[:-1] - rows.first[kept], counts)

@@ -1,4 +1,4 @@
-"""Photos with their depth beside them, in PNG files of 16 bits, as `detcon scenes` writes it.
+"""Depth of the labelled folder: a 16-bit PNG for each photo.
 
 {train,val}/images/a.jpg        {train,val}/depth/a.png     thousandths of a metre
 """
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.format import PhotoFiles, check_size
+from detcon.formats.format import PhotoFiles
 from detcon.formats.reading.depth import in_metres
 from detcon.formats.reading.ids import read_ids
 from detcon.photos import Photos, open_photos
@@ -53,20 +53,6 @@ class DepthFiles(PhotoFiles):
                 f"with 16 bits, in thousandths of a metre"
             )
         return in_metres(thousandths, self.unit)
-
-    def pair(
-        self, key: str, channels: int = 3
-    ) -> tuple[UInt8[np.ndarray, "y x c"], Float32[np.ndarray, "y x"]]:
-        """A photo and its depth, which must have its size.
-
-        Raises:
-            UnreadablePhoto: The photo is missing or damaged.
-            AnnotationError: The depth is, or doesn't fit the photo.
-        """
-        photo, depth = self.photo(key, channels), self.depth(key)
-        path = str(self.photos.path(key))
-        check_size(str(self.depth_file(key)), depth.shape, path, photo.shape[:2])
-        return photo, depth
 
 
 def open_depth_folder(data: str | Path, split: str, *, unit: float = 0.001) -> DepthFiles:

@@ -1,4 +1,4 @@
-"""Labelled folders: photos with maps beside them, some to learn from, others to judge by.
+"""Label and instance maps of the labelled folder, with a training and a validation split.
 
     DIR/train/images/a.jpg      DIR/train/labels/a.png      label PNG of the same stem, class ids
     DIR/val/images/b.jpg        DIR/val/labels/b.png        255 = void: neither learnt nor counted
@@ -29,7 +29,7 @@ _NUM_IDS = 1 << 16  # in PNGs of 16 bits
 
 @dataclass(frozen=True)
 class _Classes:
-    """What `classes.json` says, or the caller."""
+    """Names of the classes, and the id that is ignored."""
 
     names: tuple[str, ...]
     ignore: int | None
@@ -48,7 +48,7 @@ def open_folder(
     Args:
         data: The folder.
         split: train or val.
-        ignore: A class id that means void beside 255; `classes.json` may name it as well.
+        ignore: A class id that means void, besides 255; `classes.json` may name it too.
         num_classes: How many classes there are, if neither `classes.json` is to say so nor all
             label maps, of train and of val, are to be read for the greatest id.
         channels: Of the photos, which decides which files are photos, as `open_photos` has it.
@@ -78,7 +78,7 @@ def open_folder(
 
 
 def open_folder_objects(data: str | Path, split: str) -> InstanceFiles:
-    """Opens a folder with `instances` beside its `labels` for instance segmentation.
+    """Opens a folder that has `instances` and `labels` for instance segmentation.
 
     Classes are those of `classes.json`, all of them: class ids mean the same as in the labels.
 
@@ -185,8 +185,8 @@ def _read_classes(path: Path) -> _Classes:
     if not path.is_file():
         return _Classes((), None)
     try:
-        said = json.loads(path.read_bytes())
-        names, ignore = said.get("names", []), said.get("ignore")
+        content = json.loads(path.read_bytes())
+        names, ignore = content.get("names", []), content.get("ignore")
         understood = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
         understood &= isinstance(ignore, int | None) and isinstance(names, list)
     except (ValueError, AttributeError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""Scenes as a labelled folder: all that is known of a picture, in files that people can look at.
+"""Writes scenes as a labelled folder, with everything that is known of a picture.
 
 DIR/recipe.yaml      how it was made                        DIR/classes.json   names, ignore
 DIR/train, DIR/val   images/000000.png (composites: .jpg)   labels/000000.png  class ids

@@ -1,4 +1,4 @@
-"""NYU-Depth v2 in the three ways in which it is passed on: one file, frames, photos with PNGs."""
+"""NYU-Depth v2 in its three forms: one MATLAB file, HDF5 frames, or photos with PNGs."""
 
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from detcon.formats.nyu.mat import LABELED, NYU_FROM, NyuMat, open_nyu_mat
 def open_nyu(
     data: str | Path, split: str, *, unit: float = 0.001
 ) -> NyuMat | DepthFrames | DepthFiles:
-    """Opens NYU-Depth v2, in whichever way it is there.
+    """Opens NYU-Depth v2, in any of its forms.
 
     Args:
-        data: The folder; or the labelled `.mat`, with `splits.mat` beside it.
+        data: The folder; or the labelled `.mat`, with `splits.mat` in the same folder.
         split: train or val; of the labelled part val is what its authors call test.
         unit: How many metres a step of a depth PNG is.
 

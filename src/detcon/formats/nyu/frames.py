@@ -1,4 +1,4 @@
-"""HDF5 files with a photo and its depth each, as sparse-to-dense and FastDepth pass NYU on.
+"""NYU-Depth v2 as HDF5 files, one a photo, as sparse-to-dense and FastDepth distribute it.
 
 {train,val}/SCENE/00001.h5      `rgb` [3 y x] of 8 bits, `depth` [y x] in metres
 """
@@ -32,7 +32,7 @@ class DepthFrames:
         """Reads a photo.
 
         Raises:
-            UnreadablePhoto: The file is missing or damaged, or has not so many channels.
+            UnreadablePhoto: The file is missing or damaged, or has another number of channels.
         """
         path = self.root / key
         try:

@@ -1,4 +1,4 @@
-"""Scenes laid out as the labelled part of NYU-Depth v2 is: one file with all photos and depths.
+"""Writes scenes in the layout of NYU-Depth v2's labelled part: one file with all photos and depths.
 
 DIR/nyu_depth_v2_labeled.mat     images [n 3 x y] of 8 bits, depths [n x y] in metres; HDF5
 DIR/splits.mat                   trainNdxs, testNdxs, from 1
@@ -78,9 +78,9 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray] | None:
 
 def _join(files: list[Path], path: Path) -> None:
     """Writes all pictures into one file, one by one, with their axes in MATLAB's order."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with h5py.File(beside, "w", userblock_size=_USER_BLOCK) as mat:
+        with h5py.File(partial, "w", userblock_size=_USER_BLOCK) as mat:
             images = depths = None
             for place, file in enumerate(files):
                 rgb, depth = _read(file) or (np.zeros(0), np.zeros(0))
@@ -89,11 +89,11 @@ def _join(files: list[Path], path: Path) -> None:
                     images = _create(mat, "images", len(files), rgb, b"uint8")
                     depths = _create(mat, "depths", len(files), depth, b"single")
                 images[place], depths[place] = rgb, depth
-        with beside.open("r+b") as mat:
+        with partial.open("r+b") as mat:
             mat.write(_HEADER)
-        beside.replace(path)
+        partial.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def _create(mat: h5py.File, name: str, num: int, first: np.ndarray, kind: bytes) -> h5py.Dataset:

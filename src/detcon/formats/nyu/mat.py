@@ -25,7 +25,7 @@ NYU_FROM = "it comes from cs.nyu.edu/~fergus/datasets (NYU-Depth v2)"
 
 @dataclass(frozen=True)
 class NyuMat:
-    """Some photos of the labelled part, read one by one: the file is opened for each anew.
+    """Some photos of the labelled part, read one by one; each read opens the file.
 
     A handle of HDF5 doesn't survive a fork, and opening takes a fraction of unpacking a photo.
 
@@ -41,12 +41,12 @@ class NyuMat:
         """Reads a photo.
 
         Raises:
-            UnreadablePhoto: It is damaged, or has not so many channels.
+            UnreadablePhoto: It is damaged, or has another number of channels.
         """
         try:
             with h5py.File(self.path) as file:
                 photo = np.asarray(file["images"][self._place(key)])  # pyright: ignore
-        except Exception as error:  # h5py raises whatever HDF5's callbacks come upon
+        except Exception as error:  # h5py passes on any error of HDF5's callbacks
             raise UnreadablePhoto(f"cannot read the photo {key} of {self.path}: {error}") from error
         return in_channels(photo.transpose(2, 1, 0), channels, f"photo {key} of {self.path}")
 
@@ -75,7 +75,7 @@ def open_nyu_mat(path: Path, split: str) -> NyuMat:
     """Opens one part of the file.
 
     Args:
-        path: The file; `splits.mat` lies beside it.
+        path: The file; `splits.mat` lies in the same folder.
         split: train or val, which its authors call test.
 
     Raises:

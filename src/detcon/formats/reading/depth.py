@@ -1,4 +1,4 @@
-"""Photos and depths that come as arrays, brought into one form."""
+"""Photos and depth maps from arrays, converted to one form."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ def in_channels(
         name: How messages call the photo.
 
     Raises:
-        UnreadablePhoto: It hasn't so many.
+        UnreadablePhoto: It has another number of channels.
     """
     if photo.shape[2] == 3 and channels == 1:
         return cv2.cvtColor(np.ascontiguousarray(photo), cv2.COLOR_RGB2GRAY)[..., None]

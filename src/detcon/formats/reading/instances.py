@@ -1,4 +1,4 @@
-"""From a map of instance ids to objects with boxes and masks."""
+"""Objects with boxes and masks from maps of instance ids."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Integer, UInt8
+from jaxtyping import Bool, Integer
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
@@ -18,7 +18,7 @@ from detcon.photos import Photos, nearest_key
 
 
 class Kind(NamedTuple):
-    """What an instance id stands for."""
+    """The class of an instance id, and whether it is a crowd."""
 
     label: int
     crowd: bool = False
@@ -122,19 +122,6 @@ class InstanceFiles(PhotoFiles):
                     f"objects go from 0 to {len(self.names) - 1}; correct its label"
                 )
         return objects_from_ids(ids, kinds)
-
-    def pair(self, key: str, channels: int = 3) -> tuple[UInt8[np.ndarray, "y x c"], Objects]:
-        """A photo and its objects, whose map must have its size.
-
-        Raises:
-            UnreadablePhoto: The photo is missing or damaged.
-            AnnotationError: A map is, or doesn't fit the photo.
-        """
-        photo, objects = self.photo(key, channels), self.objects(key)
-        check_size(
-            str(self.instances[key]), objects.size, str(self.photos.path(key)), photo.shape[:2]
-        )
-        return photo, objects
 
 
 def _objects(size: tuple[int, ...], boxes: list, kinds: list[Kind], segments: list) -> Objects:

@@ -1,4 +1,4 @@
-"""Label maps in files beside their photos: of folders, VOC, Cityscapes and CamVid."""
+"""Label maps in a file for each photo: labelled folders, VOC, Cityscapes, CamVid, SceneParsing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class LabelFiles(LabelMaps):
         names: Of the classes; () where unknown.
         classes: The class of each id in the files, from id 0; 255 means void, -1 that there is no
             such id.
-        complaint: What to say of an id without a class, with `{id}` in it.
+        complaint: The end of the message for an id without a class, with `{id}` in it.
     """
 
     photos: Photos
@@ -71,12 +71,12 @@ def read_map(path: Path, key: str) -> np.ndarray:
 
 
 def check_files(photos: Photos, files: Mapping[str, Path], missing: str) -> None:
-    """Sees to it that each photo has its label file.
+    """Checks that each photo has its label file.
 
     Args:
         photos: The photos.
         files: The label file of each.
-        missing: What to say besides of one that isn't there.
+        missing: How the message of a missing file ends.
 
     Raises:
         AnnotationError: A file isn't there.

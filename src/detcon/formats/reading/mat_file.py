@@ -1,4 +1,4 @@
-"""MATLAB's MAT files of version 5, as far as annotations come in them.
+"""MATLAB files (MAT, version 5): reads what annotations use, and writes lists and maps.
 
 SciPy's reader is made for sound files: of damaged ones, some end the process and some take minutes.
 The format: "MAT-File Format", mathworks.com/help/pdf_doc/matlab/matfile_format.pdf, level 5.
@@ -48,7 +48,7 @@ def read_mat(data: bytes) -> dict[str, Any]:
     Returns:
         By name: an array of numbers with the axes of MATLAB; a list of the values of a cell array,
         column by column; a list of dictionaries, one for each structure of a structure array; None
-        for whatever else there may be, such as text.
+        for anything else, such as text.
 
     Raises:
         ValueError: It is no such file, or damaged.
@@ -126,11 +126,11 @@ def _value(pieces: Iterator[_Element], word: int, size: list[int], order: str, d
         with np.errstate(invalid="ignore"):
             return values.astype(_CLASSES[what]).reshape(size, order="F")
     if what == _CELL:
-        return [_matrix(one, order, depth + 1)[1] for one in _so_many(pieces, prod(size))]
+        return [_matrix(one, order, depth + 1)[1] for one in _next_pieces(pieces, prod(size))]
     if what == _STRUCT:
         fields = _field_names(next(pieces, None), next(pieces, None), order)
         count = len(fields) * prod(size)
-        values = [_matrix(one, order, depth + 1)[1] for one in _so_many(pieces, count)]
+        values = [_matrix(one, order, depth + 1)[1] for one in _next_pieces(pieces, count)]
         return [
             dict(zip(fields, values[start : start + len(fields)], strict=True))
             for start in range(0, count, len(fields) or 1)
@@ -138,8 +138,8 @@ def _value(pieces: Iterator[_Element], word: int, size: list[int], order: str, d
     return None
 
 
-def _so_many(pieces: Iterator[_Element], count: int) -> Iterator[_Element]:
-    """The next pieces, of which there must be so many."""
+def _next_pieces(pieces: Iterator[_Element], count: int) -> Iterator[_Element]:
+    """The next `count` pieces; fewer is an error."""
     for _ in range(count):
         piece = next(pieces, None)
         if piece is None:

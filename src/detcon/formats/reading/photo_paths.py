@@ -1,4 +1,4 @@
-"""Finding a photo of a data set by the name that it has in a collection.
+"""Finds a photo of a data set by its name in a collection.
 
 A data set knows a photo as `train2017/000000000139.jpg`; the collection that masks are made of may
 be the folder above it, that folder, or one within it, and so knows more or less of the same path.

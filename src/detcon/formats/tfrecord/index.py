@@ -1,4 +1,4 @@
-"""Where in a folder of TFRecord files the record of each photo is: looked for once, and kept.
+"""An index of a folder of TFRecord files: where the record of each photo is.
 
 The index is an Arrow file, memory-mapped and searched in place, so that a million records cost a
 worker nothing. It is valid while the files have the sizes and the times that they had.

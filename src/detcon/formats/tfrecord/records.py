@@ -1,4 +1,4 @@
-"""The records that the official script writes: photos with Felzenszwalb-Huttenlocher masks.
+"""Reads the records that the official script writes: photos with Felzenszwalb-Huttenlocher masks.
 
     train-00000-of-02048 ...        validation-00000-of-00256 ...
 

@@ -1,4 +1,4 @@
-"""Scenes laid out as PASCAL VOC 2012 is, and SBD beside it.
+"""Writes scenes in the layout of PASCAL VOC 2012, with SBD next to it.
 
 DIR/VOCdevkit/VOC2012/JPEGImages/2007_000001.jpg         SegmentationClass/, SegmentationObject/
 DIR/VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainval}.txt
@@ -29,8 +29,8 @@ from detcon.formats.writing.pixels import ScenePicture, read_pixels, write_pixel
 
 _VOID = 255
 _YEARS = {"train": 2007, "val": 2008}
-_EDGE = 100  # of so many parts of the picture's side, one on either side of an edge is void
-_PER_OWN = 4  # of so many training pictures, one is VOC's own
+_EDGE = 100  # void on either side of an edge: this fraction of the picture's side
+_PER_OWN = 4  # one in four training pictures is VOC's own
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _edges(instances: UInt8[np.ndarray, "y x"]) -> np.ndarray:
 
 
 def _without_gaps(instances: UInt8[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x"]:
-    """Numbers objects anew, since those that were nothing but edge are gone."""
+    """Renumbers objects without gaps: those that were nothing but edge are gone."""
     left = [number for number in np.unique(instances).tolist() if number not in (0, _VOID)]
     numbers = np.zeros(256, np.uint8)
     numbers[_VOID] = _VOID

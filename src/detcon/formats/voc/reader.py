@@ -1,4 +1,4 @@
-"""PASCAL VOC 2012 as downloaded, for semantic and for instance segmentation, with SBD beside it.
+"""Reads PASCAL VOC 2012 as downloaded, with SBD: classes and objects.
 
     VOCdevkit/VOC2012/JPEGImages/2007_000033.jpg        SegmentationClass/2007_000033.png
     VOCdevkit/VOC2012/SegmentationObject/2007_000033.png    ImageSets/Segmentation/{train,val}.txt
@@ -78,7 +78,7 @@ def open_voc_objects(
     Args:
         data: `VOC2012`, `VOCdevkit`, or what holds that.
         split: train, val or trainval.
-        augmented: Whether train has the photos of SBD besides; None if it is there.
+        augmented: Whether train has the photos of SBD too; None: if it is there.
 
     Raises:
         AnnotationError: A part is missing; the sentence says where it comes from.
@@ -147,8 +147,8 @@ def _own_files(root: Path, split: str, part: str) -> dict[str, Path]:
 
 def _sbd_files(root: Path, part: str) -> dict[str, Path]:
     """The files of SBD by photo; empty where there is no SBD."""
-    for beside in (root, root.parent, root.parent.parent):
-        folder = beside / "benchmark_RELEASE" / "dataset"
+    for place in (root, root.parent, root.parent.parent):
+        folder = place / "benchmark_RELEASE" / "dataset"
         if folder.is_dir():
             break
     else:
@@ -161,12 +161,12 @@ def _sbd_files(root: Path, part: str) -> dict[str, Path]:
 
 def _aug_files(root: Path) -> dict[str, Path]:
     """SBD as label PNGs, which others have made of it; empty where there are none."""
-    for beside in (root, root.parent, root.parent.parent):
-        for lists in (root / "ImageSets" / "Segmentation", beside / _AUG_MAPS, beside):
+    for place in (root, root.parent, root.parent.parent):
+        for lists in (root / "ImageSets" / "Segmentation", place / _AUG_MAPS, place):
             for name in _AUG_LISTS:
-                if (beside / _AUG_MAPS).is_dir() and (lists / name).is_file():
+                if (place / _AUG_MAPS).is_dir() and (lists / name).is_file():
                     stems = _read_list(lists / name, _SBD_FROM)
-                    return {f"{stem}.jpg": beside / _AUG_MAPS / f"{stem}.png" for stem in stems}
+                    return {f"{stem}.jpg": place / _AUG_MAPS / f"{stem}.png" for stem in stems}
     return {}
 
 
@@ -199,6 +199,6 @@ def _photos(root: Path, files: Mapping[str, Path]) -> Photos:
 
 def _no_sbd(root: Path, but: str) -> str:
     return (
-        f"there is no benchmark_RELEASE/dataset beside {root}, {but}; {_SBD_FROM}, or give "
+        f"there is no benchmark_RELEASE/dataset next to {root}, {but}; {_SBD_FROM}, or give "
         f"augmented=False"
     )

@@ -1,4 +1,4 @@
-"""What can be read off an instance map: boxes, areas, classes."""
+"""Boxes, areas and classes of the objects in an instance map."""
 
 from typing import Any
 
@@ -9,9 +9,9 @@ _SLIVER = 0.002  # of the picture
 
 
 def is_sliver(mask: Bool[np.ndarray, "y x"]) -> bool:
-    """Whether so little of an object is seen that formats with crowds call it one.
+    """Whether an object is too small to recognise, and formats with crowds call it one.
 
-    Nobody could tell what it is; it should be neither learnt nor counted.
+    It should be neither learnt nor counted.
     """
     return bool(mask.sum() < _SLIVER * mask.size)
 

@@ -1,4 +1,4 @@
-"""A picture with its truth, and its files: written whole, and read again where they are whole."""
+"""A picture with its labels, and its files: written whole, and read back if they are whole."""
 
 from dataclasses import dataclass
 from pathlib import Path

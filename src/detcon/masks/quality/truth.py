@@ -1,6 +1,6 @@
-"""Where the truth comes from that masks are held against: any source of annotations.
+"""The truth that masks are compared with: annotations of any format, or another mask store.
 
-A source is frozen and picklable, says whether it knows a photo, and gives what people marked.
+A source is frozen and picklable. It knows which photos are annotated, and reads them.
 """
 
 import os
@@ -81,7 +81,7 @@ def open_truth(
 ) -> TruthSource:
     """Opens annotations of any format, or another mask store.
 
-    A crowd and whatever is ignored or unlabelled is void: masks may do there as they like.
+    Crowds and pixels that are ignored or unlabelled are void: they don't count.
 
     Args:
         folder: The source.

@@ -24,19 +24,24 @@ class FromAnnotations:
     | png | has `a/b.png`, or a folder `a/b` of PNGs, for `photos/a/b.jpg` | an id, or a PNG |
     | folder | `train` or `val` of a labelled folder | an object, or a class without objects |
     | coco | the data set, or a JSON file of objects in its format | an object |
-    | coco_panoptic | the data set, or a JSON file; beside it a folder of its name | a segment |
+    | coco_panoptic | the data set, or a JSON file next to a folder of its name | a segment |
     | voc | `VOC2012`, or what holds it; SBD counts where it is there | an object |
     | cityscapes | holds `leftImg8bit` and `gtFine` | an object, or a class without objects |
     | ade20k | the photos' own, with `b_seg.png` for `b.jpg` | an object |
+    | ade20k | SceneParsing: holds `images` and `annotations` | a class |
+    | camvid | holds `train`, `trainannot` and so on | a class |
     | bsds | has `a/b.mat` for `photos/a/b.jpg` | a region that a person marked |
     | tfrecord | has the official records, `*-00000-of-02048` | a segment |
 
     Objects of coco may overlap, and so may masks that have a PNG each.
 
-    Photos of coco, voc, cityscapes and tfrecord are found by the ends of their paths, so `images`
-    may be the folder of the photos, one above it or one within it. A PNG may have 8 or 16 bits, or
-    a palette, whose indices are the ids; in png, and nowhere else, ids keep their values. A JSON
-    file is parsed once in each process.
+    Any other format gives its objects or label maps as masks, one of your own too
+    (`format=my_module:FORMAT`).
+
+    Photos of coco, voc, cityscapes, camvid and tfrecord are found by the ends of their paths, so
+    `images` may be the folder of the photos, one above it or one within it. A PNG may have 8 or 16
+    bits, or a palette, whose indices are the ids; in png, and nowhere else, ids keep their values.
+    A JSON file is parsed once in each process.
 
     Args:
         folder: Where the annotations lie; see the table.
@@ -47,7 +52,7 @@ class FromAnnotations:
         format: What the annotations are.
         split: train or val, of data sets that have both in one folder.
         regions: "classes" makes one mask of all objects of a class.
-        crowd: Whether many objects that nobody told apart are a mask, and not just no mask. Of
+        crowd: Whether many objects that weren't separated are a mask, rather than no mask. Of
             coco, coco_panoptic and cityscapes.
         missing: What becomes of a photo without annotation: an "error", "none" (no masks), or
             "whole": one mask that covers it, as it then does where nothing is marked in a photo.

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +15,12 @@ from typing import Any, TypeVar
 import detcon
 from detcon.config import load_recipe
 from detcon.files import write_whole
+from detcon.formats.coco.masks import FILE, describe_photos, write_coco
+from detcon.formats.png.masks import check_names, write_pngs
+from detcon.formats.tfrecord.masks import plan_files, write_records
 from detcon.masks.recipe import ConvertRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.shard import StoreError
-from detcon.masks.to_coco import FILE, CocoJob, describe_photos, write_coco
-from detcon.masks.to_png import PngJob, check_names, write_pngs
-from detcon.masks.to_tfrecord import plan_files, write_records
 from detcon.photos import open_photos
 from detcon.progress import with_progress
 from detcon.workers import in_order
@@ -46,8 +47,8 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
 
     Raises:
         RecipeError: If the recipe is wrong.
-        StoreError: There is no such store, `out` holds something else, or the form can't hold
-            these masks; the sentence names the photo.
+        StoreError: There is no such store, or `out` holds something else.
+        FormatError: The form can't hold these masks; the sentence names the photo.
         PhotosError: There are no photos, for tfrecord.
     """
     settings = load_recipe(ConvertRecipe, recipe, overrides)
@@ -57,16 +58,13 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
         check_names(keys)
     _begin(out, settings, store)
     if settings.to == "png":
-        jobs = [PngJob(store, part, out) for part in _parts(keys)]
-        for _ in _results(write_pngs, jobs, settings.workers):
+        for _ in _results(partial(write_pngs, store, out), _parts(keys), settings.workers):
             pass
         return out
     if settings.to == "coco":
         if not (out / FILE).exists():
-            jobs = [CocoJob(store, part) for part in _parts(keys)]
-            write_coco(out / FILE, chain.from_iterable(
-                _results(describe_photos, jobs, settings.workers)
-            ))  # fmt: skip
+            described = _results(partial(describe_photos, store), _parts(keys), settings.workers)
+            write_coco(out / FILE, chain.from_iterable(described))
         return out / FILE
     photos = replace(open_photos(settings.images or store.header["source"]), keys=keys)
     num_files = settings.num_files or _OFFICIAL[settings.split]

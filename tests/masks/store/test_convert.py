@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from detcon import convert_masks
-from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.formats.errors import AnnotationError, FormatError, NotAnnotated
 from detcon.formats.tfrecord.example import bytes_of, integers_of, read_features, write_example
 from detcon.formats.tfrecord.framing import find_records, frame, map_file
 from detcon.formats.tfrecord.index import INDEX
@@ -272,17 +272,19 @@ def test_records_that_cannot_be_used_are_named(tmp_path):
 def test_says_what_a_form_cannot_hold(tmp_path, photos, fill):
     asked = {"to": "tfrecord", "out": tmp_path / "out", "num_files": 1, "workers": 1}
     with pytest.raises(
-        StoreError, match=r"cannot write a/one\.jpg as TFRecord: its masks may over"
+        FormatError, match=r"cannot write a/one\.jpg as TFRecord: its masks may over"
     ):
         convert_masks(masks=fill(OVERLAPPING, "m1").folder, **asked)
     many = DISJOINT | {"a/two.png": Masks.from_labels(np.arange(256).reshape(16, 16), SIZE)}
     asked["out"] = tmp_path / "out2"
-    with pytest.raises(StoreError, match=r"a/two\.png as TFRecord: it has 256 masks, and the offi"):
+    with pytest.raises(
+        FormatError, match=r"a/two\.png as TFRecord: it has 256 masks, and the offi"
+    ):
         convert_masks(masks=fill(many, "m2").folder, **asked)
     other = DISJOINT | {"a/one.jpg": Masks.from_labels(np.zeros((5, 5), int))}
     asked["out"] = tmp_path / "out3"
     with pytest.raises(
-        StoreError, match=r"one\.jpg has 12 x 17 pixels, but its masks are of 5 x 5"
+        FormatError, match=r"one\.jpg has 12 x 17 pixels, but its masks are of 5 x 5"
     ):
         convert_masks(masks=fill(other, "m3").folder, **asked)
     photos.path("a/one.jpg").unlink()
@@ -300,7 +302,7 @@ def test_says_what_a_form_cannot_hold(tmp_path, photos, fill):
 )
 def test_png_names_that_collide_are_refused(tmp_path, fill, keys, sentence):
     store = fill(dict.fromkeys(keys, DISJOINT["a/one.jpg"]), source=Photos("p", "p", keys))
-    with pytest.raises(StoreError, match=sentence):
+    with pytest.raises(FormatError, match=sentence):
         convert_masks(masks=store.folder, to="png", out=tmp_path / "out", workers=1)
 
 

@@ -15,12 +15,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from detcon.files import replacing
+from detcon.formats.errors import FormatError
 from detcon.formats.tfrecord.example import write_example
 from detcon.formats.tfrecord.framing import frame
 from detcon.formats.tfrecord.records import ENCODED, HEIGHT, KEY, MASKS, NAME, WIDTH
-from detcon.masks.masks import Masks
-from detcon.masks.store import MaskStore
-from detcon.masks.store.shard import StoreError
+from detcon.formats.writing.masks import MasksByKey, WrittenMasks
 from detcon.photos import Photos
 
 _NONE = 255
@@ -32,26 +31,26 @@ class RecordFile:
     """One file to be written.
 
     Attributes:
-        store: The masks.
+        masks: The masks.
         photos: Those of this file.
         path: Where it goes.
         labels: The class of each folder of photos, from 1, as the official loader has it.
     """
 
-    store: MaskStore
+    masks: MasksByKey
     photos: Photos
     path: Path
     labels: dict[str, int]
 
 
 def plan_files(
-    store: MaskStore, photos: Photos, out: Path, split: str, num_files: int
+    masks: MasksByKey, photos: Photos, out: Path, split: str, num_files: int
 ) -> list[RecordFile]:
     """Divides photos evenly, in their order; a folder is a class, named by its first part.
 
     Args:
-        store: The masks.
-        photos: Those of the store.
+        masks: The masks.
+        photos: All that have masks.
         out: The folder.
         split: The files' first name.
         num_files: How many.
@@ -60,32 +59,28 @@ def plan_files(
     bounds = np.linspace(0, len(photos), num_files + 1).astype(int).tolist()
     return [
         RecordFile(
-            store, photos.part(bounds[n], bounds[n + 1]),
+            masks, photos.part(bounds[n], bounds[n + 1]),
             out / f"{split}-{n:05d}-of-{num_files:05d}", labels,
         )
         for n in range(num_files)
     ]  # fmt: skip
 
 
-def write_records(file: RecordFile) -> int:
+def write_records(file: RecordFile) -> None:
     """Writes a file, unless it is there.
 
-    Returns:
-        How many photos are in it.
-
     Raises:
-        StoreError: Masks overlap, are too many, or aren't of the photo's size.
+        FormatError: Masks overlap, are too many, or aren't of the photo's size.
         UnreadablePhoto: A photo is missing or damaged.
     """
     if not file.path.exists():
         with replacing(file.path) as records:
             for key in file.photos:
                 records.write(frame(_example(file, key)))
-    return len(file.photos)
 
 
 def _example(file: RecordFile, key: str) -> bytes:
-    ids = _ids(file.store[key], key)
+    ids = _ids(file.masks[key], key)
     height, width = ids.shape
     folder = _folder(key)
     return write_example(
@@ -106,31 +101,31 @@ def _example(file: RecordFile, key: str) -> bytes:
     )
 
 
-def _ids(masks: Masks, key: str) -> UInt8[np.ndarray, "y x"]:
+def _ids(masks: WrittenMasks, key: str) -> UInt8[np.ndarray, "y x"]:
     if masks.membership is not None:
-        raise StoreError(
+        raise FormatError(
             f"cannot write {key} as TFRecord: its masks may overlap, and the official records have "
             f"one id a pixel; use to=coco or to=png"
         )
     ids = masks.ids
     if len(ids) > _NONE:
-        raise StoreError(
+        raise FormatError(
             f"cannot write {key} as TFRecord: it has {len(ids)} masks, and the official records "
             f"hold {_NONE}; use to=coco or to=png"
         )
-    labels = masks.at_size().labels
+    labels = masks.at_size().patterns
     return np.where(labels < 0, _NONE, np.searchsorted(ids, labels)).astype(np.uint8)
 
 
 def _jpeg(photos: Photos, key: str, size: tuple[int, int]) -> bytes:
     """The photo's file, if TensorFlow decodes it as we do; else a JPEG of its pixels.
 
-    TensorFlow turns no photo upright, and the official script has CMYK and PNG written anew.
+    TensorFlow turns no photo upright, and the official script encodes CMYK and PNG again.
     """
     data = photos.data(key)
     photo = photos.decode(key, data)
     if photo.shape[:2] != size:
-        raise StoreError(
+        raise FormatError(
             f"the photo {photos.path(key)} has {photo.shape[0]} x {photo.shape[1]} pixels, but its "
             f"masks are of {size[0]} x {size[1]}; give the photos that the masks were made of"
         )

@@ -10,19 +10,11 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from detcon.files import replacing
-from detcon.masks.store import MaskStore
+from detcon.formats.writing.masks import MasksByKey, WrittenMasks
 
 FILE = "masks.json"
 
 _RLE: Any = coco_mask  # its stubs know one kind of argument each
-
-
-@dataclass(frozen=True)
-class CocoJob:
-    """Some photos of a store."""
-
-    store: MaskStore
-    keys: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -38,9 +30,9 @@ class Described:
     annotations: list[dict[str, Any]]
 
 
-def describe_photos(job: CocoJob) -> list[Described]:
+def describe_photos(masks: MasksByKey, keys: Sequence[str]) -> list[Described]:
     """Encodes the masks of some photos at the photos' sizes; scores of ranked ones as `score`."""
-    return [_describe(job.store, key) for key in job.keys]
+    return [_describe(masks[key].at_size(), key) for key in keys]
 
 
 def write_coco(path: Path, described: Iterable[Described]) -> None:
@@ -58,8 +50,7 @@ def write_coco(path: Path, described: Iterable[Described]) -> None:
         file.write(b'],\n"images": [\n' + ",\n".join(images).encode() + b"]}\n")
 
 
-def _describe(store: MaskStore, key: str) -> Described:
-    masks = store[key].at_size()
+def _describe(masks: WrittenMasks, key: str) -> Described:
     height, width = masks.size
     found = []
     for number, mask in enumerate(masks.stack()):
