@@ -11,8 +11,8 @@ from detcon.config import RecipeError, load_recipe
 from detcon.masks import Felzenszwalb, Grid
 from detcon.masks.store.fill import make_masks
 from detcon.report.output import OutputExists
-from detcon.report.score import ScoreRecipe, score, score_table
-from detcon.report.sheet import ShowRecipe
+from detcon.report.recipe import ScoreRecipe, ShowRecipe
+from detcon.report.score import score, score_table
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,11 @@ import pytest
 
 from detcon import cli
 from detcon.config import load_recipe
-from detcon.study import StudyRecipe, run_study
 from detcon.study.arranged import check_figure
 from detcon.study.cell import make_cells
+from detcon.study.command import run_study
 from detcon.study.plan import costs
+from detcon.study.recipe import StudyRecipe
 from detcon.study.records import find_records
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))

@@ -86,7 +86,7 @@ VERBS = {
     ),
     "score": Verb(
         "Compare masks with annotations, before paying for pretraining.",
-        "report.score:ScoreRecipe",
+        "report.recipe:ScoreRecipe",
         "report.score:score",
         "detcon score masks=grid,felzenszwalb truth=labels out=score.html",
         lambda s: f"open {s.out} in a browser",
@@ -94,7 +94,7 @@ VERBS = {
     ),
     "show": Verb(
         "Draw photos, their masks and two views of each on one sheet.",
-        "report.sheet:ShowRecipe",
+        "report.recipe:ShowRecipe",
         "report.sheet:show",
         "detcon show images=photos masks=masks out=sheet.png",
     ),
@@ -161,7 +161,7 @@ VERBS = {
     ),
     "report": Verb(
         "Make one page from run folders.",
-        "report.page:ReportRecipe",
+        "report.recipe:ReportRecipe",
         "report.page:write_report_page",
         "detcon report runs/* out=report.html",
         lambda s: f"open {s.out} in a browser",

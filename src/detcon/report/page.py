@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from pydantic import Field
 
 import detcon
-from detcon.config import Recipe, load_recipe
+from detcon.config import load_recipe
 from detcon.files import write_whole
 from detcon.report.compare import Comparison, compare, label_words, summarise, tell_apart
 from detcon.report.data_panels import mask_panels, view_panels
@@ -21,6 +20,7 @@ from detcon.report.gather import gather_runs
 from detcon.report.output import MARK, check_output
 from detcon.report.plots import COLLAPSE, LOSS, LegendEntry, plot_quantities
 from detcon.report.predictions import prediction_panels
+from detcon.report.recipe import ReportRecipe
 from detcon.report.runs import Pretraining, Runs, Transfer
 from detcon.report.tables import make_table, make_tiles
 
@@ -30,18 +30,6 @@ OF_PRETRAINING = (
 )  # fmt: skip
 OF_TRANSFER = ("transfer", "Transfer"), ("predictions", "Predictions")
 OF_BOTH = ("recipes", "Recipes"), ("machine", "Machine"), ("commands", "Commands")
-
-
-class ReportRecipe(Recipe):
-    """Run folders become one HTML page."""
-
-    runs: tuple[str, ...] = Field(description="run folders, or folders of them")
-    out: str = Field(
-        default="report.html", description="the page; an older page of ours is replaced"
-    )
-    title: str = Field(default="Contrastive detection", description="the page's headline")
-    pictures: int = Field(default=4, ge=1, le=24, description="photos in each section")
-    seed: int = Field(default=0, ge=0, description="of the views that are drawn")
 
 
 @dataclass(frozen=True)

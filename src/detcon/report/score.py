@@ -6,20 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
 from rich.table import Table
 
 import detcon
-from detcon.config import Recipe, Several, load_recipe
+from detcon.config import load_recipe
 from detcon.files import write_whole
-from detcon.formats.registry import FORMATS, FormatName, find_format
-from detcon.formats.segments import Regions
+from detcon.formats.registry import find_format
 from detcon.masks.quality.overlap import TOLERANCE, Bounds, quality
 from detcon.masks.quality.scoring import StoreScore, score_stores
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
 from detcon.report.output import check_output
 from detcon.report.panels import describe_generator
+from detcon.report.recipe import ScoreRecipe
 from detcon.report.score_page import render_page
 
 COLUMNS = {  # field of Quality: its name, its unit's factor and digits
@@ -33,41 +32,6 @@ COLUMNS = {  # field of Quality: its name, its unit's factor and digits
     "lost": ("lost, %", 100, 1),
 }
 """The figures of a store in the order of the table."""
-
-
-class ScoreRecipe(Recipe):
-    """Mask stores held against annotations, before paying for pretraining."""
-
-    masks: Several = Field(min_length=1, description="mask stores of the same photos, as in a,b")
-    truth: str = Field(
-        description="the annotations: a folder of label or instance PNGs, of BSDS .mat files, "
-        "another mask store, or with format= any data set"
-    )
-    format: FormatName | None = Field(
-        default=None,
-        description=f"what truth is: {', '.join(FORMATS)}; found from what is there unless given",
-    )
-    split: str = Field(default="train", description="train or val, where truth has both")
-    regions: Regions = Field(
-        default="instances", description="classes: one region of all objects of a class"
-    )
-    out: str = Field(
-        default="score.html", description="the page; the figures go beside it, into a .json"
-    )
-    images: str | None = Field(
-        default=None, description="the photos, for the page; where the masks were made unless given"
-    )
-    num: int | None = Field(default=None, ge=1, description="score so many photos, none for all")
-    least: float = Field(
-        default=0.005, ge=0, le=1, description="smallest region looked for, as a share of the photo"
-    )
-    most: float = Field(default=0.9, ge=0, le=1, description="largest region looked for")
-    ignore: int | None = Field(default=255, description="id of void pixels, of png, voc, tfrecord")
-    background: bool = Field(
-        default=False, description="whether what no object covers is a region too"
-    )
-    pictures: int = Field(default=4, ge=0, le=24, description="best and worst photos on the page")
-    workers: int = Field(default=1, ge=1, description="processes at once")
 
 
 def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -> Path:

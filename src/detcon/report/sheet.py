@@ -11,10 +11,8 @@ import matplotlib as mpl
 import numpy as np
 from jaxtyping import UInt8
 from matplotlib.figure import Figure
-from pydantic import Field
 
-from detcon.config import Recipe, Several, load_recipe
-from detcon.data.recipe import ViewsRecipe
+from detcon.config import load_recipe
 from detcon.files import write_whole
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore
@@ -23,29 +21,10 @@ from detcon.photos import Photos, open_photos
 from detcon.report.draw import frame_cuts, paint_masks, scale_to
 from detcon.report.output import MARK, check_output
 from detcon.report.panels import SIDE, counted, describe_generator, regions_in_words, some_keys
+from detcon.report.recipe import ShowRecipe
 from detcon.report.views import draw_views, paint_views
 
 _INCHES = 3.1
-
-
-class ShowRecipe(Recipe):
-    """Photos, their masks and two views of each, on one sheet."""
-
-    images: str = Field(
-        description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
-    )
-    masks: Several = Field(
-        default=(), description="mask stores to compare, as in a,b; views are cut with the first"
-    )
-    out: str = Field(
-        default="sheet.png", description="the sheet; an older sheet of ours is replaced"
-    )
-    num: int = Field(default=6, ge=1, le=100, description="photos, one a row")
-    seed: int = Field(default=0, ge=0, description="of the choice of photos and of the views")
-    views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
-    stride: int = Field(default=32, ge=1, description="pixels to a cell of the encoder's grid")
-    num_regions: int = Field(default=16, ge=1, description="masks sampled a view")
-    channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,75 @@
+"""Settings of `detcon report`, `detcon score` and `detcon show`; loads nothing that draws."""
+
+from pydantic import Field
+
+from detcon.config import Recipe, Several
+from detcon.data.recipe import ViewsRecipe
+from detcon.formats.registry import FORMATS, FormatName
+from detcon.formats.segments import Regions
+
+
+class ReportRecipe(Recipe):
+    """Run folders become one HTML page."""
+
+    runs: tuple[str, ...] = Field(description="run folders, or folders of them")
+    out: str = Field(
+        default="report.html", description="the page; an older page of ours is replaced"
+    )
+    title: str = Field(default="Contrastive detection", description="the page's headline")
+    pictures: int = Field(default=4, ge=1, le=24, description="photos in each section")
+    seed: int = Field(default=0, ge=0, description="of the views that are drawn")
+
+
+class ScoreRecipe(Recipe):
+    """Mask stores held against annotations, before paying for pretraining."""
+
+    masks: Several = Field(min_length=1, description="mask stores of the same photos, as in a,b")
+    truth: str = Field(
+        description="the annotations: a folder of label or instance PNGs, of BSDS .mat files, "
+        "another mask store, or with format= any data set"
+    )
+    format: FormatName | None = Field(
+        default=None,
+        description=f"what truth is: {', '.join(FORMATS)}; found from what is there unless given",
+    )
+    split: str = Field(default="train", description="train or val, where truth has both")
+    regions: Regions = Field(
+        default="instances", description="classes: one region of all objects of a class"
+    )
+    out: str = Field(
+        default="score.html", description="the page; the figures go beside it, into a .json"
+    )
+    images: str | None = Field(
+        default=None, description="the photos, for the page; where the masks were made unless given"
+    )
+    num: int | None = Field(default=None, ge=1, description="score so many photos, none for all")
+    least: float = Field(
+        default=0.005, ge=0, le=1, description="smallest region looked for, as a share of the photo"
+    )
+    most: float = Field(default=0.9, ge=0, le=1, description="largest region looked for")
+    ignore: int | None = Field(default=255, description="id of void pixels, of png, voc, tfrecord")
+    background: bool = Field(
+        default=False, description="whether what no object covers is a region too"
+    )
+    pictures: int = Field(default=4, ge=0, le=24, description="best and worst photos on the page")
+    workers: int = Field(default=1, ge=1, description="processes at once")
+
+
+class ShowRecipe(Recipe):
+    """Photos, their masks and two views of each, on one sheet."""
+
+    images: str = Field(
+        description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
+    )
+    masks: Several = Field(
+        default=(), description="mask stores to compare, as in a,b; views are cut with the first"
+    )
+    out: str = Field(
+        default="sheet.png", description="the sheet; an older sheet of ours is replaced"
+    )
+    num: int = Field(default=6, ge=1, le=100, description="photos, one a row")
+    seed: int = Field(default=0, ge=0, description="of the choice of photos and of the views")
+    views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
+    stride: int = Field(default=32, ge=1, description="pixels to a cell of the encoder's grid")
+    num_regions: int = Field(default=16, ge=1, description="masks sampled a view")
+    channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
