@@ -309,6 +309,46 @@ def test_a_row_without_candidates_gives_zero_not_nan():
     assert torch.isfinite(torch.autograd.grad(loss, x)[0]).all()
 
 
+def official_contrast(query, other, same, query_ids, other_ids):
+    """`helpers.l2_normalize` of the official code: x * rsqrt(max(|x|^2, 1e-12)); then the loss."""
+
+    def official_unit(x):
+        return x * torch.rsqrt(x.square().sum(-1, keepdim=True).clamp(min=1e-12))
+
+    logits = [
+        torch.einsum("brd,nsd->brns", official_unit(query), official_unit(x)) / 0.1
+        for x in (other, same)
+    ]
+
+    own = torch.eye(len(query_ids))[:, None, :, None]
+    positive = own * (query_ids[:, :, None] == other_ids[:, None, :])[:, :, None, :]
+    copy = own * (query_ids[:, :, None] == query_ids[:, None, :])[:, :, None, :]
+    joined = torch.cat([logits[0].flatten(2), (logits[1] - 1e9 * copy).flatten(2)], -1)
+    positive = positive.flatten(2)
+    label = positive / positive.sum(-1, keepdim=True).clamp(min=1)
+    entropy = -(label * torch.log_softmax(joined, -1)[..., : label.shape[-1]]).sum(-1)
+    weight = (positive.sum(-1) > 0) / copy.flatten(2).sum(-1)
+    return (weight * entropy).mean()
+
+
+@pytest.mark.parametrize("length", [1e-4, 1e-6, 1e-7, 1e-9])
+def test_short_vectors_have_the_official_loss(length):
+    """The official code clamps the length at 1e-6; one vector of all is that short."""
+    query, other, same, ids, other_ids = draw_regions(8, 3, 3, 4, 8)
+    vectors = [x.detach().clone() for x in (query, other, same)]
+    for x in vectors:
+        x[0, 1] *= length / x[0, 1].norm()
+    vectors = [x.requires_grad_() for x in vectors]
+    losses = [
+        compute(*vectors, ids, other_ids)
+        for compute in (contrastive_detection, plain_contrastive_detection, official_contrast)
+    ]
+    gradients = [torch.autograd.grad(loss, vectors) for loss in losses]
+    for found, of in zip(losses[:2], gradients[:2], strict=True):
+        torch.testing.assert_close(found, losses[2], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(of, gradients[2], rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_computed_in_float32(dtype):
     args = draw_regions(4, 3, 3, 4, 8)

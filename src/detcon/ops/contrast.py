@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, normalize
 
 from detcon.ops.contrast_kernels import (
+    LEAST_LENGTH,
     REMOVED,
     SAFE_LOGIT,
     ChunkedContrast,
@@ -64,7 +65,10 @@ def plain_contrastive_detection(
     views = [other] if same is None else [other, same]
 
     candidates = torch.cat(views).flatten(0, 1)
-    logits = normalize(query, dim=-1).flatten(0, 1) @ normalize(candidates, dim=-1).mT / temperature
+    anchors, candidates = (
+        normalize(x, dim=-1, eps=LEAST_LENGTH) for x in (query.flatten(0, 1), candidates)
+    )
+    logits = anchors @ candidates.mT / temperature
     logits = logits + REMOVED * torch.cat(removed[: len(views)], 1)
     log_share = log_softmax(logits, 1)[:, : n * r]  # positives are in view two
     found = (log_share * positive).sum(1) / positive.sum(1).clamp(min=1)  # the mean of positives
@@ -204,7 +208,9 @@ def region_regression(
     4.0
     """
     with torch.autocast(query.device.type, enabled=False):
-        rows, columns = (normalize(single_or_double(x), dim=-1) for x in (query, other))
+        rows, columns = (
+            normalize(single_or_double(x), dim=-1, eps=LEAST_LENGTH) for x in (query, other)
+        )
         label, weight = match_regions(query_ids, other_ids, rows.dtype)
         distance = 2 - 2 * rows @ columns.mT
         return ((label * distance).sum(-1) * weight).mean()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from detcon.ops.matching import match_regions
 
+LEAST_LENGTH = 1e-6  # of a vector: the official code clamps its square at 1e-12
 REMOVED = -1e9  # added to a similarity that is no candidate, as in the official code
 SAFE_LOGIT = 40  # float32 holds exp(-40) and sums of a billion exp(40) without loss
 
@@ -220,7 +221,7 @@ def single_or_double(x: Float[Tensor, "i r d"]) -> Float[Tensor, "i r d"]:
 def _unit_vectors(x: Float[Tensor, "i r d"]) -> tuple[Float[Tensor, "ir d"], Float[Tensor, "ir 1"]]:
     """The vectors at length one, and what they were divided by."""
     x = x.flatten(0, 1)
-    length = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(min=1e-12)
+    length = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp_(min=LEAST_LENGTH)
     return x / length, length
 
 
@@ -229,7 +230,8 @@ def _through_unit(
 ) -> Float[Tensor, "i d"]:
     """The gradient by the vectors, from that by the vectors at length one.
 
-    u = x / |x| doesn't change along x: only what is across u passes, divided by |x|.
+    u = x / |x| doesn't change along x: only what is across u passes, divided by |x|. Where the
+    length is clamped, u = x / 1e-6 is a plain scaling: all of the gradient passes.
     """
-    along = (unit * gradient).sum(1, keepdim=True)
+    along = (unit * gradient).sum(1, keepdim=True) * (length > LEAST_LENGTH)
     return (gradient - unit * along) / length
