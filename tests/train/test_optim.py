@@ -19,22 +19,18 @@ from detcon.train.recipe import AdamW, Cosine, Lars, OptimizerRecipe, ScheduleRe
 RATES = [0.5, 2.0, 1.0]
 
 
-def lars_by_hand(weights, gradients, *, decay, official):
-    """Three steps of one layer, plain numpy; the order of `facts` 2.5 if official, else timm's."""
+def lars_by_hand(weights, gradients, decay):
+    """Three steps of one layer in plain numpy, in the official order (facts, 2.5)."""
     w, momentum = weights.copy(), np.zeros_like(weights)
     for lr, g in zip(RATES, gradients, strict=True):
         u = g + decay * w
-        size = np.linalg.norm(w)
-        below = np.linalg.norm(u) if official else np.linalg.norm(g) + decay * size + 1e-8
-        momentum = 0.9 * momentum + u * (1e-3 * size / below)
+        of_w, of_u = np.linalg.norm(w), np.linalg.norm(u)
+        momentum = 0.9 * momentum + u * (1e-3 * of_w / of_u if of_w > 0 and of_u > 0 else 1.0)
         w = w - lr * momentum
     return w
 
 
-def lars_by_timm(weights, gradients, decay):
-    module = nn.Linear(5, 4, dtype=torch.float64)
-    module.weight.data = torch.from_numpy(weights.copy())
-    optimizer = build_optimizer(Lars(lr=1, weight_decay=decay, scale_lr=False), module, 256)
+def steps_of(optimizer, module, gradients):
     bias = module.bias.detach().clone()
     for lr, g in zip(RATES, gradients, strict=True):
         for group in optimizer.param_groups:
@@ -45,26 +41,56 @@ def lars_by_timm(weights, gradients, decay):
     return module.weight.detach().numpy(), (module.bias - bias).detach().numpy()
 
 
+def linear(weights):
+    module = nn.Linear(5, 4, dtype=torch.float64)
+    module.weight.data = torch.from_numpy(weights.copy())
+    return module
+
+
 @pytest.mark.parametrize("decay", [0.0, 1.5e-6, 0.1])
-def test_lars_is_timms_order_of_operations(decay):
+@pytest.mark.parametrize("zero", ["nothing", "gradient", "weights"])
+def test_lars_is_the_official_one(decay, zero):
+    """Also where a gradient is exactly zero: behind norms that start at zero, and decayed."""
     rng = np.random.default_rng(0)
     weights, gradients = rng.normal(size=(4, 5)), 1e-2 * rng.normal(size=(3, 4, 5))
-    ours, bias = lars_by_timm(weights, gradients, decay)
-    expected = lars_by_hand(weights, gradients, decay=decay, official=False)
-    np.testing.assert_allclose(ours, expected, rtol=1e-12)
+    gradients[0] *= zero != "gradient"
+    weights *= zero != "weights"
+    module = linear(weights)
+    recipe = Lars(lr=1, weight_decay=decay, scale_lr=False)
+    ours, bias = steps_of(build_optimizer(recipe, module, 256), module, gradients)
+    np.testing.assert_allclose(ours, lars_by_hand(weights, gradients, decay), rtol=1e-14)
     plain = -(0.5 * 1 + 2 * 1.9 + 1 * 2.71)  # heavy ball on ones, no decay, no trust ratio
-    np.testing.assert_allclose(bias, np.full(4, plain), rtol=1e-12)
+    np.testing.assert_allclose(bias, np.full(4, plain), rtol=1e-14)
 
 
-def test_lars_is_near_the_official_one_at_the_real_decay():
-    """Within the share 2 * wd * |p| / |g| of the update, for gradients of 1 % of the weights."""
+def test_lars_leaves_alone_what_has_no_gradient():
+    module = linear(np.ones((4, 5)))
+    optimizer = build_optimizer(Lars(lr=1), module, 256)
+    module.bias.grad = torch.ones(4, dtype=torch.float64)
+    optimizer.step()
+    assert (module.weight == 1).all() and optimizer.state.keys() == {module.bias}
+
+
+def test_lars_goes_on_from_the_state_of_timms():
+    """Checkpoints of before were made with timm's LARS; without decay it is the same."""
+    timm_lars = pytest.importorskip("timm.optim.lars").Lars
     rng = np.random.default_rng(0)
-    weights, gradients = rng.normal(size=(4, 5)), 1e-2 * rng.normal(size=(3, 4, 5))
-    for decay, near in [(1.5e-6, True), (1e-2, False)]:
-        ours, _ = lars_by_timm(weights, gradients, decay)
-        official = lars_by_hand(weights, gradients, decay=decay, official=True)
-        difference = np.linalg.norm(ours - official) / np.linalg.norm(official - weights)
-        assert (difference < 2 * 1.5e-6 / 1e-2) == near, difference
+    weights, gradients = rng.normal(size=(4, 5)), rng.normal(size=(6, 4, 5))
+    recipe = Lars(lr=1, weight_decay=0.0, scale_lr=False)
+    whole, halves = linear(weights), linear(weights)
+    optimizer = build_optimizer(recipe, whole, 256)
+    for part in (gradients[:3], gradients[3:]):
+        expected, _ = steps_of(optimizer, whole, part)
+    groups = [
+        {"params": [halves.weight], "always_adapt": True},
+        {"params": [halves.bias], "always_adapt": False},
+    ]
+    before = timm_lars(groups, lr=1, momentum=0.9, trust_coeff=1e-3, eps=0.0)
+    steps_of(before, halves, gradients[:3])
+    optimizer = build_optimizer(recipe, halves, 256)
+    optimizer.load_state_dict(before.state_dict())
+    found, _ = steps_of(optimizer, halves, gradients[3:])
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_groups():

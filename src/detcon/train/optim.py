@@ -1,10 +1,7 @@
 """Optimisers and schedules made from their recipes; biases and norms are treated apart."""
 
-from typing import Any
-
 import torch
-from timm.optim.lars import Lars as TimmLars
-from torch import nn
+from torch import _foreach_add, _foreach_add_, _foreach_mul_, _foreach_norm, nn  # pyright: ignore[reportPrivateImportUsage]
 
 from detcon.ops.schedules import step_decay, warmup_cosine
 from detcon.train.recipe import AdamW, Cosine, Lars, Sgd, StepDecay
@@ -84,13 +81,45 @@ def build_optimizer(
     return torch.optim.AdamW(groups, lr, betas=recipe.betas, fused=fused)
 
 
+class LayerwiseSgd(torch.optim.Optimizer):
+    """LARS as in the official code (`optimizers.py`), for large batches.
+
+    For each layer with weights p and gradient g: u = g + wd * p; in groups that adapt,
+    u = u * trust * |p| / |u| where both lengths are above 0; m = momentum * m + u; p = p - lr * m.
+    The names of settings and state are those of timm's LARS, so that checkpoints made with it,
+    before this class, still resume.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One update of all parameters that have a gradient."""
+        for group in self.param_groups:
+            weights = [p for p in group["params"] if p.grad is not None]
+            if not weights:
+                continue
+            gradients = [p.grad for p in weights]
+            updates = _foreach_add(gradients, weights, alpha=group["weight_decay"])
+            if group["always_adapt"]:
+                lengths = zip(_foreach_norm(weights), _foreach_norm(updates))
+                trust = group["trust_coeff"]
+                ratios = [torch.where((w > 0) & (u > 0), trust * w / u, 1.0) for w, u in lengths]
+                _foreach_mul_(updates, ratios)
+            for p in weights:
+                if "momentum_buffer" not in self.state[p]:
+                    self.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            moments = [self.state[p]["momentum_buffer"] for p in weights]
+            _foreach_mul_(moments, group["momentum"])
+            _foreach_add_(moments, updates)
+            _foreach_add_(weights, moments, alpha=-group["lr"])
+
+
 def _lars(
     recipe: Lars, weights: list[nn.Parameter], small: list[nn.Parameter], lr: float
-) -> torch.optim.Optimizer:
+) -> LayerwiseSgd:
     """Two groups; only the weights are decayed and adapted."""
     groups = [
         {"params": weights, "weight_decay": recipe.weight_decay, "always_adapt": True},
         {"params": small, "weight_decay": 0.0, "always_adapt": False},
     ]
-    momentum: Any = recipe.momentum  # timm's signature says int
-    return TimmLars(groups, lr=lr, momentum=momentum, trust_coeff=recipe.trust)
+    common = {"lr": lr, "momentum": recipe.momentum, "trust_coeff": recipe.trust}
+    return LayerwiseSgd(groups, common)

@@ -15,13 +15,8 @@ WARMUP_STEPS = "warm-up in steps, instead of a share"
 class Lars(Recipe):
     """Layer-wise adaptive SGD (You et al., 2017) for large batches, as DetCon and BYOL use it.
 
-    This is timm's. For each layer with weights p and gradient g it takes `u = g + wd * p`, scales
-    it by `trust * |p| / (|g| + wd * |p|)`, adds it to the momentum, `m = momentum * m + u`, and
-    steps, `p -= lr * m`. The official code divides by `|g + wd * p|` instead, so that timm's
-    update is the smaller one, by at most the share `2 * wd * |p| / |g|`: nothing to speak of at
-    the weight decay of 1.5e-6 in use. Biases and norms get neither decay nor trust ratio, as in
-    the official code; the other group says `always_adapt=True`, since timm drops the ratio of a
-    group whose decay is 0.
+    As in the official code (`detcon.train.optim.LayerwiseSgd`): biases and norms get neither decay
+    nor trust ratio.
     """
 
     kind: Literal["lars"] = "lars"
