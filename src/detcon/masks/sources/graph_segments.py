@@ -6,7 +6,7 @@ link costs less than either's dearest link so far plus scale / size; the second 
 smaller than min_size into the neighbour that is cheapest to reach.
 
 The segments are those of `skimage.segmentation.felzenszwalb`, pixel for pixel: double precision
-with the same order of operations, single precision where scikit-image has it. What is saved:
+with the same order of operations, single precision where scikit-image has it. What makes it fast:
 
 - Links are put into some thousands of bins by cost, not sorted. Bin by bin, those within one
   segment are dropped, which is most of them, and the others are sorted. Dropping goes along the
@@ -281,6 +281,7 @@ def _grow(costs, links, bounds, scale, sort):
     room = np.empty((2, np.diff(bounds).max()), np.int32)
     keys, counts = np.empty(room.shape), np.empty(64, np.int32)
     for k in range(len(bounds) - 1):
+        # Of this bin, the links between segments that are still different
         num = 0
         for i in range(bounds[k], bounds[k + 1]):
             link = links[i]
@@ -288,6 +289,8 @@ def _grow(costs, links, bounds, scale, sort):
             if parents[a] != parents[b] and _root(parents, a) != _root(parents, b):
                 room[0, num], keys[0, num] = link, flat[_place(link, num_pixels)]
                 num += 1
+        # From the cheapest on: merge where the link costs less than both segments' limits, which
+        # are each segment's dearest link plus scale / size; the others are left for later
         half = _sort(room, keys, num, counts) if sort else 0
         for i in range(num):
             link, cost = room[half, i], keys[half, i]
@@ -315,6 +318,7 @@ def _sort(links, keys, num, counts):
         return 0
     if num > 512:  # no photo's, but a drawing's
         return _merge_sort(links, keys, num)
+    # A counting sort by the next 6 bits of the costs, then insertion of what is nearly sorted
     bits = keys.view(np.uint64)[0]
     shift, last = np.uint64(_SHIFT - 6), np.uint64(63)  # the next 6 bits of the fraction
     counts[:] = 0
@@ -381,6 +385,7 @@ def _absorb(costs, parents, sizes, left, min_size):
     flat, sure, place = costs.ravel(), True, 0
     seen, other = np.full(len(parents), -1, np.int32), np.empty(len(parents), np.int32)
     while place < len(left):
+        # All links of equal cost: does their order matter?
         start, cost = place, flat[_place(left[place], len(parents))]
         small = shared = False
         while place < len(left) and flat[_place(left[place], len(parents))] == cost:
@@ -393,6 +398,7 @@ def _absorb(costs, parents, sizes, left, min_size):
                 seen[a], seen[b], other[a], other[b] = start, start, b, a
             place += 1
         sure &= not (small and shared)
+        # Merge those with a small segment at an end
         for i in range(start, place):
             a, b = _ends(left[i], width)
             a, b = _root(parents, a), _root(parents, b)

@@ -1,4 +1,4 @@
-"""From hierarchies to the best masks: candidates, scores, choice. Both kinds of MCG end so."""
+"""From hierarchies to the best masks: candidates, scores, choice. Shared by both kinds of MCG."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from detcon.masks.sources.mcg.hierarchy import Tree
 from detcon.masks.sources.mcg.superpixels import Superpixels
 
 _AREA_POWER, _FILL_POWER = 0.2, 0.15
-_MOST = 0.8  # of the photo; larger ones win by their outline alone
+_MOST = 0.8  # of the photo's area; larger regions would win by their outline alone
 
 Scorer = Callable[[Candidates, tuple[int, int]], Float64[np.ndarray, " k"]]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which masks are wanted; see `detcon.masks.MCG` for what its fields mean.
+    """Settings of the choice of masks; the fields of `detcon.masks.MCG` explain them.
 
     Attributes:
         nums: Singles, pairs, triplets and 4-tuples of each hierarchy.
-        score: How good candidates are, from 0; see `score_by_formula`.
+        score: Scores candidates, 0 or more; see `score_by_formula`.
     """
 
     num: int
@@ -78,7 +78,7 @@ def score_by_formula(candidates: Candidates, size: tuple[int, int]) -> Float64[n
 def _scores(
     superpixels: Superpixels, candidates: Candidates, wanted: Wanted
 ) -> Float64[np.ndarray, " k"]:
-    """Scores, the best one 1; -inf: too small, too large or not set off at all."""
+    """Scores with a best of 1; -inf for regions that are too small, too large or not set off."""
     size = (superpixels.labels.shape[0], superpixels.labels.shape[1])
     shares = candidates.areas / superpixels.labels.size
     allowed = (shares >= wanted.min_area) & (shares <= _MOST) & (candidates.ends > 0)
@@ -91,7 +91,7 @@ def _scores(
 def _patterns(
     inside: Bool[np.ndarray, "n m"],
 ) -> tuple[Bool[np.ndarray, "p m"], Int16[np.ndarray, " n"]]:
-    """The sets of masks that there are, and which one a superpixel has."""
+    """The distinct sets of masks, and the one of each superpixel."""
     bits = np.packbits(inside, axis=1)
     codes = bits.view(np.dtype((np.void, bits.shape[1]))).ravel()
     _, first, patterns = np.unique(codes, return_index=True, return_inverse=True)

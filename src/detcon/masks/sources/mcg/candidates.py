@@ -1,4 +1,4 @@
-"""Regions that may be objects: nodes of trees, and neighbouring nodes joined by two to four.
+"""Regions that may be objects: nodes of trees, and unions of two to four neighbouring nodes.
 
 A tree is walked from the root down. Each split gives two new single regions, and with each new
 region come its pairs with a neighbour that stands at that moment, the triplets of a new pair and
@@ -21,7 +21,7 @@ from detcon.ops.compiled import compiled
 
 
 class Candidates(NamedTuple):
-    """What may be chosen.
+    """The regions that masks are chosen from.
 
     Attributes:
         members: The disjoint nodes that together are the candidate, counted through all trees;
@@ -55,7 +55,7 @@ class Candidates(NamedTuple):
 def find_candidates(
     superpixels: Superpixels, trees: Sequence[Tree], nums: Sequence[int]
 ) -> Candidates:
-    """Lists the candidates of all trees, none twice; the whole photo is none of them.
+    """Lists the candidates of all trees without duplicates and without the whole photo.
 
     Args:
         superpixels: What the trees are made of.
@@ -82,7 +82,10 @@ def _list_tuples(pairs, hashes, lengths, limits, seen):
     taken = np.zeros(4, np.int64)
     standing, num_standing = np.full(count, count - 1, np.int32), 1
     fresh, num_fresh = np.empty((len(found) + 2, 4), np.int32), 0
-    _is_new(hashes[count - 1], seen)  # the whole photo
+    _is_new(hashes[count - 1], seen)  # the whole photo is no candidate
+    # From the root down, each node is split. `standing` are the nodes that partition the photo at
+    # that moment; `fresh` the regions that this split adds: its two children, then pairs, triplets
+    # and 4-tuples with them, each made of one of the size before and a standing neighbour.
     for node in range(count - 1, -1, -1):
         if pairs[node, 0] < 0:
             continue
@@ -99,7 +102,7 @@ def _list_tuples(pairs, hashes, lengths, limits, seen):
                 found[num, 0] = pairs[node, i]
                 num, taken[0] = num + 1, taken[0] + 1
         for size in range(1, 4):
-            stop = num_fresh
+            stop = num_fresh  # fresh[start:stop] have `size` members
             for f in range(start, stop):
                 for i in range(num_standing):
                     if taken[size] >= limits[size]:
@@ -107,7 +110,7 @@ def _list_tuples(pairs, hashes, lengths, limits, seen):
                     other = standing[i]
                     if not _joins(fresh[f], size, other, lengths):
                         continue
-                    key = hashes[other]
+                    key = hashes[other]  # a union's hash is the xor of its members' hashes
                     for j in range(size):
                         key ^= hashes[fresh[f, j]]
                     if _is_new(key, seen):
@@ -122,7 +125,7 @@ def _list_tuples(pairs, hashes, lengths, limits, seen):
 
 @compiled
 def _joins(members, size, other, lengths):
-    """Whether a node touches one of the members, and is none of them."""
+    """Whether a node touches one of the members and is not one of them."""
     joins = False
     for i in range(size):
         if members[i] == other:
@@ -133,7 +136,7 @@ def _joins(members, size, other, lengths):
 
 @compiled
 def _is_new(key, seen):
-    """Whether a hash wasn't in the table yet, which is never full; puts it in."""
+    """Whether a hash is new; adds it. An open-addressing table that is never full."""
     last = np.uint64(len(seen) - 1)
     slot = key & last
     while seen[slot] != 0:

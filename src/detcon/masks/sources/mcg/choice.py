@@ -1,4 +1,4 @@
-"""Choosing regions that score high and differ from each other, without their holes.
+"""Choosing regions that score high and differ from each other, with holes filled.
 
 Axes: n superpixels, g nodes of all trees, k candidates, m chosen masks.
 """
@@ -27,7 +27,7 @@ def choose(
     max_overlap: float,
     most: float = 1.0,
 ) -> tuple[Bool[np.ndarray, "n m"], Float64[np.ndarray, " m"]]:
-    """Maximal marginal relevance: again and again the best of what is left.
+    """Maximal marginal relevance: takes the best remaining candidate, again and again.
 
     Best is the largest `(1 - diversity) * score - diversity * overlap`, where overlap is the
     largest intersection over union with what is chosen already. All candidates stay in the race:
@@ -85,11 +85,14 @@ def _choose(
         if best < 0:
             break
         left[best] = False
+        # The mask with its holes filled. It counts only if it is not too large or too similar.
         _fill(inside[turn], members[best], children)
         _fill_holes(inside[turn], leaf_ends, at_edge)
         area = (leaf_areas * inside[turn]).sum()
         if area > most or _most_overlap(inside[: turn + 1], leaf_areas, area) > max_overlap:
             continue
+        # The overlap of the new mask with every candidate, by adding up pixels in common along the
+        # trees; a candidate's `overlaps` is its largest with any chosen mask.
         _add_up(common, leaf_areas, inside[turn], children)
         for k in range(num_candidates):
             if left[k]:
@@ -107,7 +110,7 @@ def _choose(
 def _fill_holes(inside, ends, at_edge):
     """Adds the superpixels that have no way to the photo's edge but through the mask."""
     num = len(inside)
-    above = np.arange(num + 1)  # the last stands for all that lies beyond the edge
+    above = np.arange(num + 1)  # union-find; the last stands for the outside of the photo
     for leaf in range(num):
         if at_edge[leaf] and not inside[leaf]:
             above[leaf] = num
@@ -123,7 +126,7 @@ def _fill_holes(inside, ends, at_edge):
 
 @compiled
 def _top(above, place):
-    """The last of those above, on the way to which every other one is skipped from now on."""
+    """The root of a union-find tree, halving the path on the way."""
     while above[place] != place:
         above[place] = above[above[place]]
         place = above[place]
@@ -132,7 +135,7 @@ def _top(above, place):
 
 @compiled
 def _most_overlap(inside, leaf_areas, area):
-    """The largest overlap of the last mask, which has so many pixels, with an earlier one."""
+    """The largest overlap of the last mask, of `area` pixels, with an earlier one."""
     last, most = len(inside) - 1, 0.0
     for m in range(last):
         both, other = 0.0, 0.0

@@ -1,4 +1,4 @@
-"""Contours that someone else found: files by the photos' names, for instance of a network."""
+"""Reading contour maps from files named after the photos, for instance of a trained network."""
 
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ _FINE_SIGMA, _COARSE_SIGMA = 0.8, 2.0  # in pixels of the map that masks are mad
 
 
 class ContourMapError(ValueError):
-    """A contour map that isn't there, or that can't be used."""
+    """A contour map that is missing or can't be used."""
 
 
 def read_contours(
@@ -20,8 +20,8 @@ def read_contours(
 ) -> Float32[np.ndarray, "y x"]:
     """Reads `folder/a/b.png` or `folder/a/b.npy` for the photo `a/b.jpg`.
 
-    A map has one number a pixel, 0 for no contour, and any resolution; only how strong contours
-    are beside each other counts. A PNG has 8 or 16 bits.
+    A map has one number a pixel, 0 for no contour, and any resolution; only the relative
+    strength of contours matters. A PNG has 8 or 16 bits.
 
     Args:
         folder: Where the maps lie.
@@ -58,7 +58,7 @@ def read_contours(
 
 
 def to_scales(contours: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "2 y x"]:
-    """The fine and the coarse map that hierarchies are made of, from one."""
+    """The fine and the coarse map for the hierarchies, from one map."""
     return np.stack([smooth(contours, sigma) for sigma in (_FINE_SIGMA, _COARSE_SIGMA)])
 
 

@@ -1,4 +1,4 @@
-"""How strongly a photo changes at each pixel, at several scales, without a trained network.
+"""The strength of contours at each pixel, at several scales, without a trained network.
 
 Each pixel's brightness and two colour coordinates (CIE Lab) go into soft histograms, whose bins
 are planes. A plane is smoothed, so that a pixel holds the histogram of its surroundings, and a
@@ -38,10 +38,10 @@ def to_channels(image: UInt8[np.ndarray, "y x c"]) -> Float32[np.ndarray, "c y x
 
 
 def find_contours(channels: Float32[np.ndarray, "c y x"]) -> Float32[np.ndarray, "2 y x"]:
-    """A fine and a coarse map of how strong contours are.
+    """A fine and a coarse map of contour strength.
 
     Args:
-        channels: From `to_channels`; each counts alike.
+        channels: From `to_channels`; all have the same weight.
     """
     kernel = _gaussian(_SIGMA, _REACH)
     scales = _strengths(channels * np.float32(_BINS - 1), _BINS, _SCALES, kernel)
@@ -70,6 +70,8 @@ def _strengths(channels, bins, num_scales, kernel):
     plane = np.empty((height, width), np.float32)
     for c in range(num):
         for k in range(bins):
+            # A plane of soft membership in bin k; smoothed, it is bin k of each pixel's local
+            # histogram. Its differences add to the structure tensor of every scale.
             if _fill_bin(plane, channels[c], np.float32(k)):
                 finer = plane
                 for s in range(num_scales):
@@ -84,7 +86,7 @@ def _strengths(channels, bins, num_scales, kernel):
 
 @compiled
 def _fill_bin(plane, channel, k):
-    """A bin's plane: how near, from 0 to 1, a pixel's value is; whether any is near at all."""
+    """A bin's plane of soft membership, max(0, 1 - |value - k|); whether any pixel is in it."""
     flat, values, most = plane.ravel(), channel.ravel(), np.float32(0)
     for i in range(len(flat)):
         flat[i] = max(np.float32(0), np.float32(1) - abs(values[i] - k))
@@ -145,7 +147,7 @@ def _add_differences(tensor, plane):
 
 @compiled
 def _root_of_larger(tensor):
-    """The root of the larger eigenvalue at each pixel."""
+    """The root of the larger eigenvalue of the structure tensor [[xx, xy], [xy, yy]]."""
     _, height, width = tensor.shape
     found = np.empty((height, width), np.float32)
     for y in range(height):

@@ -1,4 +1,4 @@
-"""What a ranker knows of a candidate.
+"""The features of a candidate that a ranker uses.
 
 Axes: k candidates, f features.
 """
@@ -18,7 +18,7 @@ the end, how many members there are, and how many of the photo's four edges are 
 
 
 def find_features(candidates: Candidates, size: tuple[int, int]) -> Float32[np.ndarray, "k f"]:
-    """Features that neither the photo's resolution nor its contrast changes.
+    """Features that are independent of the photo's resolution and contrast.
 
     Lengths are shares of the root of the photo's pixels, areas of its pixels; heights are divided
     by the median of ends, contours by the median of mean contours.

@@ -26,13 +26,13 @@ class MCG:
       around it, times small powers of its area and of how well it fills its box.
 
     Args:
-        num: How many masks at most; small or plain photos may have fewer, and each has one.
+        num: The largest number of masks; small or plain photos may have fewer, but at least one.
         max_side: Photos are first shrunk to this longest side, and the map stays that small.
-            None: whole; slower in proportion to the pixels.
-        min_area: The least share of the photo that a mask covers.
+            None: full size, slower in proportion to the pixels.
+        min_area: The smallest share of the photo that a mask covers.
         max_overlap: The largest intersection over union of two masks.
-        diversity: What a mask's being different counts beside its score, from 0 to 1.
-        singles: How many single regions of each hierarchy are considered.
+        diversity: The weight of being different from other masks against the score, from 0 to 1.
+        singles: The number of single regions of each hierarchy that are considered.
         pairs: The same, of two neighbouring regions.
         triplets: The same, of three.
         quadruplets: The same, of four.
@@ -77,7 +77,7 @@ class MCGFull:
 
     At each scale the photo has superpixels and a hierarchy of its own, by the oriented watershed
     and the mean strength of contours; these are aligned with the finest superpixels and averaged.
-    Candidates come from the average and from each scale, the coarsest first. Beside the paper,
+    Candidates come from the average and from each scale, the coarsest first. Unlike in the paper,
     contours are untrained unless `contours` is given, there are no eigenvectors, and candidates
     are scored by the formula of `MCG`, or by a ranker. Needs higra: `pip install 'detcon[mcg]'`.
 
@@ -136,7 +136,7 @@ class MCGFull:
 
 
 def _check(settings: MCG | MCGFull) -> None:
-    """Says which setting is out of range; makes shares floats, since 0 and 0.0 are one recipe."""
+    """Raises for a setting out of range; makes shares floats, since 0 and 0.0 are one recipe."""
     name = type(settings).__name__
     for share in ("min_area", "max_overlap", "diversity"):
         if not 0 <= (value := getattr(settings, share)) <= 1:

@@ -47,13 +47,13 @@ class Nodes(NamedTuple):
 def find_nodes(
     superpixels: Superpixels, tree: Tree, contours: Float64[np.ndarray, " e"], most: int
 ) -> Nodes:
-    """The nodes that the last merges of a tree, at most so many, joined or made.
+    """The nodes that the last merges of a tree joined or made.
 
     Args:
         superpixels: What the tree is made of.
         tree: The tree.
         contours: The sum of contours along each border of superpixels.
-        most: How many merges.
+        most: The largest number of merges.
     """
     names, owners, pairs = _at_hand(tree.children, tree.parents, most)
     starts, ends = tree.heights[names], np.append(tree.heights[tree.parents[names[:-1]]], np.inf)
@@ -66,7 +66,7 @@ def find_nodes(
 
 @compiled
 def _at_hand(children, parents, most):
-    """Names, pairs, and which node, as the smallest, holds a superpixel [n]."""
+    """Names, pairs, and the smallest node at hand that holds each superpixel [n]."""
     num_nodes = len(parents)
     num = (num_nodes + 1) // 2
     cut = num_nodes - min(most, num - 1)  # nodes from here on are split

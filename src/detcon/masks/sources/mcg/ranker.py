@@ -1,4 +1,4 @@
-"""A learned ranker of candidates: boosted trees as plain arrays, and the file they lie in.
+"""A learned ranker of candidates: boosted trees as plain arrays, and their file.
 
 Axes: k candidates, f features, t trees, m nodes of the largest tree.
 """
@@ -17,11 +17,11 @@ from detcon.masks.sources.mcg.candidates import Candidates
 from detcon.masks.sources.mcg.features import FEATURES, find_features
 from detcon.ops.compiled import compiled
 
-_WEIGHT = 0.5  # of the ranker's score beside the formula's, both with 1 as the photo's best
+_WEIGHT = 0.5  # of the ranker's score; the rest is the formula's. Both are scaled to a best of 1
 
 
 class RankerError(ValueError):
-    """A file that is no ranker, or one of other features."""
+    """A file that is not a ranker, or was trained on other features."""
 
 
 class Ranker(NamedTuple):

@@ -1,7 +1,7 @@
-"""`detcon train-ranker`: a ranker of MCG's candidates from photos and what people marked in them.
+"""`detcon train-ranker`: trains a ranker of MCG's candidates on annotated photos.
 
-As MCG trains its forest (arXiv 1503.00848, section 7): of each photo some candidates at random and
-the best one of each object; what is learned is the best overlap with an object. Boosted trees of
+As MCG trains its forest (arXiv 1503.00848, section 7): from each photo some random candidates and
+the best one of each object; the target is the best overlap with an object. Boosted trees of
 few leaves stand in for the forest: as good, and a hundredth of its size.
 
 Axes: g nodes of all trees, k candidates, f features, n superpixels, t marked regions.
@@ -82,7 +82,7 @@ def sample(
     truth: Truth,
     rng: np.random.Generator,
 ) -> tuple[Float32[np.ndarray, "k f"], Float64[np.ndarray, " k"]]:
-    """Features and targets of some candidates of a photo: at random, and each region's best."""
+    """Features and targets of random candidates of a photo and of the best one of each region."""
     generator = settings.generator
     superpixels, trees = find_hierarchies(generator, photo, key)
     nums = (generator.singles, generator.pairs, generator.triplets, generator.quadruplets)
@@ -102,7 +102,7 @@ def overlaps(
 ) -> Float64[np.ndarray, "t k"]:
     """The overlap of each candidate with each marked region of a fitting size.
 
-    What is counted in superpixels goes up the trees, so that no candidate is drawn.
+    Pixel counts of superpixels are added up along the trees; no candidate's mask is made.
     """
     labels, num = superpixels.labels, len(superpixels.areas)
     counted = np.ones(labels.shape, bool)
