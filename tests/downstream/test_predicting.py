@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 import torch
 from downstream_squares import SMALL
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import detcon
+from detcon.downstream import strips
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.predicting import predict
 from detcon.downstream.transfer import transfer
@@ -24,17 +26,41 @@ def trained(squares, tmp_path_factory):
 def test_three_lines_of_python(squares, trained):
     model = detcon.load_model(trained)
     labels = model.predict(squares / "val/images/00.png")
-    assert labels.shape == (24, 24) and labels.dtype == np.uint8 and labels.max() < 3
+    assert labels.shape == (32, 32) and labels.dtype == np.uint8 and labels.max() < 3
     assert model.names == ("ground", "red", "blue")
 
 
+def test_one_photo_has_one_answer(squares, trained, tmp_path):
+    """From its file, from its pixels and by the command, at its own size."""
+    path = squares / "val/images/00.png"
+    model = detcon.load_model(trained)
+    by_path = model.predict(path)
+    by_pixels = model.predict(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB))
+    out = predict(model=str(trained), images=str(path.parent), out=str(tmp_path / "found"))
+    by_command = np.asarray(Image.open(out / "labels/00.png"))
+    assert by_path.shape == (32, 32)
+    assert np.array_equal(by_path, by_pixels) and np.array_equal(by_path, by_command)
+
+
 def test_it_predicts_what_the_transfer_drew(squares, trained):
+    """There photo, truth and prediction are shrunk as they were learnt, to 24 pixels."""
     model = detcon.load_model(trained / "model.safetensors")
     strip = cv2.imread(str(trained / "predictions/00.png"), cv2.IMREAD_COLOR_RGB)
-    photo = model.read(squares / "val/images/00.png")
-    assert np.array_equal(np.split(strip, 3, axis=1)[0], photo)
+    photo = np.split(strip, 3, axis=1)[0]
     drawn = model.task.draw(photo, model.predict(photo), model.names)
     assert np.array_equal(np.split(strip, 3, axis=1)[2], drawn)
+
+
+def test_predictions_are_written_whole(trained, squares, tmp_path, monkeypatch):
+    """A full disk leaves no half a file under the name of a prediction."""
+
+    def full(path, data, **_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(strips, "write_whole", full)
+    with pytest.raises(OSError, match="no space left"):
+        predict(model=str(trained), images=str(squares / "val/images"), out=str(tmp_path / "o"))
+    assert not list((tmp_path / "o").rglob("*.png"))
 
 
 def test_predictions_of_a_folder(squares, trained, tmp_path, capsys):
@@ -47,8 +73,8 @@ def test_predictions_of_a_folder(squares, trained, tmp_path, capsys):
     out = predict(out=str(tmp_path / "found"), **options)
     labels = cv2.imread(str(out / "labels/sub/00.png"), cv2.IMREAD_UNCHANGED)
     assert labels.shape[:2] == (32, 32)  # the photo's own size, though it was shrunk to be read
-    assert cv2.imread(str(out / "drawn/sub/01.png")).shape == (24, 48, 3)
-    assert "passed over" in (said := capsys.readouterr().err) and "bad.png" in said
+    assert cv2.imread(str(out / "drawn/sub/01.png")).shape == (32, 64, 3)
+    assert "skipped" in (said := capsys.readouterr().err) and "bad.png" in said
     assert predict(out=str(tmp_path / "found"), **options) == out  # finished: nothing to do
     with pytest.raises(RunError, match="images is .* there and .* now; give another out="):
         predict(out=str(out), model=str(trained), images=str(squares / "val/images"))

@@ -21,11 +21,11 @@ from detcon.train.environment import describe_environment, is_first_rank
 from detcon.train.run import Run, open_run
 
 STRIPS = 4
-"""So many validation pictures are drawn with their prediction."""
+"""The number of validation photos that are drawn with their prediction."""
 
 
 class Source:
-    """The labelled pictures of all cells: opened once, validation pictures kept."""
+    """The labelled photos of all cells: opened once, validation photos kept."""
 
     def __init__(self, settings: TransferSettings, task: Task) -> None:
         self._settings = settings
@@ -33,7 +33,7 @@ class Source:
         self._opened: dict[int, tuple[LabelledData, Examples]] = {}
 
     def open(self, channels: int) -> tuple[LabelledData, Examples]:
-        """The data, in the channels that a backbone takes, and its validation pictures."""
+        """The data, with the channels that a backbone takes, and its validation photos."""
         if channels not in self._opened:
             labelled = self._task.open(self._settings, channels)
             self._opened = {
@@ -43,19 +43,19 @@ class Source:
 
 
 def run_cell(settings: TransferRecipe, task: Task, source: Source) -> Result:
-    """Trains and judges one cell, or reads what it reached before.
+    """Trains and scores one cell, or reads its result if it is finished.
 
     Args:
         settings: The recipe of this cell; `out` is its folder, `seeds` is 1.
         task: The one that the settings name.
-        source: The labelled pictures.
+        source: The labelled photos.
 
     Raises:
-        ValueError: Everything that can be wrong, mostly before the folder is made.
+        ValueError: Data, a backbone or settings that don't fit; mostly before the folder is made.
     """
     folder = Path(settings.out)
     if (folder / RESULT).is_file():
-        open_run(folder, settings)  # complains of another recipe
+        open_run(folder, settings)  # refuses another recipe
         return read_result(folder)
     begin = time.monotonic()
     backbone, network = _build(settings, task, source)
@@ -75,7 +75,7 @@ def run_cell(settings: TransferRecipe, task: Task, source: Source) -> Result:
 
 
 def _build(settings: TransferRecipe, task: Task, source: Source) -> tuple[Backbone, Network]:
-    """The backbone, and on it a fresh head; both the same for the same seed."""
+    """The backbone with a fresh head; both the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         backbone = load_backbone(
@@ -121,7 +121,7 @@ def _write(
     names: tuple[str, ...],
     val: Examples,
 ) -> None:
-    """Everything that a finished seed leaves behind, but for the result."""
+    """Writes the files of a finished seed, except the result."""
     made = {"task": settings.task.kind, "data": settings.data, "from": settings.backbone}
     save_backbone(
         run.folder / "backbone.safetensors",

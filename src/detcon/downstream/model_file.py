@@ -34,12 +34,12 @@ ENTRY, FORMAT = "detcon_model", "detcon-model-1"
 
 
 class ModelError(ValueError):
-    """A model file that isn't one."""
+    """A file that is no model, or a damaged one."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network and what it knows.
+    """A trained network with its task, classes and settings.
 
     Attributes:
         task: What its predictions mean.
@@ -59,23 +59,22 @@ class Model:
         self.network.to(device)
         return self
 
-    def read(self, path: str | Path) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo as the network saw its training photos, shrunk to the same size.
+    def predict(self, photo: str | Path | UInt8[np.ndarray, "y x c"]) -> Any:
+        """Predicts for a photo: a file, or its upright pixels.
+
+        The network sees the photo as it saw its training photos, shrunk to the recipe's `size`.
+
+        Returns:
+            The prediction at the photo's own size: for segmentation the class of each pixel, [y x];
+            see the tasks for the others.
 
         Raises:
             UnreadablePhoto: The photo is damaged.
         """
-        photo = decode(Path(path).read_bytes(), str(path), channels=self.in_channels)
-        return shrink(photo, self.settings.size)
-
-    def predict(self, photo: str | Path | UInt8[np.ndarray, "y x c"]) -> Any:
-        """What the network says of a photo: a file, or its upright pixels.
-
-        Returns:
-            For segmentation the class of each pixel, [y x]; see the tasks for the others.
-        """
-        pixels = photo if isinstance(photo, np.ndarray) else self.read(photo)
-        return self.task.predict(self.network, pixels)
+        if not isinstance(photo, np.ndarray):
+            photo = decode(Path(photo).read_bytes(), str(photo), channels=self.in_channels)
+        found = self.task.predict(self.network, shrink(photo, self.settings.size))
+        return self.task.enlarge(found, (photo.shape[0], photo.shape[1]))
 
 
 def save_model(
@@ -85,7 +84,7 @@ def save_model(
     backbone: Backbone,
     names: tuple[str, ...],
 ) -> None:
-    """Writes a network, in one move, with all that is needed to build it again."""
+    """Writes a network, in one move, with everything needed to build it again."""
     about = {
         "format": FORMAT,
         "settings": settings.model_dump(mode="json"),

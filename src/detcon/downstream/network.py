@@ -1,4 +1,4 @@
-"""An encoder with a head on it: what every transfer task trains."""
+"""An encoder with a head: the network of every transfer task."""
 
 import torch
 from jaxtyping import Float, UInt8
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class Network(nn.Module):
-    """An encoder, a head, and the way from bytes to what the encoder was trained on."""
+    """An encoder and a head, with the normalisation of photos."""
 
     mean: Tensor
     std: Tensor
@@ -19,13 +19,13 @@ class Network(nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
     ) -> None:
-        """Puts the two together.
+        """Joins encoder and head.
 
         Args:
             encoder: Photos "b c y x" to features "b d h w".
-            head: Whatever the task makes of features.
-            mean: What the encoder wants subtracted from colours in 0..1.
-            std: What it wants them divided by then.
+            head: From features to what the task predicts.
+            mean: Mean of the colours, in 0..1.
+            std: Standard deviation of the colours.
         """
         super().__init__()
         self.encoder = encoder
@@ -35,18 +35,18 @@ class Network(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device of the network."""
         return self.mean.device
 
     def normalise(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
-        """From bytes to what the encoder was trained on."""
+        """Normalises photos as the encoder expects."""
         return (images.float() / 255 - self.mean) / self.std
 
     @property
     def mean_colour(self) -> tuple[int, ...]:
-        """The bytes that normalise to about 0."""
+        """The colour that normalises to about 0."""
         return tuple(round(255 * value) for value in self.mean.flatten().tolist())
 
     def features(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
-        """What the encoder makes of photos."""
+        """The encoder's features of photos."""
         return self.encoder(self.normalise(images))

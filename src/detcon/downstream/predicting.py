@@ -1,4 +1,4 @@
-"""A finished model on photos: predictions as files, and drawn beside the photos."""
+"""Runs a finished model on photos: predictions as files, and drawn next to the photos."""
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -12,17 +12,17 @@ from detcon.data.labelled.examples import watched
 from detcon.downstream.model_file import Model, load_model
 from detcon.downstream.recipe import PredictRecipe
 from detcon.downstream.strips import write_png
-from detcon.photos import Photos, UnreadablePhoto, open_photos, shown, shrink
+from detcon.photos import Photos, UnreadablePhoto, open_photos, shown
 from detcon.train.environment import open_fabric
 from detcon.train.run import open_run
 
 
 def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: Any) -> Path:
-    """Writes what a model says of each photo, at the photo's own size.
+    """Writes a model's prediction for each photo, at the photo's own size.
 
     Segmentation gives `labels/*.png` with class ids, detection `predictions.json` in COCO's result
     format, depth `depth/*.png` in thousandths of a metre, classification `classes.csv`; all of
-    them `drawn/*.png`. A photo that can't be read is passed over and named.
+    them `drawn/*.png`. A photo that can't be read is skipped and reported.
 
     Args:
         recipe: A recipe, its YAML file or name, or None for the defaults.
@@ -48,13 +48,13 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     model.task.save(found, run.folder, model.names)
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
     for sentence in unreadable:
-        say(f"passed over: {sentence}", markup=False)
+        say(f"skipped: {sentence}", markup=False)
     run.finish()
     return run.folder
 
 
 def _refuse_equal_names(photos: Photos, images: str) -> None:
-    """A prediction is a PNG under its photo's name, whatever the photo's format."""
+    """Refuses photos that differ in the format alone: their predictions would be one PNG."""
     first: dict[PurePosixPath, str] = {}
     for key in photos.keys:
         name = PurePosixPath(key).with_suffix("")
@@ -69,17 +69,16 @@ def _refuse_equal_names(photos: Photos, images: str) -> None:
 def _predictions(
     model: Model, photos: Photos, folder: Path | None, unreadable: list[str]
 ) -> Iterator[tuple[str, Any]]:
-    """Keys and predictions, each drawn into `folder` as it is made."""
+    """Yields keys and predictions, and draws each into `folder`."""
     for key in watched(photos.keys, "predicting"):
         try:
             photo = photos.read(key)
         except UnreadablePhoto as error:
             unreadable.append(str(error))
             continue
-        small = shrink(photo, model.settings.size)
-        prediction = model.predict(small)
+        prediction = model.predict(photo)
         if folder is not None:
-            drawn = model.task.draw(small, prediction, model.names)
+            drawn = model.task.draw(photo, prediction, model.names)
             name = PurePosixPath(key).with_suffix(".png")
-            write_png(folder / "drawn" / name, np.concatenate([shown(small), drawn], axis=1))
-        yield key, model.task.enlarge(prediction, (photo.shape[0], photo.shape[1]))
+            write_png(folder / "drawn" / name, np.concatenate([shown(photo), drawn], axis=1))
+        yield key, prediction

@@ -1,4 +1,4 @@
-"""A probe of an encoder that is still being trained: the curve that says whether it gets better."""
+"""A probe of the encoder during pretraining: a curve that shows whether it gets better."""
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from detcon.models.recipe import EncoderRecipe
 
 
 class PeriodicProbe:
-    """Labelled pictures, and an encoder of its own that takes over the weights of another.
+    """Labelled photos, and a copy of the encoder that takes over the weights of the trained one.
 
     A copy costs the memory of one more encoder, and keeps all that a probe does (evaluation mode,
     32 bits, another stride) away from the network that is being trained.
@@ -28,12 +28,12 @@ class PeriodicProbe:
         normalisation: Normalisation,
         seed: int,
     ) -> None:
-        """Opens the labelled data; complains of everything that can be seen at once.
+        """Opens the labelled data; validates everything it can before training.
 
         Args:
             recipe: What to probe.
             encoder: Of the encoders that will be measured.
-            normalisation: What their photos are normalised by.
+            normalisation: Normalisation of their photos.
             seed: Of the labelled subset, and of the cells that neighbours are looked for in.
 
         Raises:

@@ -30,7 +30,7 @@ KINDS: dict[str, Any] = {one.model_fields["kind"].default: one for one in get_ar
 
 
 class TaskSettings(Recipe):
-    """A task, and the labelled data that it is learnt from and judged by."""
+    """A task, and the labelled data that it is learnt from and scored on."""
 
     task: TaskRecipe = Field(
         default=SegmentationRecipe(),
@@ -113,7 +113,7 @@ def _differ(value: Any) -> Any:
 
 
 def _amounts(value: Any) -> Any:
-    """Numbers of photos, or all of them."""
+    """Checks numbers of photos; "all" stands for all of them."""
     value = _several(value)
     for one in value if isinstance(value, tuple) else (value,):
         if one is not None and (not str(one).isdigit() or int(one) < 1):
@@ -226,10 +226,10 @@ def _shown(value: Any) -> str:
 
 
 class PredictRecipe(Recipe):
-    """A trained model and photos become predictions."""
+    """Settings of a prediction."""
 
     model: str = Field(description="model.safetensors of a transfer, or the folder it lies in")
     images: str = Field(description="folder of photos, or a manifest")
     out: str = Field(description="folder of the predictions")
-    draw: bool = Field(default=True, description="draw each prediction beside its photo")
+    draw: bool = Field(default=True, description="draw each prediction next to its photo")
     accelerator: str = Field(default="auto", description="auto, cpu or cuda")

@@ -1,4 +1,4 @@
-"""What a transfer task is: the part of a transfer that knows what the labels mean."""
+"""The protocol of transfer tasks: the part of a transfer that knows what the labels mean."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,11 +17,11 @@ from detcon.models.backbone_file import Backbone
 
 @dataclass(frozen=True)
 class Score:
-    """How well a task was done.
+    """The figures of a scored network.
 
     Attributes:
         metric: What was measured, "mIoU".
-        value: How much of it; more is better.
+        value: The figure; more is better.
         unit: Of the value, "%" or "m".
         per_class: The same by class; None for a class that occurs nowhere.
         figures: Everything else that was measured, by name.

@@ -1,4 +1,4 @@
-"""Transfer: what backbones are worth on a task with labels, from a recipe to results."""
+"""Transfer: trains and scores a labelled task from each backbone."""
 
 import hashlib
 import statistics
@@ -22,7 +22,7 @@ from detcon.train.environment import is_first_rank
 
 
 def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any) -> list[Result]:
-    """Trains a task from each backbone with each amount of labels and seed, and judges it.
+    """Trains a task from each backbone with each amount of labels and seed, and scores it.
 
     Seed N has the folder `out/seedN` with the recipe, the log, `model.safetensors` (the trained
     network, for `load_model` and `detcon predict`), `backbone.safetensors` (its encoder),

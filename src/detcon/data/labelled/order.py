@@ -1,4 +1,4 @@
-"""Which training examples each step sees: the same whatever the number of workers and ranks."""
+"""The training examples of each step, independent of the number of workers and ranks."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache

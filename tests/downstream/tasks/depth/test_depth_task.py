@@ -107,7 +107,7 @@ def test_predictions_are_judged_at_the_size_of_the_depth_map(scenes, tmp_path):
 
     found = score(predict, [val.read(i) for i in range(len(val.keys))])
     assert found.figures == pytest.approx(result.figures)
-    assert model.predict(scenes / "val/images/000000.png").shape == (32, 32)
+    assert model.predict(scenes / "val/images/000000.png").shape == (64, 64)
     assert Depth(DepthRecipe()).truth(val.read(0)).shape == (32, 32)
 
 

@@ -45,6 +45,18 @@ def detector(name="resnet18", width=0.25, **options):
     return build_detector(build_encoder(recipe), 2, sizes, size=64, **STATS)
 
 
+def test_norms_may_be_in_the_pyramid_alone():
+    """As in the Cloud TPU implementation; then the heads' layers have biases."""
+    head = detector(norm="pyramid").head
+    for part in (head.roi_heads.box_head, head.roi_heads.mask_head):
+        layers = [m for m in part.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+        assert all(layer.bias is not None for layer in layers)
+        assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in part.modules())
+    assert any(isinstance(m, nn.BatchNorm2d) for m in head.fpn.modules())
+    loss, _ = detector(norm="pyramid")(crops())
+    assert loss.isfinite()
+
+
 def crops(num=4, seed=0, masks=True, **options):
     split = object_split(Shapes(num, seed, **options), masks)
     draw = functools.partial(draw_window, size=(64, 64), scale=(0.8, 1.25), flip=0.5, fit=True)

@@ -1,4 +1,4 @@
-"""Tests for the k-NN probes: neighbours, knn_segmentation, knn_classification."""
+"""Tests for the k-NN probes: neighbours and knn_segmentation."""
 
 import math
 
@@ -10,9 +10,8 @@ from torch.nn.functional import normalize
 
 from detcon.data.labelled.examples import Example, LabelError
 from detcon.downstream.tasks.probes import neighbours
-from detcon.downstream.tasks.probes.knn_classification import bank_of_photos
 from detcon.downstream.tasks.probes.knn_segmentation import fill_bank
-from detcon.downstream.tasks.probes.neighbours import Bank, empty_bank, vote
+from detcon.downstream.tasks.probes.neighbours import Bank, bank_of_photos, empty_bank, vote
 from detcon.downstream.tasks.probes.recipe import KnnClassificationRecipe, KnnSegmentationRecipe
 
 

@@ -53,7 +53,7 @@ def depth_split(
     """
     resize = keep if whole else resize_nearest
     split = LabelledSplit(maps, functools.partial(_pair, name), resize, max_side, channels)
-    # the first photo has some depth, but for mistakes
+    # usually the first photo has some depth
     if all(np.isnan(split.read(index).labels).all() for index in range(len(split.keys))):
         raise LabelError(
             f"no pixel of the {len(split.keys)} depth maps in {name} was measured (what "

@@ -50,7 +50,7 @@ class UpProjection(nn.Module):
 
 
 def depth_head(in_channels: int, recipe: DepthRecipe) -> nn.Sequential:
-    """Makes the head that the recipe names, with fresh weights.
+    """Builds the head that the recipe names, with fresh weights.
 
     Args:
         in_channels: Of the features.

@@ -1,4 +1,4 @@
-"""Losses of depth maps; pixels where nothing was measured (NaN) neither cost nor teach."""
+"""Losses of depth maps; pixels without a measurement (NaN) are ignored."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 SHARE = 0.2
-"""Of the greatest error of a batch, where the reverse Huber loss becomes square."""
+"""Share of the batch's greatest error above which the reverse Huber loss is quadratic."""
 
 
 def reverse_huber(
@@ -45,7 +45,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"berhu": reverse_huber,
 def _errors(
     predicted: Float[Tensor, "b y x"], measured: Float[Tensor, "b y x"]
 ) -> tuple[Float[Tensor, "b y x"], Float[Tensor, ""]]:
-    """Absolute errors, 0 where nothing was measured; how many were, or 1."""
+    """Absolute errors, 0 where nothing was measured; the number of measured pixels, at least 1."""
     valid = ~measured.isnan()
     error = (predicted - measured.nan_to_num(0.0)).abs()
     error = torch.where(valid, error, torch.zeros_like(error))

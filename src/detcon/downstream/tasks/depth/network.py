@@ -10,11 +10,11 @@ from detcon.downstream.network import Network
 from detcon.downstream.tasks.depth.losses import LOSSES
 
 NEAREST = 1e-3
-"""No prediction is nearer, in metres: the head is linear, and ratios want a positive depth."""
+"""The least prediction, in metres: the head is linear, and ratios need a positive depth."""
 
 
 class DepthNetwork(Network):
-    """An encoder and a head, features to one channel of metres, for the depth of every pixel."""
+    """Predicts the depth of every pixel: an encoder, and a head with one channel of metres."""
 
     def __init__(
         self,
@@ -25,7 +25,7 @@ class DepthNetwork(Network):
         std: tuple[float, ...],
         loss: str = "berhu",
     ) -> None:
-        """Puts the parts together; `loss` is one of `LOSSES`, the rest is as in `Network`."""
+        """Joins the parts; `loss` is one of `LOSSES`, the rest is as in `Network`."""
         super().__init__(encoder, head, mean=mean, std=std)
         self.loss = LOSSES[loss]
         self._mean, self._std = mean, std  # on the host
@@ -38,7 +38,7 @@ class DepthNetwork(Network):
         return found.clamp(min=NEAREST)
 
     def forward(self, batch: LabelledBatch) -> tuple[Float[Tensor, ""], None]:
-        """The loss of a batch, as the training loop wants it."""
+        """The loss of a batch, for the training loop."""
         assert batch.colour is not None
         images = apply_colour(batch.images, batch.colour, mean=self._mean, std=self._std)
         depth: Tensor = batch.labels

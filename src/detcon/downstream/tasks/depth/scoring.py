@@ -1,4 +1,4 @@
-"""Judging depth: six figures, each over all measured pixels of all pictures together.
+"""Scores depth: six figures, each over all measured pixels of all photos together.
 
 With d predicted and t measured, in metres: the share of pixels where max(d / t, t / d) is below
 1.25, 1.25^2 and 1.25^3 (Eigen et al., arXiv 1406.2283); the root of the mean of (d - t)^2; the
@@ -19,14 +19,14 @@ from detcon.data.labelled.examples import Example, LabelError
 from detcon.downstream.task import Score
 
 Predictor = Callable[[Example], Float[np.ndarray, "y x"]]
-"""From a picture to metres, above 0, at each pixel of its depth map."""
+"""From an example to metres, above 0, at each pixel of its depth map."""
 
 METRIC = "delta1"
 
 
 @dataclass
 class Sums:
-    """What the six figures are made of, in float64."""
+    """The sums behind the six figures, in float64."""
 
     count: int = 0
     within: tuple[int, int, int] = (0, 0, 0)
@@ -35,7 +35,7 @@ class Sums:
     log10: float = 0.0
 
     def add(self, predicted: Float[np.ndarray, "y x"], truth: Float[np.ndarray, "y x"]) -> None:
-        """Counts the pixels of one picture that aren't NaN in `truth`."""
+        """Adds the pixels of one photo that aren't NaN in `truth`."""
         valid = ~np.isnan(truth)
         d, t = predicted[valid].astype(np.float64), truth[valid].astype(np.float64)
         ratio = np.maximum(d / t, t / d)
@@ -57,7 +57,7 @@ class Sums:
             LabelError: No pixel was counted.
         """
         if not self.count:
-            raise LabelError("no pixel of the validation pictures has a depth to be judged by")
+            raise LabelError("no pixel of the validation pictures has a depth to score on")
         shares = [100 * number / self.count for number in self.within]
         return {
             METRIC: shares[0],
@@ -70,11 +70,11 @@ class Sums:
 
 
 def score(predict: Predictor, pictures: Iterable[Example]) -> Score:
-    """Predicts the depth of whole pictures and compares it with the truth, at the truth's size.
+    """Predicts the depth of whole photos and compares it with the truth, at the truth's size.
 
     Args:
         predict: The model.
-        pictures: What to judge by.
+        pictures: What to score on.
 
     Raises:
         LabelError: Nothing was measured in any picture.

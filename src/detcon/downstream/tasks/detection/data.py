@@ -22,7 +22,7 @@ LEAST_SIDE = 1.0
 def open_object_data(
     train: ObjectSets, val: ObjectSets, *, masks: bool, max_side: int | None, channels: int
 ) -> LabelledData:
-    """Puts the two splits together, and makes sure that there is something to learn and to score.
+    """Joins the two splits, and makes sure that there is something to learn and to score.
 
     Args:
         train: What to learn from.

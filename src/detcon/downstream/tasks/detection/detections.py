@@ -1,4 +1,4 @@
-"""What a detector says of a photo, in the photo's own pixels."""
+"""The objects that a detector finds in a photo, in the photo's own pixels."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ _THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Detections:
-    """Objects, and how sure the detector is of each; the surest first."""
+    """Detected objects with their scores; the highest first."""
 
     objects: Objects
     scores: Float[np.ndarray, " n"]
@@ -60,7 +60,7 @@ def detect(network: Detector, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
 def _paste(
     masks: Float[Tensor, "n 1 m m"], boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]
 ) -> tuple[dict[str, Any], ...]:
-    """One at a time: a hundred masks of a large photo would need a gigabyte at once."""
+    """Draws masks one at a time: a hundred of a large photo would need a gigabyte at once."""
     segments = []
     for mask, box in zip(masks, torch.from_numpy(boxes), strict=True):
         pasted = paste_masks_in_image(mask[None], box[None], size)[0, 0] >= _THRESHOLD

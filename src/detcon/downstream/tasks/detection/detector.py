@@ -17,7 +17,7 @@ Found = list[dict[str, Tensor]]
 
 
 class Detector(Network):
-    """Finds objects in squares of one size, which are neither scaled nor padded any more."""
+    """Finds objects in squares of one size, without scaling or padding them."""
 
     head: DetectionHead
 
@@ -30,27 +30,27 @@ class Detector(Network):
         mean: tuple[float, ...],
         std: tuple[float, ...],
     ) -> None:
-        """Puts the two together.
+        """Joins encoder and head.
 
         Args:
             encoder: Gives four grids (`PyramidEncoder`).
-            head: All that comes after it.
+            head: Everything after it.
             size: Of the squares.
-            mean: What the encoder wants subtracted from colours in 0..1.
-            std: What it wants them divided by then.
+            mean: Mean of the colours, in 0..1.
+            std: Standard deviation of the colours.
         """
         super().__init__(encoder, head, mean=mean, std=std)
         self.size = size
 
     def levels(self, images: UInt8[Tensor, "b c y x"]) -> dict[str, Tensor]:
-        """The feature pyramid of photos, by name; what all heads read."""
+        """The feature pyramid of photos, by name; the input of all heads."""
         assert isinstance(self.encoder, PyramidEncoder)
         return self.head.levels(self.encoder.pyramid(self.normalise(images)))
 
     def forward(
         self, batch: LabelledBatch
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
-        """The loss of a batch, as the training loop wants it, and the parts it is the sum of."""
+        """The loss of a batch, for the training loop, and the parts that it is the sum of."""
         levels = self.levels(batch.images)
         images, targets = _image_list(batch.images), _targets(batch.labels)
         proposals, losses = self.head.rpn(images, levels, targets)
@@ -88,13 +88,13 @@ def build_detector(
 
 
 def _image_list(images: UInt8[Tensor, "b c y x"]) -> ImageList:
-    """All of one size; torchvision reads from it how many cells there are to a pixel."""
+    """Photos of one size, as torchvision's heads take them."""
     height, width = images.shape[-2:]
     return ImageList(images, [(height, width)] * len(images))
 
 
 def _targets(objects: CropObjects) -> list[dict[str, Tensor]]:
-    """As torchvision has them: class 0 is the background."""
+    """Targets in torchvision's form: class 0 is the background."""
     targets: list[dict[str, Tensor]] = [
         {"boxes": boxes.to(torch.float32), "labels": _labels(classes)}
         for boxes, classes in zip(objects.boxes, objects.classes, strict=True)

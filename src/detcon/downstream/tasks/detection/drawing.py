@@ -15,7 +15,7 @@ SURE = 0.5
 def draw_detections(
     photo: UInt8[np.ndarray, "y x c"], found: Detections, names: tuple[str, ...]
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """The photo with the detections it can be sure of, in the colours of their classes."""
+    """The photo with its surest detections, in the colours of their classes."""
     picture = shown(photo).copy()
     objects, colours = found.objects, class_colours()
     sure = [number for number in range(len(found)) if found.scores[number] >= SURE]

@@ -1,10 +1,17 @@
-"""The parts of Mask R-CNN with a feature pyramid, by torchvision, with batch norm throughout.
+"""The parts of Mask R-CNN with a feature pyramid: torchvision's, with our sizes and norms.
 
-He et al., "Mask R-CNN", ICCV 2017; Lin et al., "Feature Pyramid Networks", CVPR 2017. As in the
-Cloud TPU implementation (tensorflow/tpu, models/official/detection) that DetCon was judged with:
-batch norm in pyramid, box head and mask head; one anchor scale and three ratios a level, 8 cells
-wide; 2000 candidates before and 1000 after suppression at an overlap of 0.7; 512 regions a photo, a
-quarter of them objects; masks of 28 x 28. Nothing is frozen.
+He et al., "Mask R-CNN", ICCV 2017; Lin et al., "Feature Pyramid Networks", CVPR 2017. DetCon was
+evaluated with the Cloud TPU implementation (tensorflow/tpu, models/official/detection). As there:
+batch norm in the pyramid; one anchor scale and three ratios a level, 8 cells wide; 2000 candidates
+before and 1000 after suppression at an overlap of 0.7; 512 regions a photo, a quarter of them
+objects; masks of 28 x 28. Nothing is frozen. This isn't that implementation. It departs from it in:
+
+- batch norm in the box head and the mask head; theirs is in the pyramid alone (`norm="pyramid"`);
+- the losses of boxes: torchvision's smooth L1 with beta 1/9, summed and divided by the number of
+  sampled anchors or regions; theirs are Huber losses with other deltas and other counts;
+- the loss of the region proposals as a whole, which is torchvision's: the mean binary cross entropy
+  of the sampled anchors, plus the loss of their boxes with weight 1;
+- momentum and epsilon of batch norm: 0.9 and 1e-5; theirs are 0.997 and 1e-4.
 """
 
 from collections import OrderedDict
@@ -26,7 +33,7 @@ LEVELS = (4, 8, 16, 32, COARSEST)
 """Pixels to a cell of each level of the pyramid; heads read the first four."""
 RATIOS = (0.5, 1.0, 2.0)
 POOLED = 7
-"""Cells along a side of what the box head sees of a region."""
+"""Cells along a side of a region, in the box head."""
 
 
 class DetectionHead(nn.Module):
@@ -63,7 +70,7 @@ def build_rcnn(backbone: nn.Module, num_classes: int, recipe: DetectorRecipe) ->
         num_classes: Without the background.
         recipe: Sizes.
     """
-    wide, outputs = recipe.channels, num_classes + 1
+    wide, outputs, norms = recipe.channels, num_classes + 1, recipe.norm == "all"
     options: dict[str, Any] = {
         "rpn_anchor_generator": AnchorGenerator(
             tuple((recipe.anchor * stride,) for stride in LEVELS), (RATIOS,) * len(LEVELS)
@@ -74,14 +81,16 @@ def build_rcnn(backbone: nn.Module, num_classes: int, recipe: DetectorRecipe) ->
         "rpn_post_nms_top_n_test": recipe.proposals,
         "rpn_batch_size_per_image": recipe.rpn_batch,
         "box_roi_pool": MultiScaleRoIAlign(["0", "1", "2", "3"], POOLED, sampling_ratio=2),
-        "box_head": box_head(wide * POOLED**2, recipe.hidden),
+        "box_head": box_head(wide * POOLED**2, recipe.hidden, norm=norms),
         "box_predictor": FastRCNNPredictor(recipe.hidden, outputs),
         "box_batch_size_per_image": recipe.box_batch,
         "box_score_thresh": recipe.least_score,
         "box_detections_per_img": recipe.detections,
     }
     if recipe.masks:
-        options["mask_head"] = MaskRCNNHeads(wide, [wide] * recipe.mask_layers, 1, nn.BatchNorm2d)
+        options["mask_head"] = MaskRCNNHeads(
+            wide, [wide] * recipe.mask_layers, 1, nn.BatchNorm2d if norms else None
+        )
         options["mask_predictor"] = MaskRCNNPredictor(wide, wide, outputs)
     model = (MaskRCNN if recipe.masks else FasterRCNN)(backbone, **options)
     heads = model.roi_heads
@@ -91,15 +100,18 @@ def build_rcnn(backbone: nn.Module, num_classes: int, recipe: DetectorRecipe) ->
     return model
 
 
-def box_head(in_channels: int, hidden: int) -> nn.Sequential:
-    """Two fully connected layers, each with batch norm and ReLU."""
+def box_head(in_channels: int, hidden: int, *, norm: bool) -> nn.Sequential:
+    """Two fully connected layers with ReLU, and with batch norm if it is wanted."""
     layers: list[nn.Module] = [nn.Flatten()]
     for width in (in_channels, hidden):
-        layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
+        layers.append(nn.Linear(width, hidden, bias=not norm))
+        layers += [nn.BatchNorm1d(hidden), nn.ReLU()] if norm else [nn.ReLU()]
     head = nn.Sequential(*layers)
     for layer in head:
         if isinstance(layer, nn.Linear):
             nn.init.kaiming_uniform_(layer.weight, a=1)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
     return head
 
 

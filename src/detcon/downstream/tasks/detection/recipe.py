@@ -31,11 +31,16 @@ def _whole_cells(side: int) -> int:
 
 
 class DetectorRecipe(Recipe):
-    """Size of a Mask R-CNN; the defaults are those of the Cloud TPU implementation."""
+    """Size of a Mask R-CNN; the defaults are those of the Cloud TPU implementation, but `norm`."""
 
     masks: bool = Field(default=True, description="learn masks too (Mask R-CNN), or boxes alone")
     channels: Count = Field(default=256, description="of the FPN and of the mask head")
     hidden: Count = Field(default=1024, description="of the box head's two layers")
+    norm: Literal["all", "pyramid"] = Field(
+        default="all",
+        description="where batch norm is: in pyramid, box head and mask head; or in the pyramid "
+        "alone, as in the Cloud TPU implementation",
+    )
     mask_layers: Count = Field(default=4, description="convolutions of the mask head")
     anchor: float = Field(
         default=8.0, gt=0, description="side of a square anchor, in cells of its level"

@@ -1,4 +1,4 @@
-"""Judging detections by COCO's average precision and recall, with pycocotools.
+"""Scores detections by COCO's average precision and recall, with pycocotools.
 
 Image ids are the photos' numbers and category ids the classes' numbers, both from 1, unless the
 data set has its own: then results are as COCO's server wants them.
@@ -133,7 +133,7 @@ def evaluate(
 def named_results(
     found: Iterable[tuple[str, Detections]], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Detections by the key of their photo, in COCO's format of results, with names besides."""
+    """Detections by the key of their photo, in COCO's format of results, with names too."""
     results = []
     for number, (key, one) in enumerate(found, start=1):
         ids = [number], list(range(1, len(names) + 1))

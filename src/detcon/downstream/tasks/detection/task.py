@@ -45,7 +45,7 @@ from detcon.train.environment import is_first_rank, ranks
 
 @dataclass(frozen=True)
 class Detection:
-    """Finds objects: their boxes, classes and, where the data have them, masks."""
+    """Finds objects: boxes, classes and, where the data have them, masks."""
 
     recipe: DetectionRecipe
 
@@ -74,7 +74,7 @@ class Detection:
             mean=backbone.normalisation.mean,
             std=backbone.normalisation.std,
         )
-        feature_grid(network.encoder, network.size)  # complains of a size that it can't take
+        feature_grid(network.encoder, network.size)  # refuses a size that it can't take
         return network
 
     def learn(
@@ -145,7 +145,7 @@ def _seed_of_rank(seed: int) -> int:
 
 
 def _find_all(network: Detector, val: Examples) -> list[tuple[Any, Detections]]:
-    """The objects and the detections of all photos; each rank looks at its share of them."""
+    """The true objects and the detections of all photos; each rank predicts a share."""
     place = ranks()
     share = watched(range(place.rank, len(val), place.world), "judging")
     examples = (val[number] for number in share)

@@ -1,4 +1,4 @@
-"""Judging a classifier of photos: the share of the right ones, first or among the first five."""
+"""Scores a classifier of photos: top-1 and top-5 accuracy."""
 
 from collections.abc import Iterable
 
@@ -31,7 +31,7 @@ def judge(network: Classifier, batches: Iterable[LabelledBatch], names: tuple[st
 
     Args:
         network: In eval mode.
-        batches: What to judge by.
+        batches: What to score on.
         names: Of the classes.
     """
     photos, right = torch.zeros(2, len(names), dtype=torch.float64)

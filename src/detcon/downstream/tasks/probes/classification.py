@@ -1,4 +1,4 @@
-"""Naming the class of whole photos as a transfer task."""
+"""Classification of whole photos as a transfer task."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ from detcon.photos import shown
 
 @dataclass(frozen=True)
 class Classification:
-    """Names the class of each photo from frozen features; a prediction is the class's number.
+    """Classifies photos from frozen features; a prediction is the number of a class.
 
     Attributes:
         recipe: Settings of the task.

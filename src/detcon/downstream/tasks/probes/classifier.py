@@ -1,4 +1,4 @@
-"""A network that names the class of a whole photo: frozen features, pooled over the photo."""
+"""The network of classification: frozen features, pooled over the photo."""
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ def centre_crop(
 
 
 class Classifier(Network):
-    """An encoder and a head, pooled features to scores, that names the class of photos."""
+    """Classifies photos: an encoder, and a head from pooled features to scores."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Classifier(Network):
         mean: tuple[float, ...],
         std: tuple[float, ...],
     ) -> None:
-        """Puts the two together; `centre` says which part of a photo is looked at."""
+        """Joins the two; `centre` is the part of a photo that is looked at."""
         super().__init__(encoder, head, mean=mean, std=std)
         self.centre = centre
 
@@ -51,7 +51,7 @@ class Classifier(Network):
         return self.features(images).float().mean((2, 3))
 
     def scores(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b k"]:
-        """How much speaks for each class."""
+        """The score of each class."""
         return self.head(self.pooled(images)).float()
 
     @torch.inference_mode()

@@ -32,7 +32,7 @@ def fill_bank(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Bank:
-    """Remembers cells of the training pictures: all of them, or `recipe.bank` drawn at random.
+    """Remembers cells of the training photos: all of them, or `recipe.bank` drawn at random.
 
     A number is drawn for each cell, and those with the lowest are kept: every cell is as likely as
     any other, however many there are, in memory for twice the bank. A cell's label is the share of
@@ -42,7 +42,7 @@ def fill_bank(
 
     Args:
         features: The frozen encoder, in eval mode.
-        pictures: The labelled pictures.
+        pictures: The labelled photos.
         num_classes: How many classes there are.
         recipe: How many cells to keep, and how they vote.
         seed: Of the draw.

@@ -17,7 +17,7 @@ from detcon.downstream.tasks.probes.logistic import minimise, moments
 from detcon.downstream.tasks.probes.recipe import LinearClassificationRecipe
 
 ROWS = 2**15
-"""So many photos' scores are held at once."""
+"""The number of photos whose scores are held at once."""
 
 
 @torch.no_grad()

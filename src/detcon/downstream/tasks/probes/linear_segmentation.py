@@ -1,4 +1,4 @@
-"""A linear probe: how much of the classes can be read off frozen features by a linear layer.
+"""A linear probe of pixels: how well a linear layer tells classes from frozen features.
 
 Features are computed once, for the few labelled pictures and their mirror images. What is left is
 logistic regression (`logistic`): seeds differ by their subset of labels alone, and the solution is
@@ -26,7 +26,7 @@ MEMORY = 4 * 2**30
 
 @dataclass(frozen=True)
 class Cells:
-    """Pictures of one size: their features, and what share of each cell every class covers.
+    """Photos of one size: their features, and what share of each cell every class covers.
 
     The shares of a cell add up to 1, or to less where pixels are void; the grid of shares may be
     finer than that of features.
@@ -85,7 +85,7 @@ def gather_cells(
     fineness: int,
     device: torch.device | str = "cpu",
 ) -> list[Cells]:
-    """Computes the features of pictures and mirror images, joined by the size of their grids."""
+    """Computes the features of photos and mirror images, joined by the size of their grids."""
     found: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
     size = 0
     for picture in pictures:

@@ -1,4 +1,4 @@
-"""Multinomial logistic regression by L-BFGS: what all linear probes solve.
+"""Multinomial logistic regression by L-BFGS: the problem of all linear probes.
 
 The problem is convex and has one solution, so a figure depends neither on a learning rate nor on
 how the layer was initialised.
@@ -11,11 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 Loss = Callable[[Tensor, Tensor], Iterable[Float[Tensor, ""]]]
-"""From weight and bias to parts of the loss, to be added; one at a time is held in memory."""
+"""From weight and bias to parts of the loss, whose sum it is; one at a time is in memory."""
 
 
 def minimise(loss: Loss, weight: Tensor, bias: Tensor, iterations: int) -> None:
-    """Finds the weight and bias, both begun at what they hold, where the loss is least."""
+    """Minimises the loss over weight and bias, in place, from the values that they hold."""
     weight.requires_grad_(True)
     bias.requires_grad_(True)
     solver = torch.optim.LBFGS(
@@ -44,7 +44,7 @@ def minimise(loss: Loss, weight: Tensor, bias: Tensor, iterations: int) -> None:
 def moments(
     parts: Sequence[Float[Tensor, "c _"]],
 ) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-    """Mean and deviation of each channel over all columns; a constant channel deviates by 1."""
+    """Mean and deviation of each channel over all columns; 1 for a constant channel."""
     count = sum(part.shape[1] for part in parts)
     mean = torch.stack([part.double().sum(1) for part in parts]).sum(0) / count
     squares = [(part.double() - mean[:, None]).square().sum(1) for part in parts]

@@ -8,14 +8,14 @@ eval_knn.py). Nothing is fitted, so nothing but the labels depends on a seed.
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, one_hot
 
 from detcon.downstream.tasks.probes.recipe import KnnClassificationRecipe, KnnSegmentationRecipe
 
 SIMILARITIES = 2**25
-"""So many similarities are held at once: 128 MiB."""
+"""The number of similarities that are held at once: 128 MiB."""
 
 
 def vote(
@@ -26,7 +26,7 @@ def vote(
     num_neighbours: int,
     temperature: float,
 ) -> Float[Tensor, "q k"]:
-    """What the nearest neighbours of each query say, in sum 1 where each of them says 1.
+    """The votes of the nearest neighbours of each query, by class.
 
     Exact: each query is compared with the whole bank, a chunk of queries at a time.
 
@@ -47,7 +47,7 @@ def vote(
 
 
 class Bank(nn.Module):
-    """A head that remembers: features whose classes are known, as a classifier of others.
+    """A head that holds labelled features, and classifies others by their nearest neighbours.
 
     How many it remembers isn't known before it is filled: a bank that is loaded takes the size that
     it has in the file.
@@ -68,7 +68,7 @@ class Bank(nn.Module):
         num_neighbours: int,
         temperature: float,
     ) -> None:
-        """Fills the bank; see `vote` for what is what.
+        """Fills the bank; see `vote` for the arguments.
 
         Args:
             features: Of any length; kept as unit vectors.
@@ -95,10 +95,25 @@ class Bank(nn.Module):
         return votes.reshape(*last.shape[:-1], -1).movedim(-1, 1)
 
 
+def bank_of_photos(
+    features: Float[Tensor, "n d"],
+    labels: Integer[Tensor, " n"],
+    num_classes: int,
+    recipe: KnnClassificationRecipe = KnnClassificationRecipe(),  # noqa: B008  (frozen)
+) -> Bank:
+    """Remembers all training photos.
+
+    No mirror images: a photo and its mirror image would be two of the k neighbours, and say the
+    same (Wu et al., 2018, have one view of each photo too).
+    """
+    shares = torch.cat([one_hot(some, num_classes).bool() for some in labels.split(2**16)])
+    return Bank(features, shares, num_neighbours=recipe.k, temperature=recipe.temperature)
+
+
 def empty_bank(
     channels: int, num_classes: int, recipe: KnnSegmentationRecipe | KnnClassificationRecipe
 ) -> Bank:
-    """A bank to be loaded, or to be replaced by a full one."""
+    """An empty bank, to be loaded or replaced."""
     return Bank(
         torch.empty(0, channels),
         torch.empty(0, num_classes),

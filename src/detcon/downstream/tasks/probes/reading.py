@@ -1,4 +1,4 @@
-"""What a probe is: a head that is fitted to frozen features in one go."""
+"""Probes: heads that are fitted to frozen features in one go."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

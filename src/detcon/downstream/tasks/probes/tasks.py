@@ -8,11 +8,10 @@ from detcon.data.labelled.examples import Examples, watched
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.tasks.probes.classification import Classification
 from detcon.downstream.tasks.probes.classifier import Classifier
-from detcon.downstream.tasks.probes.knn_classification import bank_of_photos
 from detcon.downstream.tasks.probes.knn_segmentation import fill_bank
 from detcon.downstream.tasks.probes.linear_classification import fit_linear
 from detcon.downstream.tasks.probes.linear_segmentation import fit_probe
-from detcon.downstream.tasks.probes.neighbours import Bank, empty_bank
+from detcon.downstream.tasks.probes.neighbours import Bank, bank_of_photos, empty_bank
 from detcon.downstream.tasks.probes.pooled import pool_photos
 from detcon.downstream.tasks.probes.reading import Reading
 from detcon.downstream.tasks.probes.recipe import (

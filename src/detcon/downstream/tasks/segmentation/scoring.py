@@ -1,4 +1,4 @@
-"""Judging a segmentation: intersection over union by class."""
+"""Scores a segmentation: intersection over union by class."""
 
 from collections.abc import Callable, Iterable
 
@@ -32,7 +32,7 @@ def score(
 
     Args:
         classify: The model.
-        pictures: What to judge by.
+        pictures: What to score on.
         names: The names of the classes.
         device: Where the model is.
     """
