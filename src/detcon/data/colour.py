@@ -34,7 +34,7 @@ def draw_colour(rng: np.random.Generator, recipe: ColourRecipe) -> Float32[np.nd
     """Draws what is done to the colours of one view.
 
     Args:
-        rng: Where the draws come from. Always the same number of them, whatever they decide.
+        rng: Where the draws come from. Always the same number of draws.
         recipe: Strengths and probabilities.
 
     Returns:
@@ -221,7 +221,7 @@ def _blur(x: Tensor, sigma: Tensor) -> None:
 
 
 def _band(size: int, radius: int, sigma: Float32[Tensor, "b 1 1"]) -> Float32[Tensor, "b n n"]:
-    """Row i holds the Gaussian's weights around i; what falls outside is lost."""
+    """A matrix with the Gaussian's weights around i in row i; zeros outside."""
     taps = torch.arange(-radius, radius + 1, device=sigma.device, dtype=torch.float32)
     weights = torch.exp(-0.5 * (taps / sigma[:, 0]) ** 2)
     weights /= weights.sum(-1, keepdim=True)

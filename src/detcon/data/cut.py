@@ -21,8 +21,17 @@ from detcon.photos import resize as resized
 class Cut:
     """A rectangle of a photo, in the photo's pixels, and whether it is mirrored.
 
-    Everything random was decided before: the same cut gives the same view, of the photo and of
-    its map, at whatever resolution the map is stored.
+    Nothing in it is random: the same cut gives the same view of the photo and of its map, which
+    may be stored at any resolution.
+
+    >>> cut = Cut(top=0, left=1, height=2, width=2, flip=True)
+    >>> photo = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
+    >>> cut.image(photo, 2)[..., 0]  # columns 1 and 2, mirrored
+    array([[2, 1],
+           [5, 4]], dtype=uint8)
+    >>> cut.labels(photo[..., 0], (2, 3), 2)  # a map of the same photo
+    array([[2, 1],
+           [5, 4]], dtype=uint8)
     """
 
     top: int
@@ -39,8 +48,9 @@ class Cut:
         `official` is bicubic without antialiasing, as `tf.image.resize` in the official code.
         Both libraries sample at half-pixel centres. OpenCV's cubic has a = -0.75 and repeats the
         edge pixels, TensorFlow's has a = -0.5 and renormalises the weights inside; OpenCV rounds
-        to 8 bits, TensorFlow keeps floats and clips them. On photographs the results differ by
-        0.2 to 0.7 grey levels on average and by up to 14 at sharp edges.
+        to 8 bits, TensorFlow keeps floats and clips them. In 240 random
+        cuts of six photographs, the results differ by 0.4 to 0.9 grey levels on average, and by
+        up to 19 at sharp edges.
 
         `area` averages over each output pixel's area where the cut shrinks by more than 2 (in
         the mean of both directions, and enlarges in neither), so that fine texture does not alias;
@@ -177,7 +187,7 @@ def draw_cut(rng: np.random.Generator, size: tuple[int, int], recipe: ViewsRecip
 
 @compiled
 def _nearest(start, length, photo, stored, size, mirrored):
-    """The map pixel under the centre of each of the view's pixels, in whole numbers: exact.
+    """The map pixel under the centre of each view pixel; in whole numbers, so without rounding.
 
     A view pixel i has its centre at start + (i + 1/2) * length / size in the photo.
     """

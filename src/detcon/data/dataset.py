@@ -1,4 +1,4 @@
-"""From a photo's number to its views: decoding, cutting, sampling, drawing. Runs in workers.
+"""From a photo's number to its views: decode, cut, sample regions. Runs in workers.
 
 Axes: v views, c channels, r regions, h w feature grid, y x pixels, p parameters of colour.
 """
@@ -37,7 +37,7 @@ class MissingClass(ValueError):
 
 @runtime_checkable
 class MasksByKey(Protocol):
-    """Where masks come from: `MaskStore` is one, and anything else that maps keys to masks."""
+    """A source of masks by photo key: a `MaskStore`, a dict, ..."""
 
     def __getitem__(self, key: str, /) -> Masks: ...
 
@@ -62,7 +62,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Held:
-    """A photo as the views need it: shrunk, checked, with its masks.
+    """A decoded photo with its masks, ready for cutting.
 
     Attributes:
         photo: Its pixels, at 1/`factor` of `size`.
@@ -187,7 +187,7 @@ class PhotoViews:
         return sample
 
     def __getstate__(self) -> dict[str, object]:
-        """A pickled copy decodes anew: photos in memory are for processes that share it."""
+        """A pickled copy holds no photos in memory: forked processes share those."""
         return {**self.__dict__, "_held": None}
 
     def draws(self, epoch: int, index: int, view: int) -> np.random.Generator:
@@ -223,7 +223,7 @@ class PhotoViews:
         return True
 
     def _find(self, epoch: int, index: int) -> tuple[int, _Held, tuple[tuple[str, str], ...]]:
-        """The photo of a place, or the first that can be read of those drawn in its stead."""
+        """The photo of a place, or the first readable one of those drawn as its replacement."""
         passed_over: dict[str, str] = {}
         for number in self._candidates(epoch, index):
             held = self._take(number, (epoch, index))
@@ -236,13 +236,13 @@ class PhotoViews:
         )
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:
-        """A place's photo, then any: where one is lost, its neighbours often are too."""
+        """A place's photo, then random ones: if one is lost, its neighbours often are too."""
         yield index
         rng = _generator(f"{self.seed} {epoch} {index} instead")
         yield from rng.integers(len(self), size=INSTEAD).tolist()
 
     def _take(self, number: int, place: tuple[int, int] = (0, 0)) -> _Held | UnreadablePhoto:
-        """A photo from memory or the disk; what is wrong with it, if it may be passed over."""
+        """A photo from memory or the disk; its error, if it may be passed over."""
         if self._held is not None:
             return self._held[number]
         try:
@@ -253,7 +253,7 @@ class PhotoViews:
             return error
 
     def _load(self, number: int, place: tuple[int, int]) -> _Held:
-        """Reads a photo and its masks; where it is seen matters for reduced decoding alone."""
+        """Reads a photo and its masks; `place` matters only for reduced decoding."""
         key = self.keys[number]
         data = self.photos.data(key)
         whole = upright_size(data) if self.views.reduced_decode else None
@@ -272,7 +272,7 @@ class PhotoViews:
         return _Held(photo, masks, _size(photo) if whole is None else whole, factor)
 
     def _factor(self, size: tuple[int, int], epoch: int, index: int) -> int:
-        """By how much a photo of this size can be reduced before the views of a place are cut.
+        """The factor by which a photo can be reduced before the views of a place are cut.
 
         Always of two views: a method that sees one is compared with those that see both.
         """
@@ -304,7 +304,7 @@ class PhotoViews:
         sample.ids[view], sample.weights[view] = self._regions(cut, held.masks, held.size, rng)
 
     def _fill_again(self, sample: Sample, rng: np.random.Generator) -> None:
-        """Makes view 2 of view 1."""
+        """Makes view 2 from view 1."""
         for one, two in (sample.images, sample.ids, sample.colour, sample.weights):
             two[:] = one
         if self.views.second == "halves":
@@ -336,7 +336,7 @@ def _size(photo: UInt8[np.ndarray, "y x c"]) -> tuple[int, int]:
 
 
 class _Words(ISeedSequence):
-    """Gives a random generator its first state as it is."""
+    """Seeds a random generator with given words."""
 
     def __init__(self, state: bytes) -> None:
         self.state = np.frombuffer(state, "<u8")
@@ -346,7 +346,7 @@ class _Words(ISeedSequence):
 
 
 def _generator(place: str) -> np.random.Generator:
-    """A generator of its own for each place, for a quarter of what `SeedSequence` costs."""
+    """A separate generator for each place, at a quarter of the cost of `SeedSequence`."""
     state = hashlib.blake2b(place.encode(), digest_size=32).digest()
     words = np.random.PCG64(_Words(state))  # pyright: ignore[reportArgumentType]  numpy takes it
     return np.random.Generator(words)

@@ -17,7 +17,7 @@ class BatchTooLarge(ValueError):
 
 
 def steps_per_epoch(num_photos: int, batch_size: int) -> int:
-    """How many whole batches the photos give; those of the last, incomplete one are left out.
+    """The number of whole batches in an epoch; an incomplete last one is left out.
 
     Raises:
         BatchTooLarge: If there is not even one.
@@ -99,7 +99,7 @@ def collate(samples: list[Sample]) -> Batch:
 
 @dataclass(frozen=True)
 class _Order:
-    """Which photos, of which epoch, make up each step's batch of one rank."""
+    """The photos (with their epoch) of one rank's batch, step by step."""
 
     num_photos: int
     batch_size: int
@@ -133,7 +133,7 @@ def permutation(num_photos: int, seed: int, epoch: int) -> Integer[np.ndarray, "
 
 @dataclass(frozen=True)
 class _Collating:
-    """Places in the collection to their batch."""
+    """Makes the batch of some places in the collection."""
 
     samples: PhotoViews
 

@@ -83,12 +83,12 @@ class ViewsRecipe(Recipe):
     )
     second: Second = Field(
         default="own",
-        description="own: view 2 has a cut of its own; repeat: it is view 1 again, pixels and "
+        description="own: view 2 has its own cut; repeat: it is view 1 again, pixels and "
         "regions; halves: the pixels of view 1, each region's cells split between the two",
     )
     absent: bool = Field(
         default=False,
-        description="draw masks that the view doesn't show too, as empty regions: there to "
+        description="draw masks that the view doesn't show too, as empty regions: to "
         "measure what that costs, not to train with",
     )
     colour: tuple[ColourRecipe, ColourRecipe] = Field(
@@ -132,7 +132,7 @@ class ViewsRecipe(Recipe):
 
     @property
     def drawing(self) -> dict[str, Any]:
-        """How masks are drawn, as `Cut.weights` is told."""
+        """How masks are drawn, as arguments of `Cut.weights`."""
         return {
             "pooling": self.pooling,
             "min_cells": self.min_cells,

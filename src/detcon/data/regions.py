@@ -1,4 +1,4 @@
-"""From a view's map of masks to the regions that are pooled.
+"""Samples regions from a view's map of masks.
 
 Axes: y x pixels of the view, p patterns, k masks, r regions, h w feature grid.
 """

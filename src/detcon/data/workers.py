@@ -88,7 +88,7 @@ def _noticed_between_steps() -> Iterator[None]:
 def _death(process: BaseProcess, workers: int) -> str:
     code = process.exitcode or 0
     if code > 0:
-        how, what = f"ended with code {code}", "look above for what it said"
+        how, what = f"ended with code {code}", "look above for its message"
     elif (number := -code) == signal.SIGKILL:
         how = "was killed (SIGKILL), as Linux does where memory runs out"
         what = f"give less than workers={workers}, or shrink large photos (max_side=)"
@@ -106,8 +106,8 @@ def _death(process: BaseProcess, workers: int) -> str:
 
 @dataclass(frozen=True)
 class _Making(Dataset):
-    """What a user can mend comes back as a value: raised in a worker, it would reach the user
-    wrapped in that worker's traceback.
+    """Returns errors that a user can fix as values: raised in a worker, they would arrive
+    wrapped in its traceback.
     """
 
     make: Callable[[Any], Any]
@@ -125,6 +125,6 @@ def _as_is(batch: Any) -> Any:
 
 
 def _one_thread(_: int) -> None:
-    """Workers are as many as there are cores to use; more threads would only get in the way."""
+    """One thread a worker: there are already as many workers as cores."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -136,7 +136,7 @@ def supervised(
 
 
 def _byol_parts(encoder: nn.Module, hidden: int, outputs: int) -> tuple[Tower, Head, Tower]:
-    """Online tower, predictor, and a target that starts from weights of its own.
+    """Online tower, predictor, and a target with its own first weights.
 
     The official code draws the target's first weights from another seed than the online
     network's, and its authors saw no difference; `initialise` draws ours. A timm encoder, which

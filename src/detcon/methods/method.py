@@ -16,7 +16,7 @@ from detcon.ops.regions import pool_regions
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What a step compared, for those who watch; no gradient.
+    """The embeddings that a step compared, for monitoring; no gradient.
 
     Attributes:
         query: The online network's projections, or predictions where there is a predictor.

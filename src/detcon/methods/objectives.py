@@ -26,15 +26,15 @@ class Contrast:
     Attributes:
         temperature: Divides the cosine similarities.
         local_negatives: Whether other masks of the same photo are negatives.
-        num_groups: The joined batch of all ranks is cut into so many groups of photos; the
+        num_groups: The joined batch of all ranks is cut into this many groups of photos; the
             candidates of a region are those of its group. 1: the whole batch, as in the paper;
             its "128x fewer negatives" is 128.
         own_view: Whether regions of the anchor's own view are negatives too. Without them the
             candidates are those of the other view alone, of all photos. It is for a single view
-            (`views.second`), where both views hold the same masks of the same pixels: whatever is
-            in the anchor's own view stands in the other one too, repeated, or as its other half,
-            so that each negative would count twice against a positive that counts once. For
-            DetCon-B what is left is the predictor against the target within a view.
+            (`views.second`), where both views hold the same masks of the same pixels: every
+            region of the anchor's own view is in the other one too, so each negative would count
+            twice against a positive that counts once. For DetCon-B, predictor and target are then
+            compared within a view.
     """
 
     temperature: float = 0.1

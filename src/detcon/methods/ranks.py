@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Group:
-    """Photos that are contrasted with each other, and those of them that are this rank's.
+    """A group of photos contrasted with each other, and this rank's share of it.
 
     Attributes:
         photos: Their numbers in the joined batch of all ranks.
@@ -50,7 +50,7 @@ def groups_of_rank(photos: int, num_groups: int) -> Iterator[Group]:
 
 
 def gather_photos(targets: Float[Tensor, "b r d"]) -> Float[Tensor, "n r d"]:
-    """The targets of all ranks, in order of rank; gradients find their way back to each rank."""
+    """Gathers the targets of all ranks, in order of rank; gradients go back to each rank."""
     return _Gather.apply(targets) if rank_and_world()[1] > 1 else targets
 
 

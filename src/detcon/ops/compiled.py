@@ -9,12 +9,12 @@ import numba
 def compiled(function: Callable) -> Callable:
     """Compiles a function at its first call with each set of types, and keeps it on the disk.
 
-    The compiled code lies beside the source or, where that folder can't be written, in the
-    user's cache; where neither can be, each process compiles anew. It keeps the order of every
+    The compiled code is kept next to the source or, if that folder can't be written, in the
+    user's cache; failing both, each process compiles again. It keeps the order of every
     floating-point operation (no `fastmath`) and lets go of Python's lock.
 
-    A compiled function may call those of its own file only: a change in another file wouldn't be
-    noticed in what is kept.
+    A compiled function may only call functions of the same file: a change in another file
+    wouldn't be noticed in the stored code.
     """
     plain = inspect.unwrap(function)  # tests put checks of types around it
     try:

@@ -63,6 +63,10 @@ def shrink_labels(
 
     Raises:
         ValueError: If the pixels don't divide evenly into cells.
+
+    >>> labels = np.array([[5, 5, 7, 7], [5, 2, 2, 7]])
+    >>> shrink_labels(labels, (1, 2))
+    array([[5, 7]])
     """
     ids, counts = count_labels(labels, grid)
     return ids[counts.argmax(-1)]
@@ -83,6 +87,9 @@ def sample_regions(
 
     Returns:
         The drawn ids; -1 throughout where nothing is present.
+
+    >>> sample_regions(np.array([2, 5]), 4, np.random.default_rng(0))
+    array([5, 5, 5, 2])
     """
     if not len(present):
         return np.full(num, -1, dtype=np.int64)

@@ -22,6 +22,12 @@ def pool_regions(
 
     Returns:
         The weighted means. A region that covers nothing is a zero vector.
+
+    >>> features = torch.tensor([1.0, 3.0, 8.0]).view(1, 1, 1, 3)  # one channel, three cells
+    >>> weights = torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 0.5]]).view(1, 2, 1, 3)
+    >>> pool_regions(features, weights)
+    tensor([[[2.],
+             [8.]]])
     """
     weights = weights.to(features.dtype)
     total = torch.einsum("bchw,brhw->brc", features, weights)

@@ -1,4 +1,4 @@
-"""What a pretraining is told."""
+"""Settings of a pretraining."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -23,7 +23,10 @@ Negatives = Annotated[
         description="which photos hold negatives: all of the batch, or 1/4: it is cut into four",
     ),
 ]
-Ema = Annotated[float, Field(ge=0, le=1, description="share of the target that stays, at first")]
+Ema = Annotated[
+    float,
+    Field(ge=0, le=1, description="share of the target network kept at each update, at first"),
+]
 
 
 class DetConS(Recipe):
@@ -84,7 +87,7 @@ MethodRecipe = Annotated[
 
 
 def num_groups(method: MethodRecipe) -> int | None:
-    """Into how many groups `negatives` cuts the batch; None where nothing is contrasted."""
+    """The number of groups that `negatives` cuts the batch into; None without contrast."""
     negatives = getattr(method, "negatives", None)
     if negatives is None:
         return None
@@ -92,7 +95,7 @@ def num_groups(method: MethodRecipe) -> int | None:
 
 
 class Discovery(Recipe):
-    """Masks that the network finds while it learns: clusters of its own features (ODIN's idea)."""
+    """Masks found by the network in training: clusters of its features (ODIN's idea)."""
 
     every: int = Field(ge=1, description="updates from one clustering of all photos to the next")
     num: int = Field(default=16, ge=2, description="clusters of a photo, at most")
@@ -103,7 +106,7 @@ class Discovery(Recipe):
 
 
 class PretrainRecipe(Recipe):
-    """A folder of photos, with masks, becomes a backbone."""
+    """Settings of a pretraining: photos and masks in, a backbone out."""
 
     shelf: ClassVar[str] = "pretrain"
 
@@ -111,17 +114,17 @@ class PretrainRecipe(Recipe):
     masks: str | None = Field(default=None, description="folder made by 'detcon masks'")
     discovery: Discovery | None = Field(
         default=None,
-        description="cluster the network's own features now and then, and go on with those masks; "
+        description="cluster the network's features regularly, and train with those masks; "
         "without masks= from the first update on",
     )
     out: str = Field(description="run folder; the same command again goes on where it stopped")
-    method: MethodRecipe = Field(default=DetConS(), description="what is learned, and how")
+    method: MethodRecipe = Field(default=DetConS(), description="method and loss")
     encoder: EncoderRecipe = Field(default=EncoderRecipe(), description="the network")
     views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
     normalisation: Normalisation = Field(default=Normalisation(), description="of the colours")
     optimizer: OptimizerRecipe = Field(default=Lars(lr=0.2), description="what makes the updates")
     schedule: ScheduleRecipe = Field(default=Cosine(), description="how the rate changes")
-    epochs: int = Field(default=100, ge=1, description="times that each photo is seen")
+    epochs: int = Field(default=100, ge=1, description="passes over the photos")
     steps: int | None = Field(default=None, ge=1, description="updates, instead of epochs")
     batch_size: int = Field(default=256, ge=2, description="photos an update, on all devices")
     accumulate: int = Field(
@@ -137,12 +140,12 @@ class PretrainRecipe(Recipe):
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
     probing: ProbingRecipe | None = Field(
         default=None,
-        description="measure the encoder on labelled data now and then, and keep the best",
+        description="measure the encoder on labelled data regularly, and keep the best",
     )
 
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Colours of the method, and the normalisation of bands that aren't RGB."""
+        """Fills in the method's colours, and the normalisation of bands that aren't RGB."""
         return _with_normalisation(_with_colours(values))
 
     @model_validator(mode="after")
@@ -195,7 +198,7 @@ class PretrainRecipe(Recipe):
 
 
 def _with_colours(values: dict[str, Any]) -> dict[str, Any]:
-    """The two DetCon methods have colours of their own; SimCLR goes with S and BYOL with B."""
+    """Colours of DetCon-S for it and SimCLR, of DetCon-B for it and BYOL."""
     views, method = values.get("views") or {}, values.get("method") or {}
     if not isinstance(views, dict) or not isinstance(method, dict) or "colour" in views:
         return values
@@ -205,7 +208,7 @@ def _with_colours(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_normalisation(values: dict[str, Any]) -> dict[str, Any]:
-    """ImageNet's mean and deviation are of RGB alone."""
+    """ImageNet's mean and deviation fit RGB only."""
     encoder = values.get("encoder") or {}
     channels = encoder.get("in_channels", 3) if isinstance(encoder, dict) else 3
     if "normalisation" in values or not isinstance(channels, int) or channels < 1:

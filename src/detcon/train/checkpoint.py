@@ -1,4 +1,4 @@
-"""Checkpoints: one complete file, replaced in one move, read without running foreign code."""
+"""Checkpoints: one complete file, replaced in one move, and read without running code from it."""
 
 import os
 import pickle
@@ -48,7 +48,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes beside, syncs, renames: at any moment `path` is the old file or the new one, whole.
+    """Writes a checkpoint; at any moment `path` is the old file or the new one, never half of it.
 
     Raises:
         CheckpointError: If the disk is full or not writable; the old file is untouched.
@@ -66,15 +66,15 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def keep_last(path: Path, step: int, number: int) -> None:
-    """Keeps a checkpoint under a name of its own, `step-000500.ckpt`, and the last ones so named.
+    """Keeps a checkpoint as `step-000500.ckpt`, and removes all but the last of those files.
 
-    It is another name for the same file, which takes no time; where the disk knows no such thing,
-    a copy. Those of later steps are of a run that went on from an earlier checkpoint, and go.
+    It is a hard link, which takes no time, or a copy where the disk has no links. Files of later
+    steps are removed: they belong to a run that went on from an earlier checkpoint.
 
     Args:
         path: Of the checkpoint, just written.
         step: Steps made.
-        number: How many to keep, this one among them; of 1, none beside `path`.
+        number: How many to keep, with this one; 1: none but `path`.
 
     Raises:
         CheckpointError: If the disk is full or not writable; `path` is untouched.
@@ -101,7 +101,7 @@ def keep_last(path: Path, step: int, number: int) -> None:
 
 
 def kept_steps(path: Path) -> set[int]:
-    """The steps of a checkpoint and of those that `keep_last` keeps beside it, if any are there.
+    """The steps of all checkpoints in a folder: the last one, and those that `keep_last` kept.
 
     Raises:
         CheckpointError: If the checkpoint is damaged.
@@ -110,7 +110,7 @@ def kept_steps(path: Path) -> set[int]:
     if path.is_file():
         try:  # maps the tensors, and reads none
             steps.add(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["step"])
-        except Exception as error:  # damage shows itself in any way
+        except Exception as error:  # damaged files raise many kinds
             raise CheckpointError(_damaged(path, str(error).partition("\n")[0])) from error
     return steps
 
@@ -141,7 +141,7 @@ def load_checkpoint(path: Path, *, fingerprint: str = "") -> Checkpoint:
             f"{path} holds more than tensors and numbers, and may run foreign code when read; "
             f"use a checkpoint that detcon wrote"
         ) from error
-    except Exception as error:  # damage shows itself in any way
+    except Exception as error:  # damaged files raise many kinds
         raise CheckpointError(_damaged(path, str(error).partition("\n")[0])) from error
     if checkpoint.fingerprint != fingerprint:
         raise CheckpointError(

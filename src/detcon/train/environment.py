@@ -1,4 +1,4 @@
-"""Where a run runs: ranks, devices, versions. The package starts no ranks of its own."""
+"""The environment of a run: ranks, devices, versions. The package itself starts no ranks."""
 
 import atexit
 import os
@@ -50,7 +50,7 @@ def is_first_rank() -> bool:
 
 
 def open_fabric(precision: str, accelerator: str = "auto") -> Fabric:
-    """One device for each rank that the environment started, and one if it started none."""
+    """Opens one device for each rank that the environment started; without ranks, one device."""
     place = ranks()
     strategy = DDPStrategy(broadcast_buffers=False) if place.world > 1 else "auto"
     fabric = Fabric(
@@ -79,7 +79,7 @@ def _leave() -> None:
 
 
 def agree(fabric: Fabric, *flags: bool | Tensor) -> list[bool]:
-    """Each flag, raised on any rank; all ranks must ask at the same time."""
+    """Whether each flag is raised on any rank; all ranks must ask at the same time."""
     if fabric.world_size == 1:
         return [bool(flag) for flag in flags]
     votes = torch.tensor([float(flag) for flag in flags], device=fabric.device)
@@ -88,18 +88,18 @@ def agree(fabric: Fabric, *flags: bool | Tensor) -> list[bool]:
 
 
 def wait_for_ranks() -> None:
-    """Until all ranks that `open_fabric` joined have come here; alone, not at all."""
+    """Waits until all ranks are here; returns at once if there is only one."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def mean_over_ranks(fabric: Fabric, value: Float[Tensor, ""]) -> float:
-    """All ranks must ask at the same time; waits for the device."""
+    """The mean of a value over all ranks, which must ask together; waits for the device."""
     return float(cast(Tensor, fabric.all_reduce(value)))
 
 
 def gather_objects(fabric: Fabric, value: Any) -> list[Any]:
-    """One value of each rank, at every rank."""
+    """Collects one value of each rank, on every rank."""
     if fabric.world_size == 1:
         return [value]
     values: list[Any] = [None] * fabric.world_size
@@ -125,5 +125,5 @@ def has_bfloat16(device: torch.device) -> bool:
     True where torch can't tell, as before 2.10.
     """
     found = getattr(torch.cpu, "get_capabilities", dict)()
-    told = [found[one] for one in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16") if one in found]
-    return device.type != "cpu" or not told or any(told)
+    known = [found[one] for one in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16") if one in found]
+    return device.type != "cpu" or not known or any(known)

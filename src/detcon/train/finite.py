@@ -1,4 +1,4 @@
-"""A loss that is no number: said with its step and photos, and undone where that costs little."""
+"""Non-finite losses: report step and photos, and undo the step where that costs little."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,9 +29,9 @@ class NonFiniteLoss(ValueError):
 
 
 class Before:
-    """What a forward pass changes: buffers (statistics of norms) and random states.
+    """A copy of what a forward pass changes: buffers (statistics of norms) and random states.
 
-    Copied before each step on a CPU, where it costs little, so that a step whose loss is no number
+    Made before each step on a CPU, where it costs little, so that a step with a non-finite loss
     leaves no trace.
     """
 
@@ -50,6 +50,6 @@ class Before:
 def first_nonfinite(
     before: Float[Tensor, ""], loss: Float[Tensor, ""], step: int
 ) -> Float[Tensor, ""]:
-    """The first step whose loss was no number, or -1, kept on the device without waiting for it."""
+    """The first step with a non-finite loss, or -1; stays on the device, without waiting for it."""
     is_first = ~torch.isfinite(loss.detach()) & (before < 0)
     return torch.where(is_first, float(step), before)

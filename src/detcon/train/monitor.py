@@ -1,4 +1,4 @@
-"""Is it learning, or collapsing? Is the device working, or waiting?
+"""Figures that show a collapse, and figures of speed and memory.
 
 Axes: v views, b images, r regions, d embedding, m rows (regions of all images), p views x regions.
 """
@@ -17,13 +17,13 @@ from torch.nn.functional import normalize
 
 MAX_ROWS = 1024
 ROUNDING = 1e-6
-"""Differences of unit vectors in float32 that mean nothing."""
+"""Differences of unit vectors in float32 below this are rounding."""
 HIGH_WAIT, PATIENCE = 0.2, 5  # share of the time, and logs that show it
 
 
 @runtime_checkable
 class RegionEmbeddings(Protocol):
-    """What a method shows of a batch: detached, on any device."""
+    """The embeddings of a batch: detached, on any device."""
 
     @property
     def query(self) -> Float[Tensor, "v b r d"]: ...
@@ -35,7 +35,7 @@ class RegionEmbeddings(Protocol):
 
 @torch.no_grad()
 def collapse_figures(embeddings: RegionEmbeddings, *, max_rows: int = MAX_ROWS) -> dict[str, float]:
-    """The figures that show a collapse before a loss curve does.
+    """Figures that show a collapse earlier than the loss does.
 
     Looks at the first photos of the batch only, so that at most `max_rows` regions of a view are
     compared with each other, in float32, and waits for the device once.
@@ -78,7 +78,7 @@ def embedding_std(rows: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
 
 
 def effective_rank(rows: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
-    """How many directions the rows vary in: between 1 and min(m, d).
+    """The number of directions in which the rows vary: between 1 and min(m, d).
 
     The exponential of the entropy of the normalised singular values of the covariance matrix (Roy
     & Vetterli, 2007, "The effective rank"). Rows that don't vary at all count as 1. NaN where the
@@ -152,7 +152,7 @@ class Throughput:
 
     @contextmanager
     def caught_up(self) -> Iterator[None]:
-        """Around waits for the device: so long it had work, while data were waited for."""
+        """Around waits for the device: it was busy while data were fetched, so that is no wait."""
         begin = time.perf_counter()
         try:
             yield
@@ -160,11 +160,11 @@ class Throughput:
             self._waited = max(0.0, self._waited - (time.perf_counter() - begin))
 
     def count(self, images: int) -> None:
-        """After a step on so many photos."""
+        """After each step, with its number of photos."""
         self._images += images
 
     def read(self) -> dict[str, float]:
-        """The figures since the last call, which starts a new stretch."""
+        """The figures since the last call."""
         seconds = max(time.perf_counter() - self._begin, 1e-9)
         rates = {
             "images_per_second": self._images / seconds,
@@ -194,25 +194,25 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 class Waiting:
-    """Says once, and early, that a run waits for its data, and what to change.
+    """Reports once, and early, that a run waits for its data, and what to change.
 
     Args:
-        remedy: What to change: the end of a sentence; "" for nothing to be said.
+        remedy: What to change: the end of a sentence; "" turns the report off.
     """
 
     def __init__(self, remedy: str) -> None:
         self._remedy, self._logs, self._sum = remedy, -1, 0.0
 
     def says(self, share: float, *, is_last: bool) -> str:
-        """After a log with its share of waiting; the first has the workers' start in it."""
+        """Takes the share of waiting at each log; the first one, with the start, is ignored."""
         self._logs += 1
         if self._logs:
             self._sum += share
         enough = self._logs >= (1 if is_last else PATIENCE)
         if not (self._remedy and enough and self._sum / self._logs > HIGH_WAIT):
             return ""
-        said = (
+        report = (
             f"{self._sum / self._logs:.0%} of the time goes into waiting for data; {self._remedy}"
         )
         self._remedy = ""
-        return said
+        return report

@@ -1,4 +1,4 @@
-"""The figures of a run on Weights & Biases, where that is asked for (extra `wandb`)."""
+"""Logs the figures of a run to Weights & Biases, if asked for (extra `wandb`)."""
 
 import uuid
 from importlib import import_module
@@ -15,14 +15,14 @@ ID_FILE = "wandb-id.txt"
 
 
 class WandbError(ValueError):
-    """Weights & Biases can't be had."""
+    """Weights & Biases can't be used."""
 
 
 class WandbLog:
     """Logs a run folder as one run of W&B, however often it is resumed, and wherever it is moved.
 
-    Its id is drawn once and kept in the folder. Steps that a resumed run makes anew are the same
-    figures again, and W&B leaves them out, since its steps only go up. The program's random
+    Its id is drawn once and kept in the folder. Steps that a resumed run makes again give the same
+    figures, and W&B leaves them out, since its steps only go up. The program's random
     generators go on as if W&B were not there.
 
     Args:

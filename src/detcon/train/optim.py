@@ -30,10 +30,10 @@ def lr_multiplier(recipe: Cosine | StepDecay, step: int, total: int) -> float:
 
 
 def split_parameters(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Sorts what is trained into (weights, biases and norms); frozen parameters are left out.
+    """Splits the trained parameters into (weights, biases and norms); frozen ones are left out.
 
-    A norm is a module whose class name says so; its parameters count as such whatever their
-    shape, and so does every parameter of at most one axis.
+    A norm is a module whose class name says so; its parameters of any shape belong to
+    the second group, and so does every parameter of at most one axis.
     """
     weights: dict[nn.Parameter, None] = {}
     small: dict[nn.Parameter, None] = {}

@@ -59,11 +59,11 @@ class ProgressReport:
         self._bar.__exit__()
 
     def aside(self) -> AbstractContextManager[None]:
-        """Takes the bar off the terminal for something that may have a bar of its own."""
+        """Hides the bar while something else may draw one."""
         return self._bar.hidden()
 
     def say(self, text: str) -> None:
-        """A line of its own, above the bar."""
+        """Prints a line above the bar."""
         self._bar.say(text)
 
     def advance(self, step: int) -> None:

@@ -1,4 +1,4 @@
-"""Settings of a training, whatever it trains: the loop, the optimiser, the schedule."""
+"""Settings of a training: the loop, the optimiser, the schedule."""
 
 from typing import Annotated, Any, Literal
 
@@ -75,12 +75,12 @@ ScheduleRecipe = Annotated[Cosine | StepDecay, Field(discriminator="kind")]
 
 
 def _as_words(value: Any) -> Any:
-    """On a command line, and in YAML without quotes, 32 is a number."""
+    """Takes 32 as well as "32"."""
     return str(value) if isinstance(value, int) else value
 
 
 class LoopRecipe(Recipe):
-    """How steps are computed, watched and saved."""
+    """How steps are computed, logged and saved."""
 
     precision: Annotated[Literal["bf16", "32"], BeforeValidator(_as_words)] = Field(
         default="bf16",

@@ -1,4 +1,4 @@
-"""A training in memory: what a checkpoint holds, put in place, saved and resumed."""
+"""The state of a training: started, saved, and resumed from a checkpoint."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ class Training:
         seconds: Time spent before this process began.
         losses: The sum of the losses since the last log, on the device.
         num_losses: How many those are.
-        first_bad: The first step whose loss was no number, or -1, on the device.
+        first_bad: The first step with a non-finite loss, or -1, on the device.
         num_narrow: How many convolutions are too narrow for channels-last memory on this CPU.
     """
 
@@ -73,7 +73,7 @@ class Training:
         return self.seconds + time.monotonic() - self._begin
 
     def learn(self, parts: Sequence[Any]) -> tuple[Tensor, Any]:
-        """Forward and backward of each part of a batch; gradients add up to those of the mean.
+        """Runs forward and backward on each part of a batch; the gradients are those of the mean.
 
         Returns:
             The mean loss without gradient, and the module's second output for the last part.
@@ -88,39 +88,39 @@ class Training:
         return torch.stack(losses).mean(), extra
 
     def _joining(self, ranks: bool) -> AbstractContextManager[Any]:
-        """Around a pass: whether its backward joins the gradients of all ranks, or keeps them."""
+        """Around a pass: whether its backward averages the gradients over all ranks."""
         if isinstance(self.forward, DistributedDataParallel) and not ranks:
             return self.forward.no_sync()
         return nullcontext()
 
     def add_loss(self, loss: Tensor) -> None:
-        """Notes the loss of the step at hand; does not wait for the device."""
+        """Adds the loss of this step; does not wait for the device."""
         self.first_bad = first_nonfinite(self.first_bad, loss, self.step)
         self.losses += loss.detach()
         self.num_losses += 1
 
     def mean_loss(self) -> float:
-        """Over the steps since the last call and all ranks; waits for the device."""
+        """The mean loss over all ranks and the steps since the last call; waits for the device."""
         mean = mean_over_ranks(self.fabric, self.losses / self.num_losses)
         self.losses.zero_()
         self.num_losses = 0
         return mean
 
     def check(self, names: Mapping[int, list[str]]) -> None:
-        """Asks the device whether all losses since the last log were numbers.
+        """Checks that all losses since the last log were finite; waits for the device.
 
         Args:
             names: The photos of each step since then.
 
         Raises:
-            NonFiniteLoss: On all ranks, if one was none on any; all must ask at the same time.
+            NonFiniteLoss: On all ranks, if any loss on any rank wasn't; all must ask together.
         """
         bad = int(self.first_bad)
         if any(agree(self.fabric, bad >= 0)):
             raise self.nonfinite(bad, names, LAST)
 
     def nonfinite(self, bad: int, names: Mapping[int, list[str]], kept: Path) -> NonFiniteLoss:
-        """Names the first bad step of all ranks and its photos; -1 for none on this rank."""
+        """The error for the first bad step of all ranks; `bad` is -1 if this rank had none."""
         reports = gather_objects(self.fabric, (bad, names.get(bad, [])))
         first = min(step for step, _ in reports if step >= 0)
         photos = [name for step, some in reports if step == first for name in some]
@@ -144,8 +144,7 @@ class Training:
         """Writes a checkpoint; all ranks must call this, the first one writes.
 
         Raises:
-            NonFiniteLoss: If the weights are no numbers: a good checkpoint is never replaced by
-                them.
+            NonFiniteLoss: If weights are not finite: they never replace a good checkpoint.
             CheckpointError: If the disk refuses.
         """
         self.replay_rng()

@@ -1,4 +1,4 @@
-"""The steps of a training, one after another: batch, update, log, checkpoint, and a whole end."""
+"""The steps of a training: batch, update, log, checkpoint, and a clean end."""
 
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
@@ -45,7 +45,7 @@ class Steps:
         self._waiting = Waiting(self.hooks.if_waiting)
 
     def through(self, batches: Iterator[Any]) -> None:
-        """All steps that are left."""
+        """Makes all steps that are left."""
         training, plan = self.training, self.plan
         while training.step < plan.steps:
             batch = self.fetch(batches)
@@ -119,7 +119,7 @@ class Steps:
         return extra
 
     def figures(self, extra: Any) -> dict[str, float]:
-        """A log's figures, reported; an accelerator is waited for here, at probes and at saves."""
+        """Collects and reports the figures of a log; waits for the device."""
         training = self.training
         with self.meter.caught_up():
             training.check(self.recent)
@@ -132,13 +132,13 @@ class Steps:
             figures |= self.hooks.observe(extra)
         self.report.log(training.step, figures)
         is_last = training.step == self.plan.steps
-        if said := self._waiting.says(figures["data_wait"], is_last=is_last):
-            self.report.say(said)
+        if warning := self._waiting.says(figures["data_wait"], is_last=is_last):
+            self.report.say(warning)
         self.recent.clear()
         return figures
 
     def pass_over(self) -> None:
-        """Names photos that couldn't be read since last asked; all ranks must ask together."""
+        """Reports photos that couldn't be read since the last call; all ranks must ask together."""
         if self.hooks.unreadable is None:
             return
         for sentence in self.hooks.unreadable.settle(self.training.fabric):
@@ -149,7 +149,7 @@ class Steps:
             raise self.hooks.unreadable.error()
 
     def probe(self) -> dict[str, float]:
-        """What is measured after this step; photos a second are those of the training alone."""
+        """Measures, if it is due; this time doesn't count as training."""
         probing, training = self.hooks.probing, self.training
         if probing is None or not probing.is_due(training.step, self.plan.steps):
             return {}
@@ -158,7 +158,7 @@ class Steps:
             return probing.figures(training.fabric, training.step)
 
     def wishes(self, is_log: bool) -> tuple[bool, bool]:
-        """Whether to stop, and to save. Several ranks agree on clocks and signals at logs only."""
+        """Whether to stop, and whether to save. Several ranks agree about this at logs only."""
         due, late = self.training.is_due(
             self.plan.loop.checkpoint_every, self.plan.loop.checkpoint_minutes
         )
@@ -168,7 +168,7 @@ class Steps:
         return stop, due or late
 
     def end(self) -> NoReturn:
-        """After a signal, with a checkpoint saved."""
+        """Ends the run after a signal; the checkpoint was saved before."""
         made, steps = self.training.step, self.plan.steps
         self.report.say(
             f"stopped after step {made} of {steps}; give the same command again to go on"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = [  # Slurm sends SIGTERM before it takes a job's nodes, and SIGUSR1 where told to
+SIGNALS = [  # Slurm sends SIGTERM before it takes a job's nodes, and SIGUSR1 if asked to
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
 ]
 AGAIN = 75
@@ -15,11 +15,11 @@ AGAIN = 75
 
 
 class Stopped(SystemExit):
-    """A run that was asked to stop, and did, after saving a checkpoint."""
+    """The run stopped on request, after saving a checkpoint."""
 
 
 class StopSignals:
-    """While open, a signal only asks; a second one is obeyed at once.
+    """While open, a first signal is only noted; a second one interrupts at once.
 
     Attributes:
         received: The number of the signal, or None.
@@ -46,7 +46,7 @@ class StopSignals:
 
     @contextmanager
     def obeyed_at_once(self, now: bool = True) -> Iterator[None]:
-        """Around waits between steps, where the state is whole and a stop costs nothing."""
+        """Around waits between steps, where stopping at once loses nothing."""
         self._waiting = now
         try:
             yield

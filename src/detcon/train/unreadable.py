@@ -1,4 +1,4 @@
-"""Photos that a run can't read: counted, named once, and too many end it."""
+"""Unreadable photos: counted and reported once; too many end the run."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -16,11 +16,11 @@ NAMED = 20  # of those that come to light together, for the console
 
 
 class UnreadablePhotos:
-    """Those of all ranks, and of the run's earlier starts as far as they weren't mended since.
+    """The unreadable photos of all ranks and of earlier starts, unless repaired since.
 
     Args:
         folder: The run folder; `unreadable.jsonl` in it has a line a photo.
-        read: Reads a photo by its key, to see whether it was mended.
+        read: Reads a photo by its key, to see whether it was repaired.
         num_photos: In the collection.
         share: How many of them may be unreadable: 1 at least, unless it is 0.
     """
@@ -40,18 +40,18 @@ class UnreadablePhotos:
 
     @property
     def are_too_many(self) -> bool:
-        """As of the last `settle`."""
+        """Whether the last `settle` found more than are allowed."""
         return len(self._known) > self._most
 
     def add(self, passed_over: Iterable[tuple[str, str]]) -> None:
-        """This rank's, each with what is wrong with it; asks nobody."""
+        """Adds photos of this rank, each with its reason; doesn't talk to other ranks."""
         self._fresh.update(passed_over)
 
     def settle(self, fabric: Fabric) -> list[str]:
-        """Joins what the ranks found and notes it; all must ask at the same time.
+        """Joins and writes down what all ranks found; all must ask at the same time.
 
         Returns:
-            What to say of those that are new.
+            A sentence about each new one.
         """
         found = {k: v for some in gather_objects(fabric, self._fresh) for k, v in some.items()}
         self._known |= found
@@ -67,11 +67,11 @@ class UnreadablePhotos:
         return sentences
 
     def figures(self) -> dict[str, float]:
-        """For the log; nothing as long as there are none."""
+        """Their number, for the log; empty if there are none."""
         return {"unreadable": float(len(self._known))} if self._known else {}
 
     def error(self) -> TooManyUnreadable:
-        """What ends the run if there are too many."""
+        """The error that ends the run if there are too many."""
         return TooManyUnreadable(
             f"{len(self._known)} of {self._num_photos} photos can't be read, and "
             f"max_unreadable={self._share:g} allows {self._most}; {self._path} names them: copy "
@@ -84,7 +84,7 @@ def _line(photo: tuple[str, str]) -> str:
 
 
 def _still_unreadable(path: Path, read: Callable[[str], Any]) -> dict[str, str]:
-    """Those of the list that can't be read today, either; a line that a crash cut off is lost."""
+    """The photos of the list that still can't be read; skips a line cut off by a crash."""
     found: dict[str, str] = {}
     for line in path.read_text("utf-8").splitlines():
         try:
