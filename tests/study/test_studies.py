@@ -52,7 +52,7 @@ def by_name(name):
     return load_recipe(StudyRecipe, next(path for path in STUDIES if path.stem == name))
 
 
-OTHER_RATES = ("efficiency_official", "camvid", "composites")
+OTHER_RATES = ("efficiency_zero_init", "camvid", "composites")
 
 
 def test_rates_are_the_best_of_the_sweep():
