@@ -13,7 +13,7 @@ from detcon.cli.verbs import Verb
 from detcon.config import Recipe, fields_of, kind_of, recipes_for, records_within, shown
 from detcon.config.hints import default_of, is_record, is_required
 
-Row = tuple[str, str, str]
+SettingRow = tuple[str, str, str]
 """A setting, its default and its description."""
 
 _ARGUMENT = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
@@ -54,11 +54,11 @@ def teach(name: str, verb: Verb, model: type[Recipe], out: Console) -> None:
     )
 
 
-def _rows_of_group(record: Any, usual: Any, group: str, prefix: str) -> list[Row]:
+def _rows_of_group(record: Any, usual: Any, group: str, prefix: str) -> list[SettingRow]:
     """The settings of a group, for each of its kinds."""
     records = records_within(fields_of(record)[group])
     default = getattr(usual, group) if usual is not None else default_of(record, group)
-    rows: list[Row] = []
+    rows: list[SettingRow] = []
     for inner in records:
         own = default if type(default) is inner else None
         if kind := kind_of(inner):
@@ -76,7 +76,7 @@ def _rows_of_group(record: Any, usual: Any, group: str, prefix: str) -> list[Row
     return rows
 
 
-def _row(record: Any, usual: Any, name: str, prefix: str) -> Row:
+def _row(record: Any, usual: Any, name: str, prefix: str) -> SettingRow:
     if usual is not None:
         default = _default(getattr(usual, name))
     else:

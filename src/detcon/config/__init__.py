@@ -10,11 +10,11 @@ from detcon.config.loading import load_recipe, parse_overrides
 from detcon.config.mistakes import nearest
 from detcon.config.recipe import Recipe, RecipeError, Several, fingerprint, to_yaml
 from detcon.config.recorded import is_recorded, recorded
-from detcon.config.shipped import Shipped, recipes_for, shipped_recipes
+from detcon.config.shipped import ShippedRecipe, recipes_for, shipped_recipes
 from detcon.config.shown import changes, shown
 
 __all__ = [
-    "Recipe", "RecipeError", "Several", "Shipped", "changes", "field_names", "fields_of",
+    "Recipe", "RecipeError", "Several", "ShippedRecipe", "changes", "field_names", "fields_of",
     "fingerprint", "is_recorded", "kind_of", "load_recipe", "nearest", "parse_overrides",
     "recipes_for", "recorded", "records_within", "shipped_recipes", "shown", "to_yaml",
 ]  # fmt: skip

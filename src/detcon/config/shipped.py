@@ -14,7 +14,7 @@ _SENTENCE = re.compile(r"# \S")
 
 
 @dataclass(frozen=True)
-class Shipped:
+class ShippedRecipe:
     """A recipe that comes with the package: its bare name and its file."""
 
     name: str
@@ -36,7 +36,7 @@ def shipped_recipes() -> Path:
     return installed if installed.is_dir() else package.parents[1] / "recipes"
 
 
-def recipes_for(shelf: str) -> list[Shipped]:
+def recipes_for(shelf: str) -> list[ShippedRecipe]:
     """The shipped recipes in a folder below `recipes/`; none for ""."""
     return list(_shipped(shelf)) if shelf else []
 
@@ -73,9 +73,9 @@ def find_recipe(recipe: str | Path, shelf: str = "") -> Path:
     raise RecipeError(f"there is no recipe {path}{nearest(str(path), names)}")
 
 
-def _shipped(shelf: str) -> Iterator[Shipped]:
+def _shipped(shelf: str) -> Iterator[ShippedRecipe]:
     folder = shipped_recipes() / shelf
-    return (Shipped(path.stem, path) for path in sorted(folder.rglob("*.yaml")))
+    return (ShippedRecipe(path.stem, path) for path in sorted(folder.rglob("*.yaml")))
 
 
 def _from_outside(path: Path) -> str:

@@ -7,7 +7,7 @@ from pydantic import Field
 from detcon.config import Recipe
 from detcon.models.recipe import EncoderRecipe
 
-Format = Literal["torchvision", "timm", "detectron2", "onnx", "hub"]
+ExportFormat = Literal["torchvision", "timm", "detectron2", "onnx", "hub"]
 
 
 class ExportError(ValueError):
@@ -23,7 +23,7 @@ class ExportRecipe(Recipe):
     """
 
     backbone: str = Field(description="file, torchvision:resnet50 or timm:convnext_atto")
-    to: Format = Field(description="torchvision, timm, detectron2, onnx or hub")
+    to: ExportFormat = Field(description="torchvision, timm, detectron2, onnx or hub")
     out: str = Field(description="the file, or the folder for hub; existing files are not replaced")
     encoder: EncoderRecipe | None = Field(
         default=None, description="the architecture, for files that don't record it"

@@ -1,10 +1,10 @@
 """Checks that a format can hold a network, before anything is written."""
 
-from detcon.exporting.recipe import ExportError, Format
+from detcon.exporting.recipe import ExportError, ExportFormat
 from detcon.models.recipe import RESNETS, EncoderRecipe
 
 
-def check_carried(recipe: EncoderRecipe, to: Format) -> None:
+def check_carried(recipe: EncoderRecipe, to: ExportFormat) -> None:
     """Refuses architectures that a format can't hold.
 
     A state dict holds names and tensors: what leaves no trace in them (dilation, padding) would be
@@ -35,7 +35,7 @@ def fits_timm(recipe: EncoderRecipe) -> bool:
     return True
 
 
-def _losses(recipe: EncoderRecipe, to: Format) -> tuple[tuple[str, bool, str], ...]:
+def _losses(recipe: EncoderRecipe, to: ExportFormat) -> tuple[tuple[str, bool, str], ...]:
     whole = "to=onnx and to=hub can"
     return (
         ("name", recipe.name == "resnet200" and to != "timm", "to=timm, onnx and hub can"),

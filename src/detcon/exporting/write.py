@@ -8,13 +8,13 @@ import torch
 from detcon.config import load_recipe
 from detcon.exporting.hub import pack_hub
 from detcon.exporting.onnx_graph import pack_onnx
-from detcon.exporting.recipe import ExportError, ExportRecipe, Format
+from detcon.exporting.recipe import ExportError, ExportFormat, ExportRecipe
 from detcon.exporting.refusals import check_carried
 from detcon.exporting.state_dicts import pack_detectron2, pack_state, timm_state
 from detcon.files import holds_other, is_partial, write_whole
 from detcon.models.backbone_file import Backbone, load_backbone, plain_state
 
-SUFFIXES: dict[Format, tuple[str, ...]] = {
+SUFFIXES: dict[ExportFormat, tuple[str, ...]] = {
     "torchvision": (".pth", ".pt", ".safetensors"),
     "timm": (".pth", ".pt", ".safetensors"),
     "detectron2": (".pkl",),
@@ -58,7 +58,7 @@ def export(recipe: str | Path | ExportRecipe | None = None, /, **overrides: Any)
     return out
 
 
-def _pack(backbone: Backbone, to: Format, suffix: str) -> bytes:
+def _pack(backbone: Backbone, to: ExportFormat, suffix: str) -> bytes:
     if to == "onnx":
         return pack_onnx(backbone)
     if to == "detectron2":
@@ -67,7 +67,7 @@ def _pack(backbone: Backbone, to: Format, suffix: str) -> bytes:
     return pack_state(state, suffix)
 
 
-def _check_name(out: Path, to: Format) -> None:
+def _check_name(out: Path, to: ExportFormat) -> None:
     """Checks the output path before any work."""
     if to == "hub":
         if out.exists() and not out.is_dir():

@@ -9,14 +9,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 
 import cv2
 
-from detcon.workers.local import WorkerDied
-
-Job = TypeVar("Job")
-Result = TypeVar("Result")
+from detcon.workers.local import Job, Result, WorkerDied
 
 _AHEAD = 4  # jobs for each core
 
