@@ -72,13 +72,8 @@ def read_ade20k(path: Path, photo: str = "") -> Ade20kMaps:
 def open_scene_parsing(data: str | Path, split: str) -> LabelFiles:
     """Opens SceneParsing for semantic segmentation: 150 classes; 0 is void.
 
-    Args:
-        data: Holds `images` and `annotations`, and `objectInfo150.txt` with the classes' names.
-        split: train or val.
-
-    Raises:
-        AnnotationError: A part is missing; the sentence says where it comes from.
-        PhotosError: There are no photos.
+    `data`: holds `images` and `annotations`, and `objectInfo150.txt` with the classes' names. The
+    rest is as of `registry.open_label_maps`.
     """
     root, part = Path(data), _PARTS.get(split, split)
     images, maps = root / "images" / part, root / "annotations" / part

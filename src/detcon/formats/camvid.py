@@ -23,13 +23,7 @@ NAMES = (
 def open_camvid(data: str | Path, split: str) -> LabelFiles:
     """Opens CamVid for semantic segmentation; id 11 is void.
 
-    Args:
-        data: Holds `train`, `trainannot` and so on.
-        split: train, val or test.
-
-    Raises:
-        AnnotationError: A folder or a label file is missing.
-        PhotosError: There are no photos.
+    `data`: holds `train`, `trainannot` and so on. The rest is as of `registry.open_label_maps`.
     """
     root = Path(data)
     for folder in (root / split, root / f"{split}annot"):

@@ -101,12 +101,8 @@ class CocoPanoptic(LabelMaps):
 def open_coco_panoptic(data: str | Path, split: str) -> CocoPanoptic:
     """Opens COCO 2017 as it is downloaded; panoptic_annotations_trainval2017.zip holds two more.
 
-    Args:
-        data: Holds `annotations/` and `train2017/`, `val2017/`.
-        split: train or val.
-
-    Raises:
-        AnnotationError: A part is missing, or the annotations can't be used.
+    `data`: holds `annotations/` and `train2017/`, `val2017/`. The rest is as of
+    `registry.open_label_maps`.
     """
     root, name = Path(data), f"{split}2017"
     maps = root / "annotations" / f"panoptic_{name}"

@@ -20,7 +20,7 @@ _PER_PIXEL = 100  # COCO gives hundredths
 
 
 @dataclass(frozen=True, eq=False)
-class Segments:
+class CocoSegmentations:
     """Polygons and run-length codes, one entry an annotation.
 
     Attributes:
@@ -65,7 +65,7 @@ class Segments:
 
 
 @dataclass
-class SegmentsWriter:
+class CocoSegmentationsWriter:
     """Gathers segmentations one by one; `add` says what is wrong with one."""
 
     numbers: array = field(default_factory=lambda: array("d"))
@@ -88,7 +88,7 @@ class SegmentsWriter:
             raise ValueError("is neither a list of polygons nor a run-length code")
         self.first.append(len(self.starts) - 1)
 
-    def close(self) -> Segments:
+    def close(self) -> CocoSegmentations:
         """All entries."""
         numbers = np.frombuffer(self.numbers, np.float64) if self.numbers else np.zeros(0)
         small = np.rint(numbers * _PER_PIXEL)
@@ -105,7 +105,7 @@ class SegmentsWriter:
         else:
             unit = 1
         starts, first = (np.array(values, np.int64) for values in (self.starts, self.first))
-        return Segments(numbers, unit, starts, first, dict(self.codes))
+        return CocoSegmentations(numbers, unit, starts, first, dict(self.codes))
 
     def _add_runs(self, segmentation: dict[str, Any], size: tuple[int, int]) -> None:
         counts: Any = segmentation["counts"]

@@ -13,7 +13,7 @@ from detcon.formats.coco.json_file import (
     refuse_twice,
     whole_number,
 )
-from detcon.formats.coco.polygons import Segments, SegmentsWriter
+from detcon.formats.coco.polygons import CocoSegmentations, CocoSegmentationsWriter
 from detcon.formats.errors import AnnotationError
 
 
@@ -36,7 +36,7 @@ class CocoRows:
     classes: Int64[np.ndarray, " n"]
     crowd: Bool[np.ndarray, " n"]
     first: Int64[np.ndarray, " i"]
-    segments: Segments | None
+    segments: CocoSegmentations | None
     entries: Int64[np.ndarray, " n"]
 
 
@@ -70,7 +70,7 @@ def read_rows(
     """
     classes = categories.places()
     has_segments = bool(entries[0].get("segmentation"))
-    kept, boxes, writer = [], [], SegmentsWriter()
+    kept, boxes, writer = [], [], CocoSegmentationsWriter()
     for entry in entries:
         number = whole_number(path, entry, "id", "an annotation")
         image = images.place.get(whole_number(path, entry, "image_id", "an annotation"))

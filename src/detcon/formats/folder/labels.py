@@ -80,15 +80,7 @@ def open_folder(
 def open_folder_objects(data: str | Path, split: str) -> InstanceFiles:
     """Opens a folder that has `instances` and `labels` for instance segmentation.
 
-    Classes are those of `classes.json`, all of them: class ids mean the same as in the labels.
-
-    Args:
-        data: The folder.
-        split: train or val.
-
-    Raises:
-        AnnotationError: A folder or a map is missing, or there is no usable `classes.json`.
-        PhotosError: There are no photos.
+    `data`: the folder. The rest is as of `registry.open_label_maps`.
     """
     root = Path(data)
     classes = _read_classes(root / "classes.json")

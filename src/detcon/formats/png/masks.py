@@ -15,7 +15,7 @@ from jaxtyping import Bool, Integer, Shaped
 
 from detcon.files import write_whole
 from detcon.formats.errors import FormatError
-from detcon.formats.writing.masks import MasksByKey, WrittenMasks
+from detcon.formats.writing.masks import MasksOfPhotos, WrittenMasks
 
 _VOID, _MOST = 255, 65534
 
@@ -43,7 +43,7 @@ def check_names(keys: Sequence[str]) -> None:
                 )
 
 
-def write_pngs(masks: MasksByKey, out: Path, keys: Sequence[str]) -> None:
+def write_pngs(masks: MasksOfPhotos, out: Path, keys: Sequence[str]) -> None:
     """Writes the files of some photos; those that are there are left as they are.
 
     Args:

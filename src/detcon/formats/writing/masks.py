@@ -24,7 +24,7 @@ class WrittenMasks(Protocol):
 
 
 @runtime_checkable
-class MasksByKey(Protocol):
+class MasksOfPhotos(Protocol):
     """Masks by the keys of their photos; picklable."""
 
     def __getitem__(self, key: str) -> WrittenMasks: ...
