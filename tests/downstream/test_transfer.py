@@ -138,7 +138,7 @@ def test_seeds_differ_and_finished_ones_are_not_run_again(squares, tmp_path, mon
 def fresh_weights(seed, folder):
     settings = load_recipe(TransferRecipe, None, SMALL | {"data": folder, "out": "o", "seed": seed})
     task = open_task(settings.task)
-    backbone, network = module._build(settings, task, module.Source(settings, task))
+    backbone, network = module._build(settings, task, module.CellData(settings, task))
     return [backbone.encoder.state_dict()["conv1.weight"], *network.head.state_dict().values()]
 
 

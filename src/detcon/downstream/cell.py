@@ -24,7 +24,7 @@ STRIPS = 4
 """The number of validation photos that are drawn with their prediction."""
 
 
-class Source:
+class CellData:
     """The labelled photos of all cells: opened once, validation photos kept."""
 
     def __init__(self, settings: TransferSettings, task: Task) -> None:
@@ -42,7 +42,7 @@ class Source:
         return self._opened[channels]
 
 
-def run_cell(settings: TransferRecipe, task: Task, source: Source) -> Result:
+def run_cell(settings: TransferRecipe, task: Task, source: CellData) -> Result:
     """Trains and scores one cell, or reads its result if it is finished.
 
     Args:
@@ -74,7 +74,7 @@ def run_cell(settings: TransferRecipe, task: Task, source: Source) -> Result:
     return result
 
 
-def _build(settings: TransferRecipe, task: Task, source: Source) -> tuple[Backbone, Network]:
+def _build(settings: TransferRecipe, task: Task, source: CellData) -> tuple[Backbone, Network]:
     """The backbone with a fresh head; both the same for the same seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

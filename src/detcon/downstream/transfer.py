@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from detcon.config import load_recipe
-from detcon.downstream.cell import Source, run_cell
+from detcon.downstream.cell import CellData, run_cell
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.tasks.registry import open_task
 from detcon.models.backbone_file import BackboneError
@@ -44,7 +44,7 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
     """
     grid = load_recipe(GridRecipe, recipe, overrides)
     task = open_task(grid.task)
-    source = Source(grid, task)
+    source = CellData(grid, task)
     results = [run_cell(cell, task, source) for cell in list(_cells(grid))]
     if is_first_rank():
         _say(results, dict(zip(grid.backbones, _folder_names(grid.backbones), strict=True)))

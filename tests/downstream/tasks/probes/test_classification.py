@@ -15,12 +15,11 @@ from detcon.config import RecipeError
 from detcon.data.labelled.crops import LabelledBatch
 from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream.model_file import ModelError, load_model
-from detcon.downstream.tasks.probes import linear_classification, pooled
+from detcon.downstream.tasks.probes import linear_classification, photos
 from detcon.downstream.tasks.probes.accuracy import is_among_first, judge
 from detcon.downstream.tasks.probes.classifier import Classifier, centre_crop
 from detcon.downstream.tasks.probes.linear_classification import fit_linear
-from detcon.downstream.tasks.probes.photos import centre_crops, classified
-from detcon.downstream.tasks.probes.pooled import pool_photos
+from detcon.downstream.tasks.probes.photos import centre_crops, classified, pool_photos
 from detcon.downstream.tasks.probes.recipe import CentreRecipe, LinearClassificationRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
@@ -131,7 +130,7 @@ def test_pooled_features_of_photos_and_their_mirror_images(fruit, workers):
 
 
 def test_says_when_features_do_not_fit(fruit, monkeypatch):
-    monkeypatch.setattr(pooled, "MEMORY", 100)
+    monkeypatch.setattr(photos, "MEMORY", 100)
     with pytest.raises(LabelError, match="the features of all labelled photos need more than"):
         pool_photos(stand_in(), split(fruit, "train"), mirrored=False)
 

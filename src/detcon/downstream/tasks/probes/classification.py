@@ -29,7 +29,7 @@ from detcon.photos import shown
 
 
 @dataclass(frozen=True)
-class Classification:
+class PhotoClassification:
     """Classifies photos from frozen features; a prediction is the number of a class.
 
     Attributes:

@@ -6,13 +6,13 @@ from torch import nn
 
 from detcon.data.labelled.examples import Examples, watched
 from detcon.downstream.recipe import TransferRecipe
-from detcon.downstream.tasks.probes.classification import Classification
+from detcon.downstream.tasks.probes.classification import PhotoClassification
 from detcon.downstream.tasks.probes.classifier import Classifier
 from detcon.downstream.tasks.probes.knn_segmentation import fill_bank
 from detcon.downstream.tasks.probes.linear_classification import fit_linear
 from detcon.downstream.tasks.probes.linear_segmentation import fit_probe
 from detcon.downstream.tasks.probes.neighbours import Bank, bank_of_photos, empty_bank
-from detcon.downstream.tasks.probes.pooled import pool_photos
+from detcon.downstream.tasks.probes.photos import pool_photos
 from detcon.downstream.tasks.probes.reading import Reading
 from detcon.downstream.tasks.probes.recipe import (
     KnnClassificationRecipe,
@@ -36,16 +36,18 @@ def knn_segmentation(recipe: KnnSegmentationRecipe) -> Segmentation:
     return Segmentation(recipe, Reading(0, lambda d, k: empty_bank(d, k, recipe), fit))
 
 
-def linear_classification(recipe: LinearClassificationRecipe) -> Classification:
+def linear_classification(recipe: LinearClassificationRecipe) -> PhotoClassification:
     """A linear layer on pooled features."""
     fit = functools.partial(_fit_photos, recipe)
-    return Classification(recipe, Reading(recipe.iterations, lambda d, k: nn.Linear(d, k), fit))
+    return PhotoClassification(
+        recipe, Reading(recipe.iterations, lambda d, k: nn.Linear(d, k), fit)
+    )
 
 
-def knn_classification(recipe: KnnClassificationRecipe) -> Classification:
+def knn_classification(recipe: KnnClassificationRecipe) -> PhotoClassification:
     """The vote of the training photos most like each photo."""
     fit = functools.partial(_remember_photos, recipe)
-    return Classification(recipe, Reading(0, lambda d, k: empty_bank(d, k, recipe), fit))
+    return PhotoClassification(recipe, Reading(0, lambda d, k: empty_bank(d, k, recipe), fit))
 
 
 def _fit_cells(
