@@ -73,11 +73,7 @@ class CocoObjects:
         return photo
 
     def objects(self, key: str) -> Objects:
-        """The objects of a photo, in the order of the file.
-
-        Raises:
-            AnnotationError: There is no such photo, or a run-length code is damaged.
-        """
+        """The objects of a photo, in the order of the file. Raises `AnnotationError`."""
         place = self._place(key)
         height, width = self._sizes[place].tolist()
         rows = self._rows
@@ -95,11 +91,7 @@ class CocoObjects:
         )
 
     def image_id(self, key: str) -> int:
-        """The id of a photo, for result files.
-
-        Raises:
-            AnnotationError: There is no such photo.
-        """
+        """The id of a photo, for result files. Raises `AnnotationError`."""
         return int(self.image_ids[self._place(key)])
 
     def notes(self) -> str:

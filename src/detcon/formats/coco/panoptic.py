@@ -65,11 +65,7 @@ class CocoPanoptic(LabelMaps):
     _segments: dict[str, Int64[np.ndarray, "k 3"]] = field(repr=False)
 
     def segments(self, key: str) -> PanopticSegments:
-        """Reads the segments of a photo.
-
-        Raises:
-            AnnotationError: The map is missing or damaged, or holds an id that the JSON hasn't.
-        """
+        """Reads the segments of a photo. Raises `AnnotationError`."""
         if key not in self._files:
             raise AnnotationError(
                 f"there is no image {key} in {self.annotations}{nearest_key(key, self.keys)}"

@@ -37,12 +37,7 @@ class DepthFiles(PhotoFiles):
         return self.folder / PurePosixPath(key).with_suffix(".png")
 
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
-        """Reads the depth of a photo in metres.
-
-        Raises:
-            AnnotationError: The file is missing or damaged, or has more than one channel, or
-                fewer than 16 bits.
-        """
+        """Reads the depth of a photo in metres. Raises `AnnotationError`."""
         path = self.depth_file(key)
         thousandths = read_ids(path, photo=key)
         with path.open("rb") as file:

@@ -29,11 +29,7 @@ class DepthFrames:
     keys: Sequence[str] = field(repr=False)
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Reads a photo.
-
-        Raises:
-            UnreadablePhoto: The file is missing or damaged, or has another number of channels.
-        """
+        """Reads a photo. Raises `UnreadablePhoto`."""
         path = self.root / key
         try:
             with h5py.File(path) as file:
@@ -45,11 +41,7 @@ class DepthFrames:
         return in_channels(photo.transpose(1, 2, 0), channels, str(path))
 
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
-        """Reads the depth of a photo in metres.
-
-        Raises:
-            AnnotationError: The file is missing or damaged.
-        """
+        """Reads the depth of a photo in metres. Raises `AnnotationError`."""
         path = self.root / key
         try:
             with h5py.File(path) as file:

@@ -38,11 +38,7 @@ class NyuMat:
     keys: tuple[str, ...] = field(repr=False)
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Reads a photo.
-
-        Raises:
-            UnreadablePhoto: It is damaged, or has another number of channels.
-        """
+        """Reads a photo. Raises `UnreadablePhoto`."""
         try:
             with h5py.File(self.path) as file:
                 photo = np.asarray(file["images"][self._place(key)])  # pyright: ignore
@@ -51,11 +47,7 @@ class NyuMat:
         return in_channels(photo.transpose(2, 1, 0), channels, f"photo {key} of {self.path}")
 
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
-        """Reads the depth of a photo in metres.
-
-        Raises:
-            AnnotationError: It is damaged.
-        """
+        """Reads the depth of a photo in metres. Raises `AnnotationError`."""
         try:
             with h5py.File(self.path) as file:
                 depth = np.asarray(file["depths"][self._place(key)])  # pyright: ignore

@@ -98,12 +98,7 @@ class InstanceFiles(PhotoFiles):
     sort: Sort = field(repr=False)
 
     def objects(self, key: str) -> Objects:
-        """Reads the objects of a photo.
-
-        Raises:
-            AnnotationError: A map is missing or damaged, or of another size than the other, or
-                holds a class that isn't one.
-        """
+        """Reads the objects of a photo. Raises `AnnotationError`."""
         if key not in self.instances:
             raise AnnotationError(
                 f"there is no photo {key} in {self.photos.source}"

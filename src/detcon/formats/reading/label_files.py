@@ -34,11 +34,7 @@ class LabelFiles(LabelMaps):
     complaint: str = field(repr=False)
 
     def labels(self, key: str) -> UInt8[np.ndarray, "y x"]:
-        """Reads the class of each pixel.
-
-        Raises:
-            AnnotationError: The labels are missing or damaged, or hold an id that is no class.
-        """
+        """Reads the class of each pixel. Raises `AnnotationError`."""
         path = self.label_file(key)
         ids = read_map(path, key)
         found = self.classes.take(ids, mode="clip")
@@ -48,11 +44,7 @@ class LabelFiles(LabelMaps):
         return found.astype(np.uint8)
 
     def label_file(self, key: str) -> Path:
-        """Where the labels of a photo are.
-
-        Raises:
-            AnnotationError: There is no such photo.
-        """
+        """Where the labels of a photo are. Raises `AnnotationError`."""
         if key not in self.files:
             raise AnnotationError(
                 f"there is no photo {key} in {self.photos.source}"

@@ -87,10 +87,7 @@ def open_truth(
         folder: The source.
         format: What it is, as `FromAnnotations` names it. None: a mask store, a folder of PNGs or
             one of BSDS' files, whichever shows by what lies in it.
-        split: train or val, of data sets that have both in one folder.
-        regions: "classes" makes one region of all objects of a class.
-        ignore: The id of void pixels, of png, folder, voc and tfrecord.
-        background: Whether what no object covers is a region as well, of png, voc and coco.
+        split, regions, ignore, background: As of `SegmentOptions`.
 
     Raises:
         AnnotationError: There are none, nothing that is understood, or settings that mean nothing
