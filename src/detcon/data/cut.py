@@ -193,6 +193,7 @@ def _nearest(start, length, photo, stored, size, mirrored):
     """
     places = np.empty(size, np.int64)
     for i in range(size):
-        centre = 2 * size * start + (2 * i + 1) * length  # in 1 / (2 * size) pixels
+        centre = 2 * size * start + (2 * i + 1) * length  # in 1 / (2 * size) pixels of the photo
+        # times stored / photo: in pixels of the map, rounded down
         places[size - 1 - i if mirrored else i] = centre * stored // (2 * size * photo)
     return places

@@ -36,7 +36,7 @@ class MissingClass(ValueError):
 
 
 @runtime_checkable
-class MasksByKey(Protocol):
+class MasksOfPhotos(Protocol):
     """A source of masks by photo key: a `MaskStore`, a dict, ..."""
 
     def __getitem__(self, key: str, /) -> Masks: ...
@@ -102,7 +102,7 @@ class PhotoViews:
     def __init__(
         self,
         photos: Photos,
-        store: MasksByKey | None,
+        store: MasksOfPhotos | None,
         views: ViewsRecipe,
         *,
         grid: tuple[int, int],
@@ -352,7 +352,7 @@ def _generator(place: str) -> np.random.Generator:
     return np.random.Generator(words)
 
 
-def _check_all_in(store: MasksByKey, keys: Sequence[str], source: str) -> None:
+def _check_all_in(store: MasksOfPhotos, keys: Sequence[str], source: str) -> None:
     if isinstance(store, MaskStore):
         missing = store.missing(keys)
     else:

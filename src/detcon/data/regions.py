@@ -107,7 +107,7 @@ def _with_absent(
     also: Integer[np.ndarray, " m"],
 ) -> tuple[Int64[np.ndarray, " n"], Float32[np.ndarray, "n h w"]]:
     """The masks that are present, and others without any share; ascending."""
-    everything = np.union1d(ids, also).astype(np.int64)
+    everything = np.union1d(ids, also).astype(np.int64)  # ascending, as `ids` are
     padded = np.zeros((len(everything), *shares.shape[1:]), np.float32)
     padded[np.searchsorted(everything, ids)] = shares
     return everything, padded
@@ -135,14 +135,14 @@ def _shares(found, counts, membership, overlapping, soft, min_cells):
         for x in range(counts.shape[1]):
             if soft:
                 shares[:, y, x] = area[y, x].astype(np.float32) / np.float32(cell)
-            elif overlapping:
+            elif overlapping:  # each mask that covers at least half of the cell has it
                 shares[:, y, x] = 2 * area[y, x] >= cell
-            else:
+            else:  # the majority; ids ascend and argmax takes the first, so ties go to the lowest
                 shares[area[y, x].argmax(), y, x] = 1
     present = np.empty(len(ids), np.bool_)
     for k in range(len(ids)):
         enough = area[:, :, k].sum() >= min_cells * cell if soft else shares[k].any()
-        present[k] = enough and (overlapping or ids[k] >= 0)
+        present[k] = enough and (overlapping or ids[k] >= 0)  # "no mask" has cells, but is none
     return ids[present], shares[present]
 
 

@@ -11,11 +11,11 @@
 
 from detcon.methods.compositions import byol, detcon_b, detcon_s, simclr, supervised
 from detcon.methods.method import Embeddings, Method, Tower
-from detcon.methods.objectives import Classification, Contrast, Objective, Regression
+from detcon.methods.objectives import Contrast, CrossEntropy, Objective, Regression
 
 __all__ = [
-    "Classification",
     "Contrast",
+    "CrossEntropy",
     "Embeddings",
     "Method",
     "Objective",

@@ -6,7 +6,7 @@ import functools
 from torch import nn
 
 from detcon.methods.method import Method, Tower
-from detcon.methods.objectives import Classification, Contrast, Regression
+from detcon.methods.objectives import Contrast, CrossEntropy, Regression
 from detcon.models.heads import Head
 from detcon.models.initialise import initialise
 from detcon.models.normalisation import Normalisation
@@ -132,7 +132,7 @@ def supervised(
     classifier = nn.Linear(_channels(encoder), num_classes)
     classifier.apply(initialise)
     online = Tower(encoder, classifier)
-    return Method(online, objective=Classification(label_smoothing), normalisation=normalisation)
+    return Method(online, objective=CrossEntropy(label_smoothing), normalisation=normalisation)
 
 
 def _byol_parts(encoder: nn.Module, hidden: int, outputs: int) -> tuple[Tower, Head, Tower]:

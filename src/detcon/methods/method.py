@@ -99,9 +99,10 @@ class Method(nn.Module):
             projections if self.predictor is None else [self.predictor(p) for p in projections]
         )
         targets = projections
-        if self.target is not None:
+        if self.target is not None:  # else the online network's own projections, with gradient
             with torch.no_grad():
                 targets = [self.target(photos, weights) for photos, weights in shown]
+        # The objective compares the queries of each view with the targets of the other one.
         loss = self.objective(queries, targets, batch)
         seen = (torch.stack([x.detach() for x in xs]) for xs in (queries, targets))
         return loss, Embeddings(*seen, ids=batch.ids)

@@ -101,7 +101,7 @@ class Regression:
 
 
 @dataclass(frozen=True)
-class Classification:
+class CrossEntropy:
     """Cross-entropy of the photo's class, read from its one region."""
 
     label_smoothing: float = 0.0

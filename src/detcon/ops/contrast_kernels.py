@@ -205,7 +205,10 @@ def _removed(
 def _own_columns(
     query_ids: Integer[Tensor, "b r"], first: int, num_views: int, num_columns: int
 ) -> Integer[Tensor, "br vr"]:
-    """Where the entries of an anchor's own photo stand among the columns, view by view."""
+    """The columns of an anchor's own photo, view by view.
+
+    Columns are ordered by view, photo and region: view v, photo p, region s is v n r + p r + s.
+    """
     b, r = query_ids.shape
     slots = torch.arange(r, device=query_ids.device)
     photo = torch.arange(first, first + b, device=query_ids.device).repeat_interleave(r)

@@ -114,19 +114,19 @@ def check_cells(size: tuple[int, int], grid: tuple[int, int]) -> None:
 def _count(labels, low, high, rows, columns, h, w):
     """`count_labels` for ids from `low` to `high`; equal neighbours are counted at once."""
     table = np.zeros((h * w, high - low + 1), np.int64)
-    tall, wide = len(rows) // h, len(columns) // w
+    tall, wide = len(rows) // h, len(columns) // w  # pixels of a cell
     for i in range(len(rows)):
         row = labels[rows[i]]
         for cell_column in range(w):
             counts = table[i // tall * w + cell_column]
-            first = start = cell_column * wide
+            first = start = cell_column * wide  # `start`: of the run of equal ids
             before = row[columns[first]]
             for j in range(first, first + wide):
                 here = row[np.uint64(columns[np.uint64(j)])]  # unsigned: never counted from the end
                 if here != before:
                     counts[np.int64(before) - low] += j - start
                     start, before = j, here
-            counts[np.int64(before) - low] += first + wide - start
+            counts[np.int64(before) - low] += first + wide - start  # the cell's last run
     return _without_gaps(table, low, h, w)
 
 

@@ -87,7 +87,8 @@ def effective_rank(rows: Float[Tensor, "m d"]) -> Float[Tensor, ""]:
     centred = torch.nan_to_num(rows - rows.mean(0))
     centred = torch.where(centred.abs() < ROUNDING, 0.0, centred)  # LAPACK may give up on noise
     m, d = centred.shape
-    gram = centred.T @ centred if d <= m else centred @ centred.T  # the same singular values
+    # The smaller of the two Gram matrices: both have the same eigenvalues other than zero.
+    gram = centred.T @ centred if d <= m else centred @ centred.T
     try:
         values = torch.linalg.eigvalsh(gram / m).clamp(min=0)
     except torch.linalg.LinAlgError:  # pyright: ignore[reportPrivateImportUsage]
@@ -109,7 +110,7 @@ def _compare(
     photo = torch.arange(b, device=query.device).repeat_interleave(r)
     left, right = query_ids.flatten(), target_ids.flatten()
     positive = (photo[:, None] == photo) & (left[:, None] == right) & (left >= 0)[:, None]
-    paired = positive.any(1)
+    paired = positive.any(1)  # regions whose mask the other view shows
     nearest = positive.gather(1, similarity.argmax(1, keepdim=True))[:, 0]
     sums = (
         (similarity * positive).sum(),

@@ -87,7 +87,7 @@ class LoopRecipe(Recipe):
         description="bf16 autocast, or 32-bit throughout (faster on CPUs without bf16)",
     )
     channels_last: bool = Field(default=True, description="memory format of convolutions")
-    compile: bool = Field(default=False, description="torch.compile: minutes first, then faster")
+    compile: bool = Field(default=False, description="torch.compile: slow at first, then faster")
     recompute: bool = Field(
         default=False, description="activation checkpointing: less memory, a third more time"
     )
