@@ -4,10 +4,12 @@ import pytest
 import torch
 import torchvision
 
+from detcon.config import load_recipe, recorded
 from detcon.models.backbone_file import load_backbone
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.models.resnet import ResNet, pad_same
+from detcon.pretraining.recipe import PretrainRecipe
 
 DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101, "resnet152": 152}
 
@@ -89,6 +91,31 @@ def test_a_fresh_block_is_the_identity():
     assert len(last) == 16 and all(m.weight.abs().max() == 0 for m in last)
     std = encoder.layer1[0].conv1.weight.std().item()
     assert std == pytest.approx(0.88 / (16**0.5), rel=0.1), "truncated normal, 1/sqrt(fan in)"
+
+
+def test_residual_branches_start_as_in_the_official_code():
+    """Haiku's BlockV1 gives `scale_init=zeros` to the last norm of bottlenecks alone."""
+    assert EncoderRecipe(name="resnet50").zero_init and EncoderRecipe().zero_init
+    assert not EncoderRecipe(name="resnet18").zero_init
+    assert not EncoderRecipe(name="resnet34", zero_init="auto").zero_init
+    assert EncoderRecipe(name="resnet34", zero_init=True).zero_init
+    assert recorded(EncoderRecipe, {"name": "resnet18"}).zero_init, "before there was a setting"
+    for name, starts in (("resnet18", 1), ("resnet50", 0)):
+        encoder = build_encoder(EncoderRecipe(name=name, width=0.125))
+        assert all(block.last_norm.weight.unique() == starts for block in encoder.layer4)
+
+
+def test_another_network_starts_in_its_own_way():
+    """And not as the default network would, over whose settings it is laid."""
+
+    def zero_init(**settings):
+        given = {f"encoder.{name}": value for name, value in settings.items()}
+        paths = {"images": "photos", "masks": "masks", "out": "run"}
+        return load_recipe(PretrainRecipe, None, paths | given).encoder.zero_init
+
+    assert zero_init() and zero_init(width=0.5) and not zero_init(name="resnet18")
+    assert zero_init(name="resnet18", zero_init=True)
+    assert not zero_init(name="resnet18", zero_init="auto")
 
 
 def test_residual_branches_can_start_at_full_scale():

@@ -149,6 +149,8 @@ def _over_defaults(model: Any, values: dict[str, Any], usual: Any = None) -> dic
         record = type(default) if default is not None else _of_kind(records, kind)
         base = {} if default is None else _as_mapping(default)
         if record is not None and issubclass(record, BaseModel):
+            if issubclass(record, Recipe):
+                given = record.with_derived(given)
             given = _over_defaults(record, given, default)
         whole[name] = {**base, **given}
     return whole

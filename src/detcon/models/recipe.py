@@ -1,8 +1,10 @@
 """Settings of an encoder, without the networks: no torch is loaded here."""
 
-from pydantic import Field, model_validator
+from typing import Any
 
-from detcon.config import Recipe
+from pydantic import Field, field_validator, model_validator
+
+from detcon.config import Recipe, is_recorded
 
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
@@ -18,16 +20,32 @@ class EncoderRecipe(Recipe):
     same_padding: bool = Field(default=False, description="TensorFlow's padding of strides")
     in_channels: int = Field(default=3, ge=1, description="channels of the photos")
     zero_init: bool = Field(
-        default=True,
-        description="residual branches start at scale 0, as officially; false: at 1, which makes "
-        "random features stronger",
+        default="auto",
+        validate_default=True,
+        description="residual branches start at scale 0; false: at 1; auto: as the official code, "
+        "0 in the bottlenecks of ResNet-50 and deeper, 1 in ResNet-18 and -34",
     )
-
     project_first: bool = Field(
         default=False,
         description="a convolution on the first block's shortcut in a ResNet-18 or -34, as in "
         "the official code; torchvision has none",
     )
+
+    @classmethod
+    def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Another network starts in its own way, not in that of the network it replaces."""
+        return {"zero_init": "auto", **values} if "name" in values else values
+
+    @field_validator("zero_init", mode="before")
+    @classmethod
+    def _of_network(cls, value: Any, info: Any) -> Any:
+        """Haiku's ResNets begin the last norm of a bottleneck at 0, and no other norm.
+
+        Recipes from before this setting all began at 0.
+        """
+        if value != "auto":
+            return value
+        return is_recorded(info) or RESNETS.get(info.data.get("name")) not in BASIC
 
     @model_validator(mode="after")
     def _is_known(self) -> "EncoderRecipe":
