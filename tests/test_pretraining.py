@@ -123,7 +123,7 @@ def test_regions_find_their_masks_on_64_photos(tmp_path):
         "masks": tmp_path / "masks",
         "out": tmp_path / "run",
         "views": {"size": 32, "area": (0.5, 1.0), "colour": "none"},
-        "encoder": {"name": "resnet18", "width": 0.25, "stride": 8},
+        "encoder": {"name": "resnet18", "width": 0.25, "stride": 8, "zero_init": True},
         "method": {"kind": "detcon_s", "hidden": 128, "outputs": 64, "num_regions": 8},
         "batch_size": 64,
         "steps": 300,

@@ -163,10 +163,10 @@ CHANGES = {
     r"has 3, 4, 5, 3 blocks in the groups of res_net50/~/, which is no ResNet of 18": lambda m: [
         m.pop(module) for module in list(m) if module.startswith(BLOCK)
     ],
-    r"has w of .*block_5/~/conv_3 besides, which no resnet50 has": lambda m: put(
+    r"has w of .*block_5/~/conv_3 that no resnet50 has": lambda m: put(
         m, f"{BLOCK}/conv_3", "w", np.ones((1, 1, 8, 8), "f4")
     ),
-    r"has b of res_net50/~/initial_conv besides": lambda m: put(
+    r"has b of res_net50/~/initial_conv that no": lambda m: put(
         m, "res_net50/~/initial_conv", "b", np.ones(8, "f4")
     ),
     r"has w of .*conv_1 of shape \[32, 32, 32, 3\], where \[3, 3, 32, 32\] is due": (

@@ -35,14 +35,14 @@ _NORM = {
     "num_batches_tracked": ("/~/mean_ema", "counter"),
 }
 _SPARE = (("mean_ema", "hidden"), ("var_ema", "hidden"), ("var_ema", "counter"))
-"""What a norm has besides: averages with their pull to 0, and the same count again."""
+"""Further arrays of a norm: the averages that are pulled to 0, and the same count again."""
 
 Place = tuple[str, str]
 """Of an array in the file: module path and entry."""
 
 
 class UnknownNetwork(ValueError):
-    """Arrays that are no ResNet's of ours; the message goes on after the file's name."""
+    """The arrays are not of a ResNet that we have; the message goes on after the file's name."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _architecture(arrays: Arrays, prefix: str, same_padding: bool) -> EncoderRec
 
 
 def _check_complete(arrays: Arrays, mine: list[str], places: Iterable[Place], network: str) -> None:
-    """Every place must have its array, and every array of the encoder its place."""
+    """Refuses missing arrays, and arrays of the encoder that have no place in our network."""
     wanted = dict.fromkeys(places)
     if missing := [place for place in wanted if place[1] not in arrays.get(place[0], {})]:
         raise UnknownNetwork(
@@ -175,7 +175,7 @@ def _check_complete(arrays: Arrays, mine: list[str], places: Iterable[Place], ne
         if (module, entry) not in wanted and (module.rpartition("/")[2], entry) not in _SPARE
     ]
     if besides:
-        raise UnknownNetwork(f"has {_said(besides)} besides, which no {network} has")
+        raise UnknownNetwork(f"has {_said(besides)} that no {network} has")
 
 
 def _tensor(array: np.ndarray, shape: tuple[int, ...], place: Place) -> Tensor:

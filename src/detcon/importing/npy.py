@@ -53,7 +53,7 @@ def _pickle_within(data: bytes) -> bytes:
 
 
 def _checked(loaded: object) -> Arrays:
-    """The same, if it is what it should be."""
+    """Checks that the object is a dictionary of dictionaries of arrays."""
     if not isinstance(loaded, dict):
         raise NotArrays(f"holds a {type(loaded).__name__}, where a dictionary of modules is due")
     for module, entries in loaded.items():

@@ -1,4 +1,4 @@
-"""Import: the released weights become a backbone file."""
+"""Import: turns the released weights into a backbone file."""
 
 import hashlib
 from pathlib import Path
@@ -19,7 +19,7 @@ from detcon.models.sources import BackboneError
 def import_weights(recipe: str | Path | ImportRecipe | None = None, /, **overrides: Any) -> Path:
     """Turns DeepMind's released weights into a backbone file, for `load_backbone` and `transfer`.
 
-    What is at `out` already is left alone, unless it is the same bytes.
+    An existing file at `out` is not replaced, unless it holds the same bytes.
 
     Args:
         recipe: A recipe, its YAML file or name, or None for the defaults.
@@ -27,7 +27,7 @@ def import_weights(recipe: str | Path | ImportRecipe | None = None, /, **overrid
             `import_weights(weights="resnet50_detcon_b_imagenet_1k.npy", out="b.safetensors")`.
 
     Returns:
-        The backbone file. Its notes say what was read, and what was left.
+        The backbone file. Its notes list what was read, and what was left out.
 
     Raises:
         BackboneError: A file that is damaged, holds another network or asks to run code, or an
@@ -58,7 +58,7 @@ def import_weights(recipe: str | Path | ImportRecipe | None = None, /, **overrid
 
 
 def imported_table(settings: ImportRecipe) -> str:
-    """What was read and what was left, as the backbone file says it."""
+    """What was read and what was left out, from the notes of the backbone file."""
     backbone = load_backbone(settings.out)
     notes, recipe = backbone.notes, backbone.recipe
     left = ", ".join(f"{name} ({number})" for name, number in notes["left"].items())

@@ -1,7 +1,7 @@
-"""The backbone file: what a run leaves behind for others (waist 3 of the design).
+"""Backbone files: the result of a pretraining, for others to use (waist 3 of the design).
 
 A safetensors file with torchvision's or timm's key names and plain tensors; the architecture and
-the normalisation of the photos stand in its metadata, so that a file is enough to go on.
+the normalisation of the photos are in its metadata, so the file needs no recipe next to it.
 """
 
 import json
@@ -27,12 +27,12 @@ from detcon.models.timm_names import from_timm
 
 @dataclass(frozen=True)
 class Backbone:
-    """An encoder, how it was built and what it expects.
+    """An encoder with its architecture and the normalisation it expects.
 
     Attributes:
         encoder: The network; `encoder.num_channels` features a cell.
         recipe: Its architecture.
-        normalisation: What photos in [0, 1] are normalised by.
+        normalisation: Mean and standard deviation for photos in [0, 1].
         name: Where it came from, for tables: a file's path, "random", ...
         notes: What the maker of the file wrote into it.
         match: Which tensors of the source went where; None for random weights.
@@ -59,13 +59,13 @@ def save_backbone(
     normalisation: Normalisation,
     notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes the encoder, in one move, so that a reader never sees half a file.
+    """Writes a backbone file, in one move, so that a reader never sees half a file.
 
     Args:
         path: The file, `backbone.safetensors` in a run folder.
         encoder: A network made by `build_encoder(recipe)`.
         recipe: Its architecture.
-        normalisation: What photos in [0, 1] were normalised by.
+        normalisation: Mean and standard deviation for photos in [0, 1].
         notes: Anything that JSON holds: method, steps, data.
     """
     write_whole(Path(path), backbone_bytes(encoder, recipe, normalisation, notes or {}))
@@ -84,7 +84,7 @@ def backbone_bytes(
     Args:
         encoder: A network made by `build_encoder(recipe)`.
         recipe: Its architecture.
-        normalisation: What photos in [0, 1] were normalised by.
+        normalisation: Mean and standard deviation for photos in [0, 1].
         notes: Anything that JSON holds.
         names: From the network's names to others that `load_backbone` knows.
     """
@@ -112,12 +112,23 @@ def load_backbone(
     stride: int | None = None,
     partial: bool = False,
 ) -> Backbone:
-    """Opens a backbone from wherever a user has one.
+    """Opens a backbone: a file, published weights, or fresh weights.
+
+    >>> import tempfile, torch
+    >>> small = EncoderRecipe(name="resnet18", width=0.25)
+    >>> backbone = load_backbone("random", encoder=small)
+    >>> backbone.encoder(torch.zeros(1, 3, 64, 96)).shape
+    torch.Size([1, 128, 2, 3])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = f"{folder}/backbone.safetensors"
+    ...     save_backbone(file, backbone.encoder, small, normalisation=backbone.normalisation)
+    ...     print(load_backbone(file, stride=16).recipe.stride)
+    16
 
     Args:
         source: One of our files; a checkpoint of a ResNet by other names (`.pth`, `.pt`, `.torch`,
             `.safetensors`; see `key_styles`), or of the timm model that `encoder` names; heads,
-            projectors and other networks in it are left aside. Or "torchvision:resnet50" and
+            projectors and other networks in it are ignored. Or "torchvision:resnet50" and
             "timm:convnext_atto" for their own weights, from their cache or their server; "random"
             for fresh weights drawn from torch's generator.
         encoder: The architecture. Needed for random weights and for files of timm models; for
@@ -179,7 +190,7 @@ def _known(encoder: EncoderRecipe | None, source: str) -> EncoderRecipe:
 
 
 def _fill(network: nn.Module, translated: Translated) -> Match:
-    """Copies every tensor that has its place, and says which had."""
+    """Copies every tensor whose name and shape fit, and reports which did."""
     body = _body(network)
     match = match_tensors(
         body.state_dict(),

@@ -1,4 +1,4 @@
-"""What a backbone makes of one photo of any size: a grid of features, cell by cell."""
+"""A backbone's grid of features for one photo of any size."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import TimmEncoder, feature_grid
 from detcon.photos import resize
 
-_UNIT = 32  # of ResNets, whatever their output stride
+_UNIT = 32  # of ResNets, with any output stride
 
 
 @torch.inference_mode()
@@ -25,7 +25,7 @@ def dense_features(
             sides are multiples of the encoder's largest stride.
 
     Raises:
-        ValueError: The encoder can't take photos of this size, or of so many channels.
+        ValueError: The encoder can't take photos of this size, or with this number of channels.
     """
     if photo.shape[2] != (channels := backbone.recipe.in_channels):
         raise ValueError(
@@ -44,7 +44,9 @@ def dense_features(
     try:
         return encoder(((image - mean) / std)[None])[0].float().cpu().numpy()
     except (AssertionError, RuntimeError):
-        feature_grid(encoder, (fitted.shape[0], fitted.shape[1]))  # says so if it's the size
+        feature_grid(
+            encoder, (fitted.shape[0], fitted.shape[1])
+        )  # raises its own message if the size is the reason
         raise
 
 

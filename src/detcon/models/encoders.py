@@ -17,7 +17,7 @@ from detcon.models.resnet import ResNet
 
 
 def build_encoder(recipe: EncoderRecipe) -> nn.Module:
-    """Makes the network with fresh weights; it has an attribute `num_channels`."""
+    """Builds the network with fresh weights; its attribute `num_channels` is the feature size."""
     if recipe.name not in RESNETS:
         return TimmEncoder(recipe.name, recipe.in_channels)
     encoder = ResNet(
@@ -34,6 +34,9 @@ def build_encoder(recipe: EncoderRecipe) -> nn.Module:
 
 def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, int]:
     """Height and width of the features of a photo of this size, without computing them.
+
+    >>> feature_grid(build_encoder(EncoderRecipe(name="resnet18", stride=16)), (64, 100))
+    (4, 7)
 
     Raises:
         ValueError: If the network can't take photos of this size.
@@ -53,7 +56,7 @@ def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, 
 
 
 class TimmEncoder(nn.Module):
-    """Any timm model that gives feature maps; the last of them is ours."""
+    """Any timm model that returns feature maps; the last of them is the encoder's output."""
 
     def __init__(self, name: str, in_channels: int, stages: tuple[int, ...] = (-1,)) -> None:
         """Makes the model.

@@ -9,7 +9,7 @@ from detcon.models.recipe import BASIC, BOTTLENECK, EncoderRecipe
 
 
 class UnknownArchitecture(ValueError):
-    """Shapes that are no ResNet's of ours."""
+    """The shapes are not of a ResNet that we have."""
 
 
 def infer_resnet(tensors: Mapping[str, Tensor]) -> EncoderRecipe:

@@ -1,4 +1,4 @@
-"""Key styles: the names by which others call the tensors of a ResNet, translated to torchvision's.
+"""Key styles: other libraries' names for the tensors of a ResNet, translated to torchvision's.
 
 A style is recognised by the names of its blocks, wherever in a checkpoint they lie; the name of the
 file says nothing. Three styles are enough, because most methods keep torchvision's names below a
@@ -9,7 +9,7 @@ prefix of their own:
   (`classy_state_dict.base_model.model.trunk._feature_blocks.`);
 - sequence, `4.0.conv1.weight`: the children of torchvision's ResNet in an `nn.Sequential`, as
   lightly's and PyTorch Lightning Bolts' examples keep them (`backbone.`);
-- detectron2, `res2.0.conv1.weight` beside `res2.0.conv1.norm.weight` (`backbone.bottom_up.`), as
+- detectron2, `res2.0.conv1.weight` next to `res2.0.conv1.norm.weight` (`backbone.bottom_up.`), as
   `tools/convert-torchvision-to-d2.py` there names them.
 
 Names don't tell where a block has its stride. Detectron2's MSRA models have it on the 1x1
@@ -35,7 +35,7 @@ _SECOND_CHOICE = ("encoder_k", "momentum", "target", "student")
 
 
 class UnknownKeys(ValueError):
-    """Names among which there is no ResNet, or more than one."""
+    """The names hold no ResNet, or more than one."""
 
 
 @dataclass(frozen=True)

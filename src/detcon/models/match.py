@@ -1,4 +1,4 @@
-"""Which tensors of a file went where in a network, and which didn't."""
+"""Which tensors of a file fit into a network, and which don't."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What photos are normalised by before an encoder sees them."""
+"""Normalisation of photos before the encoder."""
 
 from detcon.config import Recipe
 

@@ -1,4 +1,4 @@
-"""Features at four scales, as detectors want them: strides 4, 8, 16 and 32."""
+"""Features at four scales for detectors: strides 4, 8, 16 and 32."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,7 +11,7 @@ STRIDES = [4, 8, 16, 32]
 
 @runtime_checkable
 class PyramidEncoder(Protocol):
-    """An encoder that can say what each of its stages sees.
+    """An encoder that returns the grid of each stage.
 
     Attributes:
         pyramid_channels: Of each grid that `pyramid` gives.
@@ -27,7 +27,7 @@ class PyramidEncoder(Protocol):
 def with_pyramid(encoder: nn.Module) -> nn.Module:
     """An encoder with the same weights, by the same names, that gives four grids.
 
-    ResNets come back as they are; a timm model is built anew with more outputs.
+    ResNets come back as they are; a timm model is built again with more outputs.
 
     Raises:
         ValueError: A model whose grids don't have the strides 4, 8, 16 and 32.

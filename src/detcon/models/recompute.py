@@ -1,4 +1,4 @@
-"""Activation checkpointing: a block is computed again in the backward pass, not kept."""
+"""Activation checkpointing: blocks are computed again in the backward pass to save memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext

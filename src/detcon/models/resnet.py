@@ -31,7 +31,9 @@ def pad_same(x: Tensor, size: int, stride: int, value: float = 0.0) -> Tensor:
     """Pads as TensorFlow's SAME does for a window of `size` that moves by `stride`."""
     before_after = []
     for length in (x.shape[3], x.shape[2]):
-        total = size - stride + -length % stride  # no less than 0, as windows overlap or touch
+        # (ceil(length / stride) - 1) * stride + size - length, which is no less than 0 as windows
+        # overlap or touch; TensorFlow puts the odd pixel behind
+        total = size - stride + -length % stride
         before_after += [total // 2, total - total // 2]
     return pad(x, before_after, value=value)
 
@@ -112,6 +114,8 @@ class ResNet(nn.Module):
         self.pyramid_strides: list[int] = []
         for number, num_blocks in enumerate(blocks):
             inner = round(64 * 2**number * width)
+            # a stage that would exceed the output stride keeps its grid: its first block strides by
+            # 1, and the blocks after it see twice as far apart
             step = 1 if number == 0 or reached >= stride else 2
             later = dilation * 2 if number > 0 and step == 1 else dilation
             project = project_first and number == 0

@@ -28,12 +28,12 @@ ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn'
 
 
 class BackboneError(ValueError):
-    """A file that is no backbone, or not the one that was asked for."""
+    """The file is not a backbone, or not the one that was asked for."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors, and what their source says about them.
+    """Tensors, with the architecture and normalisation that their source states.
 
     Attributes:
         tensors: By the names of the source.
@@ -53,7 +53,7 @@ def open_weights(source: str, encoder: EncoderRecipe | None) -> Weights:
 
     Args:
         source: As `load_backbone` takes it, but for "random".
-        encoder: What the user said of the architecture.
+        encoder: The architecture, where the user gave it.
 
     Raises:
         BackboneError: There is no such thing, or it is damaged, or would need to run code.
@@ -146,8 +146,8 @@ def _from_safetensors(path: Path) -> Weights:
 def _read_torch(path: Path) -> dict[str, Tensor]:
     """All tensors of a checkpoint, wherever in it they lie.
 
-    DINO and others save their `argparse.Namespace` beside the weights; it only holds values, and
-    is let in.
+    DINO and others save their `argparse.Namespace` next to the weights; it only holds values, so
+    it is allowed.
     """
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):

@@ -72,9 +72,11 @@ class CpuSyncNorm(_BatchNorm):
         axes = [0, *range(2, x.ndim)]
         shape = [1, -1, *[1] * (x.ndim - 2)]
         rows = x.new_tensor([x.numel() / max(x.shape[1], 1)])
+        # one reduction for sums and counts: ranks may hold different numbers of rows
         joined = sum_over_ranks(torch.cat([x.sum(axes), rows]))
         count = joined[-1].detach()
         mean = joined[:-1] / count.clamp(min=1)
+        # var = E[(x - mean)^2] in a second reduction: E[x^2] - mean^2 would cancel in float32
         x = x - mean.view(shape)
         variance = sum_over_ranks((x * x).sum(axes)) / count.clamp(min=1)
         self._remember(mean.detach(), variance.detach(), count)
@@ -87,6 +89,7 @@ class CpuSyncNorm(_BatchNorm):
             return
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
+        # running <- (1 - share) running + share batch; share is 0 if no rank had a row
         share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
         share = torch.as_tensor(share * (count > 0), dtype=mean.dtype)
         unbiased = variance * count / (count - 1).clamp(min=1)
@@ -112,7 +115,7 @@ class _SumOverRanks(torch.autograd.Function):
 
 
 def sum_over_ranks(x: Tensor) -> Tensor:
-    """Adds the tensors of all ranks; gradients flow back to all of them."""
+    """The sum of all ranks' tensors; gradients flow back to all ranks."""
     total = _SumOverRanks.apply(x)
     assert isinstance(total, Tensor)
     return total
