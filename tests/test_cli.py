@@ -1,5 +1,6 @@
 """Tests for the command line: what it teaches, what it says, and what it exits with."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -89,7 +90,8 @@ def test_the_list_of_commands(run):
 def test_help_names_the_recipes_of_a_verb(run):
     _, out, _ = run("masks", "--help")
     assert "\nrecipes\n" in out and "\n  felzenszwalb_small " in out and "A chessboard of 5" in out
-    assert "Reluctance to split" in out  # the setting of a source, from its docstring
+    (scale,) = re.findall(r"generator\.scale +1000.0 +(\w.*)", out)
+    assert scale.split()[0] in detcon.Felzenszwalb.__doc__  # settings of sources: their docstrings
     assert "recipes\n" not in run("show", "--help")[1]
 
 
