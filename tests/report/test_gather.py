@@ -135,7 +135,7 @@ def test_the_sentence_says_who_is_best_by_how_much_and_how_often(runs):
     )
     assert summarise(found.pretrainings, [comparison])[0] == (
         "Pretrained without labels: DetCon-S (800 steps in 3 min) and SimCLR (800 steps in 3 min). "
-        "Beside them: random weights. Judged by segmentation (mIoU)."
+        "Compared with: random weights. Evaluated by segmentation (mIoU)."
     )
 
 

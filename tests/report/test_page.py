@@ -153,7 +153,7 @@ def test_the_page_is_made_although_the_data_is_gone(runs, tmp_path):
 def test_a_page_of_pretraining_alone(runs, tmp_path):
     text = words(make_report([runs.ours], out=tmp_path / "report.html"))
     assert "No transfer result is among these runs yet." in text
-    assert "Predictions beside the truth" not in text
+    assert "Predictions and truth" not in text
 
 
 def test_the_curve_of_a_probe_stands_beside_the_loss(tmp_path, collection):
@@ -174,7 +174,7 @@ def test_the_curve_of_a_probe_stands_beside_the_loss(tmp_path, collection):
 def test_a_page_of_transfer_alone(runs, tmp_path):
     text = words(make_report([runs.folder / "seg_random"], out=tmp_path / "report.html"))
     assert "random weights: 29.3 % mIoU" in text
-    assert "Does it collapse?" not in text and "Predictions beside the truth" in text
+    assert "Does it collapse?" not in text and "Predictions and truth" in text
 
 
 def test_an_older_page_is_replaced_and_another_file_is_not(runs, tmp_path):

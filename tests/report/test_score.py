@@ -54,7 +54,7 @@ def test_the_figures_lie_beside_the_page(page, places):
 
 def test_the_page_shows_the_table_and_the_best_and_the_worst(page, places):
     said, found = words(page), read(page)
-    assert f"5 photos, held against {places}/labels." in said and "boundary F" in said
+    assert f"5 photos, compared with {places}/labels." in said and "boundary F" in said
     assert "The best photos" in said and "The worst photos" in said
     assert len(found.images) == 4 * (1 + 2 + 1)
     assert all(address.startswith("data:image/") for address in found.addresses)
@@ -112,7 +112,7 @@ def test_photos_without_annotation_are_said(places, tmp_path, capsys):
     page = score(**asked)
     said = "3 of 5 photos have no annotation and were left out, such as 1.png, 2.png, 4.png."
     assert said in words(page) and capsys.readouterr().err == f"{said}\n"
-    assert f"held against {tmp_path}/labels (png)." in words(page)
+    assert f"compared with {tmp_path}/labels (png)." in words(page)
     figures = json.loads(page.with_suffix(".json").read_text())
     assert (figures["num_photos"], figures["num_not_annotated"]) == (2, 3)
 

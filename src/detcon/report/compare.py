@@ -1,4 +1,4 @@
-"""What the results say: means over seeds, and sentences whose every number is computed."""
+"""Compares results: means over seeds, and sentences about them."""
 
 import math
 from collections import Counter
@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def suffix(self) -> str:
-        """What to write behind a number."""
+        """The unit, to write behind a number."""
         return f" {self.unit}" if self.unit else ""
 
     def written(self, value: float) -> str:
@@ -118,9 +118,9 @@ def _compared(pretrainings: Sequence[Pretraining], comparisons: Sequence[Compari
         return f"{made} No transfer result is among these runs yet."
     others = [b for c in comparisons for b in c.backbones()]
     others = [b for b in dict.fromkeys(others) if b not in {run.name for run in pretrainings}]
-    beside = f" Beside {'them' if made else 'each other'}: {_listed(others)}." if others else ""
+    others_too = f" Compared with: {_listed(others)}." if others else ""
     tasks = _listed(list(dict.fromkeys(f"{c.task} ({c.metric})" for c in comparisons)))
-    return f"{made}{beside} Judged by {tasks}.".strip()
+    return f"{made}{others_too} Evaluated by {tasks}.".strip()
 
 
 def _length(run: Pretraining) -> str:

@@ -1,4 +1,4 @@
-"""The page's pictures of the data: photos with their masks, two views with their regions."""
+"""Panels of the data: photos with their masks, and views with their regions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

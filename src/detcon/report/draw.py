@@ -1,7 +1,7 @@
 """Drawing on photos: masks, the regions of views, label maps, features. Arrays in, arrays out.
 
 Colours are those of Okabe and Ito (https://jfly.uni-koeln.de/color/), which people with any of
-the common colour deficiencies can tell apart. There are seven beside black, so neighbours get
+the common colour deficiencies can tell apart. There are seven without black, so neighbours get
 different ones, and where a colour must be matched between two pictures a number goes with it.
 """
 
@@ -214,7 +214,7 @@ def features_as_rgb(
 
 
 def data_uri(picture: UInt8[np.ndarray, "y x 3"], *, photo: bool = True) -> str:
-    """The picture inside its own address: JPEG for photos, PNG for flat colours."""
+    """The picture as a data URI: JPEG for photos, PNG for flat colours."""
     options = [cv2.IMWRITE_JPEG_QUALITY, 88] if photo else [cv2.IMWRITE_PNG_COMPRESSION, 9]
     _, coded = cv2.imencode(".jpg" if photo else ".png", picture[..., ::-1].copy(), options)
     text = base64.b64encode(coded.tobytes()).decode()
@@ -232,7 +232,7 @@ def _outline(region: Bool[np.ndarray, "y x"]) -> Sequence[np.ndarray]:
 
 
 def _write(picture: UInt8[np.ndarray, "y x 3"], name: str, column: int, row: int) -> None:
-    """Dark on a white plate, centred at a point and moved inside the picture."""
+    """Writes dark text on a white plate, centred at a point and moved inside the picture."""
     font, scale = cv2.FONT_HERSHEY_SIMPLEX, max(picture.shape[:2]) / 760
     (width, height), _ = cv2.getTextSize(name, font, scale, 1)
     left = min(max(5, column - width // 2), max(5, picture.shape[1] - width - 5))

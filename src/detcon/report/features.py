@@ -1,4 +1,4 @@
-"""What backbones make of photos: the principal components of their features, as colours."""
+"""Panel of features: their principal components as colours."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ MOST_BACKBONES = 5
 
 
 def feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
-    """The photos beside the features of each backbone, random weights last."""
+    """Photos with the features of each backbone, random weights last."""
     runs = [run for run in runs if run.backbone is not None]
     if not runs:
         return Panel(notes=("No run of this page has a backbone file.",))

@@ -1,4 +1,4 @@
-"""Plots as vector graphics, each inside its own address (`data:image/svg+xml`).
+"""Plots as vector graphics, each a data URI (`data:image/svg+xml`).
 
 One quantity a figure, small enough to be read on a telephone without zooming; which line is which
 run is said once, in the page's legend. A run keeps its colour, dash and marker in all figures.
@@ -216,7 +216,7 @@ def _figure(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _address(figure: Figure, salt: str) -> str:
-    """The figure as SVG in base64; the same figure gives the same bytes."""
+    """The figure as a data URI of SVG; the same figure gives the same bytes."""
     written = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": salt}):
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})

@@ -1,9 +1,9 @@
-"""Writing a page or a sheet: what we made may be made again, what others made is left alone."""
+"""Checks where a page or a sheet goes: older ones of ours are replaced, other files are kept."""
 
 from pathlib import Path
 
 MARK = "detcon-report"
-"""Stands at the beginning of every page and sheet."""
+"""Marks every page and sheet as ours, in its first bytes."""
 
 
 class OutputExists(ValueError):

@@ -1,4 +1,4 @@
-"""Run folders to one HTML page that needs nothing else: no server, no network, no other file."""
+"""Makes one self-contained HTML page of run folders."""
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ class RecipeText:
 
 @dataclass(frozen=True)
 class Machine:
-    """What some runs ran on: names and values."""
+    """The machine of some runs: names and values."""
 
     title: str
     entries: tuple[tuple[str, str], ...]
@@ -107,7 +107,7 @@ def render_page(runs: Runs, recipe: ReportRecipe) -> str:
 
 
 def _of_pretraining(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
-    """What the sections from the masks to the features need."""
+    """Values for the sections from masks to features."""
     pretrainings, styles = runs.pretrainings, _looks(runs)
     losses = plot_quantities(pretrainings, styles, LOSS)
     collapse = plot_quantities(pretrainings, styles, COLLAPSE)
@@ -128,7 +128,7 @@ def _of_pretraining(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
 
 
 def _of_transfer(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
-    """What the summary and the sections of transfer need."""
+    """Values for the summary and the sections of transfer."""
     outcomes, styles = tell_apart(runs.outcomes), _looks(runs)
     comparisons = compare(outcomes)
     panels = prediction_panels(outcomes, recipe.pictures)
@@ -148,7 +148,7 @@ def _tiles_caption(comparison: Comparison) -> str:
 
 
 def _of_making(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:
-    """What the sections of recipes, machine and commands need."""
+    """Values for the sections of recipes, machine and commands."""
     every: list[tuple[str, Pretraining | Transfer]] = [(r.name, r) for r in runs.pretrainings]
     every += [(_transfer_name(transfer), transfer) for transfer in runs.transfers]
     recipes = [
@@ -201,7 +201,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, st
 
 
 def _commands(runs: Runs, recipe: ReportRecipe) -> Iterable[str]:
-    """What was typed, as a comment, and what does the same from the recipe that was saved."""
+    """Commands: as typed, in a comment, and the same with the saved recipe."""
     for verb, every in (("pretrain", runs.pretrainings), ("transfer", runs.transfers)):
         for run in every:
             typed = str(run.environment.get("command") or "").strip()

@@ -1,4 +1,4 @@
-"""What the page's sections of pictures are made of, and how a section says its data is gone."""
+"""Panels of pictures, or notes where their data is missing."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Panel:
 
 
 def panel_or_note(make: Callable[..., Panel], *args: Any, what: str) -> Panel:
-    """The panel, or a note why it can't be made: data that went since, or of another version."""
+    """The panel, or a note why it can't be made: missing data, or data of another version."""
     try:
         return make(*args)
     except ValidationError as error:
@@ -70,7 +70,7 @@ def describe_generator(header: Mapping[str, Any]) -> str:
 
 
 def regions_in_words(ids: Sequence[int], shared: int) -> str:
-    """How many masks a view's draws hit, and how many of these have a positive."""
+    """How many masks a view drew, and how many of them the other view drew too."""
     if not ids:
         return "no mask"
     return f"{counted(len(ids), 'mask')} drawn, {shared} of them in both views"

@@ -1,4 +1,4 @@
-"""The page's plots of pretraining: which quantities, in which unit, and what to look for."""
+"""Plots of pretraining: quantities, units and captions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Predictions of several backbones beside the same photo and truth."""
+"""Panels of predictions: photo, truth, and the prediction of each backbone."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from detcon.results.result import Result
 
 MOST_BACKBONES = 5
 METRES = (0.5, 1, 2, 4, 8, 16, 32)
-"""Depths whose colours stand below the pictures."""
+"""Depths in the legend of colours."""
 
 
 def prediction_panels(outcomes: Sequence[Outcome], num: int) -> list[Panel]:

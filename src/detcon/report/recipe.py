@@ -9,7 +9,7 @@ from detcon.formats.segments import Regions
 
 
 class ReportRecipe(Recipe):
-    """Run folders become one HTML page."""
+    """Makes one HTML page of run folders."""
 
     runs: tuple[str, ...] = Field(description="run folders, or folders of them")
     out: str = Field(
@@ -21,7 +21,7 @@ class ReportRecipe(Recipe):
 
 
 class ScoreRecipe(Recipe):
-    """Mask stores held against annotations, before paying for pretraining."""
+    """Compares mask stores with annotations, before paying for pretraining."""
 
     masks: Several = Field(min_length=1, description="mask stores of the same photos, as in a,b")
     truth: str = Field(
@@ -37,12 +37,12 @@ class ScoreRecipe(Recipe):
         default="instances", description="classes: one region of all objects of a class"
     )
     out: str = Field(
-        default="score.html", description="the page; the figures go beside it, into a .json"
+        default="score.html", description="the page; the figures go into a .json of the same name"
     )
     images: str | None = Field(
         default=None, description="the photos, for the page; where the masks were made unless given"
     )
-    num: int | None = Field(default=None, ge=1, description="score so many photos, none for all")
+    num: int | None = Field(default=None, ge=1, description="number of photos to score; null: all")
     least: float = Field(
         default=0.005, ge=0, le=1, description="smallest region looked for, as a share of the photo"
     )

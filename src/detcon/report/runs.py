@@ -25,7 +25,7 @@ class Pretraining:
 
     @property
     def recipe(self) -> Mapping[str, Any]:
-        """The settings; empty where the file is gone."""
+        """The settings; empty without a recipe."""
         return self.saved.values if self.saved else {}
 
 

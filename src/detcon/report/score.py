@@ -1,4 +1,4 @@
-"""`detcon score`: mask stores held against annotations, as a table, figures and one page."""
+"""`detcon score`: compares mask stores with annotations in a table and on a page."""
 
 import json
 import sys
@@ -42,7 +42,7 @@ def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -
         **overrides: Settings by name: `score(masks=["grid", "fh"], truth="labels")`.
 
     Returns:
-        The page's path; the figures lie beside it under the same name, ending in `.json`.
+        The page's path; the figures are in the same folder under the same name, ending in `.json`.
 
     Raises:
         OutputExists: `out` is a file of another origin.

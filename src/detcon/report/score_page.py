@@ -37,7 +37,7 @@ def render_page(
 
     Args:
         scores: Of one or more stores, over the same photos.
-        truth: What they were held against.
+        truth: What they were compared with.
         rows: The table: for each store its name and its figures, as text.
         heads: The names of the figures.
         source: What the user called the truth.

@@ -1,4 +1,4 @@
-"""A contact sheet of what training will see: photo, masks, and two views, before paying for it."""
+"""`detcon show`: a contact sheet of photos, their masks and two views of each."""
 
 import io
 import textwrap

@@ -1,4 +1,4 @@
-"""Two views of a photo as training would cut them, with the regions that would be sampled.
+"""Draws two views of a photo as training cuts them, with the regions that it samples.
 
 Drawn with the same functions as training, in the same order, from a generator of our own: these
 are such views as training sees, not the very ones that a run saw.

@@ -39,7 +39,7 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[f
 def correlation(
     values: Sequence[tuple[float, Sequence[float]]],
 ) -> tuple[float, float, float] | None:
-    """Pearson's r between first numbers and the means of the values beside them.
+    """Pearson's r between the first numbers and the means of their values.
 
     With its 95 % interval (Fisher's z). None for fewer than four, or where all means are equal.
     """
@@ -53,7 +53,7 @@ def correlation(
 
 @dataclass(frozen=True)
 class Sooner:
-    """How much less budget one curve needs for what another reaches, too.
+    """How much less budget one curve needs than another for the same value.
 
     Attributes:
         level: The highest value that both means reach.
@@ -71,7 +71,7 @@ class Sooner:
 
 
 def sooner(curve: Curve, other: Curve) -> Sooner | None:
-    """Compares two curves where they are equally high; None where one of them crosses nothing.
+    """Compares the budgets of two curves at one level; None where one of them doesn't cross it.
 
     Both are means over seeds, interpolated along the logarithm of the budget. The level is the
     highest that both reach; a curve that lies above it from its first budget on doesn't cross it,

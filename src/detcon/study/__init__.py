@@ -1,1 +1,1 @@
-"""Studies: grids of pretrainings and transfers, carried out, kept, and reported claim by claim."""
+"""Studies: grids of pretrainings and transfers, run and reported claim by claim."""

@@ -1,4 +1,4 @@
-"""The figures of a study in the order in which they are shown: panels, lines, places, seeds."""
+"""Arranges the results of a study for figures and tables: panels, lines, places, seeds."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Panel:
 
 
 def check_figure(study: StudyRecipe) -> None:
-    """Complains of a figure that would show cells of different settings as one.
+    """Checks that the figure shows no cells of different settings as one.
 
     Raises:
         StudyError: It names an axis or a line that isn't there, or leaves an axis out.
@@ -75,7 +75,7 @@ def check_figure(study: StudyRecipe) -> None:
 
 
 def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]) -> list[Panel]:
-    """All figures of finished cells; a cell that several points came to is at each of them."""
+    """The results of finished cells; a cell of several points is at each of them."""
     figure = study.figure
     values: dict[tuple[Any, ...], float] = {}
     seconds: dict[tuple[Any, ...], float] = {}
@@ -106,7 +106,7 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
 
 
 def _sources(records: Sequence[Record]) -> dict[str, Source]:
-    """By overlap, the least first; of records that have one. Nothing is averaged but seeds."""
+    """The sources of masks by overlap, lowest first; only seeds are averaged."""
     most = max((record.pairs for record in records), default=0)
     found: dict[str, list[Record]] = {}
     for record in records:

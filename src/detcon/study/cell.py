@@ -17,14 +17,14 @@ from detcon.study.grid import Point, points
 from detcon.study.recipe import Data, Folder, StudyRecipe
 
 PRETRAINED = "pretrained"
-"""The backbone of a transfer that is the cell's own."""
+"""Backbone of a transfer: the one that the cell pretrains."""
 
 SUPERVISED = "supervised"
-"""The backbone that a transfer with labels, the cell's `supervise`, leaves."""
+"""Backbone of a transfer: the encoder of the cell's `supervise`, trained with labels."""
 
 
 class CellSettings(Recipe):
-    """Everything that a cell's figure depends on, but the pixels of the user's folders."""
+    """Everything that decides a cell's result, except the pixels of the user's folders."""
 
     pretrain: PretrainRecipe | None = None
     supervise: TransferRecipe | None = None
@@ -50,7 +50,7 @@ class Cell:
 
     Attributes:
         name: Of its first point.
-        points: The places of the grid that come to this cell, as values of the axes.
+        points: The points of the grid with these settings, as values of the axes.
         settings: Complete.
     """
 
@@ -60,7 +60,7 @@ class Cell:
 
     @property
     def fingerprint(self) -> str:
-        """Of all settings."""
+        """The fingerprint of all deciding settings."""
         return fingerprint(self.settings.deciding())
 
     @property
@@ -78,22 +78,22 @@ class Cell:
     @property
     def data(self) -> tuple[str, ...]:
         """The names of the data that it needs."""
-        told = self.settings
-        names = [told.transfer.data]
-        names += [told.pretrain.images] if told.pretrain else []
-        names += [told.supervise.data] if told.supervise else []
+        chosen = self.settings
+        names = [chosen.transfer.data]
+        names += [chosen.pretrain.images] if chosen.pretrain else []
+        names += [chosen.supervise.data] if chosen.supervise else []
         return tuple(dict.fromkeys(names))
 
     @property
     def pairs(self) -> int:
         """Pairs of views that the pretraining sees, or crops where it has labels."""
-        told = self.settings
-        trained = told.pretrain or (told.supervise and told.supervise.task)
+        chosen = self.settings
+        trained = chosen.pretrain or (chosen.supervise and chosen.supervise.task)
         return (getattr(trained, "steps", None) or 0) * getattr(trained, "batch_size", 0)
 
 
 def make_cells(study: StudyRecipe) -> list[Cell]:
-    """The cells of a study, each once: points that come to the same settings are one cell.
+    """The cells of a study, each once: points with the same settings are one cell.
 
     Random weights have no budget and SimCLR no masks, so that their points along those axes meet.
 
@@ -115,13 +115,17 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
     pretrain = {"images": next(iter(study.data)), **study.pretrain, **_of("pretrain.", point)}
     transfer = {"data": next(iter(study.data)), "backbone": PRETRAINED, **study.transfer}
     transfer |= _of("transfer.", point)
-    told = _load(PretrainRecipe, pretrain, f"pretrain of the cell {point.name}")
+    chosen = _load(PretrainRecipe, pretrain, f"pretrain of the cell {point.name}")
     if transfer["backbone"] == "random":
-        transfer = {"encoder": told.encoder, **transfer}
+        transfer = {"encoder": chosen.encoder, **transfer}
     judged = _load(TransferRecipe, transfer, f"transfer of the cell {point.name}")
     data = _known(study.data, judged.data, "transfer.data", point)
     if judged.backbone == SUPERVISED:
-        supervise = {"data": next(iter(study.data)), "backbone": "random", "encoder": told.encoder}
+        supervise = {
+            "data": next(iter(study.data)),
+            "backbone": "random",
+            "encoder": chosen.encoder,
+        }
         supervise |= {**study.supervise, **_of("supervise.", point)}
         taught = _load(TransferRecipe, supervise, f"supervise of the cell {point.name}")
         images = _known(study.data, taught.data, "supervise.data", point)
@@ -130,17 +134,17 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
         )
     if judged.backbone != PRETRAINED:
         return CellSettings(transfer=judged, data=_anywhere(data))
-    if told.steps is None:
+    if chosen.steps is None:
         raise StudyError(f"the cell {point.name} has no length; give pretrain.steps")
-    images, masks = _known(study.data, told.images, "pretrain.images", point), None
-    if hasattr(told.method, "num_regions"):
-        if told.masks is not None or told.discovery is None:
-            masks = _known(study.masks, told.masks, "pretrain.masks", point)
-        if told.images in study.overlap:
-            _known(study.masks, study.overlap[told.images], f"overlap.{told.images}", point)
-    told = told.model_copy(update={} if masks is not None else {"masks": None})
+    images, masks = _known(study.data, chosen.images, "pretrain.images", point), None
+    if hasattr(chosen.method, "num_regions"):
+        if chosen.masks is not None or chosen.discovery is None:
+            masks = _known(study.masks, chosen.masks, "pretrain.masks", point)
+        if chosen.images in study.overlap:
+            _known(study.masks, study.overlap[chosen.images], f"overlap.{chosen.images}", point)
+    chosen = chosen.model_copy(update={} if masks is not None else {"masks": None})
     return CellSettings(
-        pretrain=told,
+        pretrain=chosen,
         images=_anywhere(images),
         masks=masks,
         transfer=judged,

@@ -1,4 +1,4 @@
-"""`detcon study`: what is asked of a study, and who does it."""
+"""`detcon study`: runs, plans or reports a study."""
 
 import shlex
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from detcon.study.report import write_report
 from detcon.study.running import run_cells, share_of
 
 OF_THIS_TIME = ("results", "work", "out", "hours", "shard", "plan", "report")
-"""Settings that say nothing of what comes out."""
+"""Settings that don't change the results."""
 
 
 def run_study(
     recipe: str | Path | Recipe | None = None, /, *, words: Sequence[str] = (), **overrides: Any
 ) -> Path | None:
-    """Runs what is missing of a study; or lists its cells, or writes its report.
+    """Runs the missing cells of a study; or lists its cells, or writes its report.
 
     Killed at any moment, it loses at most the steps since the last checkpoint: given again, it
     goes on there, and never runs a finished cell twice.
@@ -57,7 +57,7 @@ def run_study(
 
 
 def _command(study: StudyRecipe, words: Sequence[str]) -> str:
-    """What makes these results again on another machine: no path of this one is in it."""
+    """The command that repeats these results on another machine, without paths of this one."""
     folders = [f"data.{name}" for name, data in study.data.items() if isinstance(data, Folder)]
     left_out = (*OF_THIS_TIME, *folders, "data")
     recipes = [Path(w).name if Path(w).is_absolute() else w for w in words if "=" not in w]

@@ -2,4 +2,4 @@
 
 
 class StudyError(ValueError):
-    """A study whose parts don't fit, or whose results are of another."""
+    """A study whose parts don't fit together, or whose results are of another recipe."""

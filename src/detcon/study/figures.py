@@ -1,4 +1,4 @@
-"""The plot of a study: every seed a point, the mean with its interval, one panel beside another."""
+"""Draws a study: every seed a point, the mean with its interval, panels in a row."""
 
 import io
 import math
@@ -18,7 +18,7 @@ from detcon.study.arranged import Panel
 from detcon.study.recipe import StudyRecipe
 
 _NAME = 0.3  # of overlap: about as wide as the name of a source is written
-_WIDE = 8  # a greatest value of so many times the least is drawn on a logarithmic axis
+_WIDE = 8  # ratio of the greatest to the least value from which an axis is logarithmic
 
 
 def draw_study(study: StudyRecipe, panels: Sequence[Panel], metric: str) -> bytes:
@@ -80,7 +80,7 @@ def _draw(axes: Axes, panel: Panel, styles: dict[str, Look]) -> None:
 
 
 def _draw_sources(axes: Axes, panel: Panel) -> None:
-    """What masks are worth by how well they cover the true ones, each with its name."""
+    """Results by the overlap of the masks with the true ones, each source with its name."""
     look = looks(["masks"])["masks"]
     for name, source in panel.sources.items():
         _draw_line(axes, [source.overlap], [list(source.values)], name, replace(look, dash="none"))

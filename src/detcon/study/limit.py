@@ -1,4 +1,4 @@
-"""A time limit that stops a run as Ctrl-C does: after the step at hand, with a checkpoint."""
+"""A time limit that stops a run as Ctrl-C does: after the current step, with a checkpoint."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ SECONDS_AN_HOUR = 3600
 
 
 class TimeLimit:
-    """While open, the time's end interrupts this process's main thread, once.
+    """Interrupts the main thread once when the time is up.
 
     A training then saves a checkpoint and raises `Stopped`; anything else `KeyboardInterrupt`. In
     another thread than the main one nothing is interrupted; `passed` still tells.

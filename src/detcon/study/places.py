@@ -1,4 +1,4 @@
-"""What the names in a study stand for on this machine: folders, made where that is possible."""
+"""Folders of the data and masks of a study on this machine; makes what can be made."""
 
 from collections.abc import Iterable
 from dataclasses import fields, replace
@@ -18,7 +18,7 @@ _SCORED = 200  # photos
 
 
 def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
-    """Complains of folders that cells need and that aren't there, before anything is begun.
+    """Checks that all folders that cells need exist, before anything begins.
 
     Raises:
         StudyError: One sentence that says which, and what should be in it.
@@ -60,8 +60,8 @@ class Places:
                 self._data[name] = Path(data.path or "")
             else:
                 out = Path(self._study.work_folder, "data", name)
-                told = data.model_dump(exclude={"kind"})
-                self._data[name] = make_scenes(out=out, **told)
+                settings = data.model_dump(exclude={"kind"})
+                self._data[name] = make_scenes(out=out, **settings)
         return self._data[name]
 
     def images(self, name: str) -> Path:
@@ -95,7 +95,7 @@ class Places:
         return self._overlaps[data, source]
 
     def overlap_of(self, data: str, store: Path) -> float | None:
-        """The same of the masks in a store."""
+        """The average best overlap of the masks in a store, or None."""
         if data not in self._study.overlap:
             return None
         truth = open_truth(str(self.masks(data, self._study.overlap[data])))

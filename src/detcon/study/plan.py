@@ -1,4 +1,4 @@
-"""What a study will cost: its cells with their seconds, estimated from those that are done."""
+"""Plans a study: its cells with their seconds, estimated from finished cells."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """Of both."""
+        """Of pretraining and transfer."""
         return self.pretrain + self.transfer
 
 

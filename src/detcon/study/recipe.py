@@ -1,4 +1,4 @@
-"""What a study is told: a claim, data, masks, and a grid of settings."""
+"""Settings of a study: a claim, data, masks, and a grid."""
 
 from typing import Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from detcon.scenes.stage import SOLIDS
 
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9_-]*$")]
 Values = tuple[Any, ...] | dict[str, dict[str, Any]]
-"""Of an axis: values of the setting that it is called after, or settings under names."""
+"""Values of an axis: of the setting that names it, or bundles of settings by name."""
 
 
 class Folder(Recipe):
@@ -21,7 +21,7 @@ class Folder(Recipe):
     path: str | None = Field(default=None, description="of this machine; left out of results")
     what: str = Field(
         default="a folder with train/ and val/, each with images/ and labels/",
-        description="what to get, for who hasn't got it",
+        description="what to get, for users without the data",
     )
 
 
@@ -51,7 +51,7 @@ class FigureRecipe(Recipe):
     label: str | None = Field(default=None, description="what to write along x")
     baseline: str | None = Field(default=None, description="the line to tell differences from")
     floor: str | None = Field(
-        default=None, description="the line without pretraining: no factor is told at its level"
+        default=None, description="the line without pretraining; no factor is reported at its level"
     )
     sooner: tuple[tuple[str, str], ...] = Field(
         default=(), description="pairs of lines: how much less of x the first needs than the second"
@@ -59,7 +59,7 @@ class FigureRecipe(Recipe):
 
 
 class CostRecipe(Recipe):
-    """What to expect of cells before any is finished; then the finished ones tell."""
+    """Expected cost of cells before any is finished."""
 
     pairs_a_second: float = Field(
         default=250.0, gt=0, description="pairs of views, at the base recipe's size"
@@ -149,5 +149,5 @@ class StudyRecipe(Recipe):
 
     @property
     def work_folder(self) -> str:
-        """Where everything else goes."""
+        """The folder of data, masks and runs."""
         return self.work or f"runs/{self.name}"

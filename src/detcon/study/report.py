@@ -22,7 +22,7 @@ TITLE = "# The paper's claims, measured here\n"
 def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]) -> Path:
     """Writes the study's section into `out`, in the place of an older one, and its figure.
 
-    Sections of other studies, and whatever else is in the file, stay as they are.
+    Sections of other studies and all other text of the file stay as they are.
 
     Raises:
         StudyError: No cell is finished, or they measure different things.
@@ -51,7 +51,7 @@ def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, R
 def make_section(
     study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record], picture: str
 ) -> str:
-    """Claim, figure, tables, and on what they stand."""
+    """Claim, figure, tables, and the runs behind them."""
     panels, record = arrange(study, cells, done), next(iter(done.values()))
     parts = [f"## {study.name.replace('_', ' ').capitalize()}", f"**The paper:** {study.claim}"]
     if study.found:

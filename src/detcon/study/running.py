@@ -1,4 +1,4 @@
-"""Carrying out what is missing of a study, cell by cell, until it is done or the time is up."""
+"""Runs the missing cells of a study until all are done or the time is up."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -43,7 +43,7 @@ def run_cells(
 ) -> None:
     """Runs the cells that aren't done, and appends a result for each.
 
-    A cell that fails is told of, and the others go on. When the time is up, the cell under way
+    A failed cell is reported, and the others go on. When the time is up, the current cell
     stops with a checkpoint; the same command goes on from there.
 
     Raises:
@@ -83,16 +83,16 @@ def run_cells(
 
 
 def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> Record:
-    """Runs one cell, from where it stopped, and keeps its figure; not the trained network."""
+    """Runs one cell, from where it stopped, and keeps its result but not the network."""
     backbone, seconds = cell.settings.transfer.backbone, 0.0
     if backbone == PRETRAINED:
         backbone, seconds = _pretrain(study, cell, places)
     elif backbone == SUPERVISED:
         backbone, seconds = _supervise(study, cell, places)
     out = Path(study.work_folder, "transfer", cell.fingerprint)
-    told = cell.settings.transfer.model_dump(mode="json")
+    settings = cell.settings.transfer.model_dump(mode="json")
     data = places.data(cell.settings.transfer.data)
-    (result,) = transfer(None, **told | {"data": data, "backbone": str(backbone), "out": out})
+    (result,) = transfer(None, **settings | {"data": data, "backbone": str(backbone), "out": out})
     record = _record(study, cell, places, command, result, seconds)
     append_record(Path(study.results_file), record)
     shutil.rmtree(out)
@@ -101,38 +101,40 @@ def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> R
 
 def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, float]:
     """The backbone of a cell, trained or found; and the seconds that training took."""
-    told = cell.settings.pretrain
-    assert told is not None
+    settings = cell.settings.pretrain
+    assert settings is not None
     out = _folder(study, cell)
     backbone = out / "backbone.safetensors"
     if not backbone.is_file():
         folders = {
-            "images": places.images(told.images),
-            "masks": None if told.masks is None else places.masks(told.images, told.masks),
+            "images": places.images(settings.images),
+            "masks": None
+            if settings.masks is None
+            else places.masks(settings.images, settings.masks),
             "out": out,
         }
-        pretrain(None, **told.model_dump(mode="json") | folders)
+        pretrain(None, **settings.model_dump(mode="json") | folders)
     (out / LAST).unlink(missing_ok=True)
     return backbone, read_history(out).seconds
 
 
 def _supervise(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, float]:
-    """The same of a cell whose backbone learns from labels."""
-    told = cell.settings.supervise
-    assert told is not None
+    """The backbone of a cell that learns from labels; and the seconds of its training."""
+    settings = cell.settings.supervise
+    assert settings is not None
     out = _folder(study, cell)
-    folders = {"data": places.data(told.data), "out": out}
-    (result,) = transfer(None, **told.model_dump(mode="json") | folders)
-    return out / f"seed{told.seed}" / "backbone.safetensors", result.seconds
+    folders = {"data": places.data(settings.data), "out": out}
+    (result,) = transfer(None, **settings.model_dump(mode="json") | folders)
+    return out / f"seed{settings.seed}" / "backbone.safetensors", result.seconds
 
 
 def _folder(study: StudyRecipe, cell: Cell) -> Path:
-    """Of the pretraining."""
+    """The run folder of the pretraining."""
     return Path(study.work_folder, "pretrain", cell.pretraining or "")
 
 
 def _overlap(study: StudyRecipe, cell: Cell, places: Places) -> float | None:
-    """Of the cell's masks with the true ones; where it found some itself, of the last."""
+    """Overlap of the cell's masks with the true ones; of discovered masks, the last."""
     pretrain = cell.settings.pretrain
     if pretrain is None:
         return None
