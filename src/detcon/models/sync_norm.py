@@ -61,7 +61,8 @@ class CpuSyncNorm(_BatchNorm):
             )
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or not dist.is_initialized() or dist.get_world_size() == 1:
+        alone = not dist.is_initialized() or dist.get_world_size() == 1
+        if alone or not self.training or input.is_meta:  # shapes alone, as `feature_grid` asks
             return super().forward(input)
         self._check_input_dim(input)
         with torch.autocast(input.device.type, enabled=False):
