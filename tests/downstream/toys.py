@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from detcon.formats.registry import open_layout
-from detcon.formats.writing.layouts import ScenesPlan
-from detcon.formats.writing.pixels import ScenePicture
+from detcon.formats.writing.scenes import ScenePicture, ScenesPlan
 
 NAMES = ("ground", "wall", "red", "blue")
 COLOURS = np.array([(90, 110, 90), (190, 190, 180), (230, 40, 40), (40, 40, 230)], np.float32)

@@ -17,7 +17,7 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.folder.depth import open_depth_folder
 from detcon.formats.folder.labels import open_folder, open_folder_objects
 from detcon.formats.imagenet import open_class_folders
-from detcon.formats.nyu import open_nyu
+from detcon.formats.nyu.reader import open_nyu
 from detcon.formats.tfrecord.records import open_fh_records
 from detcon.formats.voc.reader import open_voc, open_voc_objects
 from detcon.photos import PhotosError, UnreadablePhoto

@@ -13,7 +13,7 @@ from scipy.io import savemat
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.folder.depth import open_depth_folder
-from detcon.formats.nyu import open_nyu
+from detcon.formats.nyu.reader import open_nyu
 from detcon.photos import UnreadablePhoto
 
 RNG = np.random.default_rng(0)

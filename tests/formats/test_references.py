@@ -20,7 +20,7 @@ from detcon.formats.cityscapes import open_cityscapes, open_cityscapes_objects
 from detcon.formats.coco.panoptic import open_coco_panoptic
 from detcon.formats.folder.labels import open_folder, open_folder_objects
 from detcon.formats.imagenet import open_class_folders
-from detcon.formats.nyu import open_nyu
+from detcon.formats.nyu.reader import open_nyu
 from detcon.formats.voc.reader import open_voc, open_voc_objects
 
 

@@ -11,9 +11,16 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.tfrecord.crc32c import crc32c, masked_crc32c
 from detcon.formats.tfrecord.example import bytes_of, integers_of, read_features, write_example
-from detcon.formats.tfrecord.framing import Place, find_records, frame, map_file, read_record
+from detcon.formats.tfrecord.framing import (
+    Place,
+    crc32c,
+    find_records,
+    frame,
+    map_file,
+    masked_crc32c,
+    read_record,
+)
 
 
 @pytest.mark.parametrize(

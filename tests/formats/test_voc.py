@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.io import savemat
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.reading.sbd import read_sbd
+from detcon.formats.reading.ids import read_sbd
 from detcon.formats.voc.reader import open_voc, open_voc_objects
 
 PHOTO = np.full((4, 6, 3), 90, np.uint8)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detcon.formats.writing.marked import boxes_of
+from detcon.formats.writing.scenes import boxes_of
 from detcon.photos import open_photos
 from detcon.scenes import compose
 from detcon.scenes.compose import compose_scene

@@ -6,8 +6,7 @@ import pytest
 import yaml
 
 from detcon.formats.folder.layout import FolderLayout
-from detcon.formats.writing.layouts import ScenesPlan
-from detcon.formats.writing.pixels import ScenePicture
+from detcon.formats.writing.scenes import ScenePicture, ScenesPlan
 from detcon.scenes.raycast import CLASSES, render_scene
 
 TINY = {

@@ -17,17 +17,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Int32
 
-from detcon.formats.derived import segments_of_labels
 from detcon.formats.errors import AnnotationError
-from detcon.formats.format import VOID, Format
+from detcon.formats.format import VOID, Format, segments_of_labels
 from detcon.formats.reading.ids import read_rgb
 from detcon.formats.reading.label_files import LabelFiles, check_files
-from detcon.formats.segments import (
-    SegmentFiles,
-    SegmentOptions,
-    Segments,
-    SegmentSets,
-)
+from detcon.formats.segments import SegmentFiles, SegmentOptions, Segments, SegmentSets
 from detcon.photos import open_photos
 
 SUFFIX = "_seg.png"

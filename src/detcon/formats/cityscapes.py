@@ -26,9 +26,13 @@ from detcon.formats.reading.ids import read_ids
 from detcon.formats.reading.instances import InstanceFiles, Kind
 from detcon.formats.reading.label_files import LabelFiles, check_files
 from detcon.formats.segments import ListedSegments, SegmentOptions, Segments, paths_in
-from detcon.formats.writing.layouts import ScenesPlan
-from detcon.formats.writing.marked import is_sliver
-from detcon.formats.writing.pixels import ScenePicture, read_pixels, write_pixels
+from detcon.formats.writing.scenes import (
+    ScenePicture,
+    ScenesPlan,
+    is_sliver,
+    read_pixels,
+    write_pixels,
+)
 from detcon.photos import Photos, PhotosError, open_photos
 
 CLASSES = {

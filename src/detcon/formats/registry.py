@@ -12,14 +12,18 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from detcon.config import nearest
-from detcon.formats.derived import segments_of_labels, segments_of_objects
 from detcon.formats.errors import AnnotationError
-from detcon.formats.format import ClassifiedPhotos, DepthMaps, Format, LabelMaps, ObjectSets
-from detcon.formats.segments import (
-    SegmentOptions,
-    SegmentSets,
+from detcon.formats.format import (
+    ClassifiedPhotos,
+    DepthMaps,
+    Format,
+    LabelMaps,
+    ObjectSets,
+    segments_of_labels,
+    segments_of_objects,
 )
-from detcon.formats.writing.layouts import Layout, ScenesPlan
+from detcon.formats.segments import SegmentOptions, SegmentSets
+from detcon.formats.writing.scenes import Layout, ScenesPlan
 
 FORMATS = {
     "png": "detcon.formats.png:FORMAT",

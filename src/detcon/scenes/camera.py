@@ -6,7 +6,17 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Float32
 
-from detcon.scenes.solids import turn
+
+def turn(
+    axes: Float32[np.ndarray, "3 3"], vectors: Float32[np.ndarray, "3 ..."]
+) -> Float32[np.ndarray, "3 ..."]:
+    """The coordinates of vectors along other axes.
+
+    Written out, since a matrix product may round differently with another number of threads, and
+    the same seed must give the same picture.
+    """
+    x, y, z = vectors
+    return np.stack([x * a + y * b + z * c for a, b, c in axes])
 
 
 @dataclass(frozen=True)

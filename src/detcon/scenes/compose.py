@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8, UInt16
 
-from detcon.formats.writing.marked import boxes_of
+from detcon.formats.writing.scenes import boxes_of
 from detcon.photos import Photos
 from detcon.scenes.cutouts import Cutouts
 

@@ -11,10 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
 
-from detcon.scenes.shading import lit, openness, shade, to_lamp
-from detcon.scenes.solids import Solid
-from detcon.scenes.stage import KINDS, SOLIDS, Stage, draw_stage
-from detcon.scenes.surfaces import FIRST_SOLID, FLOOR, WALL, Hits, finish
+from detcon.scenes.shading import (
+    FIRST_SOLID,
+    FLOOR,
+    WALL,
+    Hits,
+    finish,
+    lit,
+    openness,
+    shade,
+    to_lamp,
+)
+from detcon.scenes.stage import KINDS, SOLIDS, Solid, Stage, draw_stage
 
 CLASSES: tuple[str, ...] = ("floor", "wall", *KINDS)
 MIN_SIZE = 32
@@ -120,9 +128,7 @@ def _develop(stage: Stage, hits: Hits) -> Scene:
     return Scene(_expose(radiance, size), *_name(surface, stage.solids), depth)
 
 
-def _majority(
-    hits: Hits,
-) -> tuple[UInt8[np.ndarray, "y x"], Float32[np.ndarray, "y x"]]:
+def _majority(hits: Hits) -> tuple[UInt8[np.ndarray, "y x"], Float32[np.ndarray, "y x"]]:
     """The surface that most rays of a pixel met, and the depth of one of those rays."""
     steps = [(slice(i, None, _SAMPLES), slice(j, None, _SAMPLES)) for i in (0, 1) for j in (0, 1)]
     surfaces = np.stack([hits.surface[step] for step in steps])

@@ -1,16 +1,64 @@
 """What there is to see: a room, solids that stand in it, a light, and where the camera is."""
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Literal, get_args
 
 import numpy as np
 from jaxtyping import Float32
 
-from detcon.scenes.camera import Camera, look_at
-from detcon.scenes.palette import draw_palette, draw_texture
-from detcon.scenes.shapes import Size
-from detcon.scenes.solids import Kind, Solid
-from detcon.scenes.textures import Colour, Texture
+from detcon.scenes.camera import Camera, look_at, turn
+from detcon.scenes.shapes import SHAPES, Shape, Size
+from detcon.scenes.textures import Colour, Texture, draw_palette, draw_texture
+
+Kind = Literal["box", "sphere", "cylinder", "cone", "torus"]
+
+
+@dataclass(frozen=True)
+class Solid:
+    """A solid as the ray-caster sees it.
+
+    Attributes:
+        kind: Its shape, and its class.
+        size: As `detcon.scenes.shapes` reads it, in metres.
+        centre: In the room, in metres; z is up.
+        axes: The solid's own axes in the room, one a row.
+        texture: What its surface shows.
+        gloss: The strength of the highlight, from 0 (dull).
+    """
+
+    kind: Kind
+    size: Size
+    centre: Float32[np.ndarray, " 3"]
+    axes: Float32[np.ndarray, "3 3"]
+    texture: Texture
+    gloss: float = 0.0
+
+    @property
+    def shape(self) -> Shape:
+        return SHAPES[self.kind]
+
+    @property
+    def radius(self) -> float:
+        """Of the sphere around it."""
+        return float(np.linalg.norm(self.shape.extent(self.size)))
+
+    @property
+    def corners(self) -> Float32[np.ndarray, "3 8"]:
+        """Of the box around it, in the room."""
+        signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), np.float32).reshape(3, 8)
+        half = np.array(self.shape.extent(self.size), np.float32)[:, None]
+        return turn(self.axes.T, signs * half) + self.centre[:, None]
+
+    def local(self, points: Float32[np.ndarray, "3 n"]) -> Float32[np.ndarray, "3 n"]:
+        """Points of the room in the solid's own frame."""
+        return turn(self.axes, points - self.centre[:, None])
+
+    def meet(
+        self, origins: Float32[np.ndarray, "3 #n"], directions: Float32[np.ndarray, "3 n"]
+    ) -> Float32[np.ndarray, " n"]:
+        """How many directions lie between origin and surface; inf where the ray misses."""
+        return self.shape.meet(self.local(origins), turn(self.axes, directions), self.size)
+
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SOLIDS = (3, 8)  # the least and the most

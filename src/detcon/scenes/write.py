@@ -10,8 +10,7 @@ from pydantic import Field, model_validator
 
 from detcon.config import Recipe, load_recipe
 from detcon.formats.registry import FormatName, find_format, formats_with, open_layout
-from detcon.formats.writing.layouts import Layout, ScenesPlan
-from detcon.formats.writing.pixels import ScenePicture
+from detcon.formats.writing.scenes import Layout, ScenePicture, ScenesPlan
 from detcon.photos import Photos, open_photos
 from detcon.progress import with_progress
 from detcon.scenes.begin import begin_folder

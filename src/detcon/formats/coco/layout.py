@@ -16,9 +16,14 @@ from jaxtyping import Bool
 from pycocotools import mask as coco_mask
 
 from detcon.formats.folder.layout import write_json
-from detcon.formats.writing.layouts import ScenesPlan
-from detcon.formats.writing.marked import boxes_of, is_sliver
-from detcon.formats.writing.pixels import ScenePicture, read_pixels, write_pixels
+from detcon.formats.writing.scenes import (
+    ScenePicture,
+    ScenesPlan,
+    boxes_of,
+    is_sliver,
+    read_pixels,
+    write_pixels,
+)
 
 _RLE: Any = coco_mask  # its stubs know one kind of argument each
 _PER_CLASS = 1000  # a segment's id is its category's, in thousands, and the object's number

@@ -13,12 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from detcon.formats.coco.json_file import (
-    find_json,
-    read_categories,
-    read_coco_json,
-    read_images,
-)
+from detcon.formats.coco.json_file import find_json, read_categories, read_coco_json, read_images
 from detcon.formats.coco.rows import CocoRows, read_rows, take_images
 from detcon.formats.errors import AnnotationError
 from detcon.formats.objects import Objects

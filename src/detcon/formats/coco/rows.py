@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from detcon.formats.coco.json_file import (
-    CocoCategories,
-    CocoImages,
-    refuse_twice,
-    whole_number,
-)
+from detcon.formats.coco.json_file import CocoCategories, CocoImages, refuse_twice, whole_number
 from detcon.formats.coco.polygons import CocoSegmentations, CocoSegmentationsWriter
 from detcon.formats.errors import AnnotationError
 

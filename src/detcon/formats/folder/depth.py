@@ -11,7 +11,6 @@ from jaxtyping import Float32
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import PhotoFiles
-from detcon.formats.reading.depth import in_metres
 from detcon.formats.reading.ids import read_ids
 from detcon.photos import Photos, open_photos
 
@@ -77,3 +76,15 @@ def open_depth_folder(data: str | Path, split: str, *, unit: float = 0.001) -> D
                 f"{depths.depth_file(key)}"
             )
     return depths
+
+
+def in_metres(depth: np.ndarray, unit: float) -> Float32[np.ndarray, "y x"]:
+    """NaN where nothing was measured: where it isn't above 0 and finite.
+
+    Args:
+        depth: As it was read.
+        unit: How many metres a step of it is.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is no depth either
+        metres = depth.astype(np.float32) * np.float32(unit)
+    return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(np.nan))

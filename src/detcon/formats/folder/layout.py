@@ -15,9 +15,13 @@ from typing import Any
 import numpy as np
 
 from detcon.files import write_whole
-from detcon.formats.writing.layouts import ScenesPlan
-from detcon.formats.writing.marked import describe_objects
-from detcon.formats.writing.pixels import ScenePicture, read_pixels, write_pixels
+from detcon.formats.writing.scenes import (
+    ScenePicture,
+    ScenesPlan,
+    describe_objects,
+    read_pixels,
+    write_pixels,
+)
 
 IGNORE = 255
 

@@ -17,10 +17,9 @@ import h5py
 import numpy as np
 
 from detcon.files import replacing, write_whole
-from detcon.formats.nyu.mat import LABELED, PARTS, SPLITS
+from detcon.formats.nyu.reader import LABELED, PARTS, SPLITS
 from detcon.formats.reading.mat_file import write_mat
-from detcon.formats.writing.layouts import ScenesPlan
-from detcon.formats.writing.pixels import ScenePicture
+from detcon.formats.writing.scenes import ScenePicture, ScenesPlan
 
 _GATHERED = ".frames"
 _USER_BLOCK = 512  # bytes in front of HDF5, by which MATLAB knows the file

@@ -1,4 +1,7 @@
-"""PNG files of ids: maps of one channel, and codes in three."""
+"""Maps of ids in files: PNG files of ids or codes, and the MATLAB files of SBD.
+
+SBD is the Semantic Boundaries Dataset (Hariharan et al., ICCV 2011).
+"""
 
 from pathlib import Path
 
@@ -7,6 +10,7 @@ from jaxtyping import Int32, Integer
 from PIL import Image
 
 from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.formats.reading.mat_file import read_mat
 
 _ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B")
 _SAVE = "save it again as an 8-bit, 16-bit or palette PNG"
@@ -69,3 +73,34 @@ def _read(path: Path, photo: str, missing: str, damaged: str = "") -> tuple[str,
         raise AnnotationError(
             f"the annotation {path} is no PNG that can be read{damaged}"
         ) from error
+
+
+def read_sbd(path: Path) -> Int32[np.ndarray, "y x"]:
+    """Reads the map of a file of `cls/` (class ids) or `inst/` (instance ids).
+
+    Raises:
+        AnnotationError: If there is no such file, or it holds something else.
+    """
+    try:
+        values = read_mat(path.read_bytes())
+        (truth,) = values.get("GTcls") or values["GTinst"]
+        ids = np.asarray(truth["Segmentation"])
+        if ids.ndim != 2 or ids.dtype.kind not in "iu":
+            raise ValueError("no map of ids")
+        return ids.astype(np.int32)
+    except FileNotFoundError as error:
+        raise AnnotationError(f"there is no annotation {path}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise AnnotationError(
+            f"the annotation {path} is no file of SBD that can be read: it should hold "
+            f"GTcls.Segmentation or GTinst.Segmentation; copy it again"
+        ) from error
+
+
+def read_map(path: Path, key: str) -> np.ndarray:
+    """Reads a map of ids `[y x]`, from a PNG or from a `.mat` of SBD.
+
+    Raises:
+        AnnotationError: If it is missing or damaged.
+    """
+    return read_sbd(path) if path.suffix == ".mat" else read_ids(path, photo=key)

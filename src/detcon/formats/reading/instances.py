@@ -13,7 +13,7 @@ from scipy import ndimage
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import PhotoFiles, check_size
 from detcon.formats.objects import Objects
-from detcon.formats.reading.label_files import read_map
+from detcon.formats.reading.ids import read_map
 from detcon.photos import Photos, nearest_key
 
 

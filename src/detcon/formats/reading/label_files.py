@@ -9,8 +9,7 @@ from jaxtyping import Int16, UInt8
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import LabelMaps
-from detcon.formats.reading.ids import read_ids
-from detcon.formats.reading.sbd import read_sbd
+from detcon.formats.reading.ids import read_map
 from detcon.photos import Photos, nearest_key
 
 
@@ -51,15 +50,6 @@ class LabelFiles(LabelMaps):
                 f"{nearest_key(key, self.photos.keys)}"
             )
         return self.files[key]
-
-
-def read_map(path: Path, key: str) -> np.ndarray:
-    """Reads a map of ids `[y x]`, from a PNG or from a `.mat` of SBD.
-
-    Raises:
-        AnnotationError: If it is missing or damaged.
-    """
-    return read_sbd(path) if path.suffix == ".mat" else read_ids(path, photo=key)
 
 
 def check_files(photos: Photos, files: Mapping[str, Path], missing: str) -> None:

@@ -21,11 +21,10 @@ from PIL import Image
 
 from detcon.files import write_whole
 from detcon.formats.errors import AnnotationError, FormatError
+from detcon.formats.reading.ids import read_sbd
 from detcon.formats.reading.mat_file import write_mat
-from detcon.formats.reading.sbd import read_sbd
 from detcon.formats.voc.reader import NAMES
-from detcon.formats.writing.layouts import ScenesPlan
-from detcon.formats.writing.pixels import ScenePicture, read_pixels, write_pixels
+from detcon.formats.writing.scenes import ScenePicture, ScenesPlan, read_pixels, write_pixels
 
 _VOID = 255
 _YEARS = {"train": 2007, "val": 2008}

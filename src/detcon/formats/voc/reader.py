@@ -16,8 +16,9 @@ import numpy as np
 from jaxtyping import Integer
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.reading.ids import read_map
 from detcon.formats.reading.instances import InstanceFiles, Kind, majority
-from detcon.formats.reading.label_files import LabelFiles, check_files, read_map
+from detcon.formats.reading.label_files import LabelFiles, check_files
 from detcon.formats.segments import (
     VOID,
     ListedSegments,

@@ -16,7 +16,7 @@ import detcon
 from detcon.config import load_recipe
 from detcon.files import write_whole
 from detcon.formats.coco.masks import FILE, describe_photos, write_coco
-from detcon.formats.png.masks import check_names, write_pngs
+from detcon.formats.png import check_names, write_pngs
 from detcon.formats.tfrecord.masks import plan_files, write_records
 from detcon.masks.recipe import ConvertRecipe
 from detcon.masks.store import MaskStore

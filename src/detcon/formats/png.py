@@ -1,12 +1,15 @@
-"""Masks as PNG files: a map of ids for each photo, or a picture for each mask.
+"""PNG files of ids under the photos' own names, as many programs export them.
 
-    a/b.jpg  →  a/b.png                    pixels are 1, 2, 3 ...; 0 belongs to no mask
-             →  a/b/000.png, 001.png ...   where masks may overlap: 255 belongs to the mask
+    photos/a/b.jpg  →  DIR/a/b.png          a map of ids: 8 or 16 bits, or a palette's indices
+                    →  DIR/a/b/*.png        or a PNG for each region; what isn't 0 belongs to it
 
-255 is never an id, since most readers take it for void; more than 254 masks take 16 bits.
+`detcon convert` writes a map of ids 1, 2, 3 ... (0 belongs to no mask) or, where masks may overlap,
+000.png, 001.png ... of 255. 255 is never an id, since most readers take it for void; more than 254
+masks take 16 bits.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -14,7 +17,17 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
 from detcon.files import write_whole
-from detcon.formats.errors import FormatError
+from detcon.formats.errors import AnnotationError, FormatError, NotAnnotated
+from detcon.formats.format import Format
+from detcon.formats.reading.ids import read_ids
+from detcon.formats.segments import (
+    AnySegments,
+    OverlappingSegments,
+    SegmentFiles,
+    SegmentOptions,
+    Segments,
+    without,
+)
 from detcon.formats.writing.masks import MasksOfPhotos, WrittenMasks
 
 _VOID, _MOST = 255, 65534
@@ -97,3 +110,37 @@ def _write(path: Path, pixels: Shaped[np.ndarray, "y x"]) -> None:
     done, data = cv2.imencode(".png", pixels)
     assert done, path
     write_whole(path, data.tobytes(), durable=False)
+
+
+def open_segments(folder: Path, options: SegmentOptions) -> SegmentFiles:
+    """Opens a folder of PNG files of ids, or of folders of PNG files."""
+    load = partial(_load, ignore=options.ignore)
+    return SegmentFiles(folder, ".png", load, or_folder=True)
+
+
+def _load(path: Path, photo: str, ignore: int | None) -> list[AnySegments]:
+    if path.is_dir():
+        return [_load_pictures(path, photo)]
+    ids = without(read_ids(path, photo), ignore)
+    return [Segments(ids, str(path), unmarked=(0,), keep_ids=True)]
+
+
+def _load_pictures(folder: Path, photo: str) -> OverlappingSegments:
+    files = sorted(folder.glob("*.png"))
+    if not files:
+        raise NotAnnotated(f"there is no PNG in {folder} for the photo {photo}")
+    pictures = [read_ids(file, photo) != 0 for file in files]
+    for file, picture in zip(files, pictures, strict=True):
+        if picture.shape != pictures[0].shape:
+            (height, width), (rows, columns) = pictures[0].shape, picture.shape
+            raise AnnotationError(
+                f"the masks {files[0]} and {file} of one photo have {height} x {width} and "
+                f"{rows} x {columns} pixels; they must match"
+            )
+    num = len(files)
+    return OverlappingSegments(
+        np.stack(pictures), str(folder), np.arange(num), np.zeros(num, bool), has_background=False
+    )
+
+
+FORMAT = Format(segments=open_segments, options=("ignore", "background"))

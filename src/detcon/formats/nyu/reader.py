@@ -1,26 +1,34 @@
-"""The labelled part of NYU-Depth v2: 1,449 photos in one file, 795 of them to train on.
+"""NYU-Depth v2 in its three forms.
 
     nyu_depth_v2_labeled.mat    images [n 3 x y] of 8 bits, depths [n x y] in metres; HDF5
     splits.mat                  trainNdxs, testNdxs, from 1
 
-Silberman et al., "Indoor segmentation and support inference from RGBD images", ECCV 2012.
+    {train,val}/SCENE/00001.h5  `rgb` [3 y x] of 8 bits, `depth` [y x] in metres
+
+    {train,val}/images/a.jpg    {train,val}/depth/a.png: see `detcon.formats.folder.depth`
+
+The labelled part is one MATLAB file of 1,449 photos, 795 of them to train on; sparse-to-dense and
+FastDepth distribute HDF5 files of one photo each. Silberman et al., "Indoor segmentation and
+support inference from RGBD images", ECCV 2012.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import h5py
 import numpy as np
 from jaxtyping import Float32, UInt8
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.reading.depth import in_channels, in_metres
+from detcon.formats.folder.depth import DepthFiles, in_metres, open_depth_folder
 from detcon.formats.reading.mat_file import read_mat
 from detcon.photos import UnreadablePhoto, nearest_key
 
 LABELED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
 PARTS = {"train": "trainNdxs", "val": "testNdxs", "test": "testNdxs"}
-NYU_FROM = "it comes from cs.nyu.edu/~fergus/datasets (NYU-Depth v2)"
+_NYU_FROM = "it comes from cs.nyu.edu/~fergus/datasets (NYU-Depth v2)"
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class NyuMat:
                 photo = np.asarray(file["images"][self._place(key)])  # pyright: ignore
         except Exception as error:  # h5py passes on any error of HDF5's callbacks
             raise UnreadablePhoto(f"cannot read the photo {key} of {self.path}: {error}") from error
-        return in_channels(photo.transpose(2, 1, 0), channels, f"photo {key} of {self.path}")
+        return _in_channels(photo.transpose(2, 1, 0), channels, f"photo {key} of {self.path}")
 
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
         """Reads the depth of a photo in metres. Raises `AnnotationError`."""
@@ -101,7 +109,7 @@ def _read_split(path: Path, name: str) -> list[int]:
     """The numbers of a list, sorted, from MATLAB's older format or from HDF5."""
     if not path.is_file():
         raise AnnotationError(
-            f"there is no {path}, which says which photos are for training; {NYU_FROM}"
+            f"there is no {path}, which says which photos are for training; {_NYU_FROM}"
         )
     try:
         if h5py.is_hdf5(path):
@@ -114,6 +122,95 @@ def _read_split(path: Path, name: str) -> list[int]:
             raise ValueError("an empty list")
     except Exception as error:  # HDF5's library has no one exception for a damaged file
         raise AnnotationError(
-            f"{path} holds no list '{name}' that can be read; copy it again, {NYU_FROM}"
+            f"{path} holds no list '{name}' that can be read; copy it again, {_NYU_FROM}"
         ) from error
     return numbers
+
+
+@dataclass(frozen=True, eq=False)
+class DepthFrames:
+    """HDF5 files with a photo and its depth each.
+
+    Attributes:
+        root: The folder that keys are relative to.
+        keys: The files' names, sorted.
+    """
+
+    root: Path
+    keys: Sequence[str] = field(repr=False)
+
+    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
+        """Reads a photo. Raises `UnreadablePhoto`."""
+        path = self.root / key
+        try:
+            with h5py.File(path) as file:
+                photo = np.asarray(file["rgb"][()])  # pyright: ignore
+            if photo.ndim != 3 or photo.dtype != np.uint8:
+                raise ValueError(f"rgb is {photo.ndim}-dimensional {photo.dtype}, not 3 uint8")
+        except Exception as error:
+            raise UnreadablePhoto(f"cannot read the photo of {path}: {error}") from error
+        return _in_channels(photo.transpose(1, 2, 0), channels, str(path))
+
+    def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
+        """Reads the depth of a photo in metres. Raises `AnnotationError`."""
+        path = self.root / key
+        try:
+            with h5py.File(path) as file:
+                depth = np.asarray(file["depth"][()])  # pyright: ignore
+            if depth.ndim != 2 or depth.dtype.kind not in "fiu":
+                raise ValueError(f"depth is {depth.ndim}-dimensional {depth.dtype}, not 2 numbers")
+        except Exception as error:
+            raise AnnotationError(f"cannot read the depth of {path}: {error}") from error
+        return in_metres(depth, 1.0)
+
+
+def open_nyu(
+    data: str | Path, split: str, *, unit: float = 0.001
+) -> NyuMat | DepthFrames | DepthFiles:
+    """Opens NYU-Depth v2, in any of its forms.
+
+    Args:
+        data: The folder; or the labelled `.mat`, with `splits.mat` in the same folder.
+        split: train or val; of the labelled part val is what its authors call test.
+        unit: How many metres a step of a depth PNG is.
+
+    Raises:
+        AnnotationError: A part is missing or damaged.
+        PhotosError: There are no photos.
+    """
+    root = Path(data)
+    mat = root if root.suffix == ".mat" else root / LABELED
+    if mat.is_file():
+        return open_nyu_mat(mat, split)
+    folder = root / split
+    if (folder / "images").is_dir():
+        return open_depth_folder(root, split, unit=unit)
+    keys = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.h5"))
+    if not keys:
+        raise AnnotationError(
+            f"there is no NYU-Depth v2 in {root}: looked for {LABELED}, {split}/**/*.h5 and "
+            f"{split}/images; {_NYU_FROM}"
+        )
+    return DepthFrames(folder, keys)
+
+
+def _in_channels(
+    photo: UInt8[np.ndarray, "y x c"], channels: int, name: str
+) -> UInt8[np.ndarray, "y x d"]:
+    """RGB, or grey where one channel is asked for.
+
+    Args:
+        photo: As it was read.
+        channels: How many are asked for.
+        name: How messages call the photo.
+
+    Raises:
+        UnreadablePhoto: It has another number of channels.
+    """
+    if photo.shape[2] == 3 and channels == 1:
+        return cv2.cvtColor(np.ascontiguousarray(photo), cv2.COLOR_RGB2GRAY)[..., None]
+    if photo.shape[2] != channels:
+        raise UnreadablePhoto(
+            f"cannot read {name}: it has {photo.shape[2]} channels, but {channels} were asked for"
+        )
+    return np.ascontiguousarray(photo)
