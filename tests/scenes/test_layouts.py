@@ -21,8 +21,7 @@ from detcon.formats.registry import open_depth, open_label_maps, open_objects
 from detcon.formats.voc.layout import voc_palette
 from detcon.formats.voc.reader import NAMES, open_voc, open_voc_objects
 from detcon.scenes import CLASSES, make_scenes, render_scene
-from detcon.scenes.begin import ScenesError
-from detcon.scenes.write import _VAL_SEEDS
+from detcon.scenes.write import _VAL_SEEDS, ScenesError
 
 SMALL = {"num": 9, "size": 48, "seed": 5}
 SPLITS = {"train": (9, 5), "val": (8, 5 + _VAL_SEEDS)}

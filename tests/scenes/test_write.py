@@ -10,8 +10,8 @@ import yaml
 from detcon.config import RecipeError
 from detcon.photos import PhotosError
 from detcon.scenes import ScenesRecipe, make_scenes, render_scene
-from detcon.scenes.begin import ScenesError
 from detcon.scenes.cutouts import CutoutsError
+from detcon.scenes.write import ScenesError
 
 SMALL = {"num": 20, "size": 32, "seed": 3}
 

@@ -1,4 +1,4 @@
-"""Built-in data: rendered scenes and composites, of which everything is known. No torch."""
+"""Built-in data with exact labels: rendered scenes and composites. No torch."""
 
 from detcon.scenes.compose import Composite, compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts, split_backgrounds, split_cutouts

@@ -1,4 +1,4 @@
-"""A pinhole camera: rays for its pixels, and where a solid lies in its picture."""
+"""A pinhole camera: rays through pixels, and projection of points."""
 
 from dataclasses import dataclass
 from functools import cache

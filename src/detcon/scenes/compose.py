@@ -1,8 +1,8 @@
 """Copy-paste composition: cut-outs on background photos, with exact masks.
 
-Real pixels and exact truth at once (as in "Cut, Paste and Learn", Dwibedi et al., 2017). Edges are
-blended with alpha, colours go part of the way to the background's, and blur and noise are laid over
-the whole, so that the borders of what was pasted aren't the only cue.
+As in "Cut, Paste and Learn" (Dwibedi et al., 2017). Edges are blended with alpha, colours go part
+of the way to the background's, and blur and noise are added to the whole picture, so that the
+borders of pasted objects aren't the only cue.
 
 Axes: y x pixels, k objects.
 """
@@ -22,16 +22,16 @@ from detcon.scenes.cutouts import Cutouts
 MIN_SIZE = 32
 
 _LONGEST_SIDE = (0.22, 0.75)  # of an object, as a share of the picture's
-_TRIES = 12  # places that are tried for an object
-_REDRAWS = 20  # pictures that are begun until one has enough objects
-_IN_SIGHT, _UNCOVERED = 0.5, 0.3  # shares of an object: within the picture, in the end
+_TRIES = 12  # places to try for an object
+_REDRAWS = 20  # attempts at a picture until it has enough objects
+_IN_SIGHT, _UNCOVERED = 0.5, 0.3  # least shares of an object within the picture, and still visible
 _BY_AREA = 0.7  # scale below which averaging is worth five times the time
 _MEMORY_BYTES = 256 << 20  # of decoded pictures that a process keeps
 
 
 @dataclass(frozen=True)
 class Composite:
-    """A composed picture and what is known about it.
+    """A composed picture and its exact labels.
 
     Attributes:
         rgb: The picture.
@@ -50,7 +50,7 @@ class Composite:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A cut-out as it will be pasted: its place in the picture, RGBA (multiplied), its mask."""
+    """A cut-out ready to be pasted: its place in the picture, RGBA (premultiplied) and mask."""
 
     rows: slice
     columns: slice
@@ -66,7 +66,7 @@ def compose_scene(
     size: int,
     objects: tuple[int, int] = (2, 6),
 ) -> Composite:
-    """Composes one picture; depends on nothing but its arguments and the files.
+    """Composes one picture; the same arguments and files always give the same picture.
 
     Args:
         cutouts: Where objects come from; every class is as likely.
@@ -155,7 +155,7 @@ def _shrink_short_side(photo: UInt8[np.ndarray, "y x 3"], side: int) -> UInt8[np
 def _place(
     rng: np.random.Generator, picture: UInt8[np.ndarray, "h w 4"], size: int, *, shrink: float
 ) -> _Piece | None:
-    """Scales, flips, turns and puts a cut-out somewhere; None where too little of it would show."""
+    """Scales, flips, turns and places a cut-out; None where too little of it would show."""
     low, high = np.log(_LONGEST_SIDE)
     longest = size * shrink * float(np.exp(rng.uniform(low, high)))
     stretch = np.exp(rng.uniform(-0.1, 0.1, 2))
@@ -188,7 +188,7 @@ def _scaled(
 
 
 def _turned(picture: UInt8[np.ndarray, "h w 4"], degrees: float) -> UInt8[np.ndarray, "y x 4"]:
-    """Turned about its middle, on a sheet that is large enough."""
+    """Turns a picture about its middle, on a canvas that is large enough."""
     height, width = picture.shape[:2]
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1)
     cos, sin = abs(turn[0, 0]), abs(turn[0, 1])
@@ -201,7 +201,7 @@ def _turned(picture: UInt8[np.ndarray, "h w 4"], degrees: float) -> UInt8[np.nda
 def _leaves_all_visible(
     piece: _Piece, instances: UInt16[np.ndarray, "y x"], areas: list[int]
 ) -> bool:
-    """Whether enough of every object that lies behind would still be seen."""
+    """Whether enough of every object behind it would still be visible."""
     covered = np.bincount(instances[piece.rows, piece.columns][piece.mask], minlength=len(areas))
     for number in range(1, len(areas)):
         if covered[number]:
@@ -212,7 +212,7 @@ def _leaves_all_visible(
 
 
 def _paste(rng: np.random.Generator, piece: _Piece, canvas: Float32[np.ndarray, "y x 3"]) -> None:
-    """Blends a piece into the canvas, in place, in colours a little like those around it."""
+    """Blends a piece into the canvas, in place; its colours go part of the way to the canvas's."""
     rgba = piece.rgba
     if rng.random() < 0.6:
         rgba = cv2.GaussianBlur(rgba, (0, 0), float(rng.uniform(0.3, 0.9)))
@@ -231,7 +231,7 @@ def _paste(rng: np.random.Generator, piece: _Piece, canvas: Float32[np.ndarray, 
 def _photograph(
     rng: np.random.Generator, canvas: Float32[np.ndarray, "y x 3"]
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """One lens and one sensor for all: the same slight blur and noise over the whole picture."""
+    """Adds the same slight blur and noise to the whole picture, as a lens and a sensor do."""
     if rng.random() < 0.5:
         canvas = cv2.GaussianBlur(canvas, (0, 0), float(rng.uniform(0.2, 0.6)))
     noise = _noise(len(canvas))
@@ -248,7 +248,7 @@ def _noise(size: int) -> Float32[np.ndarray, "y x 3"]:
 
 
 class _Memory:
-    """Decoded pictures: the first to come are kept, until there is no more room."""
+    """A cache of decoded pictures, which keeps the first ones until it is full."""
 
     def __init__(self, num_bytes: int) -> None:
         self.pictures: dict[tuple, np.ndarray] = {}

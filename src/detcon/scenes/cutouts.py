@@ -1,4 +1,4 @@
-"""Collections for composition: cut-outs with alpha by class, and parts of them held out."""
+"""Collections for composites: cut-outs with alpha, by class, and the split into train and val."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.photos import Photos
+from detcon.photos import Photos, shrink
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _OPAQUE = 8  # alpha up to this is dirt, not object
@@ -24,7 +24,7 @@ class CutoutsError(ValueError):
 
 @dataclass(frozen=True)
 class Cutout:
-    """One cut-out: its file, relative to the collection, and its class (1 = the first)."""
+    """A cut-out: its file, relative to the collection, and its class id, from 1."""
 
     key: str
     label: int
@@ -51,14 +51,14 @@ class Cutouts:
 
     @cached_property
     def by_label(self) -> dict[int, list[Cutout]]:
-        """The cut-outs of every class id that has any."""
+        """The cut-outs of each class id."""
         groups: dict[int, list[Cutout]] = {}
         for item in self.items:
             groups.setdefault(item.label, []).append(item)
         return groups
 
     def read(self, key: str, max_side: int) -> UInt8[np.ndarray, "y x 4"]:
-        """Decodes a cut-out, trims what is transparent, and shrinks it to `max_side`.
+        """Decodes a cut-out, trims its transparent border, and shrinks it to `max_side`.
 
         Returns:
             RGBA, the colours multiplied by alpha.
@@ -76,7 +76,7 @@ class Cutouts:
             )
         if picture.dtype != np.uint8:
             picture = (picture >> 8).astype(np.uint8)
-        return _shrink(_multiply(_trim(picture, path)), max_side)
+        return shrink(_multiply(_trim(picture, path)), max_side)
 
 
 def open_cutouts(source: str | Path) -> Cutouts:
@@ -149,7 +149,7 @@ def split_backgrounds(photos: Photos) -> tuple[Photos, Photos]:
 
 
 def _chosen(num: int) -> set[int]:
-    """Which of `num` things are held out: at random, but always the same."""
+    """Which of `num` items are held out: a random choice that is always the same."""
     if num < 2:
         return set()
     order = np.random.default_rng(0).permutation(num)
@@ -189,11 +189,3 @@ def _multiply(bgra: UInt8[np.ndarray, "y x 4"]) -> UInt8[np.ndarray, "y x 4"]:
     alpha = rgba[..., 3:].astype(np.uint16)
     rgba[..., :3] = (rgba[..., :3] * alpha + 127) // 255
     return rgba
-
-
-def _shrink(picture: UInt8[np.ndarray, "y x 4"], max_side: int) -> UInt8[np.ndarray, "h w 4"]:
-    factor = max_side / max(picture.shape[:2])
-    if factor >= 1:
-        return picture
-    height, width = (max(1, round(side * factor)) for side in picture.shape[:2])
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

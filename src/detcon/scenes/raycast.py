@@ -1,6 +1,6 @@
-"""Built-in pictures: solids in a room, with exact masks, classes and depth.
+"""Rendered scenes: solids in a room, with exact masks, classes and depth.
 
-`render_scene(seed, index, size)` depends on nothing but its arguments. Two by two rays go through
+`render_scene` depends on nothing but its arguments. Two by two rays go through
 each pixel; colours are averaged, labels are those of the majority.
 
 Axes: y x pixels (or rays), n points.
@@ -28,13 +28,13 @@ CLASSES: tuple[str, ...] = ("floor", "wall", *KINDS)
 MIN_SIZE = 32
 
 _SAMPLES = 2  # rays a pixel, down and across
-_WELL_SEEN = 0.012  # share of the picture; two solids at least, or the only one, are that large,
-_TOO_LARGE = 0.33  # and none is larger than this
+_WELL_SEEN = 0.012  # share of the picture that two solids, or the only one, cover at least
+_TOO_LARGE = 0.33  # share of the picture that no solid exceeds
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and all that is known about it.
+    """A rendered picture and its exact labels.
 
     Attributes:
         rgb: The picture.
@@ -114,7 +114,7 @@ def _cast_room(
 
 
 def _develop(stage: Stage, hits: Hits) -> Scene:
-    """From what the rays met to the picture."""
+    """Shades the first surface on each ray, and joins rays to pixels."""
     size = hits.depth.shape[0] // _SAMPLES
     points = stage.camera.position[:, None, None] + hits.rays * hits.depth
     ways = to_lamp(stage.light, points).reshape(3, -1)
@@ -151,7 +151,7 @@ def _name(
 
 
 def _expose(radiance: Float32[np.ndarray, "3 n"], size: int) -> UInt8[np.ndarray, "y x 3"]:
-    """Averages the rays of a pixel, sets the exposure, and goes to sRGB's curve."""
+    """Averages the rays of each pixel, sets the exposure, and applies sRGB's curve."""
     cells = radiance.reshape(3, size, _SAMPLES, size, _SAMPLES)
     linear = (cells[:, :, 0, :, 0] + cells[:, :, 0, :, 1]) + (
         cells[:, :, 1, :, 0] + cells[:, :, 1, :, 1]

@@ -1,4 +1,4 @@
-"""How surfaces look where rays meet them: colour and normal, lamp and shadow.
+"""How surfaces look where rays meet them: colours, normals, light and shadow.
 
 Axes: n points, y x rows and columns of rays.
 """
@@ -17,7 +17,7 @@ FLOOR, WALL, FIRST_SOLID = 0, 1, 2  # numbers of surfaces
 
 @dataclass(frozen=True)
 class Hits:
-    """What the rays met first.
+    """The first surface on each ray.
 
     Attributes:
         rays: Their directions, one metre of depth long.
@@ -34,7 +34,7 @@ class Hits:
 
 @dataclass(frozen=True)
 class Finish:
-    """Of every point: linear colour, unit normal, strength of the highlight."""
+    """Linear colour, unit normal and strength of the highlight of each point."""
 
     colours: Float32[np.ndarray, "3 n"]
     normals: Float32[np.ndarray, "3 n"]
@@ -43,7 +43,7 @@ class Finish:
 
 @dataclass(frozen=True)
 class _Patch:
-    """Points of one surface: where they are on its pattern, and where the surface looks."""
+    """Points of one surface: their coordinates on its pattern, and normals."""
 
     texture: Texture
     u: Float32[np.ndarray, " n"]
@@ -52,7 +52,7 @@ class _Patch:
 
 
 def finish(stage: Stage, hits: Hits, points: Float32[np.ndarray, "3 n"]) -> Finish:
-    """Colour, normal and gloss of every point that was met, surface by surface."""
+    """Colour, normal and gloss of each point, surface by surface."""
     surface, axis, rays = hits.surface.ravel(), hits.wall_axis.ravel(), hits.rays.reshape(3, -1)
     colours, normals = np.empty_like(points), np.empty_like(points)
     gloss = np.zeros(points.shape[1], np.float32)
@@ -78,7 +78,7 @@ def finish(stage: Stage, hits: Hits, points: Float32[np.ndarray, "3 n"]) -> Fini
 def _colours(
     patch: _Patch, rays: Float32[np.ndarray, "3 n"], span: Float32[np.ndarray, " n"]
 ) -> Float32[np.ndarray, "3 n"]:
-    """Paints the pattern, as fine as rays that are `span` metres apart can see it."""
+    """Colours of the pattern, without details finer than the `span` (metres) of a ray."""
     slant = np.abs((rays * patch.normals).sum(0)) / np.sqrt((rays * rays).sum(0))
     blur = span / (np.float32(patch.texture.period) * np.maximum(slant, np.float32(0.05)))
     return paint(patch.texture, patch.u, patch.v, blur)
@@ -116,10 +116,10 @@ _OFF_SURFACE = 4e-3  # metres from which a shadow ray starts, beyond all roundin
 
 
 def to_lamp(light: Light, points: Float32[np.ndarray, "3 y x"]) -> Float32[np.ndarray, "3 y x"]:
-    """From each point to the lamp; each ray sees another part of it, so that shadows are soft.
+    """From each point to the lamp; rays aim at different parts of it, so that shadows are soft.
 
-    The four rays of a pixel see four quarters of the lamp, at four distances from its middle, and
-    neighbouring pixels see them turned.
+    The four rays of a pixel aim at four quarters of the lamp, at four distances from its middle;
+    for neighbouring pixels these are rotated.
     """
     ways = light.position[:, None, None] - points
     for number in range(16):
@@ -143,16 +143,16 @@ def lit(
     solids: tuple[Solid, ...],
     light: Light,
 ) -> Float32[np.ndarray, " n"]:
-    """1 where the lamp is seen, 0 in shadow.
+    """1 where the lamp is visible, 0 in shadow.
 
-    A solid is only asked about the points in the cone that its bounding sphere hides.
+    A solid is only tested for points in the shadow cone of its bounding sphere.
 
     Args:
-        points: Where.
-        normals: The surface's there.
+        points: The points.
+        normals: Of the surface at these points.
         ways: From the points to the lamp.
-        owner: On which solid a point lies, counted from 1; 0 for none.
-        solids: What may stand between.
+        owner: The solid that each point lies on, from 1; 0 for none.
+        solids: All solids, each of which may cast a shadow.
         light: The lamp.
     """
     seen = np.ones(points.shape[1], np.float32)
@@ -179,10 +179,10 @@ def lit(
 def openness(
     points: Vectors, normals: Vectors, owner: UInt8[np.ndarray, " n"], solids: tuple[Solid, ...]
 ) -> Float32[np.ndarray, " n"]:
-    """How much of what a point sees is free of solids: they darken the floor around them.
+    """Ambient occlusion: how much ambient light the solids leave to each point.
 
-    Each solid counts as a sphere; the share of a sphere in the light that falls on a plane is
-    cos(angle) (radius / distance)².
+    Each solid counts as a sphere, which takes the share cos(angle) (radius / distance)² of the
+    light that falls on a plane.
     """
     free = np.ones(points.shape[1], np.float32)
     for number, solid in enumerate(solids, start=1):

@@ -1,4 +1,4 @@
-"""The five kinds of solid, each in its own frame: where rays meet it, its normals, its skin.
+"""The five kinds of solid in their own frames: where rays meet them, normals, pattern coordinates.
 
 In its own frame a solid has its centre at the origin and z along its axis. `size` is
 (half width, half depth, half height); round solids use (radius, radius, half height), a torus
@@ -18,14 +18,13 @@ Values = Float[np.ndarray, " n"]
 _MARCH_STEPS = 100  # of sphere tracing; only rays that graze the tube need them all
 _TOUCH = 1e-3  # metres: as near as this is a hit
 
-
 # A ray along a plane divides by 0, one that misses a sphere has no root: inf and NaN say "missed".
 _quiet = np.errstate(divide="ignore", invalid="ignore", over="ignore")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What a kind of solid can do.
+    """The geometry of a kind of solid.
 
     Attributes:
         meet: (origins "3 #n", directions "3 n", size) -> how many directions to go from the
@@ -81,11 +80,16 @@ def _meet_sphere(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
 
 @_quiet
 def _meet_cylinder(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
+    return _entry(*_through_cylinder(o, d, size))
+
+
+def _through_cylinder(o: np.ndarray, d: np.ndarray, size: Size) -> tuple[np.ndarray, np.ndarray]:
+    """Where rays enter and leave a cylinder."""
     a = d[0] * d[0] + d[1] * d[1]
     b = o[0] * d[0] + o[1] * d[1]
     c = o[0] * o[0] + o[1] * o[1] - size[0] ** 2
     side, slab = _roots(a, b, c), _slab(o[2], d[2], size[2])
-    return _entry(np.maximum(side[0], slab[0]), np.minimum(side[1], slab[1]))
+    return np.maximum(side[0], slab[0]), np.minimum(side[1], slab[1])
 
 
 @_quiet
@@ -109,7 +113,9 @@ def _meet_cone(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
 def _meet_torus(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
     """Sphere tracing (Hart, 1996): a step as long as the distance never passes the surface."""
     ring, tube = size[0], size[2]
-    start = _meet_cylinder_from_inside(o, d, (ring + tube, ring + tube, tube))
+    enter, leave = _through_cylinder(o, d, (ring + tube, ring + tube, tube))
+    enter = np.maximum(enter, 0)  # a ray may begin within the cylinder around the torus
+    start = np.where(enter <= leave, enter, np.inf).astype(np.float32)
     found = np.full(d.shape[1], np.inf, np.float32)
     active = np.flatnonzero(np.isfinite(start))
     speed = np.sqrt((d[:, active] ** 2).sum(0))
@@ -131,18 +137,6 @@ def _meet_torus(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
             active, first, unit = active[going], first[:, going], unit[:, going]
             speed, gone = speed[going], gone[going]
     return found
-
-
-@_quiet
-def _meet_cylinder_from_inside(o: np.ndarray, d: np.ndarray, size: Size) -> np.ndarray:
-    """Like `_meet_cylinder`, but a ray that begins inside is there at once."""
-    a = d[0] * d[0] + d[1] * d[1]
-    b = o[0] * d[0] + o[1] * d[1]
-    c = o[0] * o[0] + o[1] * o[1] - size[0] ** 2
-    side, slab = _roots(a, b, c), _slab(o[2], d[2], size[2])
-    enter = np.maximum(np.maximum(side[0], slab[0]), 0)
-    leave = np.minimum(side[1], slab[1])
-    return np.where(enter <= leave, enter, np.inf).astype(np.float32)
 
 
 def _normal_box(p: np.ndarray, size: Size) -> np.ndarray:

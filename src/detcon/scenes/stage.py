@@ -1,4 +1,4 @@
-"""What there is to see: a room, solids that stand in it, a light, and where the camera is."""
+"""A scene before it is rendered: a room, solids in it, a light and a camera."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -39,12 +39,12 @@ class Solid:
 
     @property
     def radius(self) -> float:
-        """Of the sphere around it."""
+        """Radius of the bounding sphere, in metres."""
         return float(np.linalg.norm(self.shape.extent(self.size)))
 
     @property
     def corners(self) -> Float32[np.ndarray, "3 8"]:
-        """Of the box around it, in the room."""
+        """Corners of the bounding box, in the room."""
         signs = np.array(np.meshgrid([-1, 1], [-1, 1], [-1, 1]), np.float32).reshape(3, 8)
         half = np.array(self.shape.extent(self.size), np.float32)[:, None]
         return turn(self.axes.T, signs * half) + self.centre[:, None]
@@ -56,25 +56,24 @@ class Solid:
     def meet(
         self, origins: Float32[np.ndarray, "3 #n"], directions: Float32[np.ndarray, "3 n"]
     ) -> Float32[np.ndarray, " n"]:
-        """How many directions lie between origin and surface; inf where the ray misses."""
+        """Distance to the surface, as a multiple of each direction; inf where the ray misses."""
         return self.shape.meet(self.local(origins), turn(self.axes, directions), self.size)
 
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 SOLIDS = (3, 8)  # the least and the most
 
-_NUM_PLACES = 60  # that are tried for all solids together, at least,
-_PLACES_A_SOLID = 7  # and for each
+_NUM_PLACES, _PLACES_A_SOLID = 60, 7  # places to try: the greater of all in all, and for each solid
 _CAMERA_CLEARANCE = 0.9  # metres between the camera and the nearest solid
 
 
 @dataclass(frozen=True)
 class Light:
-    """A small round lamp, and what the room throws back.
+    """A small round lamp, and the ambient light.
 
     Attributes:
         position: In the room, in metres.
-        radius: Of the lamp, in metres: half the width of the edges of shadows, and more.
+        radius: Of the lamp, in metres; the larger, the softer are the shadows.
         colour: Linear RGB, about 1.
         ambient: Linear RGB of the light from everywhere, relative to the lamp's at 2 metres.
     """
@@ -87,7 +86,7 @@ class Light:
 
 @dataclass(frozen=True)
 class Stage:
-    """A whole scene before it is rendered.
+    """Everything in a scene.
 
     Attributes:
         room: Width and depth in metres; x and y go from 0, the floor is z = 0, walls are as high
@@ -106,7 +105,7 @@ class Stage:
 
 
 def draw_stage(rng: np.random.Generator, solids: tuple[int, int] = SOLIDS) -> Stage:
-    """Draws everything about a scene, with the least to the most solids, if there is room."""
+    """Draws a random scene; `solids` is the least and the most, if there is room."""
     room = (float(rng.uniform(4.5, 7.5)), float(rng.uniform(4.5, 7.5)))
     palette = draw_palette(rng)
     camera = _draw_camera(rng, room)
@@ -135,7 +134,7 @@ def _draw_camera(rng: np.random.Generator, room: tuple[float, float]) -> Camera:
 
 
 def _draw_light(rng: np.random.Generator, room: tuple[float, float], camera: Camera) -> Light:
-    """High up, and to one side of the camera, so that shadows are seen."""
+    """High up, and to one side of the camera, so that shadows are visible."""
     side = rng.choice([-1, 1]) * rng.uniform(0.6, 2.0)
     place = np.array([room[0] / 2, room[1] / 2, rng.uniform(2.3, 3.6)])
     place = place + side * camera.axes[0] + rng.uniform(-1.2, 0.8) * camera.axes[2] * [1, 1, 0]

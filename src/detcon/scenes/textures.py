@@ -36,11 +36,11 @@ _NOISE_SIDE, _NOISE_PERIOD = 256, 8
 
 @dataclass(frozen=True)
 class Texture:
-    """What a surface shows.
+    """A pattern of two colours on a surface.
 
     Attributes:
         pattern: Which of the patterns.
-        colours: The two colours between which it goes, in linear light.
+        colours: The two colours, in linear light.
         period: The length of a unit of the pattern on the surface, in metres.
         share: About how much of the surface is of the first colour, in (0, 1).
         turn: One of `TURNS`, how the pattern lies on the surface.
@@ -62,8 +62,8 @@ def paint(texture: Texture, u: Values, v: Values, blur: Values) -> Float32[np.nd
         texture: The texture.
         u: First coordinate on the surface, in units.
         v: Second coordinate.
-        blur: How many units a sample spans there; where a pattern is too fine to be seen, its
-            average is shown, instead of moiré.
+        blur: How many units a sample spans there. A pattern that is too fine to be seen gives
+            its average, instead of moiré.
 
     Returns:
         Linear RGB.
@@ -80,7 +80,7 @@ def paint(texture: Texture, u: Values, v: Values, blur: Values) -> Float32[np.nd
 
 
 def _sharpness(blur: Values) -> Values:
-    """The contrast that is left of a pattern when a sample spans several of its periods."""
+    """The contrast of a pattern where a sample spans several of its periods."""
     return np.clip(np.float32(1.6) - 2 * blur, 0, 1)
 
 
@@ -205,7 +205,7 @@ def draw_texture(rng: np.random.Generator, palette: list[Colour], *, room: bool)
     Args:
         rng: The source of randomness.
         palette: From dark to light.
-        room: For floor and walls, which have larger patterns; else for a solid.
+        room: Whether it is for floor or walls, which have larger patterns, and not for a solid.
     """
     patterns = ROOM_PATTERNS if room else PATTERN_NAMES
     dark = int(rng.integers(0, len(palette) - 2))
@@ -224,7 +224,7 @@ def draw_texture(rng: np.random.Generator, palette: list[Colour], *, room: bool)
 
 
 def _mute(colour: Colour, share: float) -> Colour:
-    """Takes that share of the colour towards grey of the same brightness."""
+    """Moves a colour by a share of the way to grey of the same brightness."""
     grey = 0.21 * colour[0] + 0.72 * colour[1] + 0.07 * colour[2]
     red, green, blue = ((1 - share) * one + share * grey for one in colour)
     return red, green, blue

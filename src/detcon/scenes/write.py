@@ -3,17 +3,19 @@
 import itertools
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from pydantic import Field, model_validator
 
 from detcon.config import Recipe, load_recipe
+from detcon.files import write_whole
 from detcon.formats.registry import FormatName, find_format, formats_with, open_layout
 from detcon.formats.writing.scenes import Layout, ScenePicture, ScenesPlan
 from detcon.photos import Photos, open_photos
 from detcon.progress import with_progress
-from detcon.scenes.begin import begin_folder
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts, split_backgrounds, split_cutouts
 from detcon.scenes.raycast import CLASSES, render_scene
@@ -27,24 +29,26 @@ _PICTURES_A_JOB = 8
 _VAL_SEEDS = 2**63  # added to the seed for val, out of reach of any seed for train
 
 
-class ScenesRecipe(Recipe):
-    """How to make a folder of built-in scenes, or of composites."""
+class ScenesError(ValueError):
+    """A folder that scenes can't be written to."""
 
-    out: str = Field(description="the folder to make, or to go on with")
-    num: int = Field(
-        default=2000, ge=1, description="pictures to train on; a tenth as many more for val"
-    )
+
+class ScenesRecipe(Recipe):
+    """Settings of a folder of rendered scenes, or of composites."""
+
+    out: str = Field(description="folder to make, or to continue")
+    num: int = Field(default=2000, ge=1, description="training pictures; val gets a tenth as many")
     size: int = Field(default=160, ge=32, le=4096, description="height and width in pixels")
-    seed: int = Field(default=0, ge=0, lt=_VAL_SEEDS, description="another seed, other pictures")
+    seed: int = Field(default=0, ge=0, lt=_VAL_SEEDS, description="of the random numbers")
     workers: int = Field(default_factory=num_cores, ge=1, description="processes at once")
     format: FormatName = Field(
         default="folder",
-        description="how it is laid out: as a labelled folder with all that is known, or just as "
-        "COCO 2017, VOC 2012 with SBD, Cityscapes or NYU-Depth v2 are downloaded",
+        description="layout of the files: a labelled folder with all labels, or that of COCO 2017, "
+        "VOC 2012 with SBD, Cityscapes or NYU-Depth v2 as they are downloaded",
     )
     solids: tuple[int, int] = Field(
         default=SOLIDS,
-        description="rendered scenes: least and most solids, as far as there is room",
+        description="rendered scenes: least and most solids, if there is room",
     )
     cutouts: str | None = Field(
         default=None,
@@ -55,7 +59,7 @@ class ScenesRecipe(Recipe):
     )
     objects: tuple[int, int] = Field(default=(2, 6), description="compose: least and most objects")
     holdout: Literal["none", "backgrounds", "cutouts", "both"] = Field(
-        default="none", description="compose: what a fifth is kept of for val alone"
+        default="none", description="compose: of what a fifth is used in val only"
     )
 
     @model_validator(mode="after")
@@ -102,7 +106,7 @@ class ScenesRecipe(Recipe):
 
 @dataclass(frozen=True)
 class Materials:
-    """What composites of a split are made of."""
+    """Cut-outs and backgrounds of a split of composites."""
 
     cutouts: Cutouts
     backgrounds: Photos
@@ -111,7 +115,7 @@ class Materials:
 
 @dataclass(frozen=True)
 class Split:
-    """One of the two sets to make: everything a worker needs."""
+    """Train or val: everything that a worker needs to make its pictures."""
 
     name: str
     layout: Layout
@@ -134,10 +138,10 @@ class Split:
 
 
 def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides: Any) -> Path:
-    """Makes a folder of pictures of which everything is known, for training and for validation.
+    """Makes a folder of pictures with exact labels, for training and for validation.
 
-    Given again after an interruption, it goes on where it stopped; the bytes of the files are the
-    same for any number of workers or interruptions.
+    Called again after an interruption, it continues where it stopped. Files are the same, byte for
+    byte, for any number of workers or interruptions.
 
     Args:
         recipe: A recipe, its YAML file or name, or None for the defaults.
@@ -157,33 +161,60 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     """
     settings = load_recipe(ScenesRecipe, recipe, overrides)
     splits = _splits(settings)
-    folder = Path(settings.out)
-    values, defaults = (
-        one.model_dump(mode="json", exclude={"out", "workers"})
-        for one in (settings, ScenesRecipe(out=settings.out))
-    )
-    begin_folder(folder, values, defaults)
+    _begin(settings)
     for split in splits:
         _make(split, settings.workers)
-    return folder
+    return Path(settings.out)
 
 
-@dataclass(frozen=True)
-class Job:
-    """A few pictures of a split, for one worker."""
+def _begin(settings: ScenesRecipe) -> None:
+    """Makes the folder, or checks that scenes with the same settings were begun there.
 
-    split: Split
-    numbers: range
+    Settings that an earlier version didn't have, and didn't write down, count as their defaults.
+    """
+    folder, without = Path(settings.out), {"out", "workers"}
+    values = settings.model_dump(mode="json", exclude=without)
+    path = folder / "recipe.yaml"
+    if path.is_file():
+        defaults = ScenesRecipe(out=settings.out).model_dump(mode="json", exclude=without)
+        before = defaults | _read_recipe(path)
+        for name in {**values, **before}:
+            if before.get(name) != values.get(name):
+                raise ScenesError(
+                    f"the folder {folder} holds scenes made with {name}={before.get(name)}, but "
+                    f"{name}={values.get(name)} was asked for; choose another out=, or remove the "
+                    f"folder"
+                )
+    elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ScenesError(
+            f"cannot write scenes to {folder}: it holds something else; choose another out="
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(path, yaml.safe_dump(values, sort_keys=False, width=100).encode())
 
 
-def make_pictures(job: Job) -> list[dict[str, Any]]:
+def _read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError):
+        values = None
+    if not isinstance(values, dict):
+        raise ScenesError(
+            f"cannot go on with the scenes in {path.parent}: {path} is damaged; choose another "
+            f"out=, or remove the folder"
+        )
+    return values
+
+
+def make_pictures(split: Split, numbers: range) -> list[dict[str, Any]]:
     """Makes and writes pictures, unless they are there; returns their records for the index."""
-    return [_make_picture(job.split, number) for number in job.numbers]
-
-
-def _make_picture(split: Split, number: int) -> dict[str, Any]:
-    found = split.layout.find(split.name, number)
-    return split.layout.save(split.name, number, split.draw(number)) if found is None else found
+    records = []
+    for number in numbers:
+        record = split.layout.find(split.name, number)
+        if record is None:
+            record = split.layout.save(split.name, number, split.draw(number))
+        records.append(record)
+    return records
 
 
 def _splits(settings: ScenesRecipe) -> list[Split]:
@@ -204,7 +235,7 @@ def _splits(settings: ScenesRecipe) -> list[Split]:
 def _materials(
     settings: ScenesRecipe,
 ) -> tuple[tuple[str, ...], tuple[Materials | None, Materials | None]]:
-    """The names of the classes, and what the pictures for train and val are composed of."""
+    """The names of the classes, and the materials of train and of val."""
     if settings.cutouts is None or settings.backgrounds is None:
         return CLASSES, (None, None)
     cutouts, backgrounds = open_cutouts(settings.cutouts), open_photos(settings.backgrounds)
@@ -219,8 +250,9 @@ def _materials(
 
 def _make(split: Split, workers: int) -> None:
     starts = range(0, split.num, _PICTURES_A_JOB)
-    jobs = [Job(split, range(n, min(n + _PICTURES_A_JOB, split.num))) for n in starts]
-    with closing(in_order(make_pictures, jobs, num_workers=min(workers, len(jobs)))) as made:
+    jobs = [range(n, min(n + _PICTURES_A_JOB, split.num)) for n in starts]
+    make = partial(make_pictures, split)
+    with closing(in_order(make, jobs, num_workers=min(workers, len(jobs)))) as made:
         records = itertools.chain.from_iterable(made)
         title = f"scenes for {split.name}"
         images = list(with_progress(records, title, split.num, words="pictures"))
