@@ -99,10 +99,7 @@ def _view_panel(run: Pretraining, num: int, seed: int) -> Panel:
 
 
 def _view_row(
-    key: str,
-    photo: UInt8[np.ndarray, "y x c"],
-    masks: Masks | None,
-    views: tuple[View, View],
+    key: str, photo: UInt8[np.ndarray, "y x c"], masks: Masks | None, views: tuple[View, View]
 ) -> list[Picture]:
     """The photo with its cuts, and both views."""
     framed = frame_cuts(scale_to(photo, SIDE), [view.place for view in views])

@@ -125,9 +125,7 @@ def paint_regions(
 
 
 def number_regions(
-    picture: UInt8[np.ndarray, "y x 3"],
-    regions: Bool[np.ndarray, "r h w"],
-    names: Sequence[str],
+    picture: UInt8[np.ndarray, "y x 3"], regions: Bool[np.ndarray, "r h w"], names: Sequence[str]
 ) -> UInt8[np.ndarray, "y x 3"]:
     """Writes a name into the middle of each region: at the point farthest from its outline."""
     size = picture.shape[1::-1]

@@ -65,10 +65,7 @@ def _photo_column(
 
 
 def _feature_column(
-    name: str,
-    backbone: Backbone,
-    keys: Sequence[str],
-    photos: Sequence[UInt8[np.ndarray, "_ _ c"]],
+    name: str, backbone: Backbone, keys: Sequence[str], photos: Sequence[UInt8[np.ndarray, "_ _ c"]]
 ) -> tuple[list[Picture], float]:
     found = [dense_features(backbone, photo, side=NETWORK_SIDE) for photo in photos]
     maps, share = features_as_rgb(found)

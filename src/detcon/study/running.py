@@ -146,12 +146,7 @@ def _overlap(study: StudyRecipe, cell: Cell, places: Places) -> float | None:
 
 
 def _record(
-    study: StudyRecipe,
-    cell: Cell,
-    places: Places,
-    command: str,
-    result: Result,
-    seconds: float,
+    study: StudyRecipe, cell: Cell, places: Places, command: str, result: Result, seconds: float
 ) -> Record:
     environment: Mapping[str, Any] = describe_environment()
     return Record(
