@@ -13,7 +13,7 @@ from detcon.data.recipe import DETCON_B_COLOUR, DETCON_S_COLOUR
 from detcon.masks import Grid
 from detcon.masks.store.fill import make_masks
 from detcon.models.backbone_file import load_backbone
-from detcon.models.encoders import build_encoder
+from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.ops.schedules import ema_rate
 from detcon.photos import open_photos
@@ -152,7 +152,7 @@ def test_the_same_photos_and_cuts_for_all_methods(data):
     for kind in ("detcon_s", "simclr"):
         paths = {"images": data / "images", "masks": data / "masks", "out": "o"}
         recipe = load_recipe(PretrainRecipe, None, {**TINY, **paths, "method": {"kind": kind}})
-        samples.append(open_views(recipe, photos, encoder)[0, 3])
+        samples.append(open_views(recipe, photos, feature_grid(encoder, recipe.views.size))[0, 3])
     assert np.array_equal(samples[0].images, samples[1].images)
     assert np.array_equal(samples[0].colour, samples[1].colour)
 
@@ -208,7 +208,9 @@ def test_single_views_and_absent_masks_train(kind, views, data, tmp_path):
     encoder = build_encoder(recipe.encoder)
     method = build_method(recipe, encoder)
     assert method.objective.own_view == (recipe.views.second == "own")
-    dataset = open_views(recipe, open_photos(where["images"]), encoder)
+    dataset = open_views(
+        recipe, open_photos(where["images"]), feature_grid(encoder, recipe.views.size)
+    )
     [batch] = batches(dataset, batch_size=8, seed=0, first_step=0, num_steps=1, workers=0)
     loss, _ = method(batch)
     loss.backward()

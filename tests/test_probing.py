@@ -18,7 +18,8 @@ from detcon.pretraining.training import pretrain
 from detcon.results.history import read_history
 from detcon.results.recipe import recorded_fingerprint
 from detcon.scenes.raycast import render_scene
-from detcon.train.checkpoint import load_checkpoint, rng_state
+from detcon.train.checkpoint import load_checkpoint
+from detcon.train.random_state import rng_state
 
 LAST = "checkpoints/last.ckpt"
 TIMES = ("images_per_second", "data_wait", "memory", "seconds", "probe_seconds")

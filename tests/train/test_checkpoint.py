@@ -14,12 +14,11 @@ from hypothesis import given, settings, strategies as st
 from detcon.train.checkpoint import (
     Checkpoint,
     CheckpointError,
-    all_finite,
     load_checkpoint,
-    rng_state,
     save_checkpoint,
-    set_rng_state,
 )
+from detcon.train.finite import all_finite
+from detcon.train.random_state import rng_state, set_rng_state
 
 CPU = torch.device("cpu")
 

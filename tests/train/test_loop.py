@@ -20,7 +20,7 @@ from train_things import LOOP, Crash, Net, TwoRanks, points, train
 from detcon.results.history import read_history
 from detcon.train.checkpoint import CheckpointError, load_checkpoint
 from detcon.train.finite import NonFiniteLoss
-from detcon.train.probing import Probing
+from detcon.train.plan import Probing
 from detcon.train.recipe import Lars, LoopRecipe
 from detcon.train.stop import Stopped
 

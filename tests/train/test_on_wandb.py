@@ -1,4 +1,4 @@
-"""Tests for detcon.train.on_wandb, with a stand-in for the package: no network, no account."""
+"""Tests for logging to W&B, with a stand-in for the package: no network, no account."""
 
 import random
 import shutil
@@ -10,7 +10,7 @@ import torch
 from train_things import LOOP, train
 
 from detcon.results.history import read_history
-from detcon.train.on_wandb import WandbError
+from detcon.train.metrics import WandbError
 
 ASKED = LOOP.model_copy(update={"wandb": "detcon"})
 

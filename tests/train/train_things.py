@@ -7,8 +7,7 @@ from torch import nn
 
 from detcon.train.environment import ranks
 from detcon.train.loop import fit
-from detcon.train.plan import Hooks, Plan
-from detcon.train.probing import Probing
+from detcon.train.plan import Hooks, Plan, Probing
 from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 from detcon.train.unreadable import UnreadablePhotos
 

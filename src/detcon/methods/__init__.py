@@ -1,4 +1,4 @@
-"""Methods: from a batch to a loss. Five methods, one class, told apart by their parts.
+"""Methods: from a batch to a loss. Five methods of one class, which differ in their parts.
 
 | method     | regions | target | predictor | objective      |
 |------------|---------|--------|-----------|----------------|

@@ -1,4 +1,4 @@
-"""The five methods, each as its parts."""
+"""The five methods, composed of their parts."""
 
 import copy
 import functools
@@ -6,7 +6,7 @@ import functools
 from torch import nn
 
 from detcon.methods.method import Method, Tower
-from detcon.methods.objectives import Contrast, CrossEntropy, Regression
+from detcon.methods.objectives import Contrast, CrossEntropy, Objective, Regression
 from detcon.models.heads import Head
 from detcon.models.initialise import initialise
 from detcon.models.normalisation import Normalisation
@@ -59,15 +59,8 @@ def detcon_b(
 
     The arguments are those of `detcon_s`.
     """
-    online, predictor, target = _byol_parts(encoder, hidden, outputs)
     objective = Contrast(temperature, local_negatives, num_groups, own_view)
-    return Method(
-        online,
-        objective=objective,
-        predictor=predictor,
-        target=target,
-        normalisation=normalisation,
-    )
+    return _with_target(encoder, hidden, outputs, objective, normalisation)
 
 
 def simclr(
@@ -104,14 +97,7 @@ def byol(
 
     The arguments are those of `detcon_s`.
     """
-    online, predictor, target = _byol_parts(encoder, hidden, outputs)
-    return Method(
-        online,
-        objective=Regression(),
-        predictor=predictor,
-        target=target,
-        normalisation=normalisation,
-    )
+    return _with_target(encoder, hidden, outputs, Regression(), normalisation)
 
 
 def supervised(
@@ -135,12 +121,18 @@ def supervised(
     return Method(online, objective=CrossEntropy(label_smoothing), normalisation=normalisation)
 
 
-def _byol_parts(encoder: nn.Module, hidden: int, outputs: int) -> tuple[Tower, Head, Tower]:
-    """Online tower, predictor, and a target with its own first weights.
+def _with_target(
+    encoder: nn.Module,
+    hidden: int,
+    outputs: int,
+    objective: Objective,
+    normalisation: Normalisation | None,
+) -> Method:
+    """A method with a predictor, and a target with its own first weights.
 
     The official code draws the target's first weights from another seed than the online
-    network's, and its authors saw no difference; `initialise` draws ours. A timm encoder, which
-    knows its own ways to start, is copied.
+    network's, and its authors saw no difference; `initialise` draws ours. A timm encoder has its
+    own initialisation; it is copied.
     """
     online = Tower(encoder, Head(_channels(encoder), hidden, outputs))
     target = copy.deepcopy(online)
@@ -149,7 +141,10 @@ def _byol_parts(encoder: nn.Module, hidden: int, outputs: int) -> tuple[Tower, H
     zero_init = not any(block.last_norm.weight.any() for block in blocks)
     redraw = functools.partial(initialise, zero_init=zero_init)
     (target if is_ours else target.projector).apply(redraw)
-    return online, Head(outputs, hidden, outputs), target
+    predictor = Head(outputs, hidden, outputs)
+    return Method(
+        online, objective=objective, predictor=predictor, target=target, normalisation=normalisation
+    )
 
 
 def _channels(encoder: nn.Module) -> int:

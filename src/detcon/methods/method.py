@@ -1,4 +1,4 @@
-"""What a method is: towers, a predictor, a target that follows, and an objective."""
+"""A method: encoder and heads, an averaged copy as target, and an objective."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Embeddings:
 
 
 class Tower(nn.Module):
-    """Photos and region weights to one embedding a region."""
+    """Encoder and projector: from photos and region weights to one embedding per region."""
 
     def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Tower(nn.Module):
 
 
 class Method(nn.Module):
-    """A way to learn from batches, as a composition of its parts.
+    """A self-supervised (or supervised) method, composed of its parts.
 
     Each view passes encoder and heads alone, so that batch norm takes its statistics view by
     view. The target sees the same ids and weights, runs in training mode with batch statistics of
@@ -71,8 +71,8 @@ class Method(nn.Module):
 
         Args:
             online: The network that learns.
-            objective: From queries and targets, view by view, to the loss.
-            predictor: Between projections and queries.
+            objective: Computes the loss from the queries and targets of each view.
+            predictor: Maps projections to queries; none by default.
             target: Gives the candidates; None lets the online network give them, with gradient.
             normalisation: Of photos in [0, 1].
         """

@@ -1,4 +1,4 @@
-"""What a method minimises: contrast, regression or classification."""
+"""Objectives of the methods: contrast, regression, classification."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Several ranks, one batch: targets of all of them, and which photos are contrasted."""
+"""The joined batch of all ranks: its targets, and its groups of photos contrasted together."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

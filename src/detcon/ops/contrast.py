@@ -19,7 +19,7 @@ from detcon.ops.contrast_kernels import (
     SymmetricContrast,
     single_or_double,
 )
-from detcon.ops.matching import match_regions
+from detcon.ops.regions import match_regions
 
 
 def plain_contrastive_detection(

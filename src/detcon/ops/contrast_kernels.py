@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from detcon.ops.matching import match_regions
+from detcon.ops.regions import match_regions
 
 LEAST_LENGTH = 1e-6  # of a vector: the official code clamps its square at 1e-12
 REMOVED = -1e9  # added to a similarity that is no candidate, as in the official code

@@ -1,7 +1,7 @@
-"""What changes with the step: learning rates and the target's rate. Pure functions of the step.
+"""Schedules of the learning rate and of the target's average, as pure functions of the step.
 
-A step's number counts updates already made, so that the first update has number 0, as
-`global_step` in the official code.
+`step` is the number of updates already made, so 0 at the first one, as `global_step` in the
+official code; `total` that of the whole run, `warmup` that of the rise.
 """
 
 import math
@@ -12,11 +12,6 @@ def warmup_cosine(step: int, *, total: int, warmup: int = 0) -> float:
     """Rises in a straight line from 0, then falls along half a cosine to 0.
 
     As in `optimizers.py` of the official code: the first update of a run with warm-up has rate 0.
-
-    Args:
-        step: Updates made so far, 0 <= step <= total.
-        total: Updates in the whole run.
-        warmup: Updates of the rise.
 
     Returns:
         The share of the peak rate, between 0 and 1.
@@ -41,11 +36,8 @@ def step_decay(
     (appendix D.4).
 
     Args:
-        step: Updates made so far.
-        total: Updates in the whole run.
-        warmup: Updates of the rise.
         milestones: Shares of the run after which the rate falls.
-        gamma: What it is multiplied by.
+        gamma: The factor.
 
     Returns:
         The share of the peak rate.
@@ -59,8 +51,6 @@ def ema_rate(step: int, *, total: int, base: float) -> float:
     """How much of the target network stays at this update (BYOL, section 3.2, Eq. for tau).
 
     Args:
-        step: Updates made so far.
-        total: Updates in the whole run.
         base: The rate at the start: 0.996 for 1000 epochs, 0.99 for 300.
 
     Returns:

@@ -6,6 +6,7 @@ They lie in stores in the run folder.
 import shutil
 import time
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -30,15 +31,16 @@ FOLDER = "discovery"
 def discovered(run: str | Path) -> list[Path]:
     """The stores of discovered masks in a run folder, `discovery/step-000512`, the last one last.
 
-    A store's name tells how many updates the network had made when it found them.
+    A store's name holds the number of updates after which the network found its masks.
     """
     return sorted(path for path in Path(run, FOLDER).glob("step-*") if path.is_dir())
 
 
+@dataclass(frozen=True)
 class Discoverer:
     """Finds the masks of a round with the current network, or opens those found before.
 
-    Args:
+    Attributes:
         settings: The whole recipe.
         discovery: Its part about discovery.
         photos: What `settings.images` names.
@@ -48,17 +50,12 @@ class Discoverer:
         left_out: Photos that are known not to be readable.
     """
 
-    def __init__(
-        self,
-        settings: PretrainRecipe,
-        discovery: Discovery,
-        photos: Photos,
-        encoder: nn.Module,
-        run: Path,
-        left_out: Collection[str] = (),
-    ) -> None:
-        self._settings, self._discovery, self._photos = settings, discovery, photos
-        self._encoder, self._run, self._left_out = encoder, run, left_out
+    settings: PretrainRecipe
+    discovery: Discovery
+    photos: Photos
+    encoder: nn.Module
+    run: Path
+    left_out: Collection[str] = ()
 
     def masks(self, begin: int, step: int) -> Path:
         """The store of masks for the updates from `begin` on; `step` is the next update.
@@ -71,7 +68,7 @@ class Discoverer:
             StoreError: If they were found and are gone.
             TooManyUnreadable: If too many photos couldn't be read.
         """
-        store = self._run / FOLDER / f"step-{begin:06}"
+        store = self.run / FOLDER / f"step-{begin:06}"
         if step == begin:
             self._find(begin, store)
             return store
@@ -79,7 +76,7 @@ class Discoverer:
             MaskStore(store)
         except StoreError as error:
             raise StoreError(
-                f"the run in {self._run} goes on after update {step}, but the masks that it found "
+                f"the run in {self.run} goes on after update {step}, but the masks that it found "
                 f"after update {begin} are not whole in {store}; put them back, or give another "
                 f"out= to begin again"
             ) from error
@@ -91,8 +88,8 @@ class Discoverer:
         masks_recipe = self._recipe(store)
         if is_first_rank():
             store.parent.mkdir(exist_ok=True)
-            recipe, normalisation = self._settings.encoder, self._settings.normalisation
-            save_backbone(_weights(store), self._encoder, recipe, normalisation=normalisation)
+            recipe, normalisation = self.settings.encoder, self.settings.normalisation
+            save_backbone(_weights(store), self.encoder, recipe, normalisation=normalisation)
             self._remove_others(masks_recipe, store)
         wait_for_ranks()
         make_masks(masks_recipe, shard=f"{share.rank + 1}/{share.world}")
@@ -101,12 +98,12 @@ class Discoverer:
         if is_first_rank():
             self._forget(step)
             Console(stderr=True, highlight=False).print(
-                f"discovery: masks of {len(self._photos):,} photos from the features after {step} "
+                f"discovery: masks of {len(self.photos):,} photos from the features after {step} "
                 f"updates, {time.monotonic() - began:.0f} s"
             )
 
     def _recipe(self, store: Path) -> MasksRecipe:
-        settings, discovery = self._settings, self._discovery
+        settings, discovery = self.settings, self.discovery
         return MasksRecipe(
             images=settings.images,
             channels=settings.encoder.in_channels,
@@ -131,7 +128,7 @@ class Discoverer:
             return
         generator = masks_recipe.generator
         assert isinstance(generator, Clusters)
-        asked = describe(generator.identified(), self._photos, masks_recipe.shard_size)
+        asked = describe(generator.identified(), self.photos, masks_recipe.shard_size)
         try:
             same = read_header(store)["fingerprint"] == asked["fingerprint"]
         except StoreError:
@@ -141,26 +138,26 @@ class Discoverer:
 
     def _check_readable(self, store: MaskStore) -> None:
         """Applies the same limit as to photos that can't be read when a batch is made."""
-        lost = [key for key in store.unreadable if key not in self._left_out]
-        share = self._settings.max_unreadable
-        most = max(1, int(share * len(self._photos))) if share else 0
+        lost = [key for key in store.unreadable if key not in self.left_out]
+        share = self.settings.max_unreadable
+        most = max(1, int(share * len(self.photos))) if share else 0
         if len(lost) <= most:
             return
         wait_for_ranks()
         if is_first_rank():
             shutil.rmtree(store.folder)  # it is made again when the photos are back
         raise TooManyUnreadable(
-            f"{len(lost)} of {len(self._photos)} photos couldn't be read to find their masks, and "
+            f"{len(lost)} of {len(self.photos)} photos couldn't be read to find their masks, and "
             f"max_unreadable={share:g} allows {most}: {store.unreadable[lost[0]]}; copy them "
             f"again, or raise max_unreadable, and give the command again to go on"
         )
 
     def _forget(self, step: int) -> None:
         """Removes all masks but these, and those that a checkpoint needs to go on."""
-        every = self._discovery.every
-        begins = {made // every * every for made in kept_steps(self._run / LAST)} | {step}
+        every = self.discovery.every
+        begins = {made // every * every for made in kept_steps(self.run / LAST)} | {step}
         needed = {f"step-{begin:06}" for begin in begins}
-        for path in (self._run / FOLDER).iterdir():
+        for path in (self.run / FOLDER).iterdir():
             if path.is_file():
                 path.unlink()
             elif path.name not in needed:

@@ -1,4 +1,4 @@
-"""The parts of a pretraining, opened and built from its recipe."""
+"""Opens the photos and masks of a pretraining and builds its network, by its recipe."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +23,15 @@ from detcon.train.environment import is_first_rank
 
 @dataclass(frozen=True)
 class Parts:
-    """What a pretraining is made of.
+    """The parts of a pretraining.
 
     Attributes:
         photos: The collection, with the photos that can't be read.
         method: The network that learns, its target and its objective.
         rounds: The batches.
         steps: Updates in all.
-        num_photos: How many photos are seen.
-        probe: Measures the encoder now and then; None without `probing`, and on all ranks but the
+        num_photos: How many photos are used.
+        probe: Measures the encoder regularly; None without `probing`, and on all ranks but the
             first, which wait while it measures.
     """
 
@@ -55,22 +55,36 @@ def open_parts(settings: PretrainRecipe, folder: Path) -> Parts:
     """
     photos = open_photos(settings.images, settings.encoder.in_channels)
     classes, num_classes = _classes(settings, photos)
-    probe = _open_probe(settings)
+    probe = None
+    if settings.probing is not None and is_first_rank():
+        probe = PeriodicProbe(
+            settings.probing,
+            settings.encoder,
+            normalisation=settings.normalisation,
+            seed=settings.seed,
+        )
     torch.manual_seed(settings.seed)  # of the weights
     encoder = build_encoder(settings.encoder)
     method = build_method(settings, encoder, num_classes)
+    # Before the loop joins norms over ranks: `feature_grid` can't run those.
+    grid = feature_grid(encoder, settings.views.size)
     views = None
     if settings.discovery is None or settings.masks is not None:
-        views = open_views(settings, photos, encoder, classes=classes)
+        views = open_views(settings, photos, grid, classes=classes)
     num_photos = len(photos if views is None else views)
     steps = settings.steps or settings.epochs * steps_per_epoch(num_photos, settings.batch_size)
-    rounds = Rounds(
-        settings,
-        steps,
-        views,
-        _discoverer(settings, photos, method, folder, views),
-        lambda store: open_views(settings, photos, encoder, masks=store),
-    )
+    discoverer = None
+    if settings.discovery is not None:  # with the average of the network, where there is one
+        tower = method.online if method.target is None else method.target
+        left_out = () if views is None else views.left_out
+        discoverer = Discoverer(
+            settings, settings.discovery, photos, tower.encoder, folder, left_out
+        )
+
+    def open_round(masks: MaskStore) -> PhotoViews:
+        return open_views(settings, photos, grid, masks=masks)
+
+    rounds = Rounds(settings, steps, views, discoverer, open_round)
     return Parts(photos, method, rounds, steps, num_photos, probe)
 
 
@@ -96,7 +110,7 @@ def build_method(settings: PretrainRecipe, encoder: nn.Module, num_classes: int 
 def open_views(
     settings: PretrainRecipe,
     photos: Photos,
-    encoder: nn.Module,
+    grid: tuple[int, int],
     *,
     masks: MaskStore | None = None,
     classes: dict[str, int] | None = None,
@@ -106,7 +120,7 @@ def open_views(
     Args:
         settings: The whole recipe.
         photos: What `settings.images` names.
-        encoder: Its grid is that of the regions.
+        grid: Rows and columns of the encoder's features, for the regions.
         masks: In place of those that the recipe names.
         classes: The class of each photo by key, for supervised pretraining.
 
@@ -120,7 +134,7 @@ def open_views(
         settings.views,
         num_views=1 if isinstance(method, Supervised) else 2,
         num_regions=getattr(method, "num_regions", 1),
-        grid=feature_grid(encoder, settings.views.size),
+        grid=grid,
         seed=settings.seed,
         classes=classes,
         max_side=settings.max_side,
@@ -141,35 +155,9 @@ def _open_masks(settings: PretrainRecipe) -> MaskStore | None:
     return MaskStore(settings.masks)
 
 
-def _discoverer(
-    settings: PretrainRecipe,
-    photos: Photos,
-    method: Method,
-    folder: Path,
-    views: PhotoViews | None,
-) -> Discoverer | None:
-    """Finds masks with the network that learns, or with its average where there is one."""
-    if settings.discovery is None:
-        return None
-    tower = method.online if method.target is None else method.target
-    left_out = () if views is None else views.left_out
-    return Discoverer(settings, settings.discovery, photos, tower.encoder, folder, left_out)
-
-
 def _classes(settings: PretrainRecipe, photos: Photos) -> tuple[dict[str, int] | None, int]:
     """The class of each photo, and how many classes there are; None and 0 without labels."""
     if not isinstance(settings.method, Supervised):
         return None, 0
     numbers, names = read_classes(settings.method.classes, photos.keys)
     return dict(zip(photos.keys, numbers, strict=True)), len(names)
-
-
-def _open_probe(settings: PretrainRecipe) -> PeriodicProbe | None:
-    if settings.probing is None or not is_first_rank():
-        return None
-    return PeriodicProbe(
-        settings.probing,
-        settings.encoder,
-        normalisation=settings.normalisation,
-        seed=settings.seed,
-    )

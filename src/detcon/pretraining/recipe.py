@@ -11,9 +11,9 @@ from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.recipe import Cosine, Lars, LoopRecipe, OptimizerRecipe, ScheduleRecipe
 
-Regions = Annotated[int, Field(ge=1, description="masks sampled a view")]
+Regions = Annotated[int, Field(ge=1, description="masks sampled per view")]
 Temperature = Annotated[float, Field(gt=0, description="divides the cosine similarities")]
-Hidden = Annotated[int, Field(ge=1, description="width between the layers of a head")]
+Hidden = Annotated[int, Field(ge=1, description="hidden width of projector and predictor")]
 Outputs = Annotated[int, Field(ge=1, description="size of the embedding")]
 Local = Annotated[bool, Field(description="other masks of the same photo are negatives")]
 Negatives = Annotated[
@@ -122,17 +122,19 @@ class PretrainRecipe(Recipe):
     encoder: EncoderRecipe = Field(default=EncoderRecipe(), description="the network")
     views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
     normalisation: Normalisation = Field(default=Normalisation(), description="of the colours")
-    optimizer: OptimizerRecipe = Field(default=Lars(lr=0.2), description="what makes the updates")
-    schedule: ScheduleRecipe = Field(default=Cosine(), description="how the rate changes")
+    optimizer: OptimizerRecipe = Field(default=Lars(lr=0.2), description="optimiser")
+    schedule: ScheduleRecipe = Field(default=Cosine(), description="learning-rate schedule")
     epochs: int = Field(default=100, ge=1, description="passes over the photos")
     steps: int | None = Field(default=None, ge=1, description="updates, instead of epochs")
-    batch_size: int = Field(default=256, ge=2, description="photos an update, on all devices")
+    batch_size: int = Field(default=256, ge=2, description="photos per update, over all devices")
     accumulate: int = Field(
-        default=1, ge=1, description="passes an update: each sees that share of the batch at a time"
+        default=1,
+        ge=1,
+        description="gradient accumulation: parts of a batch, one at a time",
     )
     sync_norms: bool = Field(default=True, description="batch norms join the batches of all ranks")
     max_side: int | None = Field(default=None, ge=8, description="photos are shrunk to this first")
-    seed: int = Field(default=0, ge=0, description="of all that is drawn")
+    seed: int = Field(default=0, ge=0, description="seed of all random numbers")
     workers: int = Field(default=2, ge=0, description="processes that read and cut photos")
     max_unreadable: float = Field(
         default=0.01, ge=0, le=1, description="share of photos (at least 1) to pass over; 0: none"

@@ -4,6 +4,7 @@ With discovery, the network finds new masks before each round. Without it, there
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from detcon.data.batch import Batch
 from detcon.data.dataset import PhotoViews
@@ -14,6 +15,7 @@ from detcon.pretraining.recipe import PretrainRecipe
 from detcon.train.environment import ranks
 
 
+@dataclass
 class Rounds:
     """Opens the batches of a run, round by round.
 
@@ -22,30 +24,18 @@ class Rounds:
     round ahead of time.
 
     Attributes:
+        settings: The whole recipe.
+        steps: Updates in all.
         views: The current ones; None before the network has found masks.
+        discoverer: Finds masks; None if the first round is the only one.
+        open_views: The views of the photos with the masks of a store.
     """
 
-    def __init__(
-        self,
-        settings: PretrainRecipe,
-        steps: int,
-        views: PhotoViews | None,
-        discoverer: Discoverer | None,
-        open_views: Callable[[MaskStore], PhotoViews],
-    ) -> None:
-        """Opens nothing yet.
-
-        Args:
-            settings: The whole recipe.
-            steps: Updates in all.
-            views: Of the first round; None if its masks are found by the network as well.
-            discoverer: Finds masks; None if the first round is the only one.
-            open_views: The views of the photos with the masks of a store.
-        """
-        self._settings, self._steps = settings, steps
-        self._discoverer, self._open_views = discoverer, open_views
-        every = steps if settings.discovery is None else settings.discovery.every
-        self._every, self.views = every, views
+    settings: PretrainRecipe
+    steps: int
+    views: PhotoViews | None
+    discoverer: Discoverer | None
+    open_views: Callable[[MaskStore], PhotoViews]
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """Yields this rank's share of the batches from a step on.
@@ -55,17 +45,18 @@ class Rounds:
             TooManyUnreadable: If too many photos couldn't be read to find their masks.
             ValueError: As `detcon.data.loader.batches`.
         """
-        share = ranks()
-        while first_step < self._steps:
-            begin = first_step // self._every * self._every
-            end = min(begin + self._every, self._steps)
+        settings, share = self.settings, ranks()
+        every = self.steps if settings.discovery is None else settings.discovery.every
+        while first_step < self.steps:
+            begin = first_step // every * every
+            end = min(begin + every, self.steps)
             yield from batches(
                 self._views(begin, first_step),
-                batch_size=self._settings.batch_size,
-                seed=self._settings.seed,
+                batch_size=settings.batch_size,
+                seed=settings.seed,
                 first_step=first_step,
                 num_steps=end,
-                workers=self._settings.workers,
+                workers=settings.workers,
                 rank=share.rank,
                 world=share.world,
             )
@@ -78,8 +69,8 @@ class Rounds:
 
     def _views(self, begin: int, step: int) -> PhotoViews:
         """The views of the round that begins at step `begin`; `step` is the next one."""
-        if self._discoverer is not None and (begin or self.views is None):
+        if self.discoverer is not None and (begin or self.views is None):
             self.views = None  # its photos in memory can go
-            self.views = self._open_views(MaskStore(self._discoverer.masks(begin, step)))
+            self.views = self.open_views(MaskStore(self.discoverer.masks(begin, step)))
         assert self.views is not None, "there are masks, or a network that finds them"
         return self.views

@@ -13,14 +13,13 @@ from detcon.config import load_recipe
 from detcon.methods import Method
 from detcon.models.backbone_file import save_backbone
 from detcon.ops.schedules import ema_rate
+from detcon.pretraining.collapse import collapse_figures
 from detcon.pretraining.parts import Parts, open_parts
 from detcon.pretraining.recipe import BYOL, DetConB, PretrainRecipe
 from detcon.results.history import read_history
 from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import fit
-from detcon.train.monitor import collapse_figures
-from detcon.train.plan import Hooks, Plan
-from detcon.train.probing import Probing
+from detcon.train.plan import Hooks, Plan, Probing
 from detcon.train.run import open_run
 from detcon.train.unreadable import UnreadablePhotos
 from detcon.workers import num_cores
@@ -82,7 +81,7 @@ def _hooks(settings: PretrainRecipe, parts: Parts, folder: Path) -> Hooks:
     photos, share = parts.photos, settings.max_unreadable
     return Hooks(
         after_step=_follow(settings, parts.method, parts.steps),
-        observe=None if settings.method.kind == "supervised" else _observe,
+        observe=None if settings.method.kind == "supervised" else collapse_figures,
         names=parts.rounds.names,
         probing=_probing(settings, parts, folder),
         unreadable=UnreadablePhotos(folder, photos.read, num_photos=parts.num_photos, share=share),
@@ -96,10 +95,6 @@ def _follow(settings: PretrainRecipe, method: Method, steps: int) -> Callable[[i
         return None
     base = settings.method.ema
     return lambda step: method.update_target(ema_rate(step, total=steps, base=base))
-
-
-def _observe(embeddings: Any) -> dict[str, float]:
-    return collapse_figures(embeddings)
 
 
 def _probing(settings: PretrainRecipe, parts: Parts, folder: Path) -> Probing | None:

@@ -71,5 +71,5 @@ class ShowRecipe(Recipe):
     seed: int = Field(default=0, ge=0, description="of the choice of photos and of the views")
     views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
     stride: int = Field(default=32, ge=1, description="pixels to a cell of the encoder's grid")
-    num_regions: int = Field(default=16, ge=1, description="masks sampled a view")
+    num_regions: int = Field(default=16, ge=1, description="masks sampled per view")
     channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")

@@ -1,18 +1,14 @@
-"""Checkpoints: one complete file, replaced in one move, and read without running code from it."""
+"""Checkpoints: written atomically, and read without running any code that they may hold."""
 
 import os
 import pickle
-import random
 import shutil
 import zipfile
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from detcon.files import replacing
 
@@ -32,9 +28,9 @@ class Checkpoint:
         ranks: For each rank its random states (`rng_state`) and its sum of losses since the last
             log: {"rng": ..., "losses": ...}.
         num_losses: How many losses that sum has.
-        seconds: Spent so far.
+        seconds: Training time so far.
         fingerprint: Of the recipe, "" for none.
-        format: Of this file.
+        format: Version of the file's layout.
     """
 
     step: int
@@ -118,13 +114,9 @@ def kept_steps(path: Path) -> set[int]:
 def load_checkpoint(path: Path, *, fingerprint: str = "") -> Checkpoint:
     """Reads a checkpoint to the CPU, as plain tensors and numbers only.
 
-    Args:
-        path: The file.
-        fingerprint: Of the recipe at hand.
-
     Raises:
         CheckpointError: If the file is damaged, holds more than plain data, or belongs to
-            another recipe.
+            a recipe of another fingerprint.
     """
     try:
         with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums
@@ -156,44 +148,3 @@ def _damaged(path: Path, reason: str) -> str:
     return (
         f"checkpoint {path} is damaged ({reason}); remove it to start this run from the beginning"
     )
-
-
-@dataclass(frozen=True)
-class _Rng:
-    python: tuple[Any, ...]
-    numpy: tuple[Any, ...]
-    torch: Tensor
-    device: Tensor | None
-
-
-def rng_state(device: torch.device) -> dict[str, Any]:
-    """The states of Python's, numpy's and torch's global generators, as plain data."""
-    name, keys, *rest = np.random.get_state(legacy=True)
-    on_device = None
-    if device.type != "cpu":
-        on_device = torch.get_device_module(device).get_rng_state()
-    state = _Rng(
-        python=random.getstate(),
-        numpy=(name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
-        torch=torch.get_rng_state(),
-        device=on_device,
-    )
-    return asdict(state)
-
-
-def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
-    """Puts all generators back to where `rng_state` found them."""
-    rng = _Rng(**state)
-    version, inner, gauss = rng.python
-    random.setstate((version, tuple(inner), gauss))
-    name, keys, *rest = rng.numpy
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
-    torch.set_rng_state(rng.torch)
-    if rng.device is not None and device.type != "cpu":
-        torch.get_device_module(device).set_rng_state(rng.device)
-
-
-def all_finite(tensors: Iterable[Tensor]) -> bool:
-    """Whether no number is NaN or infinite; asks the device once."""
-    checks = [torch.isfinite(t).all() for t in tensors if t.is_floating_point()]
-    return not checks or bool(torch.stack(checks).all())

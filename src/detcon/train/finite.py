@@ -1,13 +1,13 @@
 """Non-finite losses: report step and photos, and undo the step where that costs little."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from detcon.train.checkpoint import rng_state, set_rng_state
+from detcon.train.random_state import rng_state, set_rng_state
 
 NONFINITE = Path("checkpoints") / "nonfinite.ckpt"
 SHOWN = 8
@@ -18,7 +18,7 @@ class NonFiniteLoss(ValueError):
 
     @classmethod
     def at(cls, step: int, photos: Sequence[str], kept: Path) -> "NonFiniteLoss":
-        """The sentence for step `step` (from 1) on `photos`; the state before it is in `kept`."""
+        """The error of step `step` (from 1) on `photos`; the state before it is in `kept`."""
         some = ", ".join(photos[:SHOWN])
         more = f" and {len(photos) - SHOWN} more" if len(photos) > SHOWN else ""
         seen = f", on {some}{more}" if photos else ""
@@ -53,3 +53,9 @@ def first_nonfinite(
     """The first step with a non-finite loss, or -1; stays on the device, without waiting for it."""
     is_first = ~torch.isfinite(loss.detach()) & (before < 0)
     return torch.where(is_first, float(step), before)
+
+
+def all_finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether no number is NaN or infinite; asks the device once."""
+    checks = [torch.isfinite(t).all() for t in tensors if t.is_floating_point()]
+    return not checks or bool(torch.stack(checks).all())

@@ -1,4 +1,4 @@
-"""The loop: one for pretraining and for every transfer task."""
+"""The training loop of pretraining and of all transfer tasks."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
@@ -26,9 +26,9 @@ def fit(
 ) -> None:
     """Trains a module; goes on from `folder/checkpoints/last.ckpt` where there is one.
 
-    Resumed or not, the weights are the same in the end, bit for bit, if a batch depends on its
-    step alone and draws nothing from the global generators. The module's train and eval modes are
-    left as they are.
+    An interrupted and resumed training ends with the same weights, bit for bit, if a batch depends
+    on its step alone and draws nothing from the global generators. The module's train and eval
+    modes are left as they are.
 
     Args:
         module: `module(batch)` returns a scalar loss and anything, for `hooks.observe`.
@@ -36,7 +36,7 @@ def fit(
             each. A batch has `to(device)`, and `split(passes)` where there are several passes.
         plan: Steps, optimiser, schedule and loop.
         folder: The run folder (`detcon.train.run.open_run`).
-        hooks: What is called at the steps; none by default.
+        hooks: Called at the steps; none by default.
 
     Raises:
         NonFiniteLoss: After saving the state before that step, with the names of its photos.
@@ -55,9 +55,9 @@ def fit(
         for sentence in _beginning(training, plan):
             report.say(sentence)
         if training.step < plan.steps:
-            run = Steps(training, plan, hooks or Hooks(), log=log, report=report, stop=stop)
-            run.pass_over()  # photos that were unreadable before
-            run.through(iter(open_batches(training.step)))
+            steps = Steps(training, plan, hooks or Hooks(), log=log, report=report, stop=stop)
+            steps.report_unreadable()  # photos that were unreadable before
+            steps.run(iter(open_batches(training.step)))
 
 
 def _beginning(training: Training, plan: Plan) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Optimisers and schedules made from their recipes; biases and norms are treated apart."""
+"""Optimisers and schedules built from their recipes, with biases and norms in their own group."""
 
 import torch
 from torch import _foreach_add, _foreach_add_, _foreach_mul_, _foreach_norm, nn  # pyright: ignore[reportPrivateImportUsage]
@@ -19,7 +19,7 @@ def peak_lr(recipe: Lars | Sgd | AdamW, batch_size: int) -> float:
 
 
 def lr_multiplier(recipe: Cosine | StepDecay, step: int, total: int) -> float:
-    """What share of the peak rate step `step` (from 0) of `total` uses."""
+    """The share of the peak rate at step `step` (from 0) of `total`."""
     given = recipe.warmup_steps
     warmup = round(recipe.warmup * total) if given is None else given
     if isinstance(recipe, Cosine):
@@ -49,12 +49,12 @@ def split_parameters(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Par
 def build_optimizer(
     recipe: Lars | Sgd | AdamW, module: nn.Module, batch_size: int
 ) -> torch.optim.Optimizer:
-    """Makes the optimiser of a recipe over what the module trains.
+    """Makes the optimiser of a recipe for the trained parameters of a module.
 
     Args:
-        recipe: Which optimiser.
+        recipe: Settings of the optimiser.
         module: Parameters with `requires_grad=False` are left out.
-        batch_size: Photos in a step, on all ranks together; scales the rate where asked for.
+        batch_size: Photos in a step, on all ranks; scales the rate where `scale_lr` is set.
 
     Raises:
         NothingToTrain: If every parameter is frozen.

@@ -1,24 +1,28 @@
-"""What a training does, step by step, and what it calls on the way."""
+"""The plan of a training, and the hooks that it calls."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lightning.fabric import Fabric
+
+from detcon.train.environment import agree
 from detcon.train.optim import lr_multiplier, peak_lr
-from detcon.train.probing import Probing
+from detcon.train.random_state import rng_untouched
 from detcon.train.recipe import AdamW, Cosine, Lars, LoopRecipe, Sgd, StepDecay
 from detcon.train.unreadable import UnreadablePhotos
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The updates of a training.
+    """How many updates a training makes, and how.
 
     Attributes:
         steps: Updates in all.
         batch_size: Photos in a step, on all ranks.
         optimizer: Its learning rate is the peak.
-        schedule: What share of the peak each step has.
+        schedule: Gives each step its share of the peak.
         loop: Precision, logs, checkpoints.
         passes: Into how many parts each rank's share of a batch is cut; their gradients are added
             up for one update, and the loss is their mean. Batch norms see one part at a time.
@@ -42,16 +46,61 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Probing:
+    """A measurement, and when it is due: every `every` steps, and after the last one.
+
+    Attributes:
+        every: Steps from one to the next.
+        measure: Figures of the module as it is; it must not change the module. Called by the first
+            rank alone: it must not wait for others.
+        keep: Called there after it with the number of steps made and the figures.
+    """
+
+    every: int
+    measure: Callable[[], dict[str, float]]
+    keep: Callable[[int, dict[str, float]], None] | None = None
+
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether to measure after step `step` of `steps`."""
+        return step % self.every == 0 or step == steps
+
+    def figures(self, fabric: Fabric, step: int) -> dict[str, float]:
+        """Measures after `step` steps, on the first rank, while the others wait.
+
+        Returns:
+            The figures, and `probe_seconds`; nothing but that on other ranks.
+
+        Raises:
+            ValueError: What the measurement raised, or on other ranks that it did; OSError
+                likewise.
+        """
+        begin = time.monotonic()
+        figures: dict[str, float] = {}
+        failure: ValueError | OSError | None = None
+        if fabric.global_rank == 0:
+            try:
+                with rng_untouched(fabric.device):
+                    figures = self.measure()
+                    if self.keep is not None:
+                        self.keep(step, figures)
+            except (ValueError, OSError) as error:
+                failure = error
+        if any(agree(fabric, failure is not None)):
+            raise failure or ValueError("the first rank couldn't probe; its own message says why")
+        return figures | {"probe_seconds": time.monotonic() - begin}
+
+
+@dataclass(frozen=True)
 class Hooks:
-    """What the loop calls or reports to; all of it is optional.
+    """Functions that the loop calls, all optional.
 
     Attributes:
         after_step: Called after the optimiser with the number of the step, from 0: for the EMA.
         observe: Turns the module's second output into figures for the log; at log steps only.
         names: The photos of a batch, for messages.
-        probing: What is measured now and then; it leaves the training as it was.
+        probing: A measurement at regular steps; it leaves the training as it was.
         unreadable: Counts `batch.passed_over`, the photos that can't be read.
-        if_waiting: What to change if the training waits for data.
+        if_waiting: Advice to the user if the training waits for data.
     """
 
     after_step: Callable[[int], None] | None = None

@@ -22,7 +22,7 @@ class Lars(Recipe):
     kind: Literal["lars"] = "lars"
     lr: Rate = Field(description="peak learning rate, for a batch of 256 where scale_lr is true")
     weight_decay: float = Field(default=1.5e-6, ge=0, description="not on biases and norms")
-    momentum: Share = Field(default=0.9, description="of the heavy ball, no Nesterov")
+    momentum: Share = Field(default=0.9, description="heavy-ball momentum, not Nesterov's")
     trust: Rate = Field(default=1e-3, description="LARS trust coefficient")
     scale_lr: bool = Field(default=True, description="multiply lr by (global batch) / 256")
 
@@ -32,7 +32,7 @@ class Sgd(Recipe):
 
     kind: Literal["sgd"] = "sgd"
     lr: Rate = Field(description="peak learning rate")
-    momentum: Share = Field(default=0.9, description="of the heavy ball")
+    momentum: Share = Field(default=0.9, description="heavy-ball momentum")
     weight_decay: float = Field(default=1e-4, ge=0, description="L2 penalty")
     nesterov: bool = Field(default=False, description="Nesterov's momentum")
     decay_all: bool = Field(default=False, description="decay biases and norms too")
@@ -75,7 +75,7 @@ ScheduleRecipe = Annotated[Cosine | StepDecay, Field(discriminator="kind")]
 
 
 def _as_words(value: Any) -> Any:
-    """Takes 32 as well as "32"."""
+    """Accepts 32 as well as "32"."""
     return str(value) if isinstance(value, int) else value
 
 
@@ -95,7 +95,7 @@ class LoopRecipe(Recipe):
     log_every: int = Field(default=10, ge=1, description="steps between logs")
     checkpoint_every: int | None = Field(default=500, ge=1, description="steps between checkpoints")
     checkpoint_minutes: float | None = Field(
-        default=10, gt=0, description="or minutes, what comes first"
+        default=10, gt=0, description="minutes between checkpoints; whichever comes first"
     )
     keep: int = Field(default=1, ge=1, description="checkpoints to keep, the last among them")
     wandb: str | None = Field(

@@ -18,17 +18,15 @@ from detcon.results.recipe import recorded_fingerprint
 from detcon.train.checkpoint import (
     Checkpoint,
     CheckpointError,
-    all_finite,
     keep_last,
     load_checkpoint,
-    rng_state,
     save_checkpoint,
-    set_rng_state,
 )
 from detcon.train.environment import agree, gather_objects, mean_over_ranks, open_fabric
-from detcon.train.finite import NonFiniteLoss, first_nonfinite
+from detcon.train.finite import NonFiniteLoss, all_finite, first_nonfinite
 from detcon.train.optim import build_optimizer
 from detcon.train.plan import Plan
+from detcon.train.random_state import rng_state, set_rng_state
 from detcon.train.run import LAST
 
 

@@ -9,26 +9,20 @@ import torch
 from detcon.train.environment import agree
 from detcon.train.finite import NONFINITE, Before
 from detcon.train.metrics import MetricsLog
-from detcon.train.monitor import Throughput, Waiting, peak_memory
 from detcon.train.plan import Hooks, Plan
-from detcon.train.progress import ProgressReport
+from detcon.train.progress import ProgressReport, Throughput, Waiting, peak_memory
 from detcon.train.state import Training
 from detcon.train.stop import Stopped, StopSignals
 
 
 @dataclass
 class Steps:
-    """The steps of a training: what each of them does, and where it is reported.
+    """Makes the steps of a training, and reports them.
 
     Attributes:
-        training: What a step changes.
-        plan: How many steps, and how.
-        hooks: What they call.
-        log: Takes the figures.
-        report: What a person sees.
-        stop: Whether a signal asks to stop.
-        meter: Photos a second, and time spent waiting.
-        recent: The photos of each step since the last log, by name.
+        training: The state that a step changes.
+        report: The progress bar.
+        recent: The names of the photos of each step since the last log.
     """
 
     training: Training
@@ -44,7 +38,7 @@ class Steps:
     def __post_init__(self) -> None:
         self._waiting = Waiting(self.hooks.if_waiting)
 
-    def through(self, batches: Iterator[Any]) -> None:
+    def run(self, batches: Iterator[Any]) -> None:
         """Makes all steps that are left."""
         training, plan = self.training, self.plan
         while training.step < plan.steps:
@@ -59,12 +53,12 @@ class Steps:
             if self.hooks.unreadable is not None:
                 self.hooks.unreadable.add(batch.passed_over)
             if is_log or training.fabric.world_size == 1:
-                self.pass_over()
+                self.report_unreadable()
             figures = self.figures(extra) if is_log else {}
             figures |= self.probe()
             if figures:
                 self.log.write(training.step, figures)
-            stop, due = self.wishes(is_log)
+            stop, due = self.stop_or_save(is_log)
             if stop or due or is_last:
                 training.check(self.recent)
                 training.save()
@@ -72,14 +66,15 @@ class Steps:
                 self.end()
 
     def fetch(self, batches: Iterator[Any]) -> Any:
-        """The next batch, on the device. Between steps the state is whole: one rank alone saves it.
+        """The next batch, on the device; waiting for it may be interrupted.
 
-        Several ranks save together, after a step: one that is interrupted here ends at once, with
-        the last checkpoint, as a second signal asks for.
+        A single rank then saves, since the state between two steps is complete. Several ranks can
+        only save together, after a step: an interrupted one ends at once, and the last checkpoint
+        stays.
         """
         alone = self.training.fabric.world_size == 1
         try:
-            with self.meter.waiting(), self.stop.obeyed_at_once(alone):
+            with self.meter.spent("data"), self.stop.obeyed_at_once(alone):
                 batch = next(batches, None)
         except KeyboardInterrupt:
             if not alone:
@@ -121,7 +116,7 @@ class Steps:
     def figures(self, extra: Any) -> dict[str, float]:
         """Collects and reports the figures of a log; waits for the device."""
         training = self.training
-        with self.meter.caught_up():
+        with self.meter.spent("device"):
             training.check(self.recent)
         figures = {"loss": training.mean_loss(), "lr": self.plan.rate(training.step - 1)}
         figures |= self.meter.read() | peak_memory(training.fabric.device)
@@ -137,7 +132,7 @@ class Steps:
         self.recent.clear()
         return figures
 
-    def pass_over(self) -> None:
+    def report_unreadable(self) -> None:
         """Reports photos that couldn't be read since the last call; all ranks must ask together."""
         if self.hooks.unreadable is None:
             return
@@ -154,10 +149,10 @@ class Steps:
         if probing is None or not probing.is_due(training.step, self.plan.steps):
             return {}
         training.check(self.recent)
-        with self.report.aside(), self.meter.stopped():
+        with self.report.aside(), self.meter.spent("aside"):
             return probing.figures(training.fabric, training.step)
 
-    def wishes(self, is_log: bool) -> tuple[bool, bool]:
+    def stop_or_save(self, is_log: bool) -> tuple[bool, bool]:
         """Whether to stop, and whether to save. Several ranks agree about this at logs only."""
         due, late = self.training.is_due(
             self.plan.loop.checkpoint_every, self.plan.loop.checkpoint_minutes

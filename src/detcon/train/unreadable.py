@@ -9,6 +9,7 @@ from lightning.fabric import Fabric
 
 from detcon.files import write_whole
 from detcon.photos import TooManyUnreadable, UnreadablePhoto
+from detcon.results.lines import read_lines
 from detcon.train.environment import gather_objects, is_first_rank
 
 FILE = "unreadable.jsonl"
@@ -40,7 +41,7 @@ class UnreadablePhotos:
 
     @property
     def are_too_many(self) -> bool:
-        """Whether the last `settle` found more than are allowed."""
+        """Whether more are known than are allowed."""
         return len(self._known) > self._most
 
     def add(self, passed_over: Iterable[tuple[str, str]]) -> None:
@@ -48,7 +49,7 @@ class UnreadablePhotos:
         self._fresh.update(passed_over)
 
     def settle(self, fabric: Fabric) -> list[str]:
-        """Joins and writes down what all ranks found; all must ask at the same time.
+        """Joins and writes down the findings of all ranks, which must call it together.
 
         Returns:
             A sentence about each new one.
@@ -86,13 +87,9 @@ def _line(photo: tuple[str, str]) -> str:
 def _still_unreadable(path: Path, read: Callable[[str], Any]) -> dict[str, str]:
     """The photos of the list that still can't be read; skips a line cut off by a crash."""
     found: dict[str, str] = {}
-    for line in path.read_text("utf-8").splitlines():
+    for row in read_lines(path)[0].values():
         try:
-            key = json.loads(line)["photo"]
-        except json.JSONDecodeError:
-            continue
-        try:
-            read(key)
+            read(row["photo"])
         except UnreadablePhoto as error:
-            found[key] = str(error)
+            found[row["photo"]] = str(error)
     return found

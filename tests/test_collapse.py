@@ -1,27 +1,12 @@
-"""Tests for detcon.train.monitor."""
-
-from dataclasses import dataclass
+"""Tests for detcon.pretraining.collapse."""
 
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 from torch.nn.functional import normalize
 
-from detcon.train.monitor import (
-    Throughput,
-    Waiting,
-    collapse_figures,
-    effective_rank,
-    embedding_std,
-    peak_memory,
-)
-
-
-@dataclass(frozen=True)
-class Embeddings:
-    query: torch.Tensor
-    target: torch.Tensor
-    ids: torch.Tensor
+from detcon.methods import Embeddings
+from detcon.pretraining.collapse import collapse_figures, effective_rank, embedding_std
 
 
 def random_embeddings(seed, b=4, r=3, d=16, v=2, num_ids=4):
@@ -143,43 +128,3 @@ def test_one_view_has_no_pairs_and_absent_masks_no_figures():
 def test_embeddings_that_are_no_numbers_do_not_stop_the_log():
     e = random_embeddings(0)
     assert "embedding_std" not in collapse_figures(Embeddings(e.query * torch.nan, e.target, e.ids))
-
-
-def test_throughput_counts_photos_and_waiting(monkeypatch):
-    clock = iter([0.0, 1.0, 4.0, 10.0, 10.0])
-    monkeypatch.setattr("detcon.train.monitor.time.perf_counter", lambda: next(clock))
-    meter = Throughput()  # at 0
-    with meter.waiting():  # from 1 to 4
-        meter.count(50)
-    assert meter.read() == {"images_per_second": 5, "data_wait": 0.3}  # at 10
-
-
-def test_memory_is_the_most_that_this_process_took():
-    before = peak_memory(torch.device("cpu"))["memory"]
-    block = torch.ones(2**26, dtype=torch.uint8)
-    after = peak_memory(torch.device("cpu"))["memory"]
-    assert 0.05 < before <= after < 1000 and after >= block.nbytes / 2**30, "GiB"
-
-
-def test_waiting_that_the_device_worked_through_does_not_count(monkeypatch):
-    clock = iter([0.0, 1.0, 4.0, 5.0, 6.0, 10.0, 10.0])
-    monkeypatch.setattr("detcon.train.monitor.time.perf_counter", lambda: next(clock))
-    meter = Throughput()  # at 0
-    with meter.waiting():  # from 1 to 4, and the device was busy until 6
-        pass
-    with meter.caught_up():  # from 5 to 6
-        pass
-    assert meter.read()["data_wait"] == 0.2  # at 10
-
-
-def test_waiting_is_said_once_and_not_for_the_start_of_the_workers():
-    waiting = Waiting("give workers=4")
-    assert [waiting.says(share, is_last=False) for share in (1.0, 0.3, 0.3, 0.3, 0.3)] == [""] * 5
-    said = waiting.says(0.3, is_last=False)
-    assert said == "30% of the time goes into waiting for data; give workers=4"
-    assert waiting.says(1.0, is_last=True) == ""
-    little = Waiting("give workers=4")
-    assert [little.says(0.2, is_last=n == 8) for n in range(9)] == [""] * 9
-    short = Waiting("give workers=4")
-    assert [bool(short.says(0.9, is_last=n == 1)) for n in range(2)] == [False, True]
-    assert Waiting("x").says(1.0, is_last=True) == "", "one log alone tells nothing"

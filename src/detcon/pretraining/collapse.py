@@ -1,41 +1,25 @@
-"""Figures that show a collapse, and figures of speed and memory.
+"""Figures that show a collapse of the embeddings earlier than the loss does.
 
-Axes: v views, b images, r regions, d embedding, m rows (regions of all images), p views x regions.
+Axes: v views, b images, r regions, d embedding, m rows (regions of all images).
 """
 
 import math
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from detcon.methods import Embeddings
+
 MAX_ROWS = 1024
 ROUNDING = 1e-6
 """Differences of unit vectors in float32 below this are rounding."""
-HIGH_WAIT, PATIENCE = 0.2, 5  # share of the time, and logs that show it
-
-
-@runtime_checkable
-class RegionEmbeddings(Protocol):
-    """The embeddings of a batch: detached, on any device."""
-
-    @property
-    def query(self) -> Float[Tensor, "v b r d"]: ...
-    @property
-    def target(self) -> Float[Tensor, "v b r d"]: ...
-    @property
-    def ids(self) -> Integer[Tensor, "v b r"]: ...
 
 
 @torch.no_grad()
-def collapse_figures(embeddings: RegionEmbeddings, *, max_rows: int = MAX_ROWS) -> dict[str, float]:
-    """Figures that show a collapse earlier than the loss does.
+def collapse_figures(embeddings: Embeddings, *, max_rows: int = MAX_ROWS) -> dict[str, float]:
+    """The figures of one step.
 
     Looks at the first photos of the batch only, so that at most `max_rows` regions of a view are
     compared with each other, in float32, and waits for the device once.
@@ -123,97 +107,3 @@ def _compare(
         paired.sum(),
     )
     return torch.stack([value.float() for value in sums])
-
-
-class Throughput:
-    """Photos a second, and the share of time spent waiting for data, since last read."""
-
-    def __init__(self) -> None:
-        self._begin = time.perf_counter()
-        self._waited = 0.0
-        self._images = 0
-
-    @contextmanager
-    def waiting(self) -> Iterator[None]:
-        """Around everything that only fetches data."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._waited += time.perf_counter() - begin
-
-    @contextmanager
-    def stopped(self) -> Iterator[None]:
-        """Around what isn't training: its time counts for nothing."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._begin += time.perf_counter() - begin
-
-    @contextmanager
-    def caught_up(self) -> Iterator[None]:
-        """Around waits for the device: it was busy while data were fetched, so that is no wait."""
-        begin = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._waited = max(0.0, self._waited - (time.perf_counter() - begin))
-
-    def count(self, images: int) -> None:
-        """After each step, with its number of photos."""
-        self._images += images
-
-    def read(self) -> dict[str, float]:
-        """The figures since the last call."""
-        seconds = max(time.perf_counter() - self._begin, 1e-9)
-        rates = {
-            "images_per_second": self._images / seconds,
-            "data_wait": min(1.0, self._waited / seconds),
-        }
-        self.__init__()
-        return rates
-
-
-def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory in use, in GiB, without a wait for the device.
-
-    Of an accelerator, what tensors took on it since the last call; else what this process took
-    since its start, without its workers. Nothing where the system doesn't tell.
-    """
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-    elif sys.platform == "win32":
-        return {}
-    else:
-        import resource  # there is none on Windows
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return {"memory": peak / 2**30}
-
-
-class Waiting:
-    """Reports once, and early, that a run waits for its data, and what to change.
-
-    Args:
-        remedy: What to change: the end of a sentence; "" turns the report off.
-    """
-
-    def __init__(self, remedy: str) -> None:
-        self._remedy, self._logs, self._sum = remedy, -1, 0.0
-
-    def says(self, share: float, *, is_last: bool) -> str:
-        """Takes the share of waiting at each log; the first one, with the start, is ignored."""
-        self._logs += 1
-        if self._logs:
-            self._sum += share
-        enough = self._logs >= (1 if is_last else PATIENCE)
-        if not (self._remedy and enough and self._sum / self._logs > HIGH_WAIT):
-            return ""
-        report = (
-            f"{self._sum / self._logs:.0%} of the time goes into waiting for data; {self._remedy}"
-        )
-        self._remedy = ""
-        return report
