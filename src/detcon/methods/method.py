@@ -109,8 +109,9 @@ class Method(nn.Module):
 
     @torch.no_grad()
     def update_target(self, rate: float) -> None:
-        """Moves the target: target <- rate * target + (1 - rate) * online. To be called after the
-        optimiser's update, as in the official code. Without a target it does nothing.
+        """Averages: target <- rate * target + (1 - rate) * online; does nothing without a target.
+
+        Called after the optimiser's update, as in the official code.
         """
         if self.target is not None:
             move = get_ema_multi_avg_fn(rate)  # all parameters in one call

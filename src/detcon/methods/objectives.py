@@ -70,7 +70,7 @@ class Contrast:
         ids: Integer[Tensor, "2 b r"],
         first: int,
     ) -> Float[Tensor, ""]:
-        """The loss of a group's photos; without candidates, the queries are them."""
+        """The loss of a group's photos; candidates None: the queries themselves."""
         (one, two), (ids_one, ids_two) = queries, ids
         options = {"temperature": self.temperature, "local_negatives": self.local_negatives}
         if candidates is None and self.own_view:

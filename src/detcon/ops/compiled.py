@@ -1,4 +1,4 @@
-"""Loops compiled by numba, for what numpy would do in ten passes. Never imports torch."""
+"""Loops compiled by numba, where numpy would need many passes. Never imports torch."""
 
 import inspect
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def compiled(function: Callable) -> Callable:
     A compiled function may only call functions of the same file: a change in another file
     wouldn't be noticed in the stored code.
     """
-    plain = inspect.unwrap(function)  # tests put checks of types around it
+    plain = inspect.unwrap(function)  # tests wrap it in type checks
     try:
         return numba.njit(plain, cache=True, nogil=True)
     except RuntimeError:  # no place to keep it

@@ -49,7 +49,7 @@ def plain_contrastive_detection(
     b, r, n = *query_ids.shape, len(other)
 
     def among_all(own: Bool[Tensor, "b r r"]) -> Bool[Tensor, "br nr"]:
-        """Puts what holds between regions of one image among the columns of all images."""
+        """Widens a table within each image to columns of all images, with False for others."""
         image = torch.arange(b)
         table = own.new_zeros(b, r, n, r)
         table[image, :, first + image] = own

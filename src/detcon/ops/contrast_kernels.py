@@ -193,7 +193,7 @@ def _removed(
     num_views: int,
     local_negatives: bool,
 ) -> Float[Tensor, "br vr"]:
-    """What to add to an anchor's similarities with its own photo's entries: 0, or `REMOVED`."""
+    """Added to an anchor's similarities with its own photo's entries: 0, or `REMOVED`."""
     itself = (query_ids[:, :, None] == query_ids[:, None, :]).flatten(0, 1)
     if not local_negatives:
         itself = torch.ones_like(itself)

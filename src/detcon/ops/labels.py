@@ -21,7 +21,7 @@ def count_labels(
     `labels[rows[:, None], columns]` that is counted is ever made.
 
     Args:
-        labels: The id of each pixel. Negative ids and gaps are as good as any.
+        labels: The id of each pixel. May be negative, and have gaps.
         grid: Rows and columns of cells.
         rows: Which rows of the map are counted, in this order, as often as they are named; None
             for each once.
@@ -54,13 +54,6 @@ def shrink_labels(
     The same as averaging the one-hot map over each cell and taking the largest, which is what
     the official code does (`create_binary_mask`), without the one-hot map.
 
-    Args:
-        labels: The id of each pixel.
-        grid: Rows and columns of cells.
-
-    Returns:
-        The id of each cell.
-
     Raises:
         ValueError: If the pixels don't divide evenly into cells.
 
@@ -77,16 +70,16 @@ def sample_regions(
 ) -> Integer[np.ndarray, " num"]:
     """Draws ids that are present, each equally likely, with replacement.
 
-    With replacement, because a view with fewer masks than draws would otherwise have to give ids
-    that it does not show, and two empty regions are a perfect pair.
+    Without replacement, a view with fewer masks than draws would have to give ids that it does not
+    show, and two empty regions are a perfect pair.
 
     Args:
         present: The ids that a view shows, each once.
         num: How many to draw.
-        rng: Where the draws come from.
+        rng: The random generator.
 
     Returns:
-        The drawn ids; -1 throughout where nothing is present.
+        The drawn ids; all -1 if none is present.
 
     >>> sample_regions(np.array([2, 5]), 4, np.random.default_rng(0))
     array([5, 5, 5, 2])

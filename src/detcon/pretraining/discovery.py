@@ -44,8 +44,7 @@ class Discoverer:
         settings: The whole recipe.
         discovery: Its part about discovery.
         photos: What `settings.images` names.
-        encoder: The network in training, or its average. A copy of it finds the masks, so that
-            the training isn't disturbed.
+        encoder: The network in training, or its average; masks are found by a copy of it.
         run: The run folder.
         left_out: Photos that are known not to be readable.
     """
@@ -58,7 +57,7 @@ class Discoverer:
     left_out: Collection[str] = ()
 
     def masks(self, begin: int, step: int) -> Path:
-        """The store of masks for the updates from `begin` on; `step` is the next update.
+        """Finds or opens the masks for the updates from `begin` on; `step` is the next update.
 
         If `step` is `begin`, they are found now. Else the run goes on from a checkpoint that was
         made after they were found, and the weights that found them are gone. All ranks must ask at
@@ -119,7 +118,7 @@ class Discoverer:
         )
 
     def _remove_others(self, masks_recipe: MasksRecipe, store: Path) -> None:
-        """Removes a store of other weights; keeps what an interrupted start made with these.
+        """Removes a store made with other weights; keeps an unfinished one made with these.
 
         On another machine, or on a GPU, a resumed run may come here with weights that differ in
         the last digit from those of the first time.
@@ -165,5 +164,5 @@ class Discoverer:
 
 
 def _weights(store: Path) -> Path:
-    """Where the weights are kept while the store is filled."""
+    """The file of the weights while the store is filled."""
     return store.with_suffix(".safetensors")

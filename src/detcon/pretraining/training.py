@@ -1,4 +1,4 @@
-"""Pretraining: from a recipe to a run folder with a backbone in it."""
+"""Pretrains a backbone by a recipe."""
 
 import functools
 import math
@@ -50,7 +50,9 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     backbone = run.folder / "backbone.safetensors"
     if not run.finished:
         parts = open_parts(settings, run.folder)
-        _report(_notices(parts))
+        if is_first_rank():
+            for sentence in _notices(parts):
+                Console(stderr=True, highlight=False).print(sentence, markup=False)
         fit(
             parts.method,
             parts.rounds.batches,
@@ -85,7 +87,7 @@ def _hooks(settings: PretrainRecipe, parts: Parts, folder: Path) -> Hooks:
         names=parts.rounds.names,
         probing=_probing(settings, parts, folder),
         unreadable=UnreadablePhotos(folder, photos.read, num_photos=parts.num_photos, share=share),
-        if_waiting=_what_hastens(settings, ranks().per_machine),
+        if_waiting=_advice_if_waiting(settings, ranks().per_machine),
     )
 
 
@@ -103,7 +105,7 @@ def _probing(settings: PretrainRecipe, parts: Parts, folder: Path) -> Probing | 
     encoder = parts.method.encoder
 
     def keep_the_best(step: int, figures: dict[str, float]) -> None:
-        """The best so far is in the log, which ends at the checkpoint a resumed run starts from."""
+        """The best value so far is in the log, which a resumed run cuts at its checkpoint."""
         [(name, value)] = figures.items()
         before = [line[name] for line in read_history(folder).rows if name in line]
         if value > max(before, default=-math.inf):
@@ -126,14 +128,8 @@ def _save(
     )
 
 
-def _report(sentences: Iterator[str]) -> None:
-    if is_first_rank():
-        for sentence in sentences:
-            Console(stderr=True, highlight=False).print(sentence, markup=False)
-
-
 def _notices(parts: Parts) -> Iterator[str]:
-    """What the user should know before the first step."""
+    """Sentences for the user before the first step."""
     channels, views = parts.photos.channels, parts.rounds.views
     if channels != 3:
         yield f"photos of {channels} channels: changes of saturation and hue, and grey, are off"
@@ -144,8 +140,8 @@ def _notices(parts: Parts) -> Iterator[str]:
         )
 
 
-def _what_hastens(settings: PretrainRecipe, ranks_here: int) -> str:
-    """What to change where data are waited for: what may be changed in this run first."""
+def _advice_if_waiting(settings: PretrainRecipe, ranks_here: int) -> str:
+    """Advice if the training waits for data; what this run may still change comes first."""
     cores = num_cores() // ranks_here
     ways = []
     if settings.workers < cores:

@@ -65,10 +65,14 @@ def build_optimizer(
             f"{type(module).__name__} has no parameter to train: all are frozen; "
             f"set requires_grad on some, or do not train it"
         )
-    lr = peak_lr(recipe, batch_size)
-    if isinstance(recipe, Lars):
-        return _lars(recipe, weights, small, lr)
-    decay = recipe.weight_decay
+    lr, decay = peak_lr(recipe, batch_size), recipe.weight_decay
+    if isinstance(recipe, Lars):  # only the weights are decayed and adapted
+        groups = [
+            {"params": weights, "weight_decay": decay, "always_adapt": True},
+            {"params": small, "weight_decay": 0.0, "always_adapt": False},
+        ]
+        common = {"lr": lr, "momentum": recipe.momentum, "trust_coeff": recipe.trust}
+        return LayerwiseSgd(groups, common)
     groups = [
         {"params": weights, "weight_decay": decay},
         {"params": small, "weight_decay": decay if recipe.decay_all else 0.0},
@@ -111,15 +115,3 @@ class LayerwiseSgd(torch.optim.Optimizer):
             _foreach_mul_(moments, group["momentum"])
             _foreach_add_(moments, updates)
             _foreach_add_(weights, moments, alpha=-group["lr"])
-
-
-def _lars(
-    recipe: Lars, weights: list[nn.Parameter], small: list[nn.Parameter], lr: float
-) -> LayerwiseSgd:
-    """Two groups; only the weights are decayed and adapted."""
-    groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay, "always_adapt": True},
-        {"params": small, "weight_decay": 0.0, "always_adapt": False},
-    ]
-    common = {"lr": lr, "momentum": recipe.momentum, "trust_coeff": recipe.trust}
-    return LayerwiseSgd(groups, common)

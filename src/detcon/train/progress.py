@@ -27,7 +27,7 @@ class Throughput:
 
     @contextmanager
     def spent(self, on: Literal["data", "device", "aside"]) -> Iterator[None]:
-        """Around what takes time.
+        """A context whose time is counted.
 
         Args:
             on: data: it only fetches data. device: it waits for the device, which was busy while
@@ -86,7 +86,7 @@ class Waiting:
         self._remedy, self._logs, self._sum = remedy, -1, 0.0
 
     def says(self, share: float, *, is_last: bool) -> str:
-        """Takes the share of waiting at each log; the first one, with the start, is ignored."""
+        """The report, or ""; called at each log, of which the first (the start) is ignored."""
         self._logs += 1
         if self._logs:
             self._sum += share

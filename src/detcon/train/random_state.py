@@ -36,7 +36,7 @@ def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
 
 @contextmanager
 def rng_untouched(device: torch.device) -> Iterator[None]:
-    """Around work that may draw numbers: afterwards all generators are as before."""
+    """A context that may draw numbers: afterwards all generators are as before."""
     before = rng_state(device)
     try:
         yield

@@ -44,7 +44,7 @@ class Run:
 
     @property
     def message(self) -> str:
-        """What the user should know of the folder's state; "" for a new one."""
+        """Tells the user the folder's state; "" for a new one."""
         if self.finished:
             return f"{self.folder} holds this run, finished; give another out= to make it again"
         return f"going on with the run in {self.folder}" if self.resumes else ""
@@ -89,10 +89,10 @@ def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
 
 
 def _check(folder: Path, recipe: Recipe) -> bool:
-    """Whether to write the recipe: not over that of an earlier version, which knew fewer settings.
+    """Checks a folder; whether to write the recipe there.
 
-    Those count as their defaults there, if the recipe of that time can still be read; it stays as
-    it was, and with it the fingerprint that its checkpoints carry.
+    A recipe of an earlier version, which had fewer settings, stays as it was, and with it the
+    fingerprint of its checkpoints. The missing settings count as defaults.
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"cannot write a run to {folder}: it is a file; give another out=")

@@ -1,4 +1,4 @@
-"""The state of a training: started, saved, and resumed from a checkpoint."""
+"""The state of a training: started, updated, saved, and resumed from a checkpoint."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -41,12 +41,12 @@ class Training:
         optimizer: Over the module's parameters.
         folder: The run folder.
         keep: How many of the last checkpoints stay.
-        step: Steps made.
-        seconds: Time spent before this process began.
         losses: The sum of the losses since the last log, on the device.
-        num_losses: How many those are.
         first_bad: The first step with a non-finite loss, or -1, on the device.
         num_narrow: How many convolutions are too narrow for channels-last memory on this CPU.
+        step: Steps made.
+        seconds: Time spent before this process began.
+        num_losses: How many losses are in the sum.
     """
 
     fabric: Fabric
@@ -55,12 +55,12 @@ class Training:
     optimizer: torch.optim.Optimizer
     folder: Path
     keep: int
-    step: int
-    seconds: float
     losses: Tensor
-    num_losses: int
     first_bad: Tensor
     num_narrow: int
+    step: int = 0
+    seconds: float = 0.0
+    num_losses: int = 0
     _rng: dict[str, Any] | None = None
     _begin: float = field(default_factory=time.monotonic)
     _saved: float = field(default_factory=time.monotonic)
@@ -86,7 +86,7 @@ class Training:
         return torch.stack(losses).mean(), extra
 
     def _joining(self, ranks: bool) -> AbstractContextManager[Any]:
-        """Around a pass: whether its backward averages the gradients over all ranks."""
+        """A context for a pass, in which its backward averages gradients over all ranks, or not."""
         if isinstance(self.forward, DistributedDataParallel) and not ranks:
             return self.forward.no_sync()
         return nullcontext()
@@ -222,10 +222,7 @@ def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
         build_optimizer(plan.optimizer, module, plan.batch_size),
         folder,
         loop.keep,
-        step=0,
-        seconds=0.0,
         losses=torch.zeros((), device=fabric.device),
-        num_losses=0,
         first_bad=torch.full((), -1.0, device=fabric.device),
         num_narrow=num_narrow,
     )

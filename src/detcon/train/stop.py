@@ -46,7 +46,7 @@ class StopSignals:
 
     @contextmanager
     def obeyed_at_once(self, now: bool = True) -> Iterator[None]:
-        """Around waits between steps, where stopping at once loses nothing."""
+        """A context, between steps, in which the first signal interrupts already."""
         self._waiting = now
         try:
             yield
