@@ -66,7 +66,6 @@ def open_parts(settings: PretrainRecipe, folder: Path) -> Parts:
     torch.manual_seed(settings.seed)  # of the weights
     encoder = build_encoder(settings.encoder)
     method = build_method(settings, encoder, num_classes)
-    # Before the loop joins norms over ranks: `feature_grid` can't run those.
     grid = feature_grid(encoder, settings.views.size)
     views = None
     if settings.discovery is None or settings.masks is not None:
