@@ -20,12 +20,12 @@ Negatives = Annotated[
     str,
     Field(
         pattern="^(all|1/[1-9][0-9]*)$",
-        description="which photos hold negatives: all of the batch, or 1/4: it is cut into four",
+        description="photos that give negatives: all of the batch, or a share such as 1/4",
     ),
 ]
 Ema = Annotated[
     float,
-    Field(ge=0, le=1, description="share of the target network kept at each update, at first"),
+    Field(ge=0, le=1, description="EMA rate of the target network, at the start"),
 ]
 
 
@@ -97,9 +97,9 @@ def num_groups(method: MethodRecipe) -> int | None:
 class Discovery(Recipe):
     """Masks found by the network in training: clusters of its features (ODIN's idea)."""
 
-    every: int = Field(ge=1, description="updates from one clustering of all photos to the next")
-    num: int = Field(default=16, ge=2, description="clusters of a photo, at most")
-    side: int = Field(default=448, ge=32, description="longest side that photos are brought to")
+    every: int = Field(ge=1, description="updates between clusterings of all photos")
+    num: int = Field(default=16, ge=2, description="most clusters of a photo")
+    side: int = Field(default=448, ge=32, description="longest side of the resized photos")
     stride: Literal[8, 16, 32] | None = Field(
         default=None, description="pixels to a cell of a ResNet's grid; null: encoder.stride"
     )
@@ -128,16 +128,14 @@ class PretrainRecipe(Recipe):
     steps: int | None = Field(default=None, ge=1, description="updates, instead of epochs")
     batch_size: int = Field(default=256, ge=2, description="photos per update, over all devices")
     accumulate: int = Field(
-        default=1,
-        ge=1,
-        description="gradient accumulation: parts of a batch, one at a time",
+        default=1, ge=1, description="passes per update, each on an equal part of the batch"
     )
-    sync_norms: bool = Field(default=True, description="batch norms join the batches of all ranks")
-    max_side: int | None = Field(default=None, ge=8, description="photos are shrunk to this first")
+    sync_norms: bool = Field(default=True, description="batch norms over the batches of all ranks")
+    max_side: int | None = Field(default=None, ge=8, description="shrink photos to this first")
     seed: int = Field(default=0, ge=0, description="seed of all random numbers")
     workers: int = Field(default=2, ge=0, description="processes that read and cut photos")
     max_unreadable: float = Field(
-        default=0.01, ge=0, le=1, description="share of photos (at least 1) to pass over; 0: none"
+        default=0.01, ge=0, le=1, description="share of unreadable photos allowed (at least 1)"
     )
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
     probing: ProbingRecipe | None = Field(

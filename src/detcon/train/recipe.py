@@ -86,7 +86,9 @@ class LoopRecipe(Recipe):
         default="bf16",
         description="bf16 autocast, or 32-bit throughout (faster on CPUs without bf16)",
     )
-    channels_last: bool = Field(default=True, description="memory format of convolutions")
+    channels_last: bool = Field(
+        default=True, description="channels-last memory: faster convolutions"
+    )
     compile: bool = Field(default=False, description="torch.compile: slow at first, then faster")
     recompute: bool = Field(
         default=False, description="activation checkpointing: less memory, a third more time"
@@ -97,7 +99,7 @@ class LoopRecipe(Recipe):
     checkpoint_minutes: float | None = Field(
         default=10, gt=0, description="minutes between checkpoints; whichever comes first"
     )
-    keep: int = Field(default=1, ge=1, description="checkpoints to keep, the last among them")
+    keep: int = Field(default=1, ge=1, description="checkpoints to keep, with the last one")
     wandb: str | None = Field(
         default=None, description="project of Weights & Biases to log to as well; null: none"
     )

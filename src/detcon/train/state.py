@@ -204,12 +204,11 @@ def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
     """
     loop = plan.loop
     fabric = open_fabric(loop.precision, loop.accelerator)
-    num_narrow = set_memory_format(
-        module, channels_last=loop.channels_last, device=fabric.device.type
-    )
+    device = fabric.device.type
+    num_narrow = set_memory_format(module, channels_last=loop.channels_last, device=device)
     fabric.to_device(module)
     if plan.sync_norms and fabric.world_size > 1:
-        synchronise_norms(module, fabric.device.type)
+        synchronise_norms(module, device)
     if loop.recompute:
         _recompute(module)
     if loop.compile:
