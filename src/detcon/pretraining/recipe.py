@@ -135,7 +135,7 @@ class PretrainRecipe(Recipe):
     seed: int = Field(default=0, ge=0, description="seed of all random numbers")
     workers: int = Field(default=2, ge=0, description="processes that read and cut photos")
     max_unreadable: float = Field(
-        default=0.01, ge=0, le=1, description="share of unreadable photos allowed (at least 1)"
+        default=0.01, ge=0, le=1, description="share of unreadable photos (at least 1); 0: none"
     )
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
     probing: ProbingRecipe | None = Field(
