@@ -53,7 +53,8 @@ class Contrast:
             candidates, offset = targets, photos * rank_and_world()[0]
         losses = []
         for group in groups:
-            mine, theirs = group.mine, _moved(group.photos, -offset)
+            mine = group.mine
+            theirs = slice(group.photos.start - offset, group.photos.stop - offset)
             loss = self._of_group(
                 [query[mine] for query in queries],
                 None if candidates is queries else [one[theirs] for one in candidates],
@@ -81,10 +82,6 @@ class Contrast:
         return contrastive_detection(
             one, of_two, own_one, ids_one, ids_two, **options
         ) + contrastive_detection(two, of_one, own_two, ids_two, ids_one, **options)
-
-
-def _moved(photos: range, by: int) -> slice:
-    return slice(photos.start + by, photos.stop + by)
 
 
 @dataclass(frozen=True)
