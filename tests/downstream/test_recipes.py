@@ -5,7 +5,7 @@ import pytest
 from toys import write_toys
 
 from detcon.config import load_recipe, shipped_recipes
-from detcon.downstream.recipe import GridRecipe
+from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.tasks.segmentation.data import open_label_data
 from detcon.downstream.transfer import transfer
 from detcon.formats.registry import open_depth
@@ -173,3 +173,10 @@ def test_the_coco_recipes_are_the_protocol(name, epochs):
     heads = settings.task.detector
     assert (heads.masks, heads.channels, heads.hidden, heads.mask_layers) == (True, 256, 1024, 4)
     assert (heads.anchor, heads.proposals, heads.box_batch, heads.rpn_batch) == (8, 1000, 512, 256)
+
+
+def test_an_unknown_stride_is_refused_when_the_recipe_is_read():
+    given = {"data": "photos", "backbone": "random", "out": "run"}
+    with pytest.raises(ValueError, match="'stride' cannot be 24: input should be 8, 16 or 32"):
+        load_recipe(TransferRecipe, None, given | {"stride": 24})
+    assert load_recipe(TransferRecipe, None, given | {"stride": None}).stride is None

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -47,7 +47,7 @@ class TaskSettings(Recipe):
     size: Side | None = Field(
         default=None, description="longest side of the photos, shrunk when read; null: as is"
     )
-    stride: int | None = Field(
+    stride: Literal[8, 16, 32] | None = Field(
         default=16,
         description="pixels to a cell of the features; detection and depth: 32; null: the "
         "backbone's",

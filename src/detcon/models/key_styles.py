@@ -84,6 +84,7 @@ def from_sequence(name: str) -> str:
 def from_detectron2(name: str) -> str:
     """`res2.0.conv1.norm.weight` → `layer1.0.bn1.weight`."""
     name = name.removeprefix("stem.")
+    # res2 is the first stage: detectron2 counts the stem as the first
     name = re.sub(r"^res([2-5])\.", lambda found: f"layer{int(found[1]) - 1}.", name)
     name = re.sub(r"\bconv([1-3])\.norm\.", r"bn\1.", name)
     name = re.sub(r"\bshortcut\.norm\.", "downsample.1.", name)
@@ -134,6 +135,7 @@ def translate(tensors: Mapping[str, Tensor]) -> Translated:
     inside = {
         style.rename(name.removeprefix(prefix)): name for name in tensors if name.startswith(prefix)
     }
+    # what is neither a part of a ResNet nor a head stays in, so that the match reports it
     mine = {
         new: tensors[old]
         for new, old in inside.items()
@@ -150,6 +152,7 @@ def _find_network(names: Iterable[str]) -> tuple[str, Style]:
         for style in STYLES:
             if found := style.block.fullmatch(name):
                 stages.setdefault((found["prefix"], style), set()).add(found["stage"])
+    # one stage alone is no ResNet: `4.0.conv1.weight` may be a layer of a projector
     networks = [key for key, seen in stages.items() if len(seen) > 1]
     first = [(p, s) for p, s in networks if not any(word in p for word in _SECOND_CHOICE)]
     networks = first or networks
