@@ -14,8 +14,14 @@ from detcon.masks import MCG, Masks
 from detcon.masks.quality.overlap import Truth
 from detcon.masks.quality.scoring import draw_keys
 from detcon.masks.sources.mcg import training
-from detcon.masks.sources.mcg.features import FEATURES, find_features
-from detcon.masks.sources.mcg.ranker import RankerError, load_ranker, predict, save_ranker
+from detcon.masks.sources.mcg.scores import (
+    FEATURES,
+    RankerError,
+    find_features,
+    load_ranker,
+    predict,
+    save_ranker,
+)
 from detcon.masks.sources.mcg.training import _to_ranker, overlaps
 from detcon.scenes.raycast import render_scene
 

@@ -38,10 +38,7 @@ _PAIRWISE = 8  # from so many numbers on, numpy doesn't add one after the other
 
 
 def segment_photo(
-    image: UInt8[np.ndarray, "y x c"],
-    settings: Sequence[tuple[float, int]],
-    *,
-    sigma: float = 0.8,
+    image: UInt8[np.ndarray, "y x c"], settings: Sequence[tuple[float, int]], *, sigma: float = 0.8
 ) -> list[Int32[np.ndarray, "y x"]]:
     """Segments a photo at several settings; smoothing, costs and their order are shared.
 

@@ -1,33 +1,54 @@
-"""The stages of both kinds of MCG, one after another: contours, superpixels, trees, best masks."""
+"""The stages of both kinds of MCG, one after another: contours, superpixels, trees, masks.
+
+Axes: y x pixels, c channels, n superpixels, k candidates, m chosen masks, p distinct sets of them.
+"""
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float64, Int16, UInt8
 
 from detcon.masks.masks import Masks
 from detcon.masks.sources.mcg.aligned import build_aligned
-from detcon.masks.sources.mcg.best import Wanted, find_best
+from detcon.masks.sources.mcg.candidates import Candidates, find_candidates
+from detcon.masks.sources.mcg.choice import choose
 from detcon.masks.sources.mcg.contour_maps import read_contours, to_scales
 from detcon.masks.sources.mcg.contours import find_contours, to_channels
 from detcon.masks.sources.mcg.generator import MCG, MCGFull
 from detcon.masks.sources.mcg.hierarchy import Tree, build_tree
-from detcon.masks.sources.mcg.ranker import choose_score
+from detcon.masks.sources.mcg.scores import Scorer, choose_score
 from detcon.masks.sources.mcg.superpixels import Superpixels, find_superpixels
 from detcon.photos import resize, shrink
 
+_MOST = 0.8  # of the photo's area; larger regions would win by their outline alone
+
 
 def find_masks(settings: MCG | MCGFull, image: UInt8[np.ndarray, "y x c"], key: str) -> Masks:
-    """The best masks of a photo; raises what `MCG` and `MCGFull` say."""
-    wanted = Wanted(
-        num=settings.num,
-        nums=(settings.singles, settings.pairs, settings.triplets, settings.quadruplets),
-        min_area=settings.min_area,
-        max_overlap=settings.max_overlap,
-        diversity=settings.diversity,
-        score=choose_score(settings.ranker),
-    )
+    """The best masks of a photo, the best one first; of a plain photo, one that covers it.
+
+    Raises what `MCG` and `MCGFull` say.
+    """
+    scorer = choose_score(settings.ranker)
+    superpixels, trees, candidates = list_candidates(settings, image, key)
+    scores = _allowed_scores(candidates, superpixels.labels.shape, settings.min_area, scorer)
+    inside, worth = choose(
+        superpixels, trees, candidates, scores,
+        num=settings.num, diversity=settings.diversity, max_overlap=settings.max_overlap,
+        most=_MOST,
+    )  # fmt: skip
     size = (image.shape[0], image.shape[1])
-    return find_best(*find_hierarchies(settings, image, key), wanted, size)
+    if not len(worth):
+        return Masks.from_stack(np.ones((1, *superpixels.labels.shape), bool), np.zeros(1), size)
+    membership, patterns = _patterns(inside)
+    return Masks(size, patterns[superpixels.labels], membership, worth)
+
+
+def list_candidates(
+    settings: MCG | MCGFull, image: UInt8[np.ndarray, "y x c"], key: str
+) -> tuple[Superpixels, list[Tree], Candidates]:
+    """Superpixels of a photo, their trees, and the candidates that masks are chosen from."""
+    superpixels, trees = find_hierarchies(settings, image, key)
+    nums = (settings.singles, settings.pairs, settings.triplets, settings.quadruplets)
+    return superpixels, trees, find_candidates(superpixels, trees, nums)
 
 
 def find_hierarchies(
@@ -59,16 +80,45 @@ def _aligned_hierarchies(
         for scale in settings.scales
     ]
     if settings.contours is None:
-        contours = [find_contours(to_channels(_scaled(photo, size)))[0] for size in sizes]
+        contours = [find_contours(to_channels(_resized(photo, size)))[0] for size in sizes]
     else:
         found = [read_contours(settings.contours, key, image.shape[:2], size) for size in sizes]
         contours = [to_scales(one)[0] for one in found]
     return build_aligned(contours, to_channels(photo))
 
 
-def _scaled(photo: UInt8[np.ndarray, "y x c"], size: tuple[int, int]) -> np.ndarray:
+def _resized(photo: UInt8[np.ndarray, "y x c"], size: tuple[int, int]) -> np.ndarray:
     """The photo at another size: Lanczos where it grows, as in MCG, else area averages."""
     if size == photo.shape[:2]:
         return photo
     grows = size[0] >= photo.shape[0]
     return resize(photo, (size[1], size[0]), cv2.INTER_LANCZOS4 if grows else cv2.INTER_AREA)
+
+
+def _allowed_scores(
+    candidates: Candidates, size: tuple[int, int], min_area: float, scorer: Scorer
+) -> Float64[np.ndarray, " k"]:
+    """Scores with a best of 1; -inf for regions that are too small, too large or without contrast.
+
+    Args:
+        candidates: What is scored.
+        size: Height and width of the map of superpixels.
+        min_area: The smallest share of it that a mask covers.
+        scorer: From `choose_score`.
+    """
+    shares = candidates.areas / (size[0] * size[1])
+    allowed = (shares >= min_area) & (shares <= _MOST) & (candidates.ends > 0)
+    if not allowed.any():
+        return np.full(len(allowed), -np.inf)
+    scores = scorer(candidates, size)
+    return np.where(allowed, scores / (scores[allowed].max() or 1.0), -np.inf)
+
+
+def _patterns(
+    inside: Bool[np.ndarray, "n m"],
+) -> tuple[Bool[np.ndarray, "p m"], Int16[np.ndarray, " n"]]:
+    """The distinct sets of masks, and which of them each superpixel belongs to."""
+    bits = np.packbits(inside, axis=1)
+    codes = bits.view(np.dtype((np.void, bits.shape[1]))).ravel()
+    _, first, patterns = np.unique(codes, return_index=True, return_inverse=True)
+    return inside[first], patterns.astype(np.int16)

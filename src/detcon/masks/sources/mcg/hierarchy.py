@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float64, Int32
 
 from detcon.masks.sources.mcg.merge_kernel import AREA_POWER, COLOUR_FLOOR, COLOUR_POWER, merge
-from detcon.masks.sources.mcg.superpixels import Superpixels
+from detcon.masks.sources.mcg.superpixels import BINS, Superpixels
 
 
 class Tree(NamedTuple):
@@ -96,14 +96,10 @@ def build_tree(superpixels: Superpixels, strengths: Float64[np.ndarray, " e"]) -
         superpixels: The leaves.
         strengths: Of their borders: the sum of contours along each.
     """
+    areas, histograms = superpixels.areas, superpixels.histograms
+    num_channels = histograms.shape[1] // BINS
     return Tree(
-        *merge(
-            superpixels.areas,
-            superpixels.histograms,
-            superpixels.ends,
-            superpixels.lengths,
-            strengths,
-        )
+        *merge(areas, histograms, superpixels.ends, superpixels.lengths, strengths, num_channels)
     )
 
 

@@ -7,7 +7,6 @@ Axes: n slots, e borders, t = 2 n - 1 nodes of the tree.
 
 import numpy as np
 
-from detcon.masks.sources.mcg.superpixels import BINS
 from detcon.ops.compiled import compiled
 
 AREA_POWER = 0.1  # of the smaller of two regions
@@ -16,7 +15,7 @@ COLOUR_POWER = 3 / 8  # of both together; written as roots in `_weight`
 
 
 @compiled
-def merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths):
+def merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths, num_channels):
     """Children, parents and heights of the tree that `hierarchy.define_tree` defines.
 
     A region lives in a slot, at first its superpixel's. Borders wait in a heap by their
@@ -26,7 +25,7 @@ def merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths):
     num, num_borders = len(leaf_areas), len(leaf_ends)
     areas, histograms, ends = leaf_areas.copy(), leaf_histograms.copy(), leaf_ends.copy()
     lengths, strengths = leaf_lengths.copy(), leaf_strengths.copy()
-    powers = areas**AREA_POWER
+    powers, channels = areas**AREA_POWER, np.float32(num_channels)
     children = np.full((2 * num - 1, 2), -1, np.int32)
     parents, heights = np.full(2 * num - 1, -1, np.int32), np.zeros(2 * num - 1)
     nodes = np.arange(num).astype(np.int32)  # the tree's node that a slot holds now
@@ -35,14 +34,11 @@ def merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths):
     # costs: each border's difference now, or -1 once the border is gone.
     # queued: the key of its one valid entry in the heap; other entries of it are stale.
     costs, queued = np.empty(num_borders), np.empty(num_borders)
-    keys, borders, size = (
-        np.empty(4 * num_borders + 64),
-        np.empty(4 * num_borders + 64, np.int32),
-        0,
-    )
+    room, size = 4 * num_borders + 64, 0
+    keys, borders = np.empty(room), np.empty(room, np.int32)
     for e in range(num_borders):
         a, b = ends[e, 0], ends[e, 1]
-        costs[e] = strengths[e] / lengths[e] * _weight(areas, powers, histograms, a, b)
+        costs[e] = strengths[e] / lengths[e] * _weight(powers, histograms, channels, a, b)
         queued[e] = costs[e]
         size = _push(keys, borders, size, costs[e], e)
     for made in range(num, 2 * num - 1):
@@ -81,7 +77,7 @@ def merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths):
         while link >= 0:
             f = link >> 1
             c = ends[f, 0] + ends[f, 1] - a  # the other end
-            costs[f] = strengths[f] / lengths[f] * _weight(areas, powers, histograms, a, c)
+            costs[f] = strengths[f] / lengths[f] * _weight(powers, histograms, channels, a, c)
             if costs[f] < queued[f]:
                 queued[f] = costs[f]
                 size = _push(keys, borders, size, costs[f], f)
@@ -90,7 +86,7 @@ def merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths):
 
 
 @compiled
-def _weight(areas, powers, histograms, a, b):
+def _weight(powers, histograms, channels, a, b):
     """The factors of `hierarchy.difference`: what the mean strength of a border is multiplied by.
 
     The histograms' squared distance is summed in four chains that don't wait for each other. The
@@ -102,7 +98,6 @@ def _weight(areas, powers, histograms, a, b):
         second += (histograms[a, k + 1] - histograms[b, k + 1]) ** 2
         third += (histograms[a, k + 2] - histograms[b, k + 2]) ** 2
         fourth += (histograms[a, k + 3] - histograms[b, k + 3]) ** 2
-    channels = np.float32(histograms.shape[1] // BINS)
     distance = np.sqrt((first + second + third + fourth) / channels)
     root = np.sqrt(np.sqrt(COLOUR_FLOOR + distance))
     return min(powers[a], powers[b]) * root * np.sqrt(root)

@@ -21,11 +21,10 @@ from detcon.masks.quality.overlap import Bounds, Truth
 from detcon.masks.quality.scoring import draw_keys
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.recipe import TrainRankerRecipe
-from detcon.masks.sources.mcg.candidates import Candidates, find_candidates
-from detcon.masks.sources.mcg.features import find_features
-from detcon.masks.sources.mcg.grouping import find_hierarchies
+from detcon.masks.sources.mcg.candidates import Candidates
+from detcon.masks.sources.mcg.grouping import list_candidates
 from detcon.masks.sources.mcg.hierarchy import Tree
-from detcon.masks.sources.mcg.ranker import Ranker, save_ranker
+from detcon.masks.sources.mcg.scores import Ranker, find_features, save_ranker
 from detcon.masks.sources.mcg.superpixels import Superpixels
 from detcon.photos import open_photos
 
@@ -76,17 +75,10 @@ def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **over
 
 
 def sample(
-    settings: TrainRankerRecipe,
-    photo: np.ndarray,
-    key: str,
-    truth: Truth,
-    rng: np.random.Generator,
+    settings: TrainRankerRecipe, photo: np.ndarray, key: str, truth: Truth, rng: np.random.Generator
 ) -> tuple[Float32[np.ndarray, "k f"], Float64[np.ndarray, " k"]]:
     """Features and targets of random candidates of a photo and of the best one of each region."""
-    generator = settings.generator
-    superpixels, trees = find_hierarchies(generator, photo, key)
-    nums = (generator.singles, generator.pairs, generator.triplets, generator.quadruplets)
-    candidates = find_candidates(superpixels, trees, nums)
+    superpixels, trees, candidates = list_candidates(settings.generator, photo, key)
     ious = overlaps(superpixels, trees, candidates, truth)
     num = len(candidates.areas)
     chosen = rng.permutation(num)[: settings.samples]

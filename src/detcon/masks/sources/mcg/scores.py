@@ -1,8 +1,11 @@
-"""A learned ranker of candidates: boosted trees as plain arrays, and their file.
+"""Scores of candidates: a formula, and a ranker that was trained on annotated photos.
+
+A ranker is a set of boosted trees, kept as plain arrays in one file.
 
 Axes: k candidates, f features, t trees, m nodes of the largest tree.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -12,12 +15,21 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int16
 
 from detcon.files import write_whole
-from detcon.masks.sources.mcg.best import Scorer, score_by_formula
 from detcon.masks.sources.mcg.candidates import Candidates
-from detcon.masks.sources.mcg.features import FEATURES, find_features
 from detcon.ops.compiled import compiled
 
+_AREA_POWER, _FILL_POWER = 0.2, 0.15
 _WEIGHT = 0.5  # of the ranker's score; the rest is the formula's. Both are scaled to a best of 1
+
+Scorer = Callable[[Candidates, tuple[int, int]], Float64[np.ndarray, " k"]]
+
+FEATURES: tuple[str, ...] = (
+    "end", "start", "start / end", "balance", "members", "area", "perimeter", "outline",
+    "mean contour", "perimeter^2 / area", "outline / sqrt(area)", "top", "left", "bottom", "right",
+    "box area", "fill", "aspect", "edges",
+)  # fmt: skip
+"""The columns, in order: those of MCG (arXiv 1503.00848, section 7), and the share of the start in
+the end, how many members there are, and how many of the photo's four edges are reached."""
 
 
 class RankerError(ValueError):
@@ -44,11 +56,6 @@ class Ranker(NamedTuple):
     values: Float32[np.ndarray, "t m"]
 
 
-def predict(ranker: Ranker, features: Float32[np.ndarray, "k f"]) -> Float64[np.ndarray, " k"]:
-    """The best overlap with an object that the ranker expects of each candidate."""
-    return _predict(float(ranker.base), *ranker[1:], features)
-
-
 def choose_score(path: str | None) -> Scorer:
     """The formula, or its mean with the ranker in a file.
 
@@ -65,6 +72,64 @@ def choose_score(path: str | None) -> Scorer:
         return (1 - _WEIGHT) * _of_best(formula) + _WEIGHT * _of_best(learned)
 
     return score
+
+
+def score_by_formula(candidates: Candidates, size: tuple[int, int]) -> Float64[np.ndarray, " k"]:
+    """How clearly a candidate stands out, times small powers of its area and its fill.
+
+    Args:
+        candidates: What is scored.
+        size: Height and width of the map of superpixels.
+    """
+    shares = candidates.areas / (size[0] * size[1])
+    fills = candidates.areas / candidates.box_areas
+    return candidates.ends * shares**_AREA_POWER * fills**_FILL_POWER
+
+
+def find_features(candidates: Candidates, size: tuple[int, int]) -> Float32[np.ndarray, "k f"]:
+    """Features that are independent of the photo's resolution and contrast.
+
+    Lengths are shares of the root of the photo's pixels, areas of its pixels; heights are divided
+    by the median of ends, contours by the median of mean contours.
+
+    Args:
+        candidates: At least one.
+        size: Height and width of the superpixels' map.
+    """
+    height, width = size
+    pixels = height * width
+    side = np.sqrt(pixels)
+    areas, boxes = candidates.areas, candidates.boxes
+    high = _middle(candidates.ends)
+    means = candidates.outlines / np.maximum(candidates.perimeters, 1)
+    strong = _middle(means)
+    outlines = candidates.outlines / strong
+    tall, wide = (boxes[:, 2:] - boxes[:, :2] + 1).T
+    edges = (boxes[:, :2] == 0).sum(1) + (boxes[:, 2:] == (height - 1, width - 1)).sum(1)
+    columns = [
+        candidates.ends / high,
+        candidates.starts / high,
+        candidates.starts / np.maximum(candidates.ends, 1e-12),
+        candidates.balances,
+        (candidates.members >= 0).sum(1),
+        areas / pixels,
+        candidates.perimeters / side,
+        outlines / side,
+        means / strong,
+        candidates.perimeters**2 / areas,
+        outlines / np.sqrt(areas),
+        *(boxes / (height, width, height, width)).T,
+        candidates.box_areas / pixels,
+        areas / candidates.box_areas,
+        tall / (tall + wide),
+        edges,
+    ]
+    return np.stack(columns, 1).astype(np.float32)
+
+
+def predict(ranker: Ranker, features: Float32[np.ndarray, "k f"]) -> Float64[np.ndarray, " k"]:
+    """The best overlap with an object that the ranker expects of each candidate."""
+    return _predict(float(ranker.base), *ranker[1:], features)
 
 
 def save_ranker(ranker: Ranker, path: str | Path) -> None:
@@ -118,3 +183,8 @@ def _predict(base, nodes, thresholds, left, right, values, features):
 
 def _of_best(scores: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
     return scores / (scores.max(initial=0.0) or 1.0)
+
+
+def _middle(values: np.ndarray) -> float:
+    """The median; 1 where there is no contrast at all."""
+    return float(np.median(values)) or 1.0
