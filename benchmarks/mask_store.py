@@ -35,10 +35,10 @@ from pairs import save
 from detcon.config import parse_overrides
 from detcon.masks import Grid, Masks
 from detcon.masks.store import MaskStore
-from detcon.masks.store.entry import StoreEntry, pack, unpack
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.header import begin_store, describe
 from detcon.masks.store.index import write_index
+from detcon.masks.store.shard import StoreEntry, pack, unpack
 from detcon.photos import Photos
 
 RUNS, SHARD_SIZE, LOOK_UPS = 7, 256, 1000

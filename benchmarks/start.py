@@ -26,9 +26,9 @@ import pyarrow as pa
 from pairs import RESULTS, save
 
 from detcon.masks import Grid, Masks
-from detcon.masks.store.entry import StoreEntry, pack
 from detcon.masks.store.header import begin_store, describe
 from detcon.masks.store.index import write_index
+from detcon.masks.store.shard import StoreEntry, pack
 from detcon.photos import Photos
 
 RUNS, SHARD_SIZE, BATCH = 3, 256, 256

@@ -17,10 +17,9 @@ from detcon.formats.tfrecord.index import INDEX
 from detcon.formats.tfrecord.records import ENCODED, open_fh_records
 from detcon.masks import FromAnnotations, Masks
 from detcon.masks.store import MaskStore
-from detcon.masks.store.check import merge_index
-from detcon.masks.store.entry import pack
 from detcon.masks.store.header import begin_store, describe
-from detcon.masks.store.shard import ShardRow, StoreError, write_shard
+from detcon.masks.store.index import merge_index
+from detcon.masks.store.shard import ShardRow, StoreError, pack, write_shard
 from detcon.photos import Photos, UnreadablePhoto, decode, open_photos
 
 SIZE = (12, 17)

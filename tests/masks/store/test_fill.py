@@ -100,16 +100,16 @@ def test_shares_change_no_byte_and_the_last_one_finishes(images, undisturbed, tm
 SCRIPT = """
 import sys, time
 from pathlib import Path
-from detcon.masks.sources import felzenszwalb
+from detcon.masks.sources import segments
 from detcon.masks.store import fill
 images, out, how, seconds = sys.argv[1:]
-generate = felzenszwalb.Felzenszwalb.__call__
+generate = segments.Felzenszwalb.__call__
 def slowly(self, image, key=""):
     Path(out + ".begun").touch()
     time.sleep(float(seconds))
     return generate(self, image, key)
 if __name__ in ("__main__", "__mp_main__"):
-    felzenszwalb.Felzenszwalb.__call__ = slowly
+    segments.Felzenszwalb.__call__ = slowly
 if __name__ == "__main__":
     fill._MOST_THREADS = {"processes": 0, "threads": 4}[how]
     fill.make_masks(images=images, out=out, workers=2, shard_size=2,

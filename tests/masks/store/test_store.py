@@ -1,4 +1,4 @@
-"""Tests for detcon.masks.store.entry, shard and store: what goes in comes out, or is refused."""
+"""Tests for detcon.masks.store: what goes in comes out, or is refused."""
 
 import json
 import os
@@ -14,11 +14,16 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from detcon.masks import MCG, Grid, Masks
 from detcon.masks.store import MaskStore
-from detcon.masks.store.check import merge_index
-from detcon.masks.store.entry import pack, unpack
 from detcon.masks.store.header import begin_store, describe, shard_path
-from detcon.masks.store.index import key_hash
-from detcon.masks.store.shard import DamagedShard, ShardRow, StoreError, write_shard
+from detcon.masks.store.index import key_hash, merge_index
+from detcon.masks.store.shard import (
+    DamagedShard,
+    ShardRow,
+    StoreError,
+    pack,
+    unpack,
+    write_shard,
+)
 from detcon.photos import Photos
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,16 +14,6 @@ from detcon.masks.store import MaskStore
 from detcon.workers import in_order
 
 _PHOTOS_A_JOB = 8
-
-
-@dataclass(frozen=True)
-class ScoreJob:
-    """A few photos: the unit of work of a worker."""
-
-    stores: tuple[MaskStore, ...]
-    truth: TruthSource
-    keys: tuple[str, ...]
-    bounds: Bounds
 
 
 @dataclass(frozen=True)
@@ -70,13 +61,10 @@ def score_stores(
     """
     keys, not_annotated = common_keys(stores, truth)
     keys = draw_keys(keys, num)
-    jobs = (
-        ScoreJob(tuple(stores), truth, tuple(keys[i : i + _PHOTOS_A_JOB]), bounds or Bounds())
-        for i in range(0, len(keys), _PHOTOS_A_JOB)
-    )
-    num_jobs = -(-len(keys) // _PHOTOS_A_JOB)
+    jobs = [keys[i : i + _PHOTOS_A_JOB] for i in range(0, len(keys), _PHOTOS_A_JOB)]
+    work = partial(_score_photos, tuple(stores), truth, bounds or Bounds())
     tallies: list[dict[str, Tally]] = [{} for _ in stores]
-    with closing(in_order(score_photos, jobs, num_workers=min(num_workers, num_jobs))) as results:
+    with closing(in_order(work, jobs, num_workers=min(num_workers, len(jobs)))) as results:
         for rows in results:
             for key, row in rows:
                 for mine, tally in zip(tallies, row):
@@ -121,13 +109,15 @@ def draw_keys(keys: list[str], num: int | None) -> list[str]:
     return [keys[i] for i in sorted(drawn.tolist())]
 
 
-def score_photos(job: ScoreJob) -> list[tuple[str, list[Tally]]]:
+def _score_photos(
+    stores: Sequence[MaskStore], truth: TruthSource, bounds: Bounds, keys: Sequence[str]
+) -> list[tuple[str, list[Tally]]]:
     """Measures a few photos: each key with a tally for each store."""
     rows = []
-    for key in job.keys:
-        truth = job.truth[key]
+    for key in keys:
+        marked = truth[key]
         try:
-            rows.append((key, [measure(store[key], truth, job.bounds) for store in job.stores]))
+            rows.append((key, [measure(store[key], marked, bounds) for store in stores]))
         except ValueError as error:
             if key in str(error):
                 raise

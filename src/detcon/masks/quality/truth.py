@@ -11,9 +11,8 @@ from typing import Protocol, runtime_checkable
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.segments import Regions, SegmentOptions, SegmentSets
-from detcon.masks.marked import masks_of
 from detcon.masks.quality.overlap import Truth
-from detcon.masks.sources.annotations import check_options, open_annotations
+from detcon.masks.sources.annotations import check_options, masks_of, open_annotations
 from detcon.masks.store import MaskStore
 
 

@@ -11,13 +11,11 @@ from pydantic import BeforeValidator, Field
 from detcon.masks.sources.annotations import FromAnnotations
 from detcon.masks.sources.clusters import Clusters
 from detcon.masks.sources.displaced import Displaced
-from detcon.masks.sources.felzenszwalb import Felzenszwalb
 from detcon.masks.sources.from_callable import FromCallable, by_name
-from detcon.masks.sources.grid import Grid
+from detcon.masks.sources.grid import Grid, WholeImage
 from detcon.masks.sources.mcg.generator import MCG, MCGFull
 from detcon.masks.sources.segment_anything import SegmentAnything
-from detcon.masks.sources.slic import Slic
-from detcon.masks.sources.whole_image import WholeImage
+from detcon.masks.sources.segments import Felzenszwalb, Slic
 
 NetworkSource = Clusters | SegmentAnything
 """Sources that run a network: one process, threads as workers, and a digest of the weights."""
@@ -36,20 +34,4 @@ AnySource = Annotated[
     | SegmentAnything,
     Field(discriminator="kind"),
     BeforeValidator(by_name),  # a function stands for FromCallable
-]
-
-__all__ = [
-    "MCG",
-    "AnySource",
-    "Clusters",
-    "Displaced",
-    "Felzenszwalb",
-    "FromAnnotations",
-    "FromCallable",
-    "Grid",
-    "MCGFull",
-    "NetworkSource",
-    "SegmentAnything",
-    "Slic",
-    "WholeImage",
 ]

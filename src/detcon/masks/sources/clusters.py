@@ -91,15 +91,10 @@ class Clusters:
         Raises:
             ValueError: There is no such backbone, or it isn't the one whose digest was given.
         """
-        from detcon.masks.sources.networks import digest_of_tensors
+        from detcon.masks.sources.networks import check_digest
 
-        digest = digest_of_tensors(self._network().encoder.state_dict())
-        if self.digest not in (None, digest):
-            raise ValueError(
-                f"the backbone {self.backbone} has the digest {digest}, not {self.digest}; give "
-                f"another out=, and leave generator.digest out"
-            )
-        return replace(self, digest=digest)
+        weights = self._network().encoder.state_dict()
+        return replace(self, digest=check_digest(f"backbone {self.backbone}", weights, self.digest))
 
     def _network(self) -> "Backbone":
         from detcon.masks.sources.networks import stamp_of

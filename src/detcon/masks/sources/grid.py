@@ -1,4 +1,4 @@
-"""A grid of rectangular regions, which does not look at pixels."""
+"""Regions that don't depend on pixels: a grid, and the whole photo."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -49,3 +49,14 @@ class Grid:
         row = np.arange(height) * self.rows // height
         column = np.arange(width) * columns // width
         return Masks.from_labels(row[:, None] * columns + column)
+
+
+@dataclass(frozen=True)
+class WholeImage:
+    """One region, the photo itself: turns DetCon-S into SimCLR and DetCon-B towards BYOL."""
+
+    kind: Literal["whole_image"] = "whole_image"
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
+        return Masks.from_labels(np.zeros(image.shape[:2], np.int16))

@@ -1,4 +1,4 @@
-"""What sources that run a network share: the device, the digest of the weights, one thread."""
+"""Shared by sources that run a network: the device, the digest of the weights, one thread."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -14,14 +14,29 @@ def free_device() -> torch.device:
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
-def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
-    """Twelve hexadecimal digits that identify weights, independent of the file they came from."""
+def check_digest(network: str, tensors: Mapping[str, Tensor], wanted: str | None) -> str:
+    """Twelve hexadecimal digits that identify weights, independent of the file they came from.
+
+    Args:
+        network: Its name, as in "model X".
+        tensors: The weights.
+        wanted: The digest that they must have; None for any.
+
+    Raises:
+        ValueError: They have another digest.
+    """
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:12]
+    found = digest.hexdigest()[:12]
+    if wanted not in (None, found):
+        raise ValueError(
+            f"the {network} has the digest {found}, not {wanted}; give another out=, and leave "
+            f"generator.digest out"
+        )
+    return found
 
 
 def stamp_of(source: str) -> tuple[int, int] | None:

@@ -99,15 +99,10 @@ class SegmentAnything:
         Raises:
             ValueError: There is no such model, or it isn't the one whose digest was given.
         """
-        from detcon.masks.sources.networks import digest_of_tensors
+        from detcon.masks.sources.networks import check_digest
 
-        digest = digest_of_tensors(_open(self.model).model.state_dict())
-        if self.digest not in (None, digest):
-            raise ValueError(
-                f"the model {self.model} has the digest {digest}, not {self.digest}; give another "
-                f"out=, and leave generator.digest out"
-            )
-        return replace(self, digest=digest)
+        weights = _open(self.model).model.state_dict()
+        return replace(self, digest=check_digest(f"model {self.model}", weights, self.digest))
 
 
 def choose_masks(

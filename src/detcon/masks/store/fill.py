@@ -14,10 +14,16 @@ from detcon.config import load_recipe
 from detcon.masks.masks import MaskGenerator, Masks
 from detcon.masks.recipe import MasksRecipe, parse_share
 from detcon.masks.sources import NetworkSource
-from detcon.masks.store.check import merge_index
-from detcon.masks.store.entry import pack
 from detcon.masks.store.header import begin_store, describe, missing_shards, num_shards, shard_path
-from detcon.masks.store.shard import DamagedShard, ShardRow, StoreError, read_footer, write_shard
+from detcon.masks.store.index import merge_index
+from detcon.masks.store.shard import (
+    DamagedShard,
+    ShardRow,
+    StoreError,
+    pack,
+    read_footer,
+    write_shard,
+)
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.progress import ProgressBar
 from detcon.workers import in_order, in_order_on_ray

@@ -17,11 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from detcon.masks.masks import Masks
-from detcon.masks.store.check import finish_store
-from detcon.masks.store.entry import unpack
 from detcon.masks.store.header import read_header, shard_path
-from detcon.masks.store.index import Index
-from detcon.masks.store.shard import DamagedShard, StoreError
+from detcon.masks.store.index import Index, finish_store
+from detcon.masks.store.shard import DamagedShard, StoreError, unpack
 from detcon.photos import nearest_key
 
 

@@ -1,8 +1,13 @@
-"""One file of a mask store: the entries of a fixed range of photos.
+"""One file of a mask store: the packed masks of a fixed range of photos.
 
-Layout: the frames of `detcon.masks.store.entry`, one after another; the footer, an Arrow IPC
-stream with one row a photo; 20 bytes of trailer: the footer's length (8 bytes), CRC-32 of all
-before the trailer (4 bytes), `DETCONM1`. A shard appears under its name only when it is complete.
+Layout of a shard: the entries, one after another; the footer, an Arrow IPC stream with one row a
+photo; 20 bytes of trailer: the footer's length (8 bytes), CRC-32 of all before the trailer (4
+bytes), `DETCONM1`. A shard appears under its name only when it is complete.
+
+An entry holds the masks of one photo in one zstd frame: the map, row by row, in unsigned integers
+of 8, 16 or 32 bits, whose largest value means "no mask"; for overlapping masks the membership
+table, in packed bits, pattern by pattern; the scores in float16, where there are any. Its
+`StoreEntry`, a row of the index, holds what is needed to read it. All is little-endian.
 """
 
 import struct
@@ -11,14 +16,50 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from zlib import crc32
 
+import numpy as np
 import pyarrow as pa
+from jaxtyping import Integer
 
 from detcon.files import write_whole
-from detcon.masks.store.entry import StoreEntry
+from detcon.masks.masks import Masks
 
 MAGIC = b"DETCONM1"
 _TRAILER = struct.Struct("<QI8s")
 _WIDE = ("offset", "length")
+_ZSTD = pa.Codec("zstd", compression_level=9)
+
+
+@dataclass(frozen=True)
+class StoreEntry:
+    """The place of an entry in its shard, and how to read it.
+
+    Attributes:
+        offset: Of the frame, from the start of the shard, in bytes.
+        length: Of the frame, in bytes.
+        checksum: CRC-32 of the frame.
+        height: Of the upright photo, in pixels.
+        width: Of the upright photo, in pixels.
+        map_height: Of the map, in pixels.
+        map_width: Of the map, in pixels.
+        bits: Bits of each number of the map: 8, 16 or 32.
+        num_patterns: Rows of the membership table; 0 where masks are disjoint.
+        num_masks: How many masks there are.
+        has_scores: 1 if the masks have scores, else 0.
+    """
+
+    offset: int
+    length: int
+    checksum: int
+    height: int
+    width: int
+    map_height: int
+    map_width: int
+    bits: int
+    num_patterns: int
+    num_masks: int
+    has_scores: int
+
+
 ENTRY_FIELDS = [
     pa.field(name, pa.uint64() if name in _WIDE else pa.uint32())
     for name in StoreEntry.__annotations__
@@ -95,3 +136,73 @@ def read_footer(path: Path, owner: str) -> pa.Table:
     if table.schema.metadata.get(b"owner") != owner.encode():
         raise DamagedShard(path, "it belongs to another store")
     return table
+
+
+def pack(masks: Masks) -> tuple[StoreEntry, bytes]:
+    """Compresses the masks of one photo. The offset is set when the shard is written."""
+    table, scores = masks.membership, masks.scores
+    narrow = _narrow(masks.patterns)
+    parts = [np.ascontiguousarray(narrow).tobytes()]
+    if table is not None:
+        parts.append(np.packbits(table).tobytes())
+    if scores is not None:
+        parts.append(scores.astype("<f2").tobytes())
+    frame = _ZSTD.compress(b"".join(parts), asbytes=True)
+    entry = StoreEntry(
+        offset=0,
+        length=len(frame),
+        checksum=crc32(frame),
+        height=masks.size[0],
+        width=masks.size[1],
+        map_height=narrow.shape[0],
+        map_width=narrow.shape[1],
+        bits=narrow.dtype.itemsize * 8,
+        num_patterns=0 if table is None else len(table),
+        num_masks=masks.num_masks,
+        has_scores=int(scores is not None),
+    )
+    return entry, frame
+
+
+def unpack(entry: StoreEntry, frame: bytes) -> Masks:
+    """Reads one photo's masks back.
+
+    Raises:
+        ValueError: If the frame is not as it was written.
+    """
+    if crc32(frame) != entry.checksum:
+        raise ValueError("the checksum does not match")
+    num_pixels = entry.map_height * entry.map_width
+    map_bytes = num_pixels * entry.bits // 8
+    table_bytes = (entry.num_patterns * entry.num_masks + 7) // 8
+    total = map_bytes + table_bytes + 2 * entry.num_masks * entry.has_scores
+    data = _ZSTD.decompress(frame, decompressed_size=total)
+    narrow = np.frombuffer(data, f"<u{entry.bits // 8}", num_pixels)
+    table = scores = None
+    if entry.num_patterns:
+        bits = np.frombuffer(data, np.uint8, table_bytes, map_bytes)
+        table = np.unpackbits(bits, count=entry.num_patterns * entry.num_masks).astype(bool)
+        table = table.reshape(entry.num_patterns, entry.num_masks)
+    if entry.has_scores:
+        scores = np.frombuffer(data, "<f2", entry.num_masks, map_bytes + table_bytes)
+        scores = scores.astype(np.float32)
+    patterns = _widen(narrow).reshape(entry.map_height, entry.map_width)
+    return Masks((entry.height, entry.width), patterns, table, scores)
+
+
+def _narrow(ids: Integer[np.ndarray, "y x"]) -> Integer[np.ndarray, "y x"]:
+    """Ids in the fewest bits whose largest value stays free to mean "no mask"."""
+    largest = int(ids.max())
+    for dtype in ("<u1", "<u2", "<u4"):
+        if largest < np.iinfo(dtype).max:
+            return np.where(ids < 0, np.iinfo(dtype).max, ids).astype(dtype)
+    raise ValueError(f"mask ids must be below {2**32 - 1}, got {largest}; renumber them")
+
+
+def _widen(narrow: Integer[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
+    """Signed numbers of twice the bits, with the largest value turned into -1."""
+    wide = np.empty(len(narrow), f"<i{2 * narrow.dtype.itemsize}")
+    # the sum wraps: the largest value becomes 0
+    np.add(narrow, 1, out=wide, dtype=narrow.dtype, casting="unsafe")
+    wide -= 1
+    return wide
