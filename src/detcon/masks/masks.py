@@ -1,13 +1,14 @@
-"""The masks of one photo: what every generator returns and every store keeps.
+"""The masks of one photo, as every generator returns them and every store keeps them.
 
 Axes: y x pixels of the map, k masks, p patterns.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Bool, Float, Integer, Shaped, UInt8
 
 LATER = {"later": True}
 """Metadata of a generator's field that was added later. Headers of stores leave it out while it has
@@ -67,9 +68,7 @@ class Masks:
     ) -> "Masks":
         """Disjoint masks from a map of ids; every negative id becomes -1, none.
 
-        Args:
-            labels: The map.
-            size: The photo's height and width, where the map has another resolution.
+        `size` is the photo's height and width, where the map has another resolution.
         """
         ids = np.maximum(labels, -1) if labels.dtype.kind == "i" else labels
         return cls(size or _shape(labels), _narrow(ids))
@@ -123,11 +122,8 @@ class Masks:
 
     def at_size(self, size: tuple[int, int] | None = None) -> "Masks":
         """The same masks with a map of `size`, by default the photo's (nearest, pixel centres)."""
-        height, width = size or self.size
-        y, x = self.patterns.shape
-        rows = (2 * np.arange(height) + 1) * y // (2 * height)
-        columns = (2 * np.arange(width) + 1) * x // (2 * width)
-        return Masks(self.size, self.patterns[rows[:, None], columns], self.membership, self.scores)
+        patterns = resize_map(self.patterns, size or self.size)
+        return Masks(self.size, patterns, self.membership, self.scores)
 
 
 @runtime_checkable
@@ -140,6 +136,14 @@ class MaskGenerator(Protocol):
     """
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks: ...
+
+
+def resize_map(values: Shaped[np.ndarray, "y x"], size: Sequence[int]) -> np.ndarray:
+    """A map at another height and width: each pixel has the value nearest to its centre."""
+    (y, x), (height, width) = values.shape, size
+    rows = (2 * np.arange(height) + 1) * y // (2 * height)
+    columns = (2 * np.arange(width) + 1) * x // (2 * width)
+    return values[rows[:, None], columns]
 
 
 def _pack(stack: Bool[np.ndarray, "k n"]) -> UInt8[np.ndarray, "bytes n"]:

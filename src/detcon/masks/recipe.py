@@ -31,7 +31,7 @@ class MasksRecipe(Recipe):
     )
     shard_size: int = Field(default=256, ge=1, description="photos in one file of the store")
     check: bool = Field(
-        default=False, description="check what is there, and make damaged shards again"
+        default=False, description="check existing shards, and make damaged ones again"
     )
 
     @field_validator("shard")
@@ -43,7 +43,7 @@ class MasksRecipe(Recipe):
 
 
 class TrainRankerRecipe(Recipe):
-    """Settings of a ranker of MCG's candidates, learned from annotated photos."""
+    """Settings of the training of a ranker of MCG's candidates."""
 
     images: str = Field(
         description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
@@ -79,14 +79,15 @@ class ConvertRecipe(Recipe):
     )
     out: str = Field(description="the output folder, new or to be continued")
     images: str | None = Field(
-        default=None, description="the photos, for tfrecord; where the masks were made unless given"
+        default=None,
+        description="the photos, for tfrecord; default: where the masks were made",
     )
     split: Literal["train", "validation"] = Field(
-        default="train", description="what the files of tfrecord are called"
+        default="train", description="first word in the names of tfrecord files"
     )
     num_files: int | None = Field(
         default=None, ge=1, le=99999,
-        description="files of tfrecord; 2048 of train and 256 of validation, unless given, as the "
+        description="number of tfrecord files; default: 2048 for train, 256 for validation, as the "
         "official loader demands",
     )  # fmt: skip
     workers: int = Field(default_factory=num_cores, ge=1, description="processes at once")

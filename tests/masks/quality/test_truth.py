@@ -202,7 +202,7 @@ def test_data_sets_want_their_format_to_be_said(tmp_path, inside, sentence):
 
 
 def test_says_what_cannot_be_the_truth(made, overlapping):
-    with pytest.raises(AnnotationError, match=r"my\.json is a file, and may be any; say what it"):
+    with pytest.raises(AnnotationError, match=r"the format of the file .*my\.json; say what it"):
         open_truth(overlapping / "my.json")
     with pytest.raises(AnnotationError, match="ignore=0 means nothing in annotations of format=co"):
         open_truth(overlapping / "my.json", format="coco", ignore=0)

@@ -351,7 +351,7 @@ def test_says_what_cannot_be_used(tmp_path):
         ({"format": "coco", "which": 1}, "which=1 means nothing in annotations of format=coco"),
         ({"format": "bsds", "background": True}, "background=True means nothing"),
         ({"regions": "classes"}, "regions=classes means nothing"),
-        ({"format": "bsds", "which": -1}, "which=-1 is no place in a list; they begin at 0"),
+        ({"format": "bsds", "which": -1}, "which=-1 must be 0 or more"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(asked, sentence):

@@ -135,7 +135,7 @@ def test_says_what_is_wrong(scenes, trained, tmp_path, monkeypatch):
     other = tmp_path / "other.npz"
     with np.load(trained) as file:
         np.savez(other, **{**file, "names": np.array(["area"])})
-    with pytest.raises(RankerError, match="one of 1 other features than the 19 of this version"):
+    with pytest.raises(RankerError, match="was trained on 1 features, which aren't the 19 of this"):
         MCG(ranker=str(other))(image)
     (tmp_path / "labels").mkdir()
     cv2.imwrite(str(tmp_path / "labels" / "z.png"), np.zeros((64, 64), np.uint8))

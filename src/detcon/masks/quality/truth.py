@@ -1,4 +1,4 @@
-"""The truth that masks are compared with: annotations of any format, or another mask store.
+"""Truth that masks are compared with: annotations of any format, or another mask store.
 
 A source is frozen and picklable. It knows which photos are annotated, and reads them.
 """
@@ -40,13 +40,7 @@ class StoredTruth:
 
 @dataclass(frozen=True)
 class AnnotatedTruth:
-    """Annotations of any format, by one person or several; what is void there is void here.
-
-    Args:
-        folder: The data set.
-        format: Of the annotations.
-        options: What counts as a region.
-    """
+    """Annotations of any format, by one person or several; their void pixels are ignored."""
 
     folder: str
     format: str
@@ -84,13 +78,13 @@ def open_truth(
 
     Args:
         folder: The source.
-        format: What it is, as `FromAnnotations` names it. None: a mask store, a folder of PNGs or
-            one of BSDS' files, whichever shows by what lies in it.
-        split, regions, ignore, background: As of `SegmentOptions`.
+        format: The format's name, as in `FromAnnotations`. None: a mask store, a folder of PNGs or
+            of BSDS' files, as what lies in it shows.
+        split, regions, ignore, background: As in `SegmentOptions`.
 
     Raises:
-        AnnotationError: There are none, nothing that is understood, or settings that mean nothing
-            in this format.
+        AnnotationError: There are none, their format isn't known, or a setting isn't one of this
+            format.
     """
     path = Path(folder)
     if format is None:
@@ -107,10 +101,10 @@ def open_truth(
 
 
 def _seen(path: Path) -> str:
-    """The format of a folder of files that lie as the photos do."""
+    """The format of a folder whose files have the names of photos, by what lies in it."""
     how = "say what it is with format=coco, for instance"
     if path.is_file():
-        raise AnnotationError(f"{path} is a file, and may be any; {how}")
+        raise AnnotationError(f"cannot tell the format of the file {path}; {how}")
     if not path.is_dir():
         raise AnnotationError(f"there is no folder of annotations {path}; check truth=")
     if found := _data_set(path):
@@ -127,9 +121,9 @@ def _seen(path: Path) -> str:
 
 
 def _data_set(path: Path) -> str:
-    """The format of a data set by what it can't be without; "" for none that is known.
+    """The format of a data set, by files that every copy of it has; "" if it is none of these.
 
-    Its files would otherwise be taken for PNGs that lie as the photos do.
+    Otherwise its PNGs would be taken for annotations that have the photos' names.
     """
     signs = {
         "annotations/*_*2017.json": "coco",

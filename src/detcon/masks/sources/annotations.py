@@ -55,19 +55,18 @@ class FromAnnotations:
 
     Args:
         folder: Where the annotations lie; see the table.
-        ignore: The id that belongs to no mask; None if there is none. Of png, folder, voc and
-            tfrecord.
-        background: Whether what no object covers (in a PNG, id 0) is a mask as well. Of png, voc
-            and coco.
-        format: What the annotations are.
+        ignore: The id of ignored pixels; None if there is none. For png, folder, voc, tfrecord.
+        background: Whether what no object covers (in a PNG, id 0) is a mask too. For png, voc and
+            coco.
+        format: The format of the annotations; see the table.
         split: train or val, of data sets that have both in one folder.
         regions: "classes" makes one mask of all objects of a class.
-        crowd: Whether many objects that weren't separated are a mask, rather than no mask. Of
+        crowd: Whether a crowd (many objects marked as one) is a mask, rather than no mask. For
             coco, coco_panoptic and cityscapes.
-        missing: What becomes of a photo without annotation: an "error", "none" (no masks), or
-            "whole": one mask that covers it, as it then does where nothing is marked in a photo.
-        which: Which annotation, from 0, of a photo that has several: which person's in bsds (None:
-            who marked the most regions), which setting's in tfrecord (None: the first).
+        missing: A photo without annotation is an "error", has "none" (no masks), or is "whole":
+            one mask covers it. With "whole", so is a photo in which nothing is marked.
+        which: Which annotation, from 0, of a photo that has several: in bsds, whose (None: of the
+            person who marked the most regions); in tfrecord, at which setting (None: the first).
     """
 
     folder: str
@@ -123,7 +122,7 @@ class FromAnnotations:
 
 @lru_cache(maxsize=4)
 def open_annotations(folder: str, format: str, options: SegmentOptions) -> SegmentSets:
-    """Opens annotations once in a process: workers get settings alone.
+    """Opens annotations, once in each process, so that workers only get settings.
 
     Raises:
         AnnotationError: There are none, or they can't be used.
@@ -132,10 +131,10 @@ def open_annotations(folder: str, format: str, options: SegmentOptions) -> Segme
 
 
 def check_options(format: str, options: SegmentOptions) -> None:
-    """Checks that the options mean something in a format.
+    """Checks that a format has all options that differ from their defaults.
 
     Raises:
-        ValueError: One of them doesn't, or there is no such format.
+        ValueError: It lacks one of them, or there is no such format.
     """
     known = find_format(format)
     for name, default in ((one.name, one.default) for one in fields(SegmentOptions)):
@@ -146,7 +145,7 @@ def check_options(format: str, options: SegmentOptions) -> None:
                 f"{formats_with(methodcaller('takes', name))}"
             )
     if options.which is not None and options.which < 0:
-        raise ValueError(f"which={options.which} is no place in a list; they begin at 0")
+        raise ValueError(f"which={options.which} must be 0 or more")
 
 
 @dataclass(frozen=True)
@@ -155,7 +154,7 @@ class MarkedMasks:
 
     Attributes:
         masks: None of them is empty; there may be none.
-        place: How messages call the annotation.
+        place: The annotation's name in messages.
         void: Pixels that are ignored, unlabelled, or a crowd that is no mask; None if there are
             none.
     """
@@ -166,12 +165,7 @@ class MarkedMasks:
 
 
 def masks_of(found: AnySegments, options: SegmentOptions) -> MarkedMasks:
-    """The masks that segments stand for.
-
-    Args:
-        found: What a format's reader gives.
-        options: Whether crowds and background are masks, and whether a class is one.
-    """
+    """The masks of the segments that a format's reader gives."""
     derive = _of_segments if isinstance(found, Segments) else _of_overlapping
     masks, void = derive(found, options)
     return MarkedMasks(masks, found.place, void if void.any() else None)
@@ -186,7 +180,7 @@ def _of_segments(found: Segments, options: SegmentOptions) -> tuple[Masks, Bool[
     if options.regions == "classes" and found.classes:
         ids = _translated(ids, found.classes)
     ids = np.where(none, -1, ids)
-    return Masks.from_labels(ids) if found.keep_ids else numbered(ids), void
+    return Masks.from_labels(ids) if found.keep_ids else _numbered(ids), void
 
 
 def _of_overlapping(
@@ -194,7 +188,7 @@ def _of_overlapping(
 ) -> tuple[Masks, Bool[np.ndarray, "y x"]]:
     free = ~found.stack.any(0)
     kept = ~found.crowd | options.crowd
-    # a crowd hides nothing: what an object covers as well is known
+    # void: pixels of dropped crowds; where an object lies on a crowd, the object counts
     void = found.stack[~kept].any(0) & ~found.stack[kept].any(0)
     stack, classes = found.stack[kept], found.classes[kept]
     if options.regions == "classes":
@@ -208,8 +202,8 @@ def _of_overlapping(
     return Masks.from_stack(stack.astype(bool)), void
 
 
-def numbered(ids: Integer[np.ndarray, "y x"]) -> Masks:
-    """Disjoint masks of the ids that aren't negative, numbered from 0 in their order."""
+def _numbered(ids: Integer[np.ndarray, "y x"]) -> Masks:
+    """Disjoint masks of the ids from 0 on, renumbered without gaps in the same order."""
     found, places = np.unique(ids, return_inverse=True)
     return Masks.from_labels((places - np.count_nonzero(found < 0)).reshape(ids.shape))
 

@@ -22,15 +22,15 @@ class FromCallable:
     It is called with the photo, uint8 [y x 3], and returns `Masks`, ids [y x] of any integer type
     (negative: no mask), or bool [k y x] for masks that may overlap. A class is instantiated once
     in each process, with `options`, and the instance is called: use it for what is slow to load.
-    Up to four workers are threads that call it at the same time; give workers=1 if it is not
-    thread-safe. The same photo must give the same masks, so that a store can be reproduced.
+    Up to four workers are threads, which call it at the same time; give workers=1 if it is not
+    thread-safe. It must give the same masks for the same photo, so that a store is reproducible.
 
-    A store records name, options and version, but not the code. Change `version` whenever the
-    function changes; otherwise an old store is continued with new masks.
+    A store records its name, options and version, but not its code. Change `version` whenever the
+    code changes; otherwise a store may hold masks of the old and of the new code.
 
     Args:
-        function: "package.module:name", where Python finds it. In Python, `make_masks` takes the
-            function itself, or a `functools.partial` of it.
+        function: "package.module:name", as Python imports it. In Python, `make_masks` also takes
+            the function itself, or a `functools.partial` of it.
         options: Keyword arguments of the function, or of the class when it is instantiated.
         version: A version of your own, recorded in the store.
     """
@@ -50,7 +50,7 @@ class FromCallable:
                 f"a store records them as JSON: {error}"
             ) from error
         if not callable(find_callable(self.function)):
-            raise ValueError(f"{self.function} is no function; give one, {_EXAMPLE}")
+            raise ValueError(f"{self.function} is no function or class; give one, {_EXAMPLE}")
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         """Calls the function.
@@ -69,10 +69,10 @@ class FromCallable:
 
 
 def by_name(function: Any) -> Any:
-    """The settings for a function or a partial of one; anything else is returned unchanged.
+    """`FromCallable` for a function or a partial of one; anything else is returned unchanged.
 
     Raises:
-        ValueError: It can't be found by its name: a lambda, or a function inside a function.
+        ValueError: It can't be imported by its name: a lambda, or a function inside a function.
     """
     if not callable(function) or is_dataclass(function):
         return function
@@ -80,8 +80,8 @@ def by_name(function: Any) -> Any:
     if isinstance(function, partial):
         if function.args:
             raise ValueError(
-                f"{function} fixes arguments by place, and a store records them by name; give "
-                f"them by name"
+                f"{function} has positional arguments, but a store records arguments by name; "
+                f"give them as keywords"
             )
         function, options = function.func, dict(function.keywords)
     name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
@@ -91,8 +91,8 @@ def by_name(function: Any) -> Any:
         named = None
     if named is not function:
         raise ValueError(
-            f"{function} can't be found by a name, which workers and the store need; define it at "
-            f"the top of a module, and give options with functools.partial"
+            f"{function} can't be imported by its name, as workers do; define it at the top level "
+            f"of a module, and give options with functools.partial"
         )
     return FromCallable(name, options or None)
 
@@ -135,7 +135,7 @@ def _ready(address: str, options: str) -> Callable[..., Any]:
         return found(**given)
     except Exception as error:
         raise ValueError(
-            f"cannot make a {address} with {given}: {type(error).__name__}: {error}"
+            f"cannot create {address} with the options {given}: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -155,5 +155,5 @@ def _as_masks(found: Any, size: tuple[int, int], name: str) -> Masks:
         got = f"a {type(found).__name__}"
     raise ValueError(
         f"{name} returned {got} for a photo of {size[0]} x {size[1]} pixels; it should return "
-        f"Masks, a NumPy array of ids [y x] of an integer type, or one of bool [k y x]"
+        f"Masks, a NumPy array of integer ids [y x], or one of bool [k y x]"
     )

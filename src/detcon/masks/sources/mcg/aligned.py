@@ -1,10 +1,10 @@
-"""Hierarchies of a photo at several scales, on the superpixels of the finest one: with higra.
+"""Hierarchies of a photo at several scales, all on the finest superpixels. Uses higra.
 
-At each scale contours go through the oriented watershed transform, which weighs an arc by how well
-contours lie along it, and regions are merged by the mean strength of what separates them (OWT and
-UCM: Arbelaez et al., PAMI 2011). Coarser hierarchies are projected onto the finest superpixels, so
-that all have its exact borders; their mean, merged anew, is the multiscale one (MCG, section 4 of
-arXiv 1503.00848).
+At each scale the oriented watershed transform finds superpixels and the strength of their borders:
+contours count more where they run along a border. Regions are then merged by the mean strength of
+their common border (OWT and UCM: Arbelaez et al., PAMI 2011). Coarser hierarchies are projected
+onto the finest superpixels, so that all scales share the finest borders. The mean over scales,
+merged once more, is the multiscale hierarchy (MCG, section 4 of arXiv 1503.00848).
 
 Axes: y x pixels, n superpixels, e borders.
 """
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
+from detcon.masks.masks import resize_map
 from detcon.masks.sources.mcg.contours import smooth
 from detcon.masks.sources.mcg.hierarchy import Tree
 from detcon.masks.sources.mcg.superpixels import Superpixels, measure_superpixels
@@ -28,7 +29,7 @@ class MissingHigra(ImportError, ValueError):
 
 
 class _Scale(NamedTuple):
-    """One scale's hierarchy: each pixel's leaf of the tree, at the size of the map."""
+    """One scale's hierarchy: each pixel's leaf (at the common size), higra's tree, its heights."""
 
     leaves: Int64[np.ndarray, "y x"]
     tree: Any
@@ -38,11 +39,11 @@ class _Scale(NamedTuple):
 def build_aligned(
     contours: Sequence[Float32[np.ndarray, "_ _"]], channels: Float32[np.ndarray, "c y x"]
 ) -> tuple[Superpixels, list[Tree]]:
-    """Superpixels, and the multiscale tree followed by those of the scales, the coarsest first.
+    """The finest superpixels; the multiscale tree, then those of the scales, the coarsest first.
 
     Args:
         contours: A map of each scale, of any size, the finest first.
-        channels: What is measured in superpixels; its size is that of the map of superpixels.
+        channels: For the superpixels' histograms; the map of superpixels has the same size.
 
     Raises:
         MissingHigra: If higra isn't installed.
@@ -50,7 +51,7 @@ def build_aligned(
     higra = import_higra()
     scales = [_build_scale(higra, one, channels.shape[1:]) for one in contours]
     finest = scales[0].leaves
-    _, labels = np.unique(finest, return_inverse=True)  # a small map has lost some
+    _, labels = np.unique(finest, return_inverse=True)  # resizing may have lost some leaves
     labels = labels.reshape(finest.shape)
     superpixels = measure_superpixels(
         labels.astype(np.int32), np.empty((0, *labels.shape), np.float32), channels
@@ -68,7 +69,7 @@ def build_aligned(
 
 
 def import_higra() -> ModuleType:
-    """higra, which takes a second to import, and which nothing else needs.
+    """Imports higra, which is optional and takes a second.
 
     Raises:
         MissingHigra: If it isn't installed.
@@ -93,22 +94,21 @@ def _build_scale(
     tree, heights = higra.mean_pb_hierarchy(graph, weights, edge_orientations=orientations)
     rag = higra.CptHierarchy.get_leaf_graph(tree)
     leaves = np.asarray(higra.CptRegionAdjacencyGraph.get_vertex_map(rag), np.int64)
-    height, width = contours.shape
-    rows = (2 * np.arange(size[0]) + 1) * height // (2 * size[0])
-    columns = (2 * np.arange(size[1]) + 1) * width // (2 * size[1])
-    return _Scale(leaves.reshape(contours.shape)[rows[:, None], columns], tree, heights)
+    return _Scale(resize_map(leaves.reshape(contours.shape), size), tree, heights)
 
 
 def _across(contours: Float32[np.ndarray, "v u"]) -> Float32[np.ndarray, "v u"]:
-    """The direction across the ridge at each pixel, from 0 to pi.
+    """The direction across the contour at each pixel, from 0 to pi.
 
-    As structured forests find it: along a ridge the second difference is the largest.
+    As structured forests find it: a contour is a ridge of the map, and of all directions the
+    second difference is largest along the ridge (across it, it is negative).
     """
     soft = smooth(contours, _ORIENTATION_SIGMA)
     wide = np.pad(soft, 2, mode="edge")
     down, right = np.gradient(wide)
     yy, _ = np.gradient(down)
     xy, xx = np.gradient(right)
+    # the axis of the larger eigenvalue of the Hessian [[xx, xy], [xy, yy]]
     along = 0.5 * np.arctan2(2 * xy, xx - yy)[2:-2, 2:-2]
     return ((along + np.pi / 2) % np.pi).astype(np.float32)
 
@@ -116,9 +116,10 @@ def _across(contours: Float32[np.ndarray, "v u"]) -> Float32[np.ndarray, "v u"]:
 def _project(
     higra: ModuleType, labels: np.ndarray, superpixels: Superpixels, scale: _Scale
 ) -> Float64[np.ndarray, " e"]:
-    """At what height a scale merges two neighbours: the regions that most of their pixels have.
+    """The height at which a scale merges the two superpixels of each border.
 
-    Labels go to higra in 64 bits; narrower ones would choose narrow heights as well.
+    In a coarser scale, a superpixel belongs to the region that most of its pixels lie in. higra
+    gets labels in 64 bits: with narrower ones its heights would lose precision too.
     """
     regions = higra.project_fine_to_coarse_labelisation(
         labels.ravel().astype(np.int64), scale.leaves.ravel()
@@ -128,7 +129,7 @@ def _project(
 
 
 def _to_tree(higra: ModuleType, tree: Any, heights: Float64[np.ndarray, " t"]) -> Tree:
-    """higra's binary tree as ours: the same order of nodes, heights that never fall."""
+    """higra's binary tree as ours: the same order of nodes; a node is never below its children."""
     parents = tree.parents().astype(np.int32)
     parents[-1] = -1
     num = (len(parents) + 1) // 2

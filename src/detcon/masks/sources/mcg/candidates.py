@@ -1,11 +1,11 @@
 """Regions that may be objects: nodes of trees, and unions of two to four neighbouring nodes.
 
-A tree is walked from the root down. Each split gives two new single regions, and with each new
-region come its pairs with a neighbour that stands at that moment, the triplets of a new pair and
-a neighbour, the 4-tuples of a new triplet and a neighbour. Each of the four lists so begins with
-what stands out most, and is cut at a number (MCG, section 6 of arXiv 1503.00848).
+A tree is walked from the root down. Each split gives two new regions. With each new region come
+its pairs with a present neighbour, the triplets of a new pair and a neighbour, and the 4-tuples of
+a new triplet and a neighbour. So each of the four lists begins with the regions that stand out
+most, and is cut at a given length (MCG, section 6 of arXiv 1503.00848).
 
-Axes: n superpixels, r nodes at hand, k candidates.
+Axes: n superpixels, r kept nodes, k candidates.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,15 @@ class Candidates(NamedTuple):
     """The regions that masks are chosen from.
 
     Attributes:
-        members: The disjoint nodes that together are the candidate, counted through all trees;
-            -1 where there are fewer than four.
+        members: The disjoint nodes that the candidate is the union of, numbered through all
+            trees; -1 where there are fewer than four.
         areas: In pixels.
         balances: The smallest member's area, divided by the largest one's.
         boxes: First row, first column, last row, last column.
-        starts: The least height at which one of the members was made.
+        starts: The height of the member that was made first.
         ends: The height at which the first of the members is merged with something else.
-        perimeters: Of the borders with what is outside, in edges of pixels; the photo's edge is
-            none.
-        outlines: The sum of contours along them.
+        perimeters: Length of the border, in pixel edges; the photo's edge doesn't count.
+        outlines: The sum of contours along it.
     """
 
     members: Int32[np.ndarray, "k 4"]
@@ -47,7 +46,7 @@ class Candidates(NamedTuple):
 
     @property
     def box_areas(self) -> Float64[np.ndarray, " k"]:
-        """Of the upright boxes around them, in pixels."""
+        """Areas of the bounding boxes, in pixels."""
         heights, widths = (self.boxes[:, 2:] - self.boxes[:, :2] + 1).T
         return heights * widths.astype(float)
 
@@ -58,9 +57,9 @@ def find_candidates(
     """Lists the candidates of all trees without duplicates and without the whole photo.
 
     Args:
-        superpixels: What the trees are made of.
-        trees: In the order in which they are listed.
-        nums: How many singles, pairs, triplets and 4-tuples of each tree are taken at most.
+        superpixels: The leaves of the trees.
+        trees: In the order of the list.
+        nums: The largest numbers of singles, pairs, triplets and 4-tuples of each tree.
     """
     limits = np.array(nums)
     seen = np.zeros(1 << int(2 * len(trees) * limits.sum() + 8).bit_length(), np.uint64)
@@ -76,7 +75,7 @@ def find_candidates(
 
 @compiled
 def _list_tuples(pairs, hashes, lengths, limits, seen):
-    """The nodes at hand that each candidate has [k 4]; `seen` are the hashes of candidates."""
+    """The kept nodes of each candidate [k 4]; `seen` holds the hashes of all candidates so far."""
     count = len(pairs)
     found, num = np.full((limits.sum(), 4), -1, np.int32), 0
     taken = np.zeros(4, np.int64)

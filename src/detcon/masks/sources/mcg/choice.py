@@ -13,7 +13,7 @@ from detcon.masks.sources.mcg.hierarchy import Tree
 from detcon.masks.sources.mcg.superpixels import Superpixels
 from detcon.ops.compiled import compiled
 
-_COPY = 0.95  # overlap from which on two masks are one (MCG, section 6)
+_COPY = 0.95  # masks that overlap as much are the same (MCG, section 6)
 
 
 def choose(
@@ -30,24 +30,24 @@ def choose(
     """Maximal marginal relevance: takes the best remaining candidate, again and again.
 
     Best is the largest `(1 - diversity) * score - diversity * overlap`, where overlap is the
-    largest intersection over union with what is chosen already. All candidates stay in the race:
-    the best few hundred of them are near copies of each other. What is chosen has its holes
-    filled: all that it cuts off from the photo's edge. It is out if it then is too large, or too
-    much like one that is chosen already.
+    largest intersection over union with a chosen mask. No candidate is dropped for a low score,
+    since the best few hundred are near copies of each other. The holes of a chosen region are
+    filled: all that it cuts off from the photo's edge. It is dropped if it then is too large or too
+    similar to a chosen mask.
 
     Args:
-        superpixels: What masks are made of.
-        trees: Whose nodes candidates name.
-        candidates: What may be chosen.
-        scores: Of candidates, up to 1; -inf for what must not be chosen.
-        num: How many masks are wanted; fewer come out where nothing is left.
-        diversity: What being different counts, from 0 to 1.
-        max_overlap: A candidate that overlaps more with a chosen one is out; so is, at any
-            value, one that overlaps by 0.95.
+        superpixels: The leaves of the trees.
+        trees: Those that candidates come from.
+        candidates: The regions to choose from.
+        scores: Of candidates, up to 1; -inf for those that must not be chosen.
+        num: The number of masks; fewer come out where no candidate is left.
+        diversity: The weight of overlap against the score, from 0 to 1.
+        max_overlap: Candidates that overlap more with a chosen mask are dropped; an overlap of
+            0.95 is always too much.
         most: The largest share of the photo that a mask may cover once its holes are filled.
 
     Returns:
-        Which superpixels each mask has, and what each was worth when it was chosen: descending.
+        Which superpixels each mask has, and its value when it was chosen, in falling order.
     """
     height, width = superpixels.labels.shape
     reach = superpixels.boxes - np.array([0, 0, height - 1, width - 1], np.int32)

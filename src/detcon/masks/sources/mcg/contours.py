@@ -27,7 +27,7 @@ _COARSE = (0.0, 1.0, 1.0, 1.0)
 
 
 def to_channels(image: UInt8[np.ndarray, "y x c"]) -> Float32[np.ndarray, "c y x"]:
-    """What contours are found in, from 0 to 1: Lab of an RGB photo, else its bands as they are."""
+    """The channels that contours are found in, from 0 to 1: Lab of RGB photos, else the bands."""
     if image.shape[2] != 3:
         values = image.astype(np.float32) / 255
     else:

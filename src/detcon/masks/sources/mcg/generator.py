@@ -1,4 +1,4 @@
-"""The two kinds of MCG masks: a fast one, and one after the paper."""
+"""The settings of MCG masks: a fast kind, and one that follows the paper."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal

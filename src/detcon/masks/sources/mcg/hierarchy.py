@@ -57,9 +57,9 @@ def difference(one: Region, other: Region, mean_strength: float) -> float:
 
 
 def define_tree(superpixels: Superpixels, strengths: Float64[np.ndarray, " e"]) -> Tree:
-    """The definition: again and again, the two neighbours that differ least become one region.
+    """The definition: merges the two neighbours that differ least, until one region is left.
 
-    Looks at all borders before each merge, so it is for reading and for tests.
+    Slow, since it looks at all borders before each merge: for reading and for tests.
     """
     num = len(superpixels.areas)
     regions = [
@@ -90,12 +90,7 @@ def define_tree(superpixels: Superpixels, strengths: Float64[np.ndarray, " e"]) 
 
 
 def build_tree(superpixels: Superpixels, strengths: Float64[np.ndarray, " e"]) -> Tree:
-    """The tree of `define_tree`, in milliseconds.
-
-    Args:
-        superpixels: The leaves.
-        strengths: Of their borders: the sum of contours along each.
-    """
+    """The tree of `define_tree`, in milliseconds; `strengths` are contours summed along borders."""
     areas, histograms = superpixels.areas, superpixels.histograms
     num_channels = histograms.shape[1] // BINS
     return Tree(

@@ -1,6 +1,6 @@
 """The kernel behind `hierarchy.build_tree`: merging by a heap of borders, compiled.
 
-`hierarchy.define_tree` says what it computes. Histograms are in single precision here.
+`hierarchy.define_tree` defines what it computes. Histograms are in single precision here.
 
 Axes: n slots, e borders, t = 2 n - 1 nodes of the tree.
 """

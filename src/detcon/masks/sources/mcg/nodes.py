@@ -1,7 +1,8 @@
-"""The nodes of a tree that candidates are made of, measured.
+"""Measures of the nodes at the top of a tree, which candidates are made of.
 
-Axes: n superpixels, e borders, t nodes of the tree, r nodes at hand: those that the last splits
-give, the root last.
+Candidates need only the last merges of a tree. The nodes that these made or joined are kept.
+
+Axes: n superpixels, e borders, t nodes of the tree, r kept nodes, the root last.
 """
 
 from typing import NamedTuple
@@ -15,19 +16,20 @@ from detcon.ops.compiled import compiled
 
 
 class Nodes(NamedTuple):
-    """Nodes at hand, in the order of their numbers.
+    """The kept nodes, in the order of their numbers.
 
     Attributes:
         names: Their numbers in the tree.
-        pairs: The two that each splits into, as places in this record, or -1.
+        pairs: The two nodes that each was merged from, as rows of this record; -1 for nodes that
+            were made before the last merges.
         starts: The height at which a node was made; 0 for superpixels.
         ends: The height at which it is merged with something else; infinite for the root.
         areas: In pixels.
         boxes: First row, first column, last row, last column.
-        hashes: Of the superpixels that they hold; a union of disjoint nodes has the exclusive or.
-        lengths: Of the border between two nodes, in edges of pixels; 0 where they don't touch.
+        hashes: A hash of each node's set of superpixels; that of a disjoint union is the xor.
+        lengths: Length of the border between two nodes, in pixel edges; 0 where they don't touch.
         contours: The sum of contours along it.
-        perimeters: Of all borders of a node; the photo's edge is none.
+        perimeters: Length of all borders of a node; the photo's edge doesn't count.
         outlines: The sum of contours along them.
     """
 
@@ -47,15 +49,15 @@ class Nodes(NamedTuple):
 def find_nodes(
     superpixels: Superpixels, tree: Tree, contours: Float64[np.ndarray, " e"], most: int
 ) -> Nodes:
-    """The nodes that the last merges of a tree joined or made.
+    """Measures the nodes that the last merges of a tree joined or made.
 
     Args:
-        superpixels: What the tree is made of.
+        superpixels: The leaves of the tree.
         tree: The tree.
         contours: The sum of contours along each border of superpixels.
         most: The largest number of merges.
     """
-    names, owners, pairs = _at_hand(tree.children, tree.parents, most)
+    names, owners, pairs = _kept(tree.children, tree.parents, most)
     starts, ends = tree.heights[names], np.append(tree.heights[tree.parents[names[:-1]]], np.inf)
     measured = _measure(
         owners, pairs,
@@ -65,11 +67,11 @@ def find_nodes(
 
 
 @compiled
-def _at_hand(children, parents, most):
-    """Names, pairs, and the smallest node at hand that holds each superpixel [n]."""
+def _kept(children, parents, most):
+    """Names, the smallest kept node that holds each superpixel [n], and pairs."""
     num_nodes = len(parents)
     num = (num_nodes + 1) // 2
-    cut = num_nodes - min(most, num - 1)  # nodes from here on are split
+    cut = num_nodes - min(most, num - 1)  # nodes from here on were made by the last merges
     places, count = np.full(num_nodes, -1, np.int32), 0
     for node in range(num_nodes):
         if node >= cut or parents[node] >= cut or node == num_nodes - 1:
@@ -93,15 +95,12 @@ def _at_hand(children, parents, most):
 def _measure(owners, pairs, leaf_areas, leaf_boxes, leaf_ends, leaf_lengths, leaf_contours):
     """The fields of nodes from areas to outlines."""
     count = len(pairs)
-    areas, boxes, hashes = (
-        np.zeros(count),
-        np.empty((count, 4), np.int32),
-        np.zeros(count, np.uint64),
-    )
+    areas, hashes = np.zeros(count), np.zeros(count, np.uint64)
+    boxes = np.empty((count, 4), np.int32)
     boxes[:, :2], boxes[:, 2:] = np.iinfo(np.int32).max, -1
     lengths, contours = np.zeros((count, count)), np.zeros((count, count))
     perimeters, outlines = np.zeros(count), np.zeros(count)
-    for leaf in range(len(owners)):
+    for leaf in range(len(owners)):  # what the smallest kept nodes hold
         own = owners[leaf]
         areas[own] += leaf_areas[leaf]
         hashes[own] ^= _scramble(np.uint64(leaf))
@@ -116,7 +115,7 @@ def _measure(owners, pairs, leaf_areas, leaf_boxes, leaf_ends, leaf_lengths, lea
             for node in (a, b):
                 perimeters[node] += leaf_lengths[e]
                 outlines[node] += leaf_contours[e]
-    for node in range(count):
+    for node in range(count):  # larger nodes from their two parts, which come first
         a, b = pairs[node]
         if a < 0:
             continue

@@ -28,8 +28,8 @@ FEATURES: tuple[str, ...] = (
     "mean contour", "perimeter^2 / area", "outline / sqrt(area)", "top", "left", "bottom", "right",
     "box area", "fill", "aspect", "edges",
 )  # fmt: skip
-"""The columns, in order: those of MCG (arXiv 1503.00848, section 7), and the share of the start in
-the end, how many members there are, and how many of the photo's four edges are reached."""
+"""The columns, in order: those of MCG (arXiv 1503.00848, section 7) and three of ours: start / end,
+the number of members, and how many of the photo's four edges are touched."""
 
 
 class RankerError(ValueError):
@@ -40,12 +40,12 @@ class Ranker(NamedTuple):
     """Boosted regression trees: the base and the value of each tree's leaf add up.
 
     Attributes:
-        base: What a candidate has before any tree.
-        features: Which feature a node looks at; -1 at leaves.
-        thresholds: A candidate with at most this goes to the left.
-        left: The node that it goes to.
-        right: The node that others go to.
-        values: What a leaf adds.
+        base: The prediction before any tree.
+        features: The feature that a node compares; -1 at leaves.
+        thresholds: Candidates with at most this value go to the left.
+        left: The left child.
+        right: The right child.
+        values: The value of a leaf.
     """
 
     base: Float64[np.ndarray, ""]
@@ -75,11 +75,9 @@ def choose_score(path: str | None) -> Scorer:
 
 
 def score_by_formula(candidates: Candidates, size: tuple[int, int]) -> Float64[np.ndarray, " k"]:
-    """How clearly a candidate stands out, times small powers of its area and its fill.
+    """The height at which it merges, times small powers of its area and of how it fills its box.
 
-    Args:
-        candidates: What is scored.
-        size: Height and width of the map of superpixels.
+    `size` is height and width of the map of superpixels.
     """
     shares = candidates.areas / (size[0] * size[1])
     fills = candidates.areas / candidates.box_areas
@@ -87,14 +85,11 @@ def score_by_formula(candidates: Candidates, size: tuple[int, int]) -> Float64[n
 
 
 def find_features(candidates: Candidates, size: tuple[int, int]) -> Float32[np.ndarray, "k f"]:
-    """Features that are independent of the photo's resolution and contrast.
+    """Features of one or more candidates, independent of the photo's resolution and contrast.
 
-    Lengths are shares of the root of the photo's pixels, areas of its pixels; heights are divided
-    by the median of ends, contours by the median of mean contours.
-
-    Args:
-        candidates: At least one.
-        size: Height and width of the superpixels' map.
+    Areas are divided by the photo's pixels, lengths by the root of these, heights by the median of
+    ends, contours by the median of mean contours. `size` is height and width of the superpixels'
+    map.
     """
     height, width = size
     pixels = height * width
@@ -160,8 +155,8 @@ def load_ranker(path: str) -> Ranker:
         ) from error
     if names != FEATURES:
         raise RankerError(
-            f"the ranker {path} is one of {len(names)} other features than the {len(FEATURES)} of "
-            f"this version; train it again with detcon train-ranker"
+            f"the ranker {path} was trained on {len(names)} features, which aren't the "
+            f"{len(FEATURES)} of this version; train it again with detcon train-ranker"
         )
     return ranker
 

@@ -21,10 +21,10 @@ class Superpixels(NamedTuple):
         labels: Each pixel's superpixel; numbered in order of their first pixels, row by row.
         areas: In pixels.
         boxes: First row, first column, last row, last column.
-        histograms: Of each channel, one after the other: soft, with 16 bins that add up to 1.
-        ends: The two superpixels of a border.
-        lengths: Of borders, in edges of pixels.
-        strengths: Of borders: the sum of each map's contours along them.
+        histograms: A soft histogram of each channel, one after the other: 16 bins that add up to 1.
+        ends: The two superpixels that a border separates.
+        lengths: Lengths of borders, in pixel edges.
+        strengths: Each map's contours, summed along each border.
     """
 
     labels: Int32[np.ndarray, "y x"]
@@ -63,6 +63,8 @@ def measure_superpixels(
 def _basins(relief):
     """Each pixel's basin."""
     height, width = relief.shape
+    # down: the lowest of a pixel and its four neighbours. Of equal ones the first in reading order
+    # wins, hence <= for those above and to the left, and < for those to the right and below.
     down = np.empty(height * width, np.int32)
     for y in range(height):
         for x in range(width):
@@ -85,7 +87,7 @@ def _basins(relief):
         while down[bottom] != bottom:
             bottom = down[bottom]
         place = pixel
-        while down[place] != bottom:  # the next ones needn't go all the way
+        while down[place] != bottom:  # shortens the way for the next pixels
             down[place], place = bottom, down[place]
         if numbers[bottom] < 0:
             numbers[bottom] = num
@@ -120,8 +122,9 @@ def _measure_regions(labels, num, channels):
 
 @compiled
 def _measure_borders(labels, num, contours):
-    """The pairs of neighbours in the order in which they are met, lengths and strengths."""
+    """Pairs of neighbours in the order in which they are met, lengths and strengths of borders."""
     height, width = labels.shape
+    # slots: a hash table with open addressing, from a pair of superpixels to its border
     size = 64
     while size < 8 * num:
         size *= 2

@@ -1,8 +1,8 @@
 """`detcon train-ranker`: trains a ranker of MCG's candidates on annotated photos.
 
-As MCG trains its forest (arXiv 1503.00848, section 7): from each photo some random candidates and
-the best one of each object; the target is the best overlap with an object. Boosted trees of
-few leaves stand in for the forest: as good, and a hundredth of its size.
+The training set is that of MCG's random forest (arXiv 1503.00848, section 7): from each photo some
+random candidates and the best one for each object. The target of a candidate is its best overlap
+with an object. Boosted trees with few leaves replace the forest: as good, a hundredth of its size.
 
 Axes: g nodes of all trees, k candidates, f features, n superpixels, t marked regions.
 """
@@ -17,6 +17,7 @@ from jaxtyping import Float32, Float64
 
 from detcon.config import load_recipe
 from detcon.formats.errors import AnnotationError
+from detcon.masks.masks import resize_map
 from detcon.masks.quality.overlap import Bounds, Truth
 from detcon.masks.quality.scoring import draw_keys
 from detcon.masks.quality.truth import open_truth
@@ -32,7 +33,7 @@ _RATE, _LEAST_AT_LEAF = 0.15, 20
 
 
 def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **overrides: Any) -> Path:
-    """Learns a ranker, and writes it; the same photos and settings give the same bytes.
+    """Trains a ranker and writes it; the same photos and settings give the same bytes.
 
     Args:
         recipe: A recipe, its YAML file or name, or None for the defaults.
@@ -45,7 +46,7 @@ def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **over
         RecipeError: If the recipe is wrong.
         PhotosError: If there are no photos.
         AnnotationError: If no photo has annotations that could be learned from.
-        ValueError: If scikit-learn isn't installed; or what a photo's annotation is wrong in.
+        ValueError: If scikit-learn isn't installed, or a photo's annotation is wrong.
     """
     settings = load_recipe(TrainRankerRecipe, recipe, overrides)
     ensemble = _import_ensemble()
@@ -92,18 +93,14 @@ def sample(
 def overlaps(
     superpixels: Superpixels, trees: Sequence[Tree], candidates: Candidates, truth: Truth
 ) -> Float64[np.ndarray, "t k"]:
-    """The overlap of each candidate with each marked region of a fitting size.
+    """Intersection over union of each candidate with each marked region within `Bounds`.
 
-    Pixel counts of superpixels are added up along the trees; no candidate's mask is made.
+    Pixel counts of superpixels are summed up along the trees, so no candidate's mask is needed.
     """
     labels, num = superpixels.labels, len(superpixels.areas)
     counted = np.ones(labels.shape, bool)
     if truth.void is not None:
-        rows, columns = (
-            (2 * np.arange(here) + 1) * there // (2 * here)
-            for here, there in zip(labels.shape, truth.void.shape)
-        )
-        counted = ~truth.void[rows[:, None], columns]
+        counted = ~resize_map(truth.void, labels.shape)
     bounds, regions = Bounds(), [counted]
     for marked in truth.marked:
         for region in marked.at_size(labels.shape).stack():
@@ -118,7 +115,7 @@ def overlaps(
 
 
 def _add_up(leaves: np.ndarray, tree: Tree) -> np.ndarray:
-    """Sums over superpixels as sums over nodes."""
+    """Sums over the superpixels of each node, from the counts of superpixels."""
     found = np.concatenate([leaves, np.zeros((len(leaves) - 1, leaves.shape[1]), leaves.dtype)])
     for node in range(len(leaves), len(found)):
         found[node] = found[tree.children[node]].sum(0)
