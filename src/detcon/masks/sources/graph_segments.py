@@ -314,7 +314,10 @@ def _sort(links, keys, num, counts):
         _insert(links[0], keys[0], 0, num)
         return 0
     if num > 512:  # no photo's, but a drawing's
-        return _merge_sort(links, keys, num)
+        order = np.argsort(keys[0, :num], kind="mergesort")
+        for i in range(num):
+            links[1, i], keys[1, i] = links[0, order[i]], keys[0, order[i]]
+        return 1
     # A counting sort by the next 6 bits of the costs, then insertion of what is nearly sorted
     bits = keys.view(np.uint64)[0]
     shift, last = np.uint64(_SHIFT - 6), np.uint64(63)  # the next 6 bits of the fraction
@@ -341,27 +344,6 @@ def _insert(links, keys, start, end):
             links[j], keys[j] = links[j - 1], keys[j - 1]
             j -= 1
         links[j], keys[j] = link, key
-
-
-@compiled
-def _merge_sort(links, keys, num):
-    """Sorts by runs; says which half of the room has the sorted ones then."""
-    run, half = 16, 0
-    for start in range(0, num, run):
-        _insert(links[0], keys[0], start, min(start + run, num))
-    while run < num:
-        for start in range(0, num, 2 * run):
-            i, middle = start, min(start + run, num)
-            j, end = middle, min(start + 2 * run, num)
-            for k in range(start, end):
-                if j == end or (i < middle and keys[half, i] <= keys[half, j]):
-                    links[1 - half, k], keys[1 - half, k] = links[half, i], keys[half, i]
-                    i += 1
-                else:
-                    links[1 - half, k], keys[1 - half, k] = links[half, j], keys[half, j]
-                    j += 1
-        run, half = 2 * run, 1 - half
-    return half
 
 
 @compiled
