@@ -18,7 +18,7 @@ _PHOTOS_A_JOB = 8
 
 @dataclass(frozen=True)
 class StoreScore:
-    """The measures of one store: of each photo, and of all together.
+    """The measures of one store, for each photo and for all together.
 
     Attributes:
         store: The store.
@@ -56,7 +56,7 @@ def score_stores(
 
     Raises:
         AnnotationError: No photo has both masks and annotations, or an annotation is of another
-            size than its photo; the sentence names it.
+            size than its photo; the message names it.
         StoreError: If masks are damaged.
     """
     keys, not_annotated = common_keys(stores, truth)

@@ -1,4 +1,4 @@
-"""Annotations distorted by a given amount, to measure what accurate masks are worth."""
+"""Annotations with displaced borders, to measure how much accurate masks matter."""
 
 from dataclasses import dataclass, field, fields
 from hashlib import sha256

@@ -1,8 +1,8 @@
 """Segments of a graph of pixels (Felzenszwalb and Huttenlocher, IJCV 2004), compiled.
 
 Pixels are nodes; each is linked to its eight neighbours at the cost of their difference in
-colour. Two passes over the links, from the cheapest on. The first merges two segments where a
-link costs less than either's dearest link so far plus scale / size; the second merges those
+colour. There are two passes over the links, the cheapest first. The first merges two segments where
+a link costs less than either's dearest link so far plus scale / size; the second merges those
 smaller than min_size into the neighbour that is cheapest to reach.
 
 The segments are those of `skimage.segmentation.felzenszwalb`, pixel for pixel: double precision
@@ -11,7 +11,7 @@ with the same order of operations, single precision where scikit-image has it. W
 - Links are put into some thousands of bins by cost, not sorted. Bin by bin, those within one
   segment are dropped, which is most of them, and the others are sorted. Dropping goes along the
   rows of the photo, so that it reads memory nearly in order.
-- The first pass gives the same segments whatever the order of equal costs: a segment that was
+- The first pass gives the same segments for any order of equal costs: a segment that was
   just merged at a cost takes any other link of that cost too (where rounding to single precision
   could break that, `_grow` notices). The second pass depends on that order, but few ties of a
   photo can tell; `_absorb` notices. Only then all links are sorted, by the same `np.argsort` as
@@ -34,7 +34,7 @@ from detcon.ops.compiled import compiled
 _SHIFT = 44
 _BINS = 1 << 13  # 32 octaves; what is cheaper than 2^-29 shares the first bin
 _index = np.uint64  # of arrays: numba needn't ask whether it counts from the end
-_PAIRWISE = 8  # from so many numbers on, numpy doesn't add one after the other
+_PAIRWISE = 8  # numpy adds up as many numbers or more in another order than one by one
 
 
 def segment_photo(

@@ -1,6 +1,6 @@
-"""Masks for other programs: a store as PNG files, as one JSON file of COCO, or as TFRecords.
+"""Converting a mask store for other programs: to PNG files, COCO's JSON, or TFRecords.
 
-What is written can be read back: `FromAnnotations(out, format="png")`, or "coco", or "tfrecord".
+`FromAnnotations(out, format="png")`, or "coco", or "tfrecord", reads the result back.
 """
 
 import json
@@ -34,7 +34,7 @@ Result = TypeVar("Result")
 
 
 def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrides: Any) -> Path:
-    """Writes the masks of a store at the size of their photos, in another form.
+    """Writes the masks of a store, at the size of their photos, in another format.
 
     Called again after an interruption, it continues where it stopped.
 
@@ -48,7 +48,7 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
     Raises:
         RecipeError: If the recipe is wrong.
         StoreError: There is no such store, or `out` holds something else.
-        FormatError: The form can't hold these masks; the sentence names the photo.
+        FormatError: The format can't hold these masks; the message names the photo.
         PhotosError: There are no photos, for tfrecord.
     """
     settings = load_recipe(ConvertRecipe, recipe, overrides)

@@ -28,11 +28,9 @@ from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.progress import ProgressBar
 from detcon.workers import in_order, in_order_on_ray
 
-_MOST_THREADS = 4  # 7 to 15 % of a photo's time holds Python's lock: more threads would wait for it
-_FEW_PHOTOS = (
-    2000  # below, processes (up to a tenth faster) don't earn back their second of start-up
-)
-_PHOTOS_A_JOB = 8  # many enough that handing over is cheap, few enough that workers end together
+_MOST_THREADS = 4  # 7 to 15 % of the time Python's lock is held: more threads would wait for it
+_FEW_PHOTOS = 2000  # with fewer, processes (a tenth faster) don't earn back a second of start-up
+_PHOTOS_A_JOB = 8  # more: workers end at different times; fewer: handing over costs time
 
 
 @dataclass(frozen=True)
@@ -45,11 +43,11 @@ class MasksJob:
 
 
 def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: Any) -> Path:
-    """Makes the masks of all photos of a collection, once, into a store.
+    """Makes the masks of all photos of a collection and writes them into a store.
 
     Called again after an interruption, it continues where it stopped. The bytes of the store
-    don't depend on workers, shares or interruptions. Photos that can't be read
-    are skipped, and listed at the end and in the store.
+    don't depend on workers, shares or interruptions. Photos that can't be read are skipped, and
+    listed at the end and in the store.
 
     A source that runs a network (`Clusters`, `SegmentAnything`) runs in this process: the network
     is opened once, on a GPU if there is one, and workers are threads that pass it one photo at a
@@ -68,7 +66,7 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
         RecipeError: If the recipe is wrong.
         PhotosError: If there are no photos.
         StoreError: If `out` holds something else: other masks, other photos, no store.
-        ValueError: A photo that the source can't do, or a network that can't be opened.
+        ValueError: The source fails for a photo, or a network can't be opened.
     """
     settings = load_recipe(MasksRecipe, recipe, overrides)
     if not isinstance(settings.generator, NetworkSource):
@@ -86,12 +84,9 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
 
 
 def _fill_store(settings: MasksRecipe, *, threads: bool | None) -> Path:
-    """Fills a store by a complete recipe.
+    """Fills a store, with threads or processes as workers.
 
-    Args:
-        settings: The recipe.
-        threads: Whether workers are threads rather than processes. None: up to four are, where
-            there are few photos.
+    `threads=None`: threads for few photos and up to four workers, else processes.
     """
     photos = open_photos(settings.images, settings.channels)
     folder = Path(settings.out)
@@ -120,7 +115,7 @@ def make_rows(job: MasksJob) -> tuple[int, list[ShardRow]]:
         The number of their shard, and a row for each photo.
 
     Raises:
-        ValueError: If the generator can't do a photo; the sentence names it.
+        ValueError: If the generator fails for a photo; the message names it.
     """
     rows = []
     for key in job.photos:

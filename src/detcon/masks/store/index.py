@@ -31,9 +31,6 @@ _SCHEMA = pa.schema(
 class Index:
     """An open index, written by `write_index`.
 
-    Args:
-        path: The file.
-
     Raises:
         StoreError: If the file is damaged, or lists no photo.
     """
@@ -69,7 +66,7 @@ class Index:
         return None
 
     def missing(self, keys: Sequence[str]) -> list[str]:
-        """The keys that aren't listed, by their 64-bit hashes; a million take a second or two."""
+        """The keys that aren't listed, found by 64-bit hashes; a million take a second or two."""
         hashes = np.fromiter(map(key_hash, keys), np.uint64, len(keys))
         rows = np.minimum(np.searchsorted(self._hashes, hashes), len(self) - 1)
         return [keys[number] for number in np.flatnonzero(self._hashes[rows] != hashes).tolist()]
@@ -130,7 +127,7 @@ def merge_index(folder: Path, header: dict[str, Any]) -> dict[str, str]:
     tables = [read_footer(path, header["fingerprint"]) for path in shard_paths(folder, header)]
     if digest_of_keys(key for rows in tables for key in rows["key"].to_pylist()) != header["keys"]:
         raise StoreError(
-            f"the shards of the mask store {folder} hold other photos than its header says; give "
+            f"the shards of the mask store {folder} hold other photos than its header says; run "
             f"the command that made the store again, with --check"
         )
     unreadable: dict[str, str] = {}
@@ -166,12 +163,7 @@ def finish_store(folder: Path, header: dict[str, Any]) -> None:
 
 
 def write_index(path: Path, rows: pa.Table) -> None:
-    """Writes an index to a temporary file and renames it.
-
-    Args:
-        path: The file to write.
-        rows: Columns `key`, `shard` and those of `StoreEntry`, in any order.
-    """
+    """Writes an index atomically; `rows` has columns `key`, `shard` and those of `StoreEntry`."""
     keys = (key for chunk in rows["key"].chunks for key in chunk.to_pylist())  # never all at once
     hashes = np.fromiter(map(key_hash, keys), np.uint64, len(rows))
     table = rows.append_column("hash", pa.array(hashes)).sort_by("hash").select(_SCHEMA.names)

@@ -34,13 +34,13 @@ class StoreEntry:
     """The place of an entry in its shard, and how to read it.
 
     Attributes:
-        offset: Of the frame, from the start of the shard, in bytes.
-        length: Of the frame, in bytes.
+        offset: Start of the frame in the shard, in bytes.
+        length: Length of the frame, in bytes.
         checksum: CRC-32 of the frame.
-        height: Of the upright photo, in pixels.
-        width: Of the upright photo, in pixels.
-        map_height: Of the map, in pixels.
-        map_width: Of the map, in pixels.
+        height: Height of the upright photo, in pixels.
+        width: Its width.
+        map_height: Height of the map, in pixels.
+        map_width: Its width.
         bits: Bits of each number of the map: 8, 16 or 32.
         num_patterns: Rows of the membership table; 0 where masks are disjoint.
         num_masks: How many masks there are.
@@ -96,7 +96,7 @@ class ShardRow:
 
 
 def write_shard(path: Path, rows: Sequence[ShardRow], owner: str) -> None:
-    """Writes a shard to a temporary file, flushes it to the disk, and renames it.
+    """Writes a shard atomically, flushed to the disk.
 
     Args:
         path: The file to write.
