@@ -84,9 +84,8 @@ class Masks:
         k, y, x = stack.shape
         if k == 0:
             return cls(size or (y, x), np.zeros((y, x), np.int16), np.zeros((1, 0), bool), scores)
-        codes, pattern = _distinct(_pack(stack.reshape(k, -1)))
-        membership = np.unpackbits(codes, axis=1, count=k).astype(bool)  # [p k]
-        return cls(size or (y, x), _narrow(pattern.reshape(y, x)), membership, scores)
+        membership, patterns = find_patterns(stack.reshape(k, -1))
+        return cls(size or (y, x), _narrow(patterns.reshape(y, x)), membership, scores)
 
     @property
     def num_masks(self) -> int:
@@ -144,6 +143,14 @@ def resize_map(values: Shaped[np.ndarray, "y x"], size: Sequence[int]) -> np.nda
     rows = (2 * np.arange(height) + 1) * y // (2 * height)
     columns = (2 * np.arange(width) + 1) * x // (2 * width)
     return values[rows[:, None], columns]
+
+
+def find_patterns(
+    stack: Bool[np.ndarray, "k n"],
+) -> tuple[Bool[np.ndarray, "p k"], Integer[np.ndarray, " n"]]:
+    """The distinct sets of masks that n pixels or regions belong to, and which set each has."""
+    codes, patterns = _distinct(_pack(stack))
+    return np.unpackbits(codes, axis=1, count=len(stack)).astype(bool), patterns
 
 
 def _pack(stack: Bool[np.ndarray, "k n"]) -> UInt8[np.ndarray, "bytes n"]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import lru_cache, partial
 from importlib import import_module
+from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -110,20 +111,15 @@ def find_callable(address: str) -> Any:
         )
     try:
         found = import_module(module)
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            f"cannot import {module}, where {name} should be: {error}; if it is a file of your "
-            f"own, put its folder into PYTHONPATH"
-        ) from error
     except Exception as error:
-        raise ValueError(
-            f"cannot import {module}, where {name} should be: {type(error).__name__}: {error}"
-        ) from error
-    for part in name.split("."):
-        if not hasattr(found, part):
-            raise ValueError(f"there is no {name} in {module}; check generator.function")
-        found = getattr(found, part)
-    return found
+        reason = f"{type(error).__name__}: {error}"
+        if isinstance(error, ModuleNotFoundError):
+            reason = f"{error}; if it is a file of your own, put its folder into PYTHONPATH"
+        raise ValueError(f"cannot import {module}, where {name} should be: {reason}") from error
+    try:
+        return attrgetter(name)(found)
+    except AttributeError as error:
+        raise ValueError(f"there is no {name} in {module}; check generator.function") from error
 
 
 @lru_cache(maxsize=4)

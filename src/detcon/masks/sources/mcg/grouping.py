@@ -1,13 +1,13 @@
 """The stages of both kinds of MCG, one after another: contours, superpixels, trees, masks.
 
-Axes: y x pixels, c channels, n superpixels, k candidates, m chosen masks, p distinct sets of them.
+Axes: y x pixels, c channels, k candidates.
 """
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float64, Int16, UInt8
+from jaxtyping import Float64, UInt8
 
-from detcon.masks.masks import Masks
+from detcon.masks.masks import Masks, find_patterns
 from detcon.masks.sources.mcg.aligned import build_aligned
 from detcon.masks.sources.mcg.candidates import Candidates, find_candidates
 from detcon.masks.sources.mcg.choice import choose
@@ -38,8 +38,8 @@ def find_masks(settings: MCG | MCGFull, image: UInt8[np.ndarray, "y x c"], key: 
     size = (image.shape[0], image.shape[1])
     if not len(worth):
         return Masks.from_stack(np.ones((1, *superpixels.labels.shape), bool), np.zeros(1), size)
-    membership, patterns = _patterns(inside)
-    return Masks(size, patterns[superpixels.labels], membership, worth)
+    membership, patterns = find_patterns(inside.T)
+    return Masks(size, patterns.astype(np.int16)[superpixels.labels], membership, worth)
 
 
 def list_candidates(
@@ -112,13 +112,3 @@ def _allowed_scores(
         return np.full(len(allowed), -np.inf)
     scores = scorer(candidates, size)
     return np.where(allowed, scores / (scores[allowed].max() or 1.0), -np.inf)
-
-
-def _patterns(
-    inside: Bool[np.ndarray, "n m"],
-) -> tuple[Bool[np.ndarray, "p m"], Int16[np.ndarray, " n"]]:
-    """The distinct sets of masks, and which of them each superpixel belongs to."""
-    bits = np.packbits(inside, axis=1)
-    codes = bits.view(np.dtype((np.void, bits.shape[1]))).ravel()
-    _, first, patterns = np.unique(codes, return_index=True, return_inverse=True)
-    return inside[first], patterns.astype(np.int16)
