@@ -251,7 +251,7 @@ def _rows(masks: Masks) -> tuple[Int64[np.ndarray, "y x"], Int64[np.ndarray, "p 
 
 
 def _boundaries(masks: Masks, truth: Truth, counted: Bool[np.ndarray, "y x"]) -> Tally:
-    """Counts boundary pixels, and those with one of the other side nearby.
+    """Counts boundary pixels of masks and of people, and those with one of the other kind nearby.
 
     Boundaries in and next to ignored pixels don't count.
     """

@@ -1,4 +1,4 @@
-"""Sources of masks, one file each; networks and kernels are loaded with the first photo.
+"""Sources of masks; networks and kernels are loaded with the first photo.
 
 A source is a `detcon.masks.MaskGenerator`: a frozen dataclass of settings that is called with a
 photo. `AnySource` is what recipes accept; the field `kind` tells the sources apart.

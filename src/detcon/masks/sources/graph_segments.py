@@ -75,7 +75,7 @@ def _first_pass(costs, links, bounds, scale):
 
 
 def _second_pass(costs, roots, sizes, left, min_size):
-    """The map of segments, none smaller than `min_size` but where the photo is."""
+    """The map of segments, none smaller than `min_size` unless the photo is."""
     segments, sure = _absorb(costs, roots.copy(), sizes.copy(), left, min_size)
     if not sure:
         among = np.zeros(costs.size, bool)
@@ -87,14 +87,14 @@ def _second_pass(costs, roots, sizes, left, min_size):
 
 
 def _order(costs: Float64[np.ndarray, "d y x"]) -> Int32[np.ndarray, " e"]:
-    """All links by cost, equal ones as scikit-image has them: its array, its sort."""
+    """All links by cost, equal costs in scikit-image's order: the same sort of the same array."""
     links = np.arange(costs.size, dtype=np.int32).reshape(*costs.shape[1:], 4).transpose(2, 0, 1)
     costs, links = (np.concatenate([p.ravel() for p in _parts(a)]) for a in (costs, links))
     return links[np.argsort(costs)]
 
 
 def _parts(planes):
-    """In scikit-image's order, the parts of right, down, down-right and up-right that exist."""
+    """The links that exist, in scikit-image's order: right, down, down-right, up-right."""
     right, down, down_right, up_right = planes
     return [right[:, :-1], down[:-1], down_right[:-1, :-1], up_right[:-1, :-1]]
 
@@ -110,7 +110,7 @@ def _gaussian(sigma: float) -> Float64[np.ndarray, " t"]:
 
 @compiled
 def _mirror(place, length):
-    """Where a place beyond the edge is mirrored to, edge pixels repeated."""
+    """The place that a place beyond the edge is mirrored to; the mirror repeats edge pixels."""
     place %= 2 * length
     return min(place, 2 * length - 1 - place)
 
@@ -157,7 +157,7 @@ def _weigh(total, left, right, weight, first):
 
 
 def _costs(smooth: Float64[np.ndarray, "c y x"]) -> Float64[np.ndarray, "d y x"]:
-    """What each link costs; those that would leave the photo are left undefined."""
+    """The cost of each link; undefined for links that would leave the photo."""
     if len(smooth) < _PAIRWISE:
         return _distances(smooth)
     costs = np.empty((4, *smooth.shape[1:]))
@@ -226,14 +226,14 @@ def _binned(costs):
 
 @compiled
 def _bin(key):
-    """A cost's bin, from its bits, which rise with it."""
+    """A cost's bin, from its leading bits: those of positive floats are in the same order."""
     lowest = np.int64((1023 - 29) << (52 - _SHIFT))
     return min(max(np.int64(key >> np.uint64(_SHIFT)) - lowest, 0), _BINS - 1)
 
 
 @compiled
 def _root(parents, pixel):
-    """The pixel that stands for a segment, its first; shortens the way there."""
+    """The root of a segment, its first pixel; shortens the path to it (union-find)."""
     pixel = _index(pixel)
     parent = _index(parents[pixel])
     while parent != pixel:
@@ -260,7 +260,7 @@ def _place(link, num_pixels):
 
 @compiled
 def _grow(costs, links, bounds, scale, sort):
-    """The first pass: each pixel's root, the roots' sizes, the links left, and if that is sure.
+    """The first pass: pixels' roots, the roots' sizes, the links left, and if all are certain.
 
     Args:
         costs: Those of all links.
@@ -309,7 +309,7 @@ def _grow(costs, links, bounds, scale, sort):
 
 @compiled
 def _sort(links, keys, num, counts):
-    """Sorts the first `num` links of a bin by key; says which half of the room has them then."""
+    """Sorts the first `num` links of a bin by key; returns the half of the room they are in."""
     if num < 8:
         _insert(links[0], keys[0], 0, num)
         return 0
@@ -348,7 +348,7 @@ def _insert(links, keys, start, end):
 
 @compiled
 def _absorb(costs, parents, sizes, left, min_size):
-    """The second pass and the numbering: the map, and if the order of equal costs didn't matter.
+    """The second pass: the map, and whether it is the same for any order of equal costs.
 
     It doesn't matter among equal links that meet no segment in common, nor where none of them
     has a small segment at an end.

@@ -1,1 +1,1 @@
-"""Multiscale combinatorial grouping, stage by stage; `generator` combines the stages."""
+"""Multiscale combinatorial grouping, stage by stage; `grouping` runs the stages."""
