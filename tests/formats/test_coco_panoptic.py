@@ -56,16 +56,10 @@ def data(tmp_path, write):
 def test_segments_and_labels(data):
     panoptic = pickle.loads(pickle.dumps(open_coco_panoptic(data, "val")))
     assert list(panoptic.keys) == ["b.jpg"], "the other photo has no annotation"
-    assert panoptic.names == ("person", "rug") and panoptic.category_ids == (1, 200)
-    assert panoptic.things == (True, False)
+    assert panoptic.names == ("person", "rug")
     segments = panoptic.segments("b.jpg")
-    assert np.array_equal(segments.ids, IDS)
-    assert segments.numbers.tolist() == [3226431, 7, 300]
-    assert segments.classes.tolist() == [0, 1, 0] and segments.crowd.tolist() == [
-        True,
-        False,
-        False,
-    ]
+    assert np.array_equal(segments.ids, np.where(IDS == 0, -1, IDS))
+    assert segments.classes == {3226431: 0, 7: 1, 300: 0} and segments.crowd == (3226431,)
     photo, labels = panoptic.pair("b.jpg")
     assert photo.shape == (2, 3, 3) and labels.tolist() == [[255, 1, 1], [0, 0, 0]]
 

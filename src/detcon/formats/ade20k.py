@@ -1,4 +1,4 @@
-"""ADE20K: the whole of it, and SceneParsing, the part that benchmarks use.
+"""ADE20K: the full data set, and SceneParsing, the part that benchmarks use.
 
     ADE_train_00000001.jpg      ADE_train_00000001_seg.png                          the whole
     images/{training,validation}/ADE_train_00000001.jpg                             SceneParsing
@@ -32,7 +32,7 @@ _FROM = "SceneParsing comes from sceneparsing.csail.mit.edu (ADEChallengeData201
 
 @dataclass(frozen=True, eq=False)
 class Ade20kMaps:
-    """What is marked in a photo.
+    """The classes and objects of a photo.
 
     Attributes:
         classes: The class of each pixel, from 1; 0 where there is none.

@@ -1,4 +1,4 @@
-"""What a data-set format can give, and what its readers look like.
+"""Data-set formats: what they can give, and the interfaces of their readers.
 
 A reader is frozen and picklable: each worker of a loader holds one. Keys name photos in messages
 and results, and subsets are drawn from them; they are sorted.
@@ -38,7 +38,7 @@ class AnnotatedPhotos(Protocol):
 
 @runtime_checkable
 class PhotoFiles(AnnotatedPhotos, Protocol):
-    """Photos in files, with the methods that all their readers have."""
+    """Photos in files, and how they are read."""
 
     photos: Photos
 
@@ -110,7 +110,7 @@ class ClassifiedPhotos(AnnotatedPhotos, Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """What a data-set format can give: for each thing the function that opens it, or None.
+    """A data-set format: for each kind of annotation the function that opens it, or None.
 
     Masks and truth need `segments`, `objects` or `label_maps`: see `registry.open_segments`.
 
@@ -119,9 +119,9 @@ class Format:
         objects: Photos with boxes, classes and masks of objects, likewise.
         depth: Photos with depth, likewise.
         classes: Photos with a class each, likewise.
-        segments: What is marked in photos, from the data set's folder and `SegmentOptions`.
-        options: Which of the `SegmentOptions` mean something in its segments.
-        layout: Writes scenes in this format, from a folder and what they hold.
+        segments: Annotated regions, from the data set's folder and `SegmentOptions`.
+        options: The `SegmentOptions` that its segments support.
+        layout: Writes scenes in this format, from a folder and a `ScenesPlan`.
     """
 
     label_maps: Callable[..., LabelMaps] | None = None
@@ -133,7 +133,7 @@ class Format:
     layout: Callable[..., Layout] | None = None
 
     def takes(self, option: str) -> bool:
-        """Whether one of the `SegmentOptions` means something in this format."""
+        """Whether its segments support one of the `SegmentOptions`."""
         has_segments = self.segments or self.objects or self.label_maps
         return bool(has_segments) and option in self.options
 
@@ -144,9 +144,9 @@ def check_size(
     """Checks that an annotation has the upright size of its photo.
 
     Args:
-        annotation: How messages call the annotation.
+        annotation: Its name in messages.
         size: Its height and width.
-        photo: How messages call the photo.
+        photo: The photo's name in messages.
         photo_size: Its height and width.
 
     Raises:

@@ -34,7 +34,7 @@ _VOID, _MOST = 255, 65534
 
 
 def check_names(keys: Sequence[str]) -> None:
-    """Sees to it that each photo has a name of its own without its extension.
+    """Checks that the names of photos differ without their extensions, too.
 
     Raises:
         FormatError: Two have the same, or one has the name of another's folder.

@@ -1,4 +1,4 @@
-"""All data-set formats by name, and opening a data set by the name of its format.
+"""The data-set formats by name; opens a data set by the name of its format.
 
 A new format is a module with a `FORMAT`, and one line in `FORMATS`. A format outside this package
 needs no line: its name is its place, as in `format=my_module:FORMAT`.
@@ -46,7 +46,7 @@ def find_format(name: str) -> Format:
     """The format of a name, or of a place such as `my_module:FORMAT`.
 
     Raises:
-        ValueError: There is none; the sentence lists all names, and says which is the nearest.
+        ValueError: There is none; the message lists all names and the nearest.
     """
     if name not in FORMATS and ":" not in name:
         close = nearest(name, FORMATS).partition("; known:")[0]
@@ -90,7 +90,7 @@ def open_label_maps(data: str | Path, format: str, split: str, **options: Any) -
         data: The data set, as the module of its format describes it.
         format: Its name.
         split: train or val.
-        options: What the format's own function takes besides.
+        options: Further arguments of the format's own function.
 
     Raises:
         AnnotationError: There are no label maps in this format, or the data set can't be used.
@@ -115,9 +115,9 @@ def open_classes(data: str | Path, format: str, split: str, **options: Any) -> C
 
 
 def open_segments(data: str | Path, format: str, options: SegmentOptions) -> SegmentSets:
-    """Opens what is marked in photos, for masks and for scoring.
+    """Opens the annotated regions of photos, for masks and for scoring.
 
-    A format that has no reader of segments gives what its objects cover, or its label maps.
+    A format without segments of its own gives its objects, or the classes of its label maps.
 
     Args:
         data: The data set, as the module of its format describes it.
@@ -125,7 +125,7 @@ def open_segments(data: str | Path, format: str, options: SegmentOptions) -> Seg
         options: How it is read.
 
     Raises:
-        AnnotationError: Nothing is marked in this format, or the data set can't be used.
+        AnnotationError: The format has no regions, or the data set can't be used.
     """
     path, found = Path(data), find_format(format)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""What is marked in a photo, in one form for all formats: masks and truth are derived from it."""
+"""Annotated regions of photos, in one form for all formats; masks and truth are made of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +21,14 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class SegmentOptions:
-    """How annotations are read as regions; a format says which of these mean something in it.
+    """Options for reading annotations as regions; each format supports some of them.
 
     Attributes:
         ignore: The id of void pixels; None if there is none.
-        background: Whether pixels that belong to nothing are a region as well.
+        background: Whether the background is a region, too.
         split: train or val, of data sets that have both in one folder.
         regions: "classes" makes one region of all objects of a class.
-        crowd: Whether many objects that weren't separated are a region, and not void.
+        crowd: Whether a crowd (objects that were annotated as one) is a region, and not void.
         which: Which annotation, from 0, of a photo that has several; None: see the format.
     """
 
@@ -46,9 +46,9 @@ class Segments:
 
     Attributes:
         ids: The region of each pixel; negative where it is unknown (void).
-        place: How messages call the annotation.
-        unmarked: Ids of pixels that belong to nothing: background.
-        crowd: Ids of regions that hold many objects that weren't separated.
+        place: The annotation's name in messages.
+        unmarked: Ids of the background.
+        crowd: Ids of crowds: many objects annotated as one.
         classes: The class of each id, where all regions of a class may be joined into one.
         keep_ids: Whether ids mean something to the user, and masks keep them.
     """
@@ -67,10 +67,10 @@ class OverlappingSegments:
 
     Attributes:
         stack: A binary picture for each.
-        place: How messages call the annotation.
+        place: The annotation's name in messages.
         classes: The class of each.
-        crowd: Whether it holds many objects that weren't separated.
-        has_background: Whether pixels of no region are known to belong to nothing.
+        crowd: Whether it is a crowd: many objects annotated as one.
+        has_background: Whether pixels outside all regions are background, and not unknown.
     """
 
     stack: Bool[np.ndarray, "k y x"]
@@ -85,10 +85,10 @@ AnySegments = Segments | OverlappingSegments
 
 @runtime_checkable
 class SegmentSets(Protocol):
-    """What is marked in photos, by the photos' keys in any collection.
+    """The annotated regions of photos, by the photos' keys in any collection.
 
-    To know a photo is to have an annotation of it, usable or not. Reading gives an entry for each
-    person who marked the photo. It raises `NotAnnotated` where there is no annotation, and
+    `knows` says whether there is an annotation of a photo, usable or not. `read` returns an entry
+    for each person who annotated it; it raises `NotAnnotated` where there is no annotation, and
     `AnnotationError` where it can't be used.
     """
 
@@ -118,7 +118,7 @@ class SegmentFiles:
         return self._find(key).exists()
 
     def read(self, key: str) -> Sequence[AnySegments]:
-        """What is marked in a photo. Raises what `load` does."""
+        """The regions of a photo. Raises what `load` does."""
         return self.load(self._find(key), key)
 
     def _find(self, key: str) -> Path:
@@ -132,9 +132,9 @@ class ListedSegments(Generic[Found]):
     """Photos that a data set lists, found by the ends of their paths.
 
     Attributes:
-        listed: What `load` takes, by the photos' paths from the top folder of the data set on.
-        source: How messages call the data set.
-        load: Reads what is marked, given the photo's key for messages.
+        listed: The argument of `load`, by the photos' paths from the data set's top folder.
+        source: The data set's name in messages.
+        load: Reads the regions of a photo; takes the photo's key, too, for messages.
     """
 
     listed: Mapping[str, Found]
@@ -150,7 +150,7 @@ class ListedSegments(Generic[Found]):
         return self._paths.find(key) is not None
 
     def read(self, key: str) -> Sequence[AnySegments]:
-        """What is marked in a photo. Raises `NotAnnotated`, and what `load` does."""
+        """The regions of a photo. Raises `NotAnnotated`, and what `load` does."""
         path = self._paths.find(key)
         if path is None:
             example = next(iter(self._paths), "")
@@ -165,9 +165,9 @@ def overlapping(objects: Objects, key: str, source: str) -> OverlappingSegments:
     """The objects of a photo as regions that may overlap.
 
     Args:
-        objects: What is marked in the photo.
-        key: How messages call the photo.
-        source: How messages call the data set.
+        objects: All objects of the photo.
+        key: The photo.
+        source: The data set's name in messages.
 
     Raises:
         AnnotationError: There are boxes alone.
@@ -179,19 +179,14 @@ def overlapping(objects: Objects, key: str, source: str) -> OverlappingSegments:
 
 
 def paths_in(data: Path, root: str | Path, found: Mapping[str, Found]) -> dict[str, Found]:
-    """What belongs to photos, by their paths from the top of the data set.
+    """Replaces photos' paths in their folder `root` by paths from the data set's folder `data`.
 
-    So that a photo of the same name in another split isn't taken for it.
-
-    Args:
-        data: The folder of the data set.
-        root: The folder of the photos.
-        found: What belongs to each photo, by its path in `root`.
+    So photos of the same name in two splits aren't confused.
     """
     within = Path(root).relative_to(data) if Path(root).is_relative_to(data) else Path()
     return {(within / key).as_posix(): one for key, one in found.items()}
 
 
 def without(ids: Integer[np.ndarray, "y x"], ignore: int | None) -> Integer[np.ndarray, "y x"]:
-    """The ids, with -1 where they are to be ignored."""
+    """Replaces the ignored id by -1."""
     return ids if ignore is None else np.where(ids == ignore, -1, ids)

@@ -1,4 +1,4 @@
-"""What all JSON files of COCO share: a list of images and a list of categories.
+"""The lists of images and of categories, which all JSON files of COCO have.
 
 The format is described at cocodataset.org/#format-data.
 """
@@ -42,7 +42,6 @@ class CocoCategories:
 
     ids: tuple[int, ...]
     names: tuple[str, ...]
-    things: tuple[bool, ...]
 
     def places(self) -> dict[int, int]:
         """The class of each category id."""
@@ -50,10 +49,10 @@ class CocoCategories:
 
 
 def find_json(data: Path, kind: str, split: str) -> tuple[Path, str]:
-    """The JSON file of a split, and the folder that its file names are within, with a slash.
+    """The JSON file of a split, and the folder of its photos as a prefix of their names.
 
     Args:
-        data: COCO as it is downloaded, or the JSON file itself.
+        data: COCO as it is downloaded, or the JSON file itself, where the prefix is empty.
         kind: instances or panoptic.
         split: train or val.
     """
@@ -139,11 +138,11 @@ def read_categories(path: Path, entries: Iterable[dict[str, Any]]) -> CocoCatego
         number = whole_number(path, entry, "id", "a category")
         if not isinstance(entry.get("name"), str):
             raise AnnotationError(f"the category {number} of {path} has no 'name'")
-        found.append((number, entry["name"], bool(entry.get("isthing", True))))
-    refuse_twice(path, (number for number, _, _ in found), "categories with the id")
-    refuse_twice(path, (name for _, name, _ in found), "categories with the name")
-    ids, names, things = zip(*sorted(found), strict=True)
-    return CocoCategories(ids, names, things)
+        found.append((number, entry["name"]))
+    refuse_twice(path, (number for number, _ in found), "categories with the id")
+    refuse_twice(path, (name for _, name in found), "categories with the name")
+    ids, names = zip(*sorted(found), strict=True)
+    return CocoCategories(ids, names)
 
 
 def whole_number(path: Path, entry: dict[str, Any], name: str, what: str) -> int:

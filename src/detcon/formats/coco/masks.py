@@ -19,7 +19,7 @@ _RLE: Any = coco_mask  # its stubs know one kind of argument each
 
 @dataclass(frozen=True)
 class Described:
-    """A photo's entries, without the ids that number them.
+    """A photo's entries, before they are numbered.
 
     Attributes:
         image: Of the photo.

@@ -5,8 +5,7 @@
 Lin et al., "Microsoft COCO", ECCV 2014; cocodataset.org/#format-data.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,16 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from detcon.formats.coco.json_file import find_json, read_categories, read_coco_json, read_images
-from detcon.formats.coco.rows import CocoRows, read_rows, take_images
+from detcon.formats.coco.rows import CocoRows, read_rows
 from detcon.formats.errors import AnnotationError
+from detcon.formats.format import PhotoFiles
 from detcon.formats.objects import Objects
 from detcon.formats.segments import ListedSegments, SegmentOptions, overlapping
 from detcon.photos import Photos, nearest_key
 
 
 @dataclass(frozen=True, eq=False)
-class CocoObjects:
+class CocoObjects(PhotoFiles):
     """The objects of a COCO file; parsed once, kept in arrays, and small enough for workers.
 
     Attributes:
@@ -45,11 +45,6 @@ class CocoObjects:
     _rows: CocoRows = field(repr=False)
     _places: dict[str, int] = field(repr=False)
 
-    @property
-    def keys(self) -> Sequence[str]:
-        """File names, sorted."""
-        return self.photos.keys
-
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
         """Decodes a photo, which must have the size that the JSON file says.
 
@@ -57,7 +52,7 @@ class CocoObjects:
             UnreadablePhoto: It is missing or damaged.
             AnnotationError: It has another size.
         """
-        place, photo = self._place(key), replace(self.photos, channels=channels).read(key)
+        place, photo = self._place(key), PhotoFiles.photo(self, key, channels)
         height, width = self._sizes[place].tolist()
         if photo.shape[:2] != (height, width):
             raise AnnotationError(
@@ -72,25 +67,18 @@ class CocoObjects:
         place = self._place(key)
         height, width = self._sizes[place].tolist()
         rows = self._rows
-        part = slice(rows.first[place], rows.first[place + 1])
+        first, end = rows.first[place : place + 2].tolist()
+        part, numbers = slice(first, end), range(first, end) if rows.segments else ()
         return Objects(
             size=(height, width),
             boxes=rows.boxes[part].copy(),
             classes=rows.classes[part].copy(),
             crowd=rows.crowd[part].copy(),
-            segments=tuple(
-                self._encode(number, (height, width)) for number in range(part.start, part.stop)
-            )
-            if rows.segments
-            else (),
+            segments=tuple(self._encode(number, (height, width)) for number in numbers),
         )
 
-    def image_id(self, key: str) -> int:
-        """The id of a photo, for result files. Raises `AnnotationError`."""
-        return int(self.image_ids[self._place(key)])
-
     def notes(self) -> str:
-        """What was left out of the file, in a sentence; empty if nothing was."""
+        """A sentence on annotations that were left out; empty if there are none."""
         if not self.dropped:
             return ""
         return (
@@ -117,21 +105,14 @@ class CocoObjects:
             ) from error
 
 
-def open_coco(data: str | Path, split: str, *, skip_empty: bool = False) -> CocoObjects:
+def open_coco(data: str | Path, split: str) -> CocoObjects:
     """Opens COCO 2017 as it is downloaded.
 
-    Args:
-        data: Holds `annotations/` and `train2017/`, `val2017/`.
-        split: train or val.
-        skip_empty: Whether to leave out photos that show nothing to learn from.
-
-    Raises:
-        AnnotationError: A part is missing, or the annotations can't be used.
+    `data`: holds `annotations/` and `train2017/`, `val2017/`. The rest is as of
+    `registry.open_label_maps`.
     """
     root, name = Path(data), f"{split}2017"
-    return read_coco(
-        root / "annotations" / f"instances_{name}.json", root / name, skip_empty=skip_empty
-    )
+    return read_coco(root / "annotations" / f"instances_{name}.json", root / name)
 
 
 def open_object_segments(data: Path, options: SegmentOptions) -> ListedSegments[str]:
@@ -145,15 +126,12 @@ def open_object_segments(data: Path, options: SegmentOptions) -> ListedSegments[
     )
 
 
-def read_coco(
-    annotations: str | Path, images: str | Path, *, skip_empty: bool = False
-) -> CocoObjects:
+def read_coco(annotations: str | Path, images: str | Path) -> CocoObjects:
     """Opens any file of objects in COCO's format.
 
     Args:
         annotations: The JSON file.
         images: The folder that its `file_name`s are relative to.
-        skip_empty: Whether to leave out photos without an object, or with nothing but crowds.
 
     Raises:
         AnnotationError: The folder or the file is missing, or the file can't be used; one
@@ -169,22 +147,14 @@ def read_coco(
     found = read_images(path, values["images"], folder)
     categories = read_categories(path, values["categories"])
     rows, dropped = read_rows(path, values["annotations"], found, categories)
-    kept = np.arange(len(found.ids))
-    if skip_empty:
-        usable = np.add.reduceat(np.append(~rows.crowd, False), rows.first[:-1])
-        kept = np.flatnonzero((usable > 0) & (np.diff(rows.first) > 0))
-        if not len(kept):
-            raise AnnotationError(f"{path} holds no object to learn from: all are crowds, or empty")
-        rows = take_images(rows, kept)
-    keys = [found.photos.keys[place] for place in kept.tolist()]
     return CocoObjects(
         annotations=path,
-        photos=replace(found.photos, keys=keys),
+        photos=found.photos,
         names=categories.names,
         category_ids=categories.ids,
-        image_ids=found.ids[kept],
+        image_ids=found.ids,
         dropped=dropped,
-        _sizes=found.sizes[kept],
+        _sizes=found.sizes,
         _rows=rows,
-        _places={key: place for place, key in enumerate(keys)},
+        _places={key: place for place, key in enumerate(found.photos.keys)},
     )

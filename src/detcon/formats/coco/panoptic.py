@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int32, Int64, UInt8
+from jaxtyping import Int64, UInt8
 
 from detcon.formats.coco.json_file import (
     find_json,
@@ -28,43 +28,22 @@ from detcon.photos import Photos, nearest_key
 
 
 @dataclass(frozen=True, eq=False)
-class PanopticSegments:
-    """The segments of a photo, which don't overlap.
-
-    Attributes:
-        ids: The segment of each pixel; 0 where there is none.
-        numbers: The ids of the segments.
-        classes: The class of each.
-        crowd: Whether it holds many objects that weren't separated.
-    """
-
-    ids: Int32[np.ndarray, "y x"]
-    numbers: Int64[np.ndarray, " k"]
-    classes: Int64[np.ndarray, " k"]
-    crowd: Bool[np.ndarray, " k"]
-
-
-@dataclass(frozen=True, eq=False)
 class CocoPanoptic(LabelMaps):
-    """Photos with a panoptic map each; also a reader of label maps.
+    """Photos with a panoptic map each, which also give label maps.
 
     Attributes:
         annotations: The JSON file.
         photos: The photos; keys are their `file_name`s.
         names: Of the classes, in the order of their category ids.
-        category_ids: The category id of each class.
-        things: Whether a class has objects, and isn't stuff.
     """
 
     annotations: Path
     photos: Photos
     names: tuple[str, ...]
-    category_ids: tuple[int, ...]
-    things: tuple[bool, ...]
     _files: dict[str, Path] = field(repr=False)
     _segments: dict[str, Int64[np.ndarray, "k 3"]] = field(repr=False)
 
-    def segments(self, key: str) -> PanopticSegments:
+    def segments(self, key: str) -> Segments:
         """Reads the segments of a photo. Raises `AnnotationError`."""
         if key not in self._files:
             raise AnnotationError(
@@ -78,16 +57,20 @@ class CocoPanoptic(LabelMaps):
                 f"{self._files[key]} holds the segment {int(unknown[0])}, which isn't in "
                 f"{self.annotations}"
             )
-        return PanopticSegments(ids, table[:, 0], table[:, 1], table[:, 2].astype(bool))
+        return Segments(
+            np.where(ids == 0, -1, ids),
+            f"of {key} in {self.annotations}",
+            crowd=tuple(table[table[:, 2] > 0, 0].tolist()),
+            classes=dict(table[:, :2].tolist()),
+        )
 
     def labels(self, key: str) -> UInt8[np.ndarray, "y x"]:
         """The class of each pixel; 255 where there is no segment. Raises what `segments` does."""
-        segments = self.segments(key)
-        order = np.argsort(segments.numbers)
-        numbers = np.append(segments.numbers[order], np.iinfo(np.int64).max)
-        classes = np.append(segments.classes[order], VOID)
-        places = np.searchsorted(numbers, segments.ids)
-        return np.where(segments.ids == 0, VOID, classes[places]).astype(np.uint8)
+        ids = self.segments(key).ids
+        table = self._segments[key][np.argsort(self._segments[key][:, 0])]
+        classes = np.append(table[:, 1], VOID)
+        places = np.where(ids < 0, len(table), np.searchsorted(table[:, 0], ids))
+        return classes[places].astype(np.uint8)
 
     def label_file(self, key: str) -> Path:
         """Where the map of a photo is."""
@@ -114,16 +97,7 @@ def open_panoptic_segments(data: Path, options: SegmentOptions) -> ListedSegment
     source = read_coco_panoptic(file, file.with_suffix(""), file.parent)
 
     def load(key: str, photo: str) -> list[Segments]:
-        found = source.segments(key)
-        numbers = found.numbers.tolist()
-        return [
-            Segments(
-                np.where(found.ids == 0, -1, found.ids),
-                f"of {folder}{key} in {file}",
-                crowd=tuple(found.numbers[found.crowd].tolist()),
-                classes=dict(zip(numbers, found.classes.tolist(), strict=True)),
-            )
-        ]
+        return [replace(source.segments(key), place=f"of {folder}{key} in {file}")]
 
     return ListedSegments({folder + key: key for key in source.keys}, str(file), load)
 
@@ -171,8 +145,6 @@ def read_coco_panoptic(
         annotations=path,
         photos=replace(found.photos, keys=sorted(files)),
         names=categories.names,
-        category_ids=categories.ids,
-        things=categories.things,
         _files=files,
         _segments=segments,
     )

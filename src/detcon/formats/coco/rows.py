@@ -1,6 +1,6 @@
 """The annotations of a COCO file of objects: validated, clipped, and kept in arrays."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,13 @@ from detcon.formats.errors import AnnotationError
 
 @dataclass(frozen=True, eq=False)
 class CocoRows:
-    """All annotations, those of an image side by side.
+    """All annotations, sorted by image.
 
     Attributes:
         ids: Of the annotations.
         boxes: Left, top, right, bottom, within the picture.
         classes: From 0.
-        crowd: Whether they hold many objects.
+        crowd: Whether they are crowds: many objects annotated as one.
         first: Where the rows of each image begin; one more at the end.
         segments: The segmentations; None where there are boxes alone.
         entries: Which of them belongs to each row.
@@ -33,22 +33,6 @@ class CocoRows:
     first: Int64[np.ndarray, " i"]
     segments: CocoSegmentations | None
     entries: Int64[np.ndarray, " n"]
-
-
-def take_images(rows: CocoRows, kept: Int64[np.ndarray, " k"]) -> CocoRows:
-    """The rows of some images, numbered from 0."""
-    counts = np.diff(rows.first)[kept]
-    first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    wanted = np.arange(first[-1]) - np.repeat(first[:-1] - rows.first[kept], counts)
-    return replace(
-        rows,
-        ids=rows.ids[wanted],
-        boxes=rows.boxes[wanted],
-        classes=rows.classes[wanted],
-        crowd=rows.crowd[wanted],
-        first=first,
-        entries=rows.entries[wanted],
-    )
 
 
 def read_rows(

@@ -4,8 +4,8 @@
     DIR/val/images/b.jpg        DIR/val/labels/b.png        255 = void: neither learnt nor counted
     DIR/classes.json            {"names": ["sky", "road"], "ignore": 255}      may be left out
 
-For objects there is `instances/a.png` besides, with 0 where there is none; its classes are those
-of the labels. `detcon scenes` writes such folders.
+For objects there is also `instances/a.png`, with 0 where there is none; an object's class is that
+of its labels. `detcon scenes` writes such folders.
 """
 
 import json
@@ -49,8 +49,8 @@ def open_folder(
         data: The folder.
         split: train or val.
         ignore: A class id that means void, besides 255; `classes.json` may name it too.
-        num_classes: How many classes there are, if neither `classes.json` is to say so nor all
-            label maps, of train and of val, are to be read for the greatest id.
+        num_classes: The number of classes; None: as `classes.json` says, or else from the greatest
+            id in all label maps of train and val, which are then read.
         channels: Of the photos, which decides which files are photos, as `open_photos` has it.
 
     Raises:

@@ -48,8 +48,8 @@ def read_rgb(
     Args:
         path: The file.
         photo: The photo it belongs to, for messages.
-        missing: What else to say where there is no such file.
-        wrong: What to say of other channels than RGB.
+        missing: End of the message for a missing file.
+        wrong: End of the message for other channels than RGB.
 
     Raises:
         NotAnnotated: There is no such file.

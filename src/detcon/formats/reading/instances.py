@@ -14,7 +14,8 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.format import PhotoFiles, check_size
 from detcon.formats.objects import Objects
 from detcon.formats.reading.ids import read_map
-from detcon.photos import Photos, nearest_key
+from detcon.formats.reading.label_files import file_of
+from detcon.photos import Photos
 
 
 class Kind(NamedTuple):
@@ -28,11 +29,11 @@ Sort = Callable[[Integer[np.ndarray, "y x"], Integer[np.ndarray, "y x"] | None],
 
 
 def objects_from_ids(ids: Integer[np.ndarray, "y x"], kinds: Mapping[int, Kind]) -> Objects:
-    """Boxes and masks of the ids that are wanted, in the order of ids.
+    """Boxes and masks of the objects with these ids, in the order of ids.
 
     Args:
         ids: Which instance each pixel belongs to.
-        kinds: The class of each wanted id, and whether it is a crowd; other ids are passed over.
+        kinds: The class of each id, and whether it is a crowd; other ids are left out.
     """
     wanted = sorted(kinds)
     if not wanted:
@@ -66,7 +67,7 @@ def majority(
         counted: Where there are both an instance and a class.
 
     Returns:
-        Without instances of which no pixel is counted.
+        The class by instance; instances without a counted pixel are left out.
     """
     pairs, counts = np.unique(
         ids[counted].astype(np.int64) * 256 + labels[counted], return_counts=True
@@ -88,7 +89,7 @@ class InstanceFiles(PhotoFiles):
         instances: The instance map of each photo, by key.
         labels: The class map of each photo, by key; empty where ids tell the class.
         names: Of the classes.
-        sort: Says what the ids of a map are; a function of a module, so that it can be pickled.
+        sort: Finds the class of each id of a map; picklable.
     """
 
     photos: Photos
@@ -99,12 +100,7 @@ class InstanceFiles(PhotoFiles):
 
     def objects(self, key: str) -> Objects:
         """Reads the objects of a photo. Raises `AnnotationError`."""
-        if key not in self.instances:
-            raise AnnotationError(
-                f"there is no photo {key} in {self.photos.source}"
-                f"{nearest_key(key, self.photos.keys)}"
-            )
-        path, labels = self.instances[key], None
+        path, labels = file_of(self.photos, self.instances, key), None
         ids = read_map(path, key)
         if self.labels:
             labels = read_map(self.labels[key], key)

@@ -44,12 +44,15 @@ class LabelFiles(LabelMaps):
 
     def label_file(self, key: str) -> Path:
         """Where the labels of a photo are. Raises `AnnotationError`."""
-        if key not in self.files:
-            raise AnnotationError(
-                f"there is no photo {key} in {self.photos.source}"
-                f"{nearest_key(key, self.photos.keys)}"
-            )
-        return self.files[key]
+        return file_of(self.photos, self.files, key)
+
+
+def file_of(photos: Photos, files: Mapping[str, Path], key: str) -> Path:
+    """The file of a photo. Raises `AnnotationError` if there is no such photo."""
+    if key not in files:
+        near = nearest_key(key, photos.keys)
+        raise AnnotationError(f"there is no photo {key} in {photos.source}{near}")
+    return files[key]
 
 
 def check_files(photos: Photos, files: Mapping[str, Path], missing: str) -> None:

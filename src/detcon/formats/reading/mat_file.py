@@ -33,7 +33,7 @@ _DEEPEST = 12
 
 @dataclass(frozen=True)
 class _Element:
-    """A piece of a file."""
+    """A data element: its type and its bytes."""
 
     kind: int
     data: memoryview
@@ -84,7 +84,7 @@ def _unpacked(element: _Element, order: str) -> _Element:
 
 
 def _elements(data: memoryview, order: str) -> Iterator[_Element]:
-    """The pieces that stand one after another, in steps of 8 bytes."""
+    """The elements of a buffer, one after another, padded to 8 bytes."""
     place = 0
     while place < len(data):
         if place + 8 > len(data):

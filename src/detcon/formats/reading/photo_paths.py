@@ -26,7 +26,7 @@ class PhotoPaths:
         return (path for paths in self._by_name.values() for path in paths)
 
     def find(self, key: str) -> str | None:
-        """The path that is the same photo's as `key`, or None. Raises what `match_path` does."""
+        """The path of the photo `key`, or None. Raises what `match_path` does."""
         return match_path(key, self._by_name.get(PurePosixPath(key).name, []))
 
 

@@ -19,7 +19,7 @@ _EMPTY = memoryview(b"")
 
 
 def write_example(features: Mapping[str, bytes | str | int]) -> bytes:
-    """A message with one value a feature, in the order of names: the same bytes each time."""
+    """A message with one value a feature, sorted by name, so that its bytes are reproducible."""
     entries = []
     for name in sorted(features):
         value = features[name]
@@ -33,9 +33,9 @@ def write_example(features: Mapping[str, bytes | str | int]) -> bytes:
 
 
 def read_features(example: bytes | memoryview) -> dict[str, memoryview]:
-    """The features of a message, each as it is, to be read by `bytes_of` or `integers_of`.
+    """The features of a message, not yet decoded; see `bytes_of` and `integers_of`.
 
-    Nothing is copied, and no value is looked at.
+    Nothing is copied.
 
     Raises:
         ValueError: It is no such message.

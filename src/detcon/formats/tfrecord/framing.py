@@ -73,7 +73,7 @@ def frame(data: bytes) -> bytes:
 
 
 def map_file(path: Path) -> memoryview:
-    """A file in memory, of which no more is read than is looked at.
+    """Maps a file into memory; only the parts that are used are read.
 
     Raises:
         AnnotationError: There is no such file, or it may not be read.
@@ -86,12 +86,12 @@ def map_file(path: Path) -> memoryview:
     except OSError as error:
         raise _unreadable(path, error) from error
     if hasattr(mmap, "MADV_RANDOM"):
-        mapped.madvise(mmap.MADV_RANDOM)  # looking for names, it would read all the photos ahead
+        mapped.madvise(mmap.MADV_RANDOM)  # without it, a search for names would read all photos
     return memoryview(mapped)
 
 
 def find_records(file: memoryview, path: Path) -> Iterator[Place]:
-    """The records of a file; looks at their lengths, and not at what they hold.
+    """Finds the records of a file by their lengths, without reading their data.
 
     Args:
         file: Its bytes.

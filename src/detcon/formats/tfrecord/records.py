@@ -89,9 +89,9 @@ class FhRecords:
 
 
 def open_fh_records(folder: str | Path, options: SegmentOptions | None = None) -> FhRecords:
-    """Opens the records of a folder; the first time, all files are looked through.
+    """Opens the records of a folder; the first time, all files are scanned.
 
-    What was found is kept in the folder, or in memory where that can't be written.
+    The index is kept in the folder, or in memory where that can't be written.
 
     Raises:
         AnnotationError: There are no records, or a file is damaged.
@@ -141,11 +141,11 @@ def _maps(features: dict[str, memoryview]) -> UInt8[np.ndarray, "n y x"]:
 
 
 def _orientation(photo: bytes | memoryview) -> int:
-    """The EXIF orientation of a photo; 1, which is upright, where it says nothing."""
+    """The EXIF orientation of a photo; 1, which is upright, by default."""
     try:
         with Image.open(io.BytesIO(photo)) as header:
             return header.getexif().get(_ORIENTATION, 1)
-    except Exception:  # whoever decodes the photo will say what is wrong with it
+    except Exception:  # decoding the photo reports what is wrong
         return 1
 
 

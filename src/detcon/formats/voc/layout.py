@@ -5,8 +5,8 @@ DIR/VOCdevkit/VOC2012/ImageSets/Segmentation/{train,val,trainval}.txt
 DIR/benchmark_RELEASE/dataset/{cls,inst}/2007_000002.mat         {train,val}.txt
 
 The first class of objects goes under the name of VOC's first, aeroplane, and so on; all else is
-background. A quarter of the training pictures are VOC's own, the others are SBD's. As in VOC, the
-edges of objects are void; as in SBD, they aren't there.
+background. A quarter of the training pictures are VOC's own, the others are SBD's. As in the
+originals, VOC's maps have void edges around objects, and SBD's have none.
 """
 
 import io

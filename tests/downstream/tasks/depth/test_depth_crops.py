@@ -3,6 +3,7 @@
 import functools
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from detcon.data.labelled.order import batches
 from detcon.data.labelled.window import draw_window
 from detcon.downstream.tasks.depth.data import cut_depth, depth_split
 from detcon.downstream.tasks.depth.recipe import NYU_COLOUR
+from detcon.formats.folder.depth import open_depth_folder
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,16 @@ def test_a_depth_map_of_another_size():
     )
     with pytest.raises(LabelError, match=message):
         depth_split(Odd(), "train of d").read(0)
+
+
+def test_a_depth_png_of_another_size(tmp_path):
+    wide, narrow = np.zeros((4, 6, 3), np.uint8), np.full((4, 5), 900, np.uint16)
+    for part, pixels in (("images", wide), ("depth", narrow)):
+        (tmp_path / "train" / part).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "train" / part / "a.png"), pixels)
+    message = r"the depth map of a\.png in train is 4 x 5 pixels, but its photo is 4 x 6 pixels"
+    with pytest.raises(LabelError, match=message):
+        depth_split(open_depth_folder(tmp_path, "train"), "train").read(0)
 
 
 def test_no_depth_at_all():
