@@ -13,7 +13,7 @@ from detcon.downstream import strips
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.predicting import predict
 from detcon.downstream.transfer import transfer
-from detcon.results.errors import RunError
+from detcon.results import RunError
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from detcon.models.backbone_file import (
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.palette import class_colours
-from detcon.results.errors import RunError
+from detcon.results import RunError
 from detcon.results.result import read_result, write_result
 
 OWN = {"steps", "optimizer"}

@@ -5,7 +5,7 @@ import multiprocessing
 
 import pytest
 
-from detcon.results.errors import RunError
+from detcon.results import RunError
 from detcon.results.history import History, HistoryFile, read_history
 from detcon.results.lines import append_line, read_lines
 

@@ -5,10 +5,10 @@ import sys
 
 import pytest
 
+from detcon.results import RunError
 from detcon.results.environment import read_environment, write_environment
-from detcon.results.errors import RunError
-from detcon.results.figures import unit_of, written
 from detcon.results.recipe import deciding_settings, read_recipe, recorded_fingerprint
+from detcon.results.result import unit_of, written
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 import pytest
 
 from detcon.config import RecipeError, load_recipe
+from detcon.study import StudyError
 from detcon.study.arranged import check_figure
 from detcon.study.cell import make_cells
-from detcon.study.errors import StudyError
 from detcon.study.recipe import StudyRecipe
 from detcon.study.running import share_of
 

@@ -11,10 +11,10 @@ from scipy import stats
 
 from detcon.config import RecipeError, load_recipe
 from detcon.results.statistics import correlation, half_width, paired, sooner
+from detcon.study import StudyError
 from detcon.study.arranged import arrange
 from detcon.study.cell import make_cells
 from detcon.study.command import run_study
-from detcon.study.errors import StudyError
 from detcon.study.plan import costs, in_all
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record, append_record, find_records, read_records

@@ -11,8 +11,8 @@ from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
 from detcon.results.history import read_history
+from detcon.study import StudyError
 from detcon.study.command import run_study
-from detcon.study.errors import StudyError
 from detcon.study.grid import Point
 from detcon.train.steps import Steps
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from detcon.config import Recipe
-from detcon.results.errors import RunError
+from detcon.results import RunError
 from detcon.results.history import read_history
 from detcon.results.recipe import recorded_fingerprint
 from detcon.train.environment import Ranks, ranks

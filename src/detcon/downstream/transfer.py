@@ -15,8 +15,7 @@ from detcon.downstream.cell import CellData, run_cell
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.tasks.registry import open_task
 from detcon.models.backbone_file import BackboneError
-from detcon.results.figures import written
-from detcon.results.result import Result
+from detcon.results.result import Result, written
 from detcon.results.statistics import deviation
 from detcon.train.environment import is_first_rank
 

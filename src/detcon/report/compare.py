@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from detcon.report.runs import RANDOM, Outcome, Pretraining
-from detcon.results.figures import written
+from detcon.results.result import written
 from detcon.results.statistics import deviation
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one backbone reached with one amount of labels: `values[i]` by seed `seeds[i]`."""
+    """Results of one backbone with one amount of labels: `values[i]` of seed `seeds[i]`."""
 
     backbone: str
     labels: int | None
@@ -72,7 +72,7 @@ class Comparison:
 def compare(outcomes: Iterable[Outcome]) -> list[Comparison]:
     """Groups outcomes by task and metric, then by backbone and labels, in order of appearance.
 
-    Runs of one backbone that differ in more should be told apart first (`tell_apart`).
+    Runs of one backbone that differ in more need different names first (`tell_apart`).
     """
     groups: dict[tuple[str, str, str], dict[tuple[str, int | None], dict[int, float]]] = {}
     for outcome in outcomes:

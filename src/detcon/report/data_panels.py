@@ -15,7 +15,6 @@ from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.photos import Photos, open_photos, shrink
 from detcon.report.draw import data_uri, frame_cuts, paint_masks, scale_to
-from detcon.report.gather import method_of
 from detcon.report.panels import (
     SIDE,
     Panel,
@@ -26,7 +25,7 @@ from detcon.report.panels import (
     regions_in_words,
     some_keys,
 )
-from detcon.report.runs import Pretraining
+from detcon.report.runs import Pretraining, method_of
 from detcon.report.views import View, draw_views, paint_views
 
 

@@ -24,11 +24,11 @@ COLOURS = [rgb(colour) for colour in OKABE_ITO.values()]
 
 
 def mask_colours(masks: Masks) -> dict[int, Colour]:
-    """A colour for each mask; masks that touch differ, if each is of one piece.
+    """A colour for each mask; touching masks differ, if each mask is one connected piece.
 
-    Greedy colouring in the order "smallest last" (Matula and Beck, 1983), for which six colours
-    suffice on a map without corners: each takes the colour that its neighbours leave and that has
-    been used least. Overlapping masks take turns.
+    Greedy colouring in "smallest last" order (Matula and Beck, 1983), for which six colours
+    suffice on a map without corners: each mask takes the least used colour that none of its
+    neighbours has. Overlapping masks get the colours in turn.
     """
     ids = masks.ids.tolist()
     if masks.membership is not None:
@@ -45,9 +45,7 @@ def mask_colours(masks: Masks) -> dict[int, Colour]:
 
 
 def _smallest_last(ids: list[int], touching: dict[int, set[int]]) -> list[int]:
-    """The mask with the fewest neighbours goes last; of the others, the one with the fewest
-    among them goes before it; and so on.
-    """
+    """Removes the mask with the fewest neighbours left, again and again; that order, reversed."""
     left = {i: set(touching.get(i, ())) for i in ids}
     order = []
     while left:
@@ -60,7 +58,7 @@ def _smallest_last(ids: list[int], touching: dict[int, set[int]]) -> list[int]:
 
 
 def _touching(labels: Integer[np.ndarray, "y x"]) -> dict[int, set[int]]:
-    """Which ids lie side by side, one above the other, or corner to corner."""
+    """For each id, the ids that it touches at a side or a corner."""
     shifts = [
         (labels[:, :-1], labels[:, 1:]),
         (labels[:-1], labels[1:]),
@@ -88,7 +86,7 @@ def scale_to(picture: UInt8[np.ndarray, "y x c"], side: int) -> UInt8[np.ndarray
 def paint_masks(
     photo: UInt8[np.ndarray, "y x 3"], masks: Masks, *, fill: float = 0.45
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """A photo with all its masks on it. What belongs to no mask keeps its own colours."""
+    """Paints all masks onto a photo. Pixels without a mask keep their colours."""
     colours = mask_colours(masks)
     return paint_regions(photo, masks.stack(), [colours[i] for i in masks.ids.tolist()], fill=fill)
 
@@ -101,11 +99,10 @@ def paint_regions(
     fill: float = 0.25,
     line: int = 2,
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """Fills regions translucently and draws their outlines, which white ones set off.
+    """Fills regions translucently and outlines them, on a wider white line.
 
     Args:
-        picture: The photo or view; left alone.
-        regions: At any resolution; laid over the whole picture.
+        regions: At any resolution; stretched over the whole picture.
         colours: One a region. The first regions are drawn last, on top.
         fill: How much of the colour covers the picture, 0 to 1.
         line: Width of the outlines in pixels of the picture.
@@ -145,7 +142,6 @@ def frame_cuts(
     """Draws where views were cut out: numbered frames, the first solid, the others dashed.
 
     Args:
-        photo: The photo; left alone.
         cuts: Top, left, bottom and right as shares (0 to 1) of the photo's height and width.
     """
     framed = photo.copy()

@@ -1,7 +1,7 @@
 """Plots as vector graphics, each a data URI (`data:image/svg+xml`).
 
 One quantity a figure, small enough to be read on a telephone without zooming; which line is which
-run is said once, in the page's legend. A run keeps its colour, dash and marker in all figures.
+run is shown once, in the page's legend. A run keeps its colour, dash and marker in all figures.
 """
 
 import base64
@@ -80,18 +80,13 @@ def plot_curves(
     below: Mapping[str, Curve] | None = None,
     dots: bool = False,
 ) -> str:
-    """One quantity of several runs over the steps.
+    """One quantity of several runs over the steps, as a data URI.
 
     Args:
-        curves: Steps and values by run.
-        looks: The look of each run.
         label: The quantity with its unit, written along the upright axis.
         share: The values are shares: shown in per cent, from 0 to 100.
         below: A second quantity of the same unit, drawn thin and dotted.
-        dots: Each value is marked and none averaged, since they are few and each is whole.
-
-    Returns:
-        The figure's address.
+        dots: Each value is marked and none averaged, since they are few.
     """
     with mpl.rc_context(SETTINGS):
         figure, axes = _figure(4.3, 2.9)
@@ -150,14 +145,7 @@ def plot_seeds(
     label: str,
     written: Callable[[float], str],
 ) -> str:
-    """One row a backbone: every seed a point, the mean an upright line with its number.
-
-    Args:
-        values: What the seeds reached, by backbone, best mean on top.
-        looks: The look of each backbone.
-        label: The metric with its unit.
-        written: A value as text.
-    """
+    """One row a backbone, in the given order: seeds as points, the mean as a line and a number."""
     with mpl.rc_context(SETTINGS):
         figure, axes = _figure(5.6, 1.15 + 0.52 * len(values))
         for row, (name, seeds) in enumerate(values.items()):

@@ -1,6 +1,15 @@
-"""Checks where a page or a sheet goes: older ones of ours are replaced, other files are kept."""
+"""Renders pages, and checks where a page or a sheet is written.
 
+Older pages of ours are replaced, other files are kept.
+"""
+
+from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import detcon
 
 MARK = "detcon-report"
 """Marks every page and sheet as ours, in its first bytes."""
@@ -28,3 +37,19 @@ def check_output(path: Path, *, suffixes: tuple[str, ...]) -> None:
                 raise OutputExists(
                     f"{path} exists and wasn't made by detcon; give another out=, or remove it"
                 )
+
+
+def render(template: str, **values: Any) -> str:
+    """A page as text: a template of this package with its values, the version and the date."""
+    now = datetime.now().astimezone()
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("detcon.report", ""),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(template).render(
+        mark=f"{MARK} {detcon.__version__}",
+        version=detcon.__version__,
+        date=f"{now.day} {now:%B %Y, %H:%M}",
+        **values,
+    )

@@ -3,25 +3,20 @@
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
-import detcon
 from detcon.config import load_recipe
 from detcon.files import write_whole
 from detcon.report.compare import Comparison, compare, label_words, summarise, tell_apart
 from detcon.report.data_panels import mask_panels, view_panels
 from detcon.report.features import feature_panel
 from detcon.report.figures import Look, looks
-from detcon.report.gather import gather_runs
-from detcon.report.output import MARK, check_output
+from detcon.report.output import check_output, render
 from detcon.report.plots import COLLAPSE, LOSS, LegendEntry, plot_quantities
 from detcon.report.predictions import prediction_panels
 from detcon.report.recipe import ReportRecipe
-from detcon.report.runs import Pretraining, Runs, Transfer
+from detcon.report.runs import Pretraining, Runs, Transfer, gather_runs
 from detcon.report.tables import make_table, make_tiles
 
 OF_PRETRAINING = (
@@ -82,16 +77,8 @@ def write_report_page(recipe: ReportRecipe) -> Path:
 
 def render_page(runs: Runs, recipe: ReportRecipe) -> str:
     """The page as text."""
-    now = datetime.now().astimezone()
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("detcon.report", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template("page.html.j2")
-    return template.render(
-        mark=f"{MARK} {detcon.__version__}",
-        version=detcon.__version__,
-        date=f"{now.day} {now:%B %Y, %H:%M}",
+    return render(
+        "page.html.j2",
         title=recipe.title,
         has_pretraining=bool(runs.pretrainings),
         has_transfer=bool(runs.transfers),

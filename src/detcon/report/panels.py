@@ -58,7 +58,7 @@ def some_keys(keys: Sequence[str], num: int) -> list[str]:
 
 
 def describe_generator(header: Mapping[str, Any]) -> str:
-    """`felzenszwalb (scale 1000, min size 1000)`, out of a store's header."""
+    """`felzenszwalb (scale 1000, min size 1000)`, as a store's header records it."""
     generator = dict(header.get("generator") or {})
     kind = str(generator.pop("kind", "")).replace("_", " ")
     settings = ", ".join(

@@ -1,15 +1,30 @@
-"""The runs on a page, with their histories and results."""
+"""The runs on a page: finds them in and below folders, and reads them.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+A pretraining run is a folder with `metrics.jsonl` whose recipe names `images`. A transfer run is a
+folder with results (`result.json`) in folders below it, one a seed. Folders of runs are searched,
+so `runs/` means the same as `runs/*`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from detcon.results.history import History
-from detcon.results.recipe import SavedRecipe
-from detcon.results.result import Result
+from detcon.results import RunError
+from detcon.results.environment import read_environment
+from detcon.results.history import METRICS, History, read_history
+from detcon.results.recipe import SavedRecipe, read_recipe
+from detcon.results.result import RESULT, Result, read_result
 
 RANDOM = "random weights"
+
+METHOD_NAMES = {
+    "detcon_s": "DetCon-S",
+    "detcon_b": "DetCon-B",
+    "simclr": "SimCLR",
+    "byol": "BYOL",
+    "supervised": "supervised",
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +50,7 @@ class Outcome:
 
     Attributes:
         run: The name of the run's folder.
-        backbone: What to call the backbone.
+        backbone: Its name on the page.
         result: As it was saved.
         predictions: Saved pictures of photo, truth and prediction.
     """
@@ -77,3 +92,131 @@ class Runs:
     def outcomes(self) -> list[Outcome]:
         """All seeds of all transfer runs."""
         return [outcome for transfer in self.transfers for outcome in transfer.outcomes]
+
+
+def gather_runs(folders: Iterable[str | Path]) -> Runs:
+    """Reads all runs in and below some folders, in the order given, each once.
+
+    Raises:
+        RunError: A folder doesn't exist or holds no run, or a file of a run is damaged: the
+            sentence names the file, and in `metrics.jsonl` the line.
+    """
+    pretrained, transferred = {}, {}
+    for given in folders:
+        found = list(_find_runs(Path(given)))
+        if not found:
+            raise RunError(_no_run(Path(given)))
+        for folder, is_transfer in found:
+            (transferred if is_transfer else pretrained)[folder.resolve()] = folder
+    if not pretrained and not transferred:
+        raise RunError("a report needs at least one run folder; give some, as in runs/*")
+    pretrainings = _with_names([_read_pretraining(folder) for folder in pretrained.values()])
+    transfers = [_read_transfer(folder, pretrainings) for folder in transferred.values()]
+    return Runs(pretrainings, transfers)
+
+
+def _no_run(folder: Path) -> str:
+    if not folder.exists():
+        return f"there is no run folder {folder}; give folders that pretrain or transfer wrote"
+    if not folder.is_dir():
+        return f"{folder} is a file, not a run folder; give folders that pretrain or transfer wrote"
+    return (
+        f"{folder} holds no run: no metrics.jsonl of a pretraining and no result.json of a "
+        f"transfer; give folders that pretrain or transfer wrote"
+    )
+
+
+def _find_runs(folder: Path) -> Iterable[tuple[Path, bool]]:
+    """Run folders at or below a folder, and whether each is a transfer run."""
+    if not folder.is_dir():
+        return
+    inner = sorted(p for p in folder.iterdir() if p.is_dir())
+    if any(map(_is_result, [folder, *inner])):
+        yield folder, True
+        inner = [p for p in inner if not _is_result(p)]
+        inner = [p for p in inner if not (p / METRICS).is_file()]  # an unfinished seed
+    elif (folder / METRICS).is_file():
+        saved = read_recipe(folder)
+        if saved is not None and "images" in saved.values:
+            yield folder, False
+        return
+    for below in inner:
+        yield from _find_runs(below)
+
+
+def _is_result(folder: Path) -> bool:
+    return (folder / RESULT).is_file()
+
+
+def _read_pretraining(folder: Path) -> Pretraining:
+    saved = read_recipe(folder)
+    method = METHOD_NAMES.get(method_of(saved.values)) if saved else None
+    backbone = folder / "backbone.safetensors"
+    return Pretraining(
+        folder=folder,
+        name=method or folder.resolve().name,
+        saved=saved,
+        environment=read_environment(folder),
+        history=read_history(folder),
+        backbone=backbone if backbone.is_file() else None,
+    )
+
+
+def method_of(recipe: Mapping[str, Any]) -> str:
+    """The method's name in a pretraining recipe, which may hold a group of settings."""
+    method = recipe.get("method", "")
+    if isinstance(method, Mapping):
+        method = method.get("kind") or method.get("name") or ""
+    return str(method)
+
+
+def _with_names(runs: Sequence[Pretraining]) -> list[Pretraining]:
+    """Names runs by their method alone where that tells them apart, else by their folder too."""
+    names = [run.name for run in runs]
+    short = [f"{run.name} · {run.folder.resolve().name}" for run in runs]
+    long = [f"{run.name} · {run.folder}" for run in runs]
+    named = []
+    for i, run in enumerate(runs):
+        choices = [options[i] for options in (names, short) if options.count(options[i]) == 1]
+        named.append(replace(run, name=choices[0] if choices else long[i]))
+    return named
+
+
+def _read_transfer(folder: Path, pretrainings: Sequence[Pretraining]) -> Transfer:
+    places = [folder] if _is_result(folder) else sorted(folder.iterdir(), key=_seed_order)
+    places = [place for place in places if _is_result(place)]
+    return Transfer(
+        folder=folder,
+        saved=next(filter(None, map(read_recipe, [folder, *places])), None),
+        environment=next(filter(None, map(read_environment, [folder, *places])), {}),
+        outcomes=[_read_outcome(place, folder, pretrainings) for place in places],
+    )
+
+
+def _seed_order(path: Path) -> tuple[int, str]:
+    digits = "".join(c for c in path.name if c.isdigit())
+    return (int(digits) if digits else -1, path.name)
+
+
+def _read_outcome(folder: Path, run: Path, pretrainings: Sequence[Pretraining]) -> Outcome:
+    result = read_result(folder)
+    return Outcome(
+        run=run.resolve().name,
+        backbone=backbone_name(result.backbone, pretrainings),
+        result=result,
+        predictions=sorted((folder / "predictions").glob("*.png")),
+    )
+
+
+def backbone_name(source: str, pretrainings: Sequence[Pretraining]) -> str:
+    """Names a backbone: the run that made it, `random weights`, or the file's name."""
+    if source == "random":
+        return RANDOM
+    path = Path(source)
+    for run in pretrainings:
+        if path.parent.resolve() == run.folder.resolve():
+            return run.name
+    by_folder = [run.name for run in pretrainings if run.folder.name == path.parent.name]
+    if len(by_folder) == 1 and path.parent.name:  # the folders were moved since
+        return by_folder[0]
+    return path.parent.name if path.stem == "backbone" and path.parent.name else path.stem

@@ -1,20 +1,17 @@
 """The page of `detcon score`: its table, and the best and the worst photos."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from jaxtyping import UInt8
 
-import detcon
 from detcon.masks.quality.overlap import quality
 from detcon.masks.quality.scoring import StoreScore
 from detcon.masks.quality.truth import TruthSource
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.report.draw import data_uri, paint_masks, scale_to
-from detcon.report.output import MARK
+from detcon.report.output import render
 from detcon.report.panels import SIDE, Panel, Picture, counted, describe_generator
 
 _GREY = 200  # of photos that can't be had
@@ -56,16 +53,8 @@ def render_page(
         for name, keys in (("The best photos", best), ("The worst photos", worst))
         if keys
     ]
-    now = datetime.now().astimezone()
-    template = jinja2.Environment(
-        loader=jinja2.PackageLoader("detcon.report", ""),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    ).get_template("score.html.j2")
-    return template.render(
-        mark=f"{MARK} {detcon.__version__}",
-        version=detcon.__version__,
-        date=f"{now.day} {now:%B %Y, %H:%M}",
+    return render(
+        "score.html.j2",
         source=source,
         num_photos=len(scores[0].tallies),
         least=f"{100 * least:g} %",

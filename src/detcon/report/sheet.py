@@ -28,7 +28,7 @@ _INCHES = 3.1
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class SheetRow:
     """One photo's pictures, each with what is written below it."""
 
     pictures: tuple[UInt8[np.ndarray, "_ _ 3"], ...]
@@ -87,7 +87,7 @@ def _row(
     masks: Sequence[Masks],
     settings: ShowRecipe,
     grid: tuple[int, int],
-) -> Row:
+) -> SheetRow:
     first = masks[0] if masks else None
     seed = [settings.seed, *key.encode()]
     views = draw_views(
@@ -97,7 +97,7 @@ def _row(
     large = scale_to(photo, SIDE)
     shared = len(set(views[0].ids) & set(views[1].ids))
     height, width = photo.shape[:2]
-    return Row(
+    return SheetRow(
         pictures=(
             frame_cuts(large, [view.place for view in views]),
             *(paint_masks(large, m) for m in masks),
@@ -123,7 +123,7 @@ _CAPTION = (
 )
 
 
-def _sheet(rows: Sequence[Row], titles: Sequence[str]) -> bytes:
+def _sheet(rows: Sequence[SheetRow], titles: Sequence[str]) -> bytes:
     """All rows as one PNG, with its origin in its first bytes."""
     columns = len(titles)
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 10, "text.color": "#1f2328"}):
@@ -146,7 +146,7 @@ def _sheet(rows: Sequence[Row], titles: Sequence[str]) -> bytes:
     return written.getvalue()
 
 
-def _height(rows: Sequence[Row]) -> float:
+def _height(rows: Sequence[SheetRow]) -> float:
     """Inches: each row as high as its highest picture, and room for text."""
     highest = [max(p.shape[0] / p.shape[1] for p in row.pictures) for row in rows]
     return sum(_INCHES * h + 0.5 for h in highest) + 1.0

@@ -8,8 +8,7 @@ from detcon.report.compare import Comparison, label_words
 from detcon.report.figures import Look, plot_by_labels, plot_seeds
 from detcon.report.plots import LegendEntry, Plot
 from detcon.report.runs import Outcome
-from detcon.results.figures import unit_of, written
-from detcon.results.result import Result
+from detcon.results.result import Result, unit_of, written
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class EntryText:
 
 @dataclass(frozen=True)
 class BackboneRow:
-    """One backbone; an entry is None where it was not tried."""
+    """One backbone's row; None where there is no result."""
 
     name: str
     colour: str
@@ -32,7 +31,7 @@ class BackboneRow:
 
 @dataclass(frozen=True)
 class PartRow:
-    """One part of a figure, as a class, with a text for each backbone."""
+    """One row of a breakdown, such as a class: a text for each backbone."""
 
     name: str
     values: tuple[str, ...]
@@ -40,7 +39,7 @@ class PartRow:
 
 @dataclass(frozen=True)
 class Breakdown:
-    """Means over seeds by part and backbone."""
+    """A table of means over seeds: classes or further metrics by backbone."""
 
     heads: tuple[str, ...] = ()
     rows: tuple[PartRow, ...] = ()
@@ -62,7 +61,7 @@ class TransferTable:
 
 @dataclass(frozen=True)
 class Tile:
-    """One backbone's number, large."""
+    """The headline number of one backbone."""
 
     name: str
     colour: str
@@ -158,7 +157,7 @@ def _by_part(
     outcomes: Sequence[Outcome],
     parts: Callable[[Result], Mapping[str, float | None]],
 ) -> dict[str, list[float | None]]:
-    """Parts of the results by name: for each backbone the mean over seeds, with fewest labels."""
+    """By the name of a part, each backbone's mean over seeds, at the fewest labels."""
     group, labels = (comparison.task, comparison.metric, comparison.unit), comparison.amounts[0]
     found = [o for o in outcomes if o.group == group and o.result.labels == labels]
     names = dict.fromkeys(name for outcome in found for name in parts(outcome.result))
@@ -186,7 +185,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 
 def make_tiles(comparison: Comparison, looks: Mapping[str, Look]) -> list[Tile]:
-    """The numbers of the fewest labels, best first."""
+    """Tiles for the fewest labels, best backbone first."""
     tiles = []
     for entry in comparison.ranked(comparison.amounts[0])[:6]:
         spread = "" if entry.deviation is None else f"± {comparison.written(entry.deviation)}, "

@@ -1,1 +1,5 @@
-"""What runs leave in their folders: the one place that reads and writes it. Imports no torch."""
+"""Reads and writes the files in run folders; imports no torch."""
+
+
+class RunError(ValueError):
+    """A run folder, or a file in one, that cannot be read or written to."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detcon.files import write_whole
-from detcon.results.errors import RunError
+from detcon.results import RunError
 
 ENVIRONMENT = "environment.json"
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from detcon.files import write_whole
-from detcon.results.errors import RunError
+from detcon.results import RunError
 from detcon.results.lines import read_lines
 
 METRICS = "metrics.jsonl"

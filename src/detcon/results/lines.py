@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from detcon.results.errors import RunError
+from detcon.results import RunError
 
 
 def read_lines(path: Path) -> tuple[dict[int, dict[str, Any]], bool]:

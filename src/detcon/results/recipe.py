@@ -9,7 +9,7 @@ import yaml
 
 from detcon.config import Recipe, fingerprint, to_yaml
 from detcon.files import write_whole
-from detcon.results.errors import RunError
+from detcon.results import RunError
 
 RECIPE = "recipe.yaml"
 

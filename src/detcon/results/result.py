@@ -1,4 +1,4 @@
-"""The result of one transfer run (waist 4 of the design): `result.json`."""
+"""The result of one transfer run (`result.json`), and how its figures are written as text."""
 
 import json
 from dataclasses import asdict, dataclass, field, fields
@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from detcon.files import write_whole
-from detcon.results.errors import RunError
+from detcon.results import RunError
 
 RESULT = "result.json"
+
+_OWN = {"rms": ("m", 3), "relative": ("", 3), "log10": ("", 4)}
+"""Unit and digits of figures whose unit is not that of the main metric."""
 
 
 @dataclass(frozen=True)
@@ -76,3 +79,24 @@ def read_result(folder: Path) -> Result:
     if not isinstance(values["value"], int | float):
         raise RunError(f"{path}: 'value' must be a number, not {values['value']!r}; {remedy}")
     return Result(**{part.name: values[part.name] for part in fields(Result)})
+
+
+def unit_of(figure: str, unit: str) -> str:
+    """The unit of a figure, such as `rms`; `unit` is that of the result's main metric."""
+    return _OWN[figure][0] if figure in _OWN else unit
+
+
+def written(value: float, figure: str, unit: str, *, sign: str = "") -> str:
+    """A figure as text, without its unit.
+
+    >>> written(0.5731, "rms", "%"), written(0.0587, "log10", "%"), written(81.13, "delta1", "%")
+    ('0.573', '0.0587', '81.1')
+
+    Args:
+        value: In the figure's own unit.
+        figure: Its name, such as `rms`.
+        unit: The unit of the result's main metric.
+        sign: "+" to write the sign of positive values too.
+    """
+    digits = _OWN[figure][1] if figure in _OWN else 1 if unit == "%" else 3
+    return f"{value:{sign}.{digits}f}"

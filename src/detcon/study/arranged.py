@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from detcon.study import StudyError
 from detcon.study.cell import Cell
-from detcon.study.errors import StudyError
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
 
@@ -28,7 +28,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Panel:
+class StudyPanel:
     """One plot and its table.
 
     Attributes:
@@ -74,7 +74,9 @@ def check_figure(study: StudyRecipe) -> None:
             )
 
 
-def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]) -> list[Panel]:
+def arrange(
+    study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]
+) -> list[StudyPanel]:
     """The results of finished cells; a cell of several points is at each of them."""
     figure = study.figure
     values: dict[tuple[Any, ...], float] = {}
@@ -101,7 +103,7 @@ def arrange(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record
             times.setdefault(line, {}).setdefault(x, []).append(seconds[key])
         found = {x for line in lines.values() for x in line}
         places = [x for x in study.grid[figure.x] if x in found]
-        panels.append(Panel(title, places, lines, times, _sources(worth.get(title, []))))
+        panels.append(StudyPanel(title, places, lines, times, _sources(worth.get(title, []))))
     return panels
 
 

@@ -12,7 +12,7 @@ from detcon.downstream.recipe import TransferRecipe
 from detcon.masks.sources import AnySource
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.results.recipe import deciding_settings
-from detcon.study.errors import StudyError
+from detcon.study import StudyError
 from detcon.study.grid import Point, points
 from detcon.study.recipe import Data, Folder, StudyRecipe
 
@@ -180,5 +180,5 @@ def _known(named: Mapping[str, Any], name: str | None, setting: str, point: Poin
 
 
 def _anywhere(data: Data) -> Data:
-    """A folder without its place."""
+    """The data without the folder's path, which differs between machines."""
     return Folder() if isinstance(data, Folder) else data

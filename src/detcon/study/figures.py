@@ -14,20 +14,17 @@ from matplotlib.figure import Figure
 from detcon.report.figures import SETTINGS, Look, looks
 from detcon.report.runs import RANDOM
 from detcon.results.statistics import half_width
-from detcon.study.arranged import Panel
+from detcon.study.arranged import StudyPanel
 from detcon.study.recipe import StudyRecipe
 
 _NAME = 0.3  # of overlap: about as wide as the name of a source is written
 _WIDE = 8  # ratio of the greatest to the least value from which an axis is logarithmic
 
 
-def draw_study(study: StudyRecipe, panels: Sequence[Panel], metric: str) -> bytes:
+def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel], metric: str) -> bytes:
     """The figure as SVG; the same results give the same bytes.
 
-    Args:
-        study: Its axes.
-        panels: What to draw.
-        metric: What was measured, with its unit.
+    `metric` is the label of the upright axis, with its unit.
     """
     names = list(dict.fromkeys(line for panel in panels for line in panel.lines))
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": study.name}):
@@ -58,7 +55,7 @@ def _styles(names: Sequence[str]) -> dict[str, Look]:
     return {**styles, "random": styles[RANDOM]}
 
 
-def _draw(axes: Axes, panel: Panel, styles: dict[str, Look]) -> None:
+def _draw(axes: Axes, panel: StudyPanel, styles: dict[str, Look]) -> None:
     places = panel.places
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in places)
     wide = numbers and len(places) > 1 and 0 < min(places) * _WIDE <= max(places)
@@ -79,7 +76,7 @@ def _draw(axes: Axes, panel: Panel, styles: dict[str, Look]) -> None:
     axes.margins(x=0.08)
 
 
-def _draw_sources(axes: Axes, panel: Panel) -> None:
+def _draw_sources(axes: Axes, panel: StudyPanel) -> None:
     """Results by the overlap of the masks with the true ones, each source with its name."""
     look = looks(["masks"])["masks"]
     for name, source in panel.sources.items():

@@ -1,4 +1,4 @@
-"""From axes to points: every combination of their values, but those that are left out."""
+"""The points of a grid: all combinations of the axes' values, except excluded ones."""
 
 import itertools
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from detcon.config import nearest
-from detcon.study.errors import StudyError
+from detcon.study import StudyError
 from detcon.study.recipe import StudyRecipe, Values
 
 SHORT = {
@@ -18,7 +18,7 @@ SHORT = {
     "seed": ("pretrain.seed", "supervise.seed", "transfer.seed"),
     "steps": ("pretrain.steps",),
 }
-"""Settings that stand for one or more of the recipes'."""
+"""Short names, and the settings of recipes that each of them sets."""
 
 _PARTS = ("pretrain", "supervise", "transfer")
 
@@ -28,9 +28,8 @@ class Point:
     """One place of the grid.
 
     Attributes:
-        values: The value on each axis; where it is several settings, their name.
-        settings: What they stand for, by dotted name under `pretrain.`, `supervise.` and
-            `transfer.`.
+        values: The value on each axis; of a bundle of settings, its name.
+        settings: The settings of these values, as `pretrain.steps` or `transfer.labels`.
     """
 
     values: Mapping[str, Any]
@@ -38,7 +37,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Fit for a file: `detcon_s-steps128-seed0`."""
+        """Fits into a file name: `detcon_s-steps128-seed0`."""
         words = [
             value if _is_word(value) else f"{axis.rpartition('.')[2]}{value}"
             for axis, value in self.values.items()
@@ -66,7 +65,7 @@ def points(study: StudyRecipe) -> list[Point]:
 
 
 def _choices(axis: str, values: Values) -> Iterator[tuple[str, tuple[Any, dict[str, Any]]]]:
-    """Each value of an axis with the settings it stands for, by how it is written."""
+    """By its text, each value of an axis with the settings it stands for."""
     if isinstance(values, dict):
         for name, bundle in values.items():
             place = f"grid.{axis}.{name}"

@@ -10,8 +10,8 @@ from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.scenes.write import make_scenes
+from detcon.study import StudyError
 from detcon.study.cell import Cell
-from detcon.study.errors import StudyError
 from detcon.study.recipe import Folder, StudyRecipe
 
 _SCORED = 200  # photos
@@ -86,7 +86,7 @@ class Places:
     def overlap(self, data: str, source: str) -> float | None:
         """The average best overlap of a source's masks with those that the study calls true.
 
-        None where it calls none so. Of at most 200 photos.
+        On at most 200 photos. None where the study names no true masks for this data.
         """
         if data not in self._study.overlap:
             return None
@@ -95,7 +95,7 @@ class Places:
         return self._overlaps[data, source]
 
     def overlap_of(self, data: str, store: Path) -> float | None:
-        """The average best overlap of the masks in a store, or None."""
+        """The average best overlap of the masks in a store; None without true masks."""
         if data not in self._study.overlap:
             return None
         truth = open_truth(str(self.masks(data, self._study.overlap[data])))

@@ -20,7 +20,6 @@ class Cost:
     """The seconds of one cell, measured or estimated.
 
     Attributes:
-        cell: Which.
         pretrain: Of the pretraining; 0 where an earlier cell of the plan has the same one.
         transfer: Of the transfer.
         is_done: Whether the cell is finished, and the seconds are measured.
@@ -83,7 +82,7 @@ def print_plan(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Rec
 
 
 def in_all(name: str, found: Sequence[Cost]) -> str:
-    """The last line of a plan."""
+    """The sum below a plan: cells, pretrainings, and hours in all and left."""
     left = [cost for cost in found if not cost.is_done]
     runs = {cost.cell.pretraining for cost in found} - {None}
     hours, still = (sum(c.seconds for c in some) / SECONDS_AN_HOUR for some in (found, left))

@@ -13,11 +13,11 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from detcon.config import fingerprint, recorded
-from detcon.results.errors import RunError
+from detcon.results import RunError
 from detcon.results.lines import append_line, read_lines
 from detcon.results.recipe import differences
+from detcon.study import StudyError
 from detcon.study.cell import Cell, CellSettings
-from detcon.study.errors import StudyError
 from detcon.study.grid import Point
 
 

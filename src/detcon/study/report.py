@@ -8,9 +8,9 @@ from typing import Any
 
 from detcon.files import write_whole
 from detcon.results.statistics import Curve, correlation, half_width, paired, sooner
-from detcon.study.arranged import Panel, Seeds, arrange
+from detcon.study import StudyError
+from detcon.study.arranged import Seeds, StudyPanel, arrange
 from detcon.study.cell import Cell
-from detcon.study.errors import StudyError
 from detcon.study.figures import draw_study
 from detcon.study.limit import SECONDS_AN_HOUR
 from detcon.study.recipe import StudyRecipe
@@ -75,7 +75,7 @@ def make_section(
     return "\n\n".join(parts) + "\n"
 
 
-def _table(study: StudyRecipe, panel: Panel) -> str:
+def _table(study: StudyRecipe, panel: StudyPanel) -> str:
     rows = [_row(_heading(study), panel.places), "|---" * (len(panel.places) + 1) + "|"]
     for name, line in panel.lines.items():
         texts = [_mean(list(line[x].values())) if x in line else "" for x in panel.places]
@@ -87,7 +87,7 @@ def _table(study: StudyRecipe, panel: Panel) -> str:
     return "\n".join(rows)
 
 
-def _sources(panel: Panel) -> str:
+def _sources(panel: StudyPanel) -> str:
     rows = [_row("masks", ["average best overlap with the true ones", "value"]), "|---|--:|---|"]
     for name, source in panel.sources.items():
         rows.append(_row(name, [f"{source.overlap:.3f}", _mean(source.values)]))
@@ -100,7 +100,7 @@ def _sources(panel: Panel) -> str:
     return "\n".join(rows)
 
 
-def _differences(study: StudyRecipe, panel: Panel, baseline: str) -> str:
+def _differences(study: StudyRecipe, panel: StudyPanel, baseline: str) -> str:
     rows = [
         f"Differences from {baseline}, seed by seed:\n",
         _row(_heading(study), panel.places),
@@ -114,7 +114,7 @@ def _differences(study: StudyRecipe, panel: Panel, baseline: str) -> str:
     return "\n".join(rows)
 
 
-def _sooner(study: StudyRecipe, panel: Panel) -> Iterator[str]:
+def _sooner(study: StudyRecipe, panel: StudyPanel) -> Iterator[str]:
     for first, second in study.figure.sooner:
         if not {first, second} <= panel.lines.keys():
             continue
@@ -157,7 +157,7 @@ def _all(line: Mapping[Any, Seeds]) -> list[float]:
     return [value for seeds in line.values() for value in seeds.values()]
 
 
-def _curve(panel: Panel, name: str, *, in_seconds: bool = False) -> Curve:
+def _curve(panel: StudyPanel, name: str, *, in_seconds: bool = False) -> Curve:
     """The values of a line's seeds by its place along x, or by the mean seconds there."""
     seconds = panel.seconds[name]
     return {

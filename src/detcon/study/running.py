@@ -13,8 +13,8 @@ from detcon.pretraining.discovery import discovered
 from detcon.pretraining.training import pretrain
 from detcon.results.history import read_history
 from detcon.results.result import Result
+from detcon.study import StudyError
 from detcon.study.cell import PRETRAINED, SUPERVISED, Cell
-from detcon.study.errors import StudyError
 from detcon.study.limit import TimeLimit
 from detcon.study.places import Places, check_folders
 from detcon.study.recipe import StudyRecipe
@@ -83,7 +83,7 @@ def run_cells(
 
 
 def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> Record:
-    """Runs one cell, from where it stopped, and keeps its result but not the network."""
+    """Runs or resumes one cell; saves its result, and deletes the transfer's network."""
     backbone, seconds = cell.settings.transfer.backbone, 0.0
     if backbone == PRETRAINED:
         backbone, seconds = _pretrain(study, cell, places)

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from detcon.config import Recipe, recorded
 from detcon.files import is_partial
+from detcon.results import RunError
 from detcon.results.environment import read_environment, write_environment
-from detcon.results.errors import RunError
 from detcon.results.recipe import (
     SavedRecipe,
     deciding_settings,

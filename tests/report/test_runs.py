@@ -1,4 +1,4 @@
-"""Tests for detcon.report.gather and detcon.report.compare: what is read, and what it says."""
+"""Tests for detcon.report.runs and detcon.report.compare: what is read, and what it says."""
 
 import json
 import statistics
@@ -9,10 +9,9 @@ from run_folders import write_pretraining, write_transfer
 
 from detcon.report.compare import Comparison, Entry, compare, describe, summarise, tell_apart
 from detcon.report.figures import looks
-from detcon.report.gather import gather_runs
-from detcon.report.runs import RANDOM
+from detcon.report.runs import RANDOM, gather_runs
 from detcon.report.tables import make_table
-from detcon.results.errors import RunError
+from detcon.results import RunError
 
 
 def test_finds_the_same_runs_one_by_one_and_in_their_folder(runs):
