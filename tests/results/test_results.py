@@ -46,6 +46,6 @@ def test_settings_that_decide_nothing_leave_the_fingerprint_alone(tmp_path):
 
 
 def test_the_room_needs_no_torch():
-    rooms = "environment, errors, figures, history, lines, recipe, result, statistics"
+    rooms = "environment, history, lines, recipe, result, statistics"
     code = f"import sys; from detcon.results import {rooms}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
