@@ -27,8 +27,7 @@ from detcon.downstream.tasks.detection.data import CropObjects
 from detcon.downstream.tasks.detection.detector import build_detector
 from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead, build_rcnn
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
-from detcon.models.encoders import build_encoder
-from detcon.models.pyramid import PyramidEncoder
+from detcon.models.encoders import PyramidEncoder, build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import fit
 from detcon.train.optim import build_optimizer

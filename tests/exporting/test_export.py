@@ -11,7 +11,7 @@ import torchvision
 from torch import nn
 
 from detcon import export, load_backbone
-from detcon.exporting import onnx_graph
+from detcon.exporting import packing
 from detcon.exporting.recipe import ExportError
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
@@ -181,7 +181,7 @@ def test_onnx(settings, make, tmp_path):
 
 def test_onnx_says_what_to_install(make, tmp_path, monkeypatch):
     path, _, _ = make(width=0.125)
-    monkeypatch.setattr(onnx_graph, "find_spec", lambda name: None)
+    monkeypatch.setattr(packing, "find_spec", lambda name: None)
     with pytest.raises(ExportError, match=r"needs onnx and onnxscript, .*pip install 'detcon\["):
         export(backbone=path, to="onnx", out=tmp_path / "b.onnx")
 
@@ -245,7 +245,7 @@ def test_what_a_format_cannot_carry_is_refused(settings, to, sentence, make, tmp
 
 
 def test_resnet200_has_a_home_in_timm_alone():
-    from detcon.exporting.refusals import check_carried, fits_timm
+    from detcon.exporting.recipe import check_carried, fits_timm
 
     recipe = EncoderRecipe(name="resnet200")
     with torch.device("meta"):

@@ -1,10 +1,9 @@
-"""Tests for detcon.models.pyramid: four grids of one encoder."""
+"""Tests for detcon.models.encoders: four grids of one encoder."""
 
 import pytest
 import torch
 
-from detcon.models.encoders import build_encoder
-from detcon.models.pyramid import STRIDES, with_pyramid
+from detcon.models.encoders import STRIDES, build_encoder, with_pyramid
 from detcon.models.recipe import EncoderRecipe
 
 

@@ -4,9 +4,8 @@ import json
 from typing import Any
 
 import detcon
-from detcon.exporting.notes import public_notes
-from detcon.exporting.refusals import fits_timm
-from detcon.exporting.state_dicts import timm_state
+from detcon.exporting.packing import public_notes, timm_state
+from detcon.exporting.recipe import fits_timm
 from detcon.models.backbone_file import Backbone, backbone_bytes, plain_state
 from detcon.models.recipe import RESNETS
 

@@ -7,10 +7,8 @@ import torch
 
 from detcon.config import load_recipe
 from detcon.exporting.hub import pack_hub
-from detcon.exporting.onnx_graph import pack_onnx
-from detcon.exporting.recipe import ExportError, ExportFormat, ExportRecipe
-from detcon.exporting.refusals import check_carried
-from detcon.exporting.state_dicts import pack_detectron2, pack_state, timm_state
+from detcon.exporting.packing import pack_detectron2, pack_onnx, pack_state, timm_state
+from detcon.exporting.recipe import ExportError, ExportFormat, ExportRecipe, check_carried
 from detcon.files import holds_other, is_partial, write_whole
 from detcon.models.backbone_file import Backbone, load_backbone, plain_state
 

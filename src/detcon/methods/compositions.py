@@ -8,9 +8,8 @@ from torch import nn
 from detcon.methods.method import Method, Tower
 from detcon.methods.objectives import Contrast, CrossEntropy, Objective, Regression
 from detcon.models.heads import Head
-from detcon.models.initialise import initialise
 from detcon.models.normalisation import Normalisation
-from detcon.models.resnet import Block
+from detcon.models.resnet import Block, initialise
 
 
 def detcon_s(

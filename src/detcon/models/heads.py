@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from detcon.models.initialise import initialise
+from detcon.models.resnet import initialise
 
 
 class Head(nn.Module):

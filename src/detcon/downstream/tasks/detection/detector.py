@@ -10,7 +10,7 @@ from detcon.downstream.network import Network
 from detcon.downstream.tasks.detection.data import CropObjects
 from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
-from detcon.models.pyramid import PyramidEncoder, with_pyramid
+from detcon.models.encoders import PyramidEncoder, with_pyramid
 
 Found = list[dict[str, Tensor]]
 """For each photo "boxes" [n 4], "scores" [n], "labels" [n] from 1, and "masks" [n 1 28 28]."""

@@ -1,4 +1,4 @@
-"""Tests for detcon.importing.pickled and .npy: nothing in a file is run, whatever it says."""
+"""Tests for detcon.importing.npy: nothing in a file is run, whatever it says."""
 
 import io
 import os
@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from detcon.importing.npy import read_arrays
-from detcon.importing.pickled import unpickle_arrays
+from detcon.importing.npy import read_arrays, unpickle_arrays
 from detcon.models.sources import BackboneError
 
 HEADER = (
