@@ -139,6 +139,11 @@ def test_files_that_are_no_recipes(tmp_path):
         ("a: [", "r.yaml is not a YAML recipe"),
         ("- 1", "must hold names and values, but holds a list"),
         ("just words", "must hold names and values, but holds a str"),
+        (
+            "out: a\nsteps: 1\n'steps': 2\n",
+            "r.yaml is not a YAML recipe: line 3 gives 'steps' again",
+        ),
+        ("out: a\noptimizer: {lr: 1, lr: 2}\n", "line 2 gives 'lr' again; remove one of the two"),
     ):
         path.write_text(content)
         with pytest.raises(RecipeError, match=sentence):
@@ -156,6 +161,10 @@ def test_words_of_the_command_line():
     assert recipe.pair == (3, 4) and recipe.names == ("a", "b")
     with pytest.raises(RecipeError, match="cannot read 'steps'; write name=value"):
         parse_overrides(["steps"])
+    with pytest.raises(RecipeError, match="'steps' is given twice, as '3' and '4'; give it once"):
+        written("steps=3", "pair=3,4", "steps=4")
+    with pytest.raises(RecipeError, match="optimizer={lr: 1, lr: 2}' as YAML: line 1 gives 'lr' a"):
+        written("optimizer={lr: 1, lr: 2}")
     with pytest.raises(RecipeError, match=r"value of 'pair=\[' as YAML"):
         written("pair=[")
 

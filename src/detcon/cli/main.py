@@ -86,8 +86,10 @@ def _sort(name: str, verb: Verb, argv: Sequence[str]) -> Words:
 def _carry_out(verb: Verb, words: Words, out: Console) -> None:
     """Loads the recipe, calls the verb's function with it, and prints what was written."""
     recipe, given = _bare(verb, words.bare)
-    overrides = {**given, **parse_overrides(words.settings)}
-    settings = load_recipe(_load(verb.recipe), recipe, overrides)
+    overrides = parse_overrides(words.settings)
+    for name in given.keys() & overrides.keys():
+        raise RecipeError(f"'{name}' is given twice, by name and without; give it once")
+    settings = load_recipe(_load(verb.recipe), recipe, {**given, **overrides})
     _say_changes(recipe, settings, out)
     recorded = {"words": (*words.bare, *words.settings)} if verb.records_words else {}
     written = _load(verb.function)(settings, **recorded)

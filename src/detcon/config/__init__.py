@@ -5,13 +5,10 @@ Python. Both end in one frozen pydantic model, which lives next to the code that
 mistake in either becomes one sentence.
 """
 
-from detcon.config.hints import field_names, fields_of, kind_of, records_within
-from detcon.config.loading import load_recipe, parse_overrides
-from detcon.config.mistakes import nearest
-from detcon.config.recipe import Recipe, RecipeError, Several, fingerprint, to_yaml
-from detcon.config.recorded import is_recorded, recorded
+from detcon.config.hints import changes, field_names, fields_of, kind_of, records_within, shown
+from detcon.config.loading import is_recorded, load_recipe, parse_overrides, recorded
+from detcon.config.recipe import Recipe, RecipeError, Several, fingerprint, nearest, to_yaml
 from detcon.config.shipped import ShippedRecipe, recipes_for, shipped_recipes
-from detcon.config.shown import changes, shown
 
 __all__ = [
     "Recipe", "RecipeError", "Several", "ShippedRecipe", "changes", "field_names", "fields_of",

@@ -1,4 +1,4 @@
-"""Type hints of settings: what each may hold, and its default.
+"""Settings of a record: what each may hold, its default, and how it is written.
 
 A record is a recipe or a dataclass. A group is a setting that holds a record, or one of several
 told apart by `kind`.
@@ -7,11 +7,14 @@ told apart by `kind`.
 import dataclasses
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+_LONGEST = 60  # characters of a value that is no text
 
 
 def members(hint: Any) -> tuple[Any, ...]:
@@ -35,43 +38,44 @@ def is_record(hint: Any) -> bool:
 
 
 def records_within(hint: Any) -> list[Any]:
-    """The records that a field may hold."""
+    """The records that a setting may hold."""
     return [one for one in members(hint) if is_record(one)]
+
+
+@cache
+def _settings(record: Any) -> Mapping[str, FieldInfo]:
+    if issubclass(record, BaseModel):
+        return record.model_fields
+    hints = typing.get_type_hints(record)
+    return {
+        field.name: FieldInfo.from_annotated_attribute(hints[field.name], field)
+        for field in dataclasses.fields(record)
+    }
 
 
 @cache
 def fields_of(record: Any) -> dict[str, Any]:
     """The settings of a record, by name, with their hints."""
-    if issubclass(record, BaseModel):
-        return {name: field.annotation for name, field in record.model_fields.items()}
-    hints = typing.get_type_hints(record)
-    return {field.name: hints[field.name] for field in dataclasses.fields(record)}
+    return {name: setting.annotation for name, setting in _settings(record).items()}
+
+
+def is_required(record: Any, name: str) -> bool:
+    """Whether a setting must be given."""
+    return _settings(record)[name].is_required()
+
+
+def default_of(record: Any, name: str, usual: Any = None) -> Any:
+    """A setting's default: its value in `usual`, else of the class; None where it must be given."""
+    if usual is not None:
+        return getattr(usual, name)
+    setting = _settings(record)[name]
+    return None if setting.is_required() else setting.get_default(call_default_factory=True)
 
 
 def kind_of(record: Any) -> str:
     """The `kind` that stands for a record; "" where it has none."""
     hint = fields_of(record).get("kind")
     return str(get_args(hint)[0]) if get_origin(hint) is Literal else ""
-
-
-def default_of(record: Any, name: str) -> Any:
-    """A setting's default; None where it must be given."""
-    if is_required(record, name):
-        return None
-    if issubclass(record, BaseModel):
-        return record.model_fields[name].get_default(call_default_factory=True)
-    field = next(field for field in dataclasses.fields(record) if field.name == name)
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
-
-
-def is_required(record: Any, name: str) -> bool:
-    """Whether a setting must be given."""
-    if issubclass(record, BaseModel):
-        return record.model_fields[name].is_required()
-    field = next(field for field in dataclasses.fields(record) if field.name == name)
-    return field.default is field.default_factory is dataclasses.MISSING
 
 
 def below(hints: Iterable[Any], name: str) -> tuple[Any, ...]:
@@ -97,10 +101,47 @@ def field_names(model: Any, prefix: str = "") -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def records_below(model: Any) -> list[Any]:
-    """The model, and all records within it at any depth."""
-    found = [model]
-    for hint in fields_of(model).values():
-        for inner in records_within(hint):
-            found += records_below(inner)
+def changes(settings: BaseModel) -> list[str]:
+    """`name=value` for each setting that differs from its default; long lists are cut."""
+    return [f"{name}={_short(value)}" for name, value in _changes(settings, None, "")]
+
+
+def _changes(record: Any, usual: Any, prefix: str) -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name in fields_of(type(record)):
+        value, default = getattr(record, name), default_of(type(record), name, usual)
+        if value == default or name == "kind":
+            continue
+        if not is_record(type(value)):
+            found.append((prefix + name, value))
+            continue
+        same_kind = type(value) is type(default)
+        if not same_kind and (kind := kind_of(type(value))):
+            found.append((f"{prefix}{name}.kind", kind))
+        found += _changes(value, default if same_kind else None, f"{prefix}{name}.")
     return found
+
+
+def shown(value: Any) -> str:
+    """A value as it may be given on the command line.
+
+    >>> shown((0.5, 2.0)), shown(None), shown(True)
+    ('0.5,2.0', 'null', 'true')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, tuple | list):
+        parts = [shown(one) for one in value]
+        plain = not any(part[:1] in ("[", "{") or "," in part for part in parts)
+        return ",".join(parts) if plain and len(parts) > 0 else f"[{', '.join(parts)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name}: {shown(inner)}' for name, inner in value.items())}}}"
+    if is_record(type(value)):
+        return shown({name: getattr(value, name) for name in fields_of(type(value))})
+    return str(value)
+
+
+def _short(value: Any) -> str:
+    text = shown(value)
+    is_whole = isinstance(value, str) or len(text) <= _LONGEST
+    return text if is_whole else f"{text[: _LONGEST - 1]}…"

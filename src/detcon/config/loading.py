@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from detcon.config.hints import below, default_of, fields_of, is_record, kind_of, records_within
-from detcon.config.mistakes import sentence
-from detcon.config.recipe import Recipe, RecipeError
+from detcon.config.recipe import Recipe, RecipeError, sentence
 from detcon.config.shipped import find_recipe
-from detcon.config.values import Plain, as_group, parse_yaml, read, untyped
+from detcon.config.values import Plain, as_group, parse_yaml, read, text_of, untyped
 
 R = TypeVar("R", bound=Recipe)
+_RECORDED = {"recorded": True}
 
 
 def load_recipe(
@@ -47,10 +47,7 @@ def load_recipe(
         values, source = ({}, "") if path is None else (_read_file(path), f" in {recipe}")
     for name, value in sorted((overrides or {}).items(), key=lambda pair: pair[0].count(".")):
         _lay_over(values, [model], name.split("."), untyped(value), name)
-    values = {
-        name: read(value, below([model], name), name, _usual(model, name))
-        for name, value in values.items()
-    }
+    values = read(values, [model])
     try:
         # first what follows from what is given: defaults of a group would look as if given
         return model.model_validate(_over_defaults(model, model.with_derived(values)))
@@ -59,17 +56,35 @@ def load_recipe(
         raise RecipeError("; ".join(dict.fromkeys(sentences)) + source) from error
 
 
+def recorded(model: type[R], values: Any) -> R:
+    """Validates a recipe that was saved on disk, in the form of today or of an earlier version.
+
+    Raises:
+        ValidationError: Neither this version nor an earlier one wrote this.
+    """
+    return model.model_validate(values, context=_RECORDED)
+
+
+def is_recorded(info: Any) -> bool:
+    """Whether a validator, given pydantic's information, was called by `recorded`."""
+    return info.context == _RECORDED
+
+
 def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
     """Turns `["optimizer.lr=0.3", "masks=none"]` into values by dotted name, for `load_recipe`.
 
     Raises:
-        RecipeError: A word without `=`.
+        RecipeError: A word without `=`, or a setting that is given twice.
     """
-    overrides = {}
+    overrides: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise RecipeError(f"cannot read '{word}'; write name=value, as in optimizer.lr=0.3")
+        if name in overrides:
+            raise RecipeError(
+                f"'{name}' is given twice, as '{overrides[name].text}' and '{text}'; give it once"
+            )
         overrides[name] = Plain(text)
     return overrides
 
@@ -82,7 +97,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     if values is None or values == Plain(""):
         return {}
     if not isinstance(values, dict):
-        kind = "str" if isinstance(values, Plain) else type(values).__name__
+        kind = type(text_of(values)).__name__
         raise RecipeError(f"{path} must hold names and values, but holds a {kind}")
     return values
 
@@ -112,19 +127,12 @@ def _lay_over(
 
 def _is_another(value: dict[str, Any], old: dict[str, Any]) -> bool:
     """Whether a mapping names another `kind` than the one that it is laid over."""
-    new, before = (
-        kind.text if isinstance(kind := group.get("kind"), Plain) else kind
-        for group in (value, old)
-    )
-    return new is not None and new != before
-
-
-def _usual(record: Any, name: str) -> Any:
-    return default_of(record, name) if name in fields_of(record) else None
+    kind = text_of(value.get("kind"))
+    return kind is not None and kind != text_of(old.get("kind"))
 
 
 def _over_defaults(model: Any, values: dict[str, Any], usual: Any = None) -> dict[str, Any]:
-    """Fills groups that are given in part from the defaults of their field.
+    """Fills groups that are given in part from the defaults of their setting.
 
     Pydantic would start from the defaults of the group's class, and would want the `kind` again:
     `optimizer.lr=0.3` must mean the default optimiser, with another rate.
@@ -135,31 +143,22 @@ def _over_defaults(model: Any, values: dict[str, Any], usual: Any = None) -> dic
         usual: The recipe that is changed, if it isn't the class's defaults.
     """
     whole = dict(values)
-    for name, field in model.model_fields.items():
-        given = values.get(name)
-        records = records_within(field.annotation)
+    for name, given in values.items():
+        records = records_within(fields_of(model).get(name))
         if not isinstance(given, dict) or not records:
             continue
-        default = default_of(model, name) if usual is None else getattr(usual, name)
-        if not is_record(type(default)):
-            default = None
+        default = default_of(model, name, usual)
         kind = given.get("kind", getattr(default, "kind", None))
-        if default is not None and kind != getattr(default, "kind", None):
-            default = None
-        record = type(default) if default is not None else _of_kind(records, kind)
-        base = {} if default is None else _as_mapping(default)
-        if record is not None and issubclass(record, BaseModel):
-            if issubclass(record, Recipe):
-                given = record.with_derived(given)
-            given = _over_defaults(record, given, default)
+        if is_record(type(default)) and kind == getattr(default, "kind", None):
+            record, base = type(default), _as_mapping(default)
+        else:
+            of_kind = [one for one in records if kind and kind_of(one) == kind]
+            record = next(iter(records if len(records) == 1 else of_kind), None)
+            default, base = None, {}
+        if record is not None and issubclass(record, Recipe):
+            given = _over_defaults(record, record.with_derived(given), default)
         whole[name] = {**base, **given}
     return whole
-
-
-def _of_kind(records: list[Any], kind: Any) -> Any:
-    if len(records) == 1:
-        return records[0]
-    return next((record for record in records if kind and kind_of(record) == kind), None)
 
 
 def _as_mapping(record: Any) -> dict[str, Any]:

@@ -1,12 +1,15 @@
-"""The base of all recipes."""
+"""The base of all recipes, and the messages for what is wrong in one."""
 
+import difflib
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from detcon.config.hints import below, field_names, fields_of, is_record, kind_of, records_within
 
 
 class RecipeError(ValueError):
@@ -59,3 +62,72 @@ def fingerprint(values: Mapping[str, Any]) -> str:
     """
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+
+def sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
+    """One error of pydantic as a sentence: what was expected, what was given, what to do."""
+    place = [str(part) for part in error["loc"]]
+    name = ".".join(part for part in place if not _is_tag(model, place, part))
+    kind, given = error["type"], error.get("input")
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        prefix = name.removesuffix(place[-1])
+        known = [one for record in _owners(model, place) for one in field_names(record, prefix)]
+        return f"there is no setting '{name}'{nearest(name, known or field_names(model))}"
+    if kind == "missing":
+        return f"'{name}' is missing; give {name}=..."
+    message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if not message[1:2].isupper():  # MCG stays MCG
+        message = message[:1].lower() + message[1:]
+    if kind == "value_error" and isinstance(given, dict):
+        return f"{name}: {message}" if name else message
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        context = error.get("ctx", {})
+        tag = context.get("tag")
+        got = f", got '{tag}'" if tag else ""
+        return f"'{name}.kind' must be one of {context.get('expected_tags', 'its kinds')}{got}"
+    if kind == "model_attributes_type" and isinstance(given, str):
+        kinds = [kind_of(record) for record in _owners(model, [*place, "kind"])]
+        return f"'{name}' cannot be '{given}'{nearest(given, kinds)}"
+    if given is None:
+        return f"'{name}' cannot be empty or null: {message}"
+    return f"'{name}' cannot be {given!r}: {message}"
+
+
+def _owners(model: type[BaseModel], place: list[str]) -> list[Any]:
+    """The records that a wrong name was given to; pydantic's place names the kinds on the way."""
+    records: list[Any] = [model]
+    for part in place[:-1]:
+        of_kind = [record for record in records if kind_of(record) == part]
+        records = of_kind or [hint for hint in below(records, part) if is_record(hint)]
+    return records
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown word: the nearest known one, or a few of them.
+
+    >>> nearest("stepps", ["steps", "epochs"])
+    "; did you mean 'steps'?"
+    """
+    known = list(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if not close:
+        by_leaf = {name.rpartition(".")[2]: name for name in known}
+        leaf = difflib.get_close_matches(word.rpartition(".")[2], list(by_leaf), n=1, cutoff=0.7)
+        close = [by_leaf[name] for name in leaf]
+    return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known)[:12])}"
+
+
+def _is_tag(model: type[BaseModel], place: list[str], part: str) -> bool:
+    """Whether a part is the tag of a union, which pydantic puts between the names."""
+    records = _records_below(model)
+    return (
+        place.index(part) > 0
+        and any(kind_of(record) == part for record in records)
+        and not any(part in fields_of(record) for record in records)
+    )
+
+
+def _records_below(model: Any) -> list[Any]:
+    """The model, and all records within it at any depth."""
+    inner = [one for hint in fields_of(model).values() for one in records_within(hint)]
+    return [model, *(record for one in inner for record in _records_below(one))]

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from detcon.config.mistakes import nearest
-from detcon.config.recipe import RecipeError
+from detcon.config.recipe import RecipeError, nearest
 
 _SENTENCE = re.compile(r"# \S")
 """A line of text in a comment. Lines with commands are indented."""

@@ -6,7 +6,7 @@ known that they belong to. Values from Python, and quoted text in YAML, keep the
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
@@ -33,14 +33,26 @@ class Plain:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """YAML whose unquoted words stay as written; anchors and merge keys work as usual."""
+    """YAML whose unquoted words stay as written, and whose mappings hold a name once.
+
+    Anchors and merge keys work as usual.
+    """
 
     yaml_implicit_resolvers = {"<": [("tag:yaml.org,2002:merge", re.compile("<<"))]}  # noqa: RUF012
 
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        names: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in names:
+                line = key.start_mark.line + 1
+                raise RecipeError(f"line {line} gives '{key.value}' again; remove one of the two")
+            names |= {key.value} if isinstance(key, yaml.ScalarNode) else set()
+        return node
+
 
 _PlainLoader.add_constructor(
-    "tag:yaml.org,2002:str",
-    lambda _, node: node.value if node.style else Plain(node.value),
+    "tag:yaml.org,2002:str", lambda _, node: node.value if node.style else Plain(node.value)
 )
 
 
@@ -48,7 +60,7 @@ def parse_yaml(text: str) -> Any:
     """Parses YAML into mappings, lists, `Plain` words, and text where it is quoted.
 
     Raises:
-        ValueError: If it is no YAML; the message says where.
+        ValueError: If it is no YAML, or a mapping holds a name twice; the message says where.
     """
     try:
         return untyped(yaml.load(text, Loader=_PlainLoader))
@@ -58,11 +70,15 @@ def parse_yaml(text: str) -> Any:
         raise ValueError("it is nested too deeply, or contains itself") from error
 
 
+def text_of(value: Any) -> Any:
+    """The text of a `Plain` word; any other value as it is."""
+    return value.text if isinstance(value, Plain) else value
+
+
 def untyped(value: Any) -> Any:
     """Turns records, paths and tuples into mappings, text and lists, as in YAML."""
     if isinstance(value, Mapping):
-        names = (name.text if isinstance(name, Plain) else str(name) for name in value)
-        return {name: untyped(inner) for name, inner in zip(names, value.values(), strict=True)}
+        return {str(text_of(name)): untyped(inner) for name, inner in value.items()}
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
     if isinstance(value, Path):
@@ -73,15 +89,9 @@ def untyped(value: Any) -> Any:
 
 
 def as_group(value: Any, hints: Sequence[Any], name: str) -> Any:
-    """Turns a value for a group into a mapping: `{lr: 0.1}` as text, or the name of a kind.
-
-    Args:
-        value: What was given: `{lr: 0.1}` as text, or `sgd` for `{kind: sgd}`.
-        hints: What the setting may hold.
-        name: The setting, for messages.
-    """
-    text = value.text if isinstance(value, Plain) else value
-    if not isinstance(text, str) or _is_text(hints):
+    """Turns text for a group into a mapping: `{lr: 0.1}`, or `sgd` for `{kind: sgd}`."""
+    text = text_of(value)
+    if not isinstance(text, str) or _may_be(hints, str):
         return value
     if text in {kind_of(hint) for hint in hints if is_record(hint)} - {""}:
         return {"kind": text}
@@ -97,13 +107,13 @@ def read(value: Any, hints: Sequence[Any], name: str = "", default: Any = None) 
         value: As `untyped` gives it.
         hints: What the setting may hold: the `members` of its hint; nothing: unknown.
         name: The setting, for messages.
-        default: What the setting is where it isn't given; says the `kind` that is meant.
+        default: Of the setting; says which `kind` is meant where none is given.
     """
     value = as_group(value, hints, name)
     if isinstance(value, Plain):
         return _read_text(value.text, hints, name)
     if isinstance(value, dict):
-        return _read_mapping(value, hints, name, default)
+        return _read_group(value, hints, name, default)
     if isinstance(value, list):
         return [
             read(one, _elements(hints, place), f"{name}[{place}]")
@@ -112,24 +122,22 @@ def read(value: Any, hints: Sequence[Any], name: str = "", default: Any = None) 
     return value
 
 
-def _read_mapping(
+def _read_group(
     values: dict[str, Any], hints: Sequence[Any], name: str, default: Any
 ) -> dict[str, Any]:
-    nested = [h for hint in hints if _is_sequence(hint) for h in _elements([hint], 0)]
-    records = [hint for hint in (*hints, *nested) if is_record(hint)]
-    kind = values.get("kind", getattr(default, "kind", None))
-    kind = kind.text if isinstance(kind, Plain) else kind
-    meant = [record for record in records if kind and kind_of(record) == kind] or records
+    kind = text_of(values.get("kind", getattr(default, "kind", None)))
+    records = [hint for hint in (*hints, *_elements(hints)) if is_record(hint)]
+    records.sort(key=lambda record: kind_of(record) != kind)  # the kind that is meant comes first
     others = [hint for hint in hints if not is_record(hint)]
     found = {}
     for inner, value in values.items():
-        record = next((one for one in (*meant, *records) if inner in fields_of(one)), None)
-        if record is not None:
-            own = default if type(default) is record else None
-            usual = getattr(own, inner) if own is not None else default_of(record, inner)
-            found[inner] = read(value, below([record], inner), f"{name}.{inner}", usual)
+        place = f"{name}.{inner}" if name else inner
+        record = next((one for one in records if inner in fields_of(one)), None)
+        if record is None:
+            found[inner] = read(value, below(others, inner), place)
         else:
-            found[inner] = read(value, below(others, inner), f"{name}.{inner}")
+            usual = default_of(record, inner, default if type(default) is record else None)
+            found[inner] = read(value, below([record], inner), place, usual)
     return found
 
 
@@ -139,14 +147,15 @@ def _read_text(text: str, hints: Sequence[Any], name: str) -> Any:
         return _guess(text, name)
     if text[:1] == "[" and any(map(_is_sequence, hints)):
         return read(_structure(text, name), hints, name)
-    if text in _NULL and (not text or NoneType in hints or not _is_text(hints)):
+    if text in _NULL and (not text or NoneType in hints or not _may_be(hints, str)):
         return None
     if bool in hints and text.lower() in _BOOLS:
         return _BOOLS[text.lower()]
-    if any(map(_is_number, hints)) and (number := _number(text)) is not None:
+    if _may_be(hints, int, float) and (number := _number(text)) is not None:
         return number
-    elements = [hint for one in hints if _is_sequence(one) for hint in _elements([one], 0)]
-    if elements and not _is_text(hints) and not any(map(_is_compound, elements)):
+    elements = _elements(hints)
+    holds_groups = any(_is_sequence(one) or _is_mapping(one) for one in elements)
+    if elements and not holds_groups and not _may_be(hints, str):
         return [
             _read_text(part.strip(), _elements(hints, place), name)
             for place, part in enumerate(text.split(","))
@@ -170,7 +179,7 @@ def _structure(text: str, name: str) -> Any:
     try:
         return parse_yaml(text)
     except ValueError as error:
-        raise RecipeError(f"cannot read the value of '{name}={text}' as YAML") from error
+        raise RecipeError(f"cannot read the value of '{name}={text}' as YAML: {error}") from error
 
 
 def _number(text: str) -> int | float | None:
@@ -183,28 +192,17 @@ def _number(text: str) -> int | float | None:
     return float(text) if _FLOAT.fullmatch(text) else None
 
 
-def _elements(hints: Iterable[Any], place: int) -> tuple[Any, ...]:
-    """What an element of a list may hold."""
-    found: list[Any] = []
-    for hint in hints:
-        arguments = get_args(hint) if _is_sequence(hint) else ()
-        if arguments:
-            fixed = get_origin(hint) is tuple and arguments[-1] is not Ellipsis
-            found += members(arguments[min(place, len(arguments) - 1)] if fixed else arguments[0])
-    return tuple(found)
+def _elements(hints: Sequence[Any], place: int = 0) -> tuple[Any, ...]:
+    """What an element of a list may hold; of a tuple of fixed length, the element at a place."""
+    lists = [get_args(hint) for hint in hints if _is_sequence(hint)]
+    types = [[one for one in arguments if one is not Ellipsis] for arguments in lists]
+    return tuple(hint for each in types for hint in members(each[min(place, len(each) - 1)]))
 
 
-def _is_text(hints: Iterable[Any]) -> bool:
-    return any(
-        hint is str
-        or (get_origin(hint) is Literal and any(isinstance(v, str) for v in get_args(hint)))
-        for hint in hints
-    )
-
-
-def _is_number(hint: Any) -> bool:
-    literals = get_args(hint) if get_origin(hint) is Literal else ()
-    return hint in (int, float) or any(isinstance(value, int) for value in literals)
+def _may_be(hints: Sequence[Any], *types: type) -> bool:
+    """Whether a setting may hold a value of one of these types; a `Literal` by its values."""
+    literals = (one for hint in hints if get_origin(hint) is Literal for one in get_args(hint))
+    return any(hint in types for hint in hints) or any(isinstance(one, types) for one in literals)
 
 
 def _is_sequence(hint: Any) -> bool:
@@ -213,7 +211,3 @@ def _is_sequence(hint: Any) -> bool:
 
 def _is_mapping(hint: Any) -> bool:
     return hint is Any or get_origin(hint) is dict or is_record(hint)
-
-
-def _is_compound(hint: Any) -> bool:
-    return _is_sequence(hint) or _is_mapping(hint)
