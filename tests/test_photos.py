@@ -24,7 +24,7 @@ from detcon.photos import (
     shrink,
     upright_size,
 )
-from detcon.photos.keys import Keys
+from detcon.photos.collection import Keys
 
 RNG = np.random.default_rng(0)
 RGB = cv2.resize(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), (64, 48))

@@ -4,10 +4,9 @@ Masks are made from these pixels and training cuts from these pixels, so both mu
 way is up and how large a photo is: all photos are read here. No torch.
 """
 
-from detcon.photos.collection import Photos, nearest_key
+from detcon.photos.collection import Keys, Photos, nearest_key
 from detcon.photos.decoding import decode, upright_size
 from detcon.photos.errors import PhotosError, TooManyUnreadable, UnreadablePhoto
-from detcon.photos.keys import Keys
 from detcon.photos.listing import BAND_EXTENSIONS, EXTENSIONS, open_photos
 from detcon.photos.resizing import resize, shown, shrink
 

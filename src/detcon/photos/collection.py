@@ -1,17 +1,24 @@
-"""A collection of photos, by key."""
+"""A collection of photos by key, and its keys in little memory."""
 
 import difflib
+from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from operator import index
 from pathlib import Path
+from typing import SupportsIndex, overload
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 
 from detcon.photos.decoding import decode
 from detcon.photos.errors import UnreadablePhoto
 from detcon.photos.tars import Members
+
+_AT_ONCE = 4096  # names that are decoded together
+_CODE = ("utf-8", "surrogateescape")  # names of files need not be text
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +93,54 @@ class Photos:
         if number == len(self.keys) or self.keys[number] != key:
             raise FileNotFoundError(key)
         return self.members.read(number)
+
+
+class Keys(Sequence[str]):
+    """A sequence of names in two arrays: 40 bytes for a name of ImageNet, under half of a list's.
+
+    Workers that are handed a collection copy two blocks of memory, not a million strings.
+
+    Args:
+        names: In their order.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        text, ends = bytearray(), array("q", [0])
+        for name in names:
+            text += name.encode(*_CODE)
+            ends.append(len(text))
+        self._text = bytes(text)
+        self._ends: Int64[np.ndarray, " n"] = np.array(ends)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, number: SupportsIndex) -> str: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[str]: ...
+    def __getitem__(self, number: SupportsIndex | slice) -> str | list[str]:
+        if isinstance(number, slice):
+            start, stop, step = number.indices(len(self))
+            return self._part(start, stop) if step == 1 else [*self._part(0, len(self))][number]
+        place = index(number)
+        if not -len(self) <= place < len(self):
+            raise IndexError(f"there is no name {number} among {len(self)}")
+        [name] = self._part(place % len(self), place % len(self) + 1)
+        return name
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield from self._part(start, start + _AT_ONCE)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    def _part(self, start: int, stop: int) -> list[str]:
+        ends = self._ends[start : stop + 1].tolist()
+        return [self._text[a:b].decode(*_CODE) for a, b in pairwise(ends)]
 
 
 def nearest_key(key: str, keys: Sequence[str]) -> str:

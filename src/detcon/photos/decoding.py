@@ -5,14 +5,15 @@ import re
 
 import cv2
 import numpy as np
+import tifffile
 from jaxtyping import UInt8
 from PIL import Image
 
-from detcon.photos.bands import decode_bands
 from detcon.photos.errors import UnreadablePhoto
 
 _JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
 _JPEG_END = b"\xff\xd9"
+_NPY, _TIFF = b"\x93NUMPY", (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 
@@ -63,7 +64,7 @@ def decode(
             f"cannot read {name}: the file ends before the picture does; copy it again or remove it"
         )
     if channels not in (1, 3):
-        return decode_bands(data, name, channels)
+        return _decode_bands(data, name, channels)
     try:
         photo = _decode(np.frombuffer(data, np.uint8), reduce, channels)
     except (cv2.error, MemoryError):
@@ -107,6 +108,30 @@ def _decode(
         return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
     photo = cv2.imdecode(data, _REDUCED[reduce])  # RGB isn't to be had in the same call
     return None if photo is None else cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
+
+
+def _decode_bands(data: bytes, name: str, channels: int) -> UInt8[np.ndarray, "y x c"]:
+    """Decodes a TIFF, a NumPy array or a PNG with a given number of bands of 8 or 16 bits."""
+    try:
+        if data.startswith(_NPY):
+            photo = np.load(io.BytesIO(data), allow_pickle=False)
+        elif data.startswith(_TIFF):
+            photo = tifffile.imread(io.BytesIO(data))
+        else:
+            photo = np.array(Image.open(io.BytesIO(data)))
+    except Exception as error:  # three libraries, each with exceptions of its own
+        raise UnreadablePhoto(
+            f"cannot read {name}: the file is damaged, or neither TIFF, PNG nor a NumPy array; "
+            f"copy it again or remove it"
+        ) from error
+    if photo.ndim == 3 and photo.shape[0] == channels != photo.shape[2]:
+        photo = np.moveaxis(photo, 0, 2)  # a TIFF that holds one band after the other
+    if photo.ndim != 3 or photo.shape[2] != channels or photo.dtype not in (np.uint8, np.uint16):
+        raise UnreadablePhoto(
+            f"cannot read {name}: it is an array of {' x '.join(map(str, photo.shape))} numbers of "
+            f"the kind {photo.dtype}, but {channels} bands of 8 or 16 bits were asked for"
+        )
+    return np.ascontiguousarray(photo if photo.dtype == np.uint8 else photo >> 8, np.uint8)
 
 
 def _ends_early(data: bytes) -> bool:

@@ -8,9 +8,8 @@ from pathlib import Path, PurePosixPath
 
 from braceexpand import UnbalancedBracesError, braceexpand
 
-from detcon.photos.collection import Photos
+from detcon.photos.collection import Keys, Photos
 from detcon.photos.errors import PhotosError
-from detcon.photos.keys import Keys
 from detcon.photos.manifests import MANIFESTS, read_manifest
 from detcon.photos.tars import list_tars
 
