@@ -41,6 +41,7 @@ from torchvision.tv_tensors import Image, Mask
 
 from detcon import MaskStore, detcon_s
 from detcon.config import parse_overrides
+from detcon.config.values import text_of
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import batches
 from detcon.data.recipe import ViewsRecipe
@@ -211,7 +212,7 @@ def main() -> None:
         return print_table()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), parse_overrides(sys.argv[1:]).get("lightly_train"))
+        figures = measure(Path(folder), text_of(parse_overrides(sys.argv[1:]).get("lightly_train")))
     print(f"wrote {save('end_to_end', figures).name}")
     print_table()
 

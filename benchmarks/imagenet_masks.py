@@ -31,6 +31,7 @@ from pairs import RESULTS, save
 from skimage.segmentation import felzenszwalb
 
 from detcon.config import parse_overrides
+from detcon.config.values import text_of
 from detcon.masks.store.fill import make_masks
 from detcon.photos import open_photos, resize
 
@@ -127,7 +128,7 @@ def main(words: list[str]) -> None:
         print(table(json.loads((RESULTS / "imagenet_masks.json").read_text())["figures"]))
         return
     cv2.setNumThreads(1)
-    images = parse_overrides(word for word in words if word != "quick").get("images")
+    images = text_of(parse_overrides(word for word in words if word != "quick").get("images"))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if images is None:

@@ -33,6 +33,7 @@ from jpegs import make_photos
 from pairs import save
 
 from detcon.config import parse_overrides
+from detcon.config.values import text_of
 from detcon.masks import Grid, Masks
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
@@ -147,7 +148,9 @@ def measure(folder: Path, images: str | None, num: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     quick = "quick" in sys.argv[1:]
-    images = parse_overrides(word for word in sys.argv[1:] if word != "quick").get("images")
+    images = text_of(
+        parse_overrides(word for word in sys.argv[1:] if word != "quick").get("images")
+    )
     with tempfile.TemporaryDirectory() as name:
         found = measure(Path(name), images, 20_000 if quick else 1_000_000)
     print(json.dumps(found, indent=1) if quick else save("mask_store", found).read_text())

@@ -23,6 +23,7 @@ from pairs import RESULTS, save
 from skimage.segmentation import felzenszwalb
 
 from detcon.config import parse_overrides
+from detcon.config.values import text_of
 from detcon.masks.sources.graph_segments import segment_photo
 from detcon.photos import open_photos
 
@@ -97,6 +98,6 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["table"]:
         print(table(json.loads((RESULTS / "same_segments.json").read_text())["figures"]))
     else:
-        images = parse_overrides(sys.argv[1:]).get("images", [])
+        images = text_of(parse_overrides(sys.argv[1:]).get("images", []))
         found = measure([images] if isinstance(images, str) else images)
         print(table(found), save("same_segments", found), sep="\n")
