@@ -57,7 +57,7 @@ def teach(name: str, verb: Verb, model: type[Recipe], out: Console) -> None:
 def _rows_of_group(record: Any, usual: Any, group: str, prefix: str) -> list[SettingRow]:
     """The settings of a group, for each of its kinds."""
     records = records_within(fields_of(record)[group])
-    default = getattr(usual, group) if usual is not None else default_of(record, group)
+    default = default_of(record, group, usual)
     rows: list[SettingRow] = []
     for inner in records:
         own = default if type(default) is inner else None
@@ -77,10 +77,8 @@ def _rows_of_group(record: Any, usual: Any, group: str, prefix: str) -> list[Set
 
 
 def _row(record: Any, usual: Any, name: str, prefix: str) -> SettingRow:
-    if usual is not None:
-        default = _default(getattr(usual, name))
-    else:
-        default = "required" if is_required(record, name) else _default(default_of(record, name))
+    must_be_given = usual is None and is_required(record, name)
+    default = "required" if must_be_given else _default(default_of(record, name, usual))
     return prefix + name, default, _described(record).get(name, "")
 
 
