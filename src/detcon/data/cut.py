@@ -82,10 +82,7 @@ class Cut:
         return Cut(top, left, max(bottom - top, 1), max(right - left, 1), self.flip)
 
     def labels(
-        self,
-        labels: Integer[np.ndarray, "y x"],
-        photo_size: tuple[int, int],
-        size: int,
+        self, labels: Integer[np.ndarray, "y x"], photo_size: tuple[int, int], size: int
     ) -> Integer[np.ndarray, "s s"]:
         """Cuts the view out of the photo's map: the nearest pixel by half-pixel centres.
 

@@ -26,8 +26,7 @@ class ColourRecipe(Recipe):
     grey: Probability = Field(default=0.2, description="probability of grey")
     blur: Probability = Field(default=1.0, description="probability of a Gaussian blur")
     blur_sigma: tuple[float, float] = Field(
-        default=(0.1, 2.0),
-        description="least and greatest standard deviation in pixels",
+        default=(0.1, 2.0), description="least and greatest standard deviation in pixels"
     )
     solarize: Probability = Field(default=0.0, description="probability of inverting bright values")
 
@@ -66,8 +65,7 @@ class ViewsRecipe(Recipe):
     )
     flip: Probability = Field(default=0.5, description="probability of mirroring a view")
     resize: Resize = Field(
-        default="area",
-        description="area: averages when shrinking over 2x; official: bicubic",
+        default="area", description="area: averages when shrinking over 2x; official: bicubic"
     )
     reduced_decode: bool = Field(
         default=False,
@@ -75,8 +73,7 @@ class ViewsRecipe(Recipe):
         "but not to the bit the same views",
     )
     pooling: Pooling = Field(
-        default="hard",
-        description="hard: a cell belongs to one mask; soft: by share of area",
+        default="hard", description="hard: a cell belongs to one mask; soft: by share of area"
     )
     min_cells: float = Field(
         default=0.5, gt=0, description="soft pooling: the area in cells that makes a mask present"

@@ -72,9 +72,7 @@ def region_weights(
 
 
 def split_in_halves(
-    ids: Int64[np.ndarray, " r"],
-    weights: Float32[np.ndarray, "r h w"],
-    rng: np.random.Generator,
+    ids: Int64[np.ndarray, " r"], weights: Float32[np.ndarray, "r h w"], rng: np.random.Generator
 ) -> Float32[np.ndarray, "2 r h w"]:
     """Splits the cells of each region at random into two halves, which share none.
 

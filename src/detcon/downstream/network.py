@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from detcon.models.normalisation import Normalisation
+
 
 class Network(nn.Module):
     """An encoder and a head, with the normalisation of photos."""
@@ -11,27 +13,13 @@ class Network(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        head: nn.Module,
-        *,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-    ) -> None:
-        """Joins encoder and head.
-
-        Args:
-            encoder: Photos "b c y x" to features "b d h w".
-            head: From features to what the task predicts.
-            mean: Mean of the colours, in 0..1.
-            std: Standard deviation of the colours.
-        """
+    def __init__(self, encoder: nn.Module, head: nn.Module, normalisation: Normalisation) -> None:
+        """Joins encoder, from photos "b c y x" to features "b d h w", and head."""
         super().__init__()
         self.encoder = encoder
         self.head = head
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+        for name, values in (("mean", normalisation.mean), ("std", normalisation.std)):
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
     @property
     def device(self) -> torch.device:

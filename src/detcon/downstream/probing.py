@@ -5,7 +5,7 @@ from torch import nn
 
 from detcon.data.labelled.examples import Examples, nested_subset
 from detcon.downstream.recipe import ProbingRecipe, TransferRecipe
-from detcon.downstream.tasks.probes.reading import Reading
+from detcon.downstream.tasks.probes.tasks import Reading
 from detcon.downstream.tasks.registry import open_task
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder

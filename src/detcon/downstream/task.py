@@ -101,7 +101,7 @@ class Learning(Protocol):
         """Updates of the network, or iterations of a probe's solver."""
         ...
 
-    def head(self, channels: int, num_classes: int) -> nn.Module:
+    def head(self, channels: int, num_classes: int, /) -> nn.Module:
         """A fresh head, drawn from torch's generator, for features of this many channels."""
         ...
 

@@ -4,24 +4,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from detcon.data.labelled.crops import LabelledCrops
-from detcon.data.labelled.order import batches
+from detcon.data.labelled.crops import LabelledCrops, batches
 from detcon.downstream.network import Network
 from detcon.downstream.recipe import TransferRecipe
-from detcon.downstream.tasks.depth.recipe import DepthRecipe
-from detcon.downstream.tasks.detection.recipe import DetectionRecipe
-from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
+from detcon.downstream.tasks.settings import FineTunedRecipe
 from detcon.train.environment import ranks
 from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan
 
-FineTuned = SegmentationRecipe | DetectionRecipe | DepthRecipe
-"""Tasks whose whole network is trained."""
-
 
 def fine_tune(
     settings: TransferRecipe,
-    recipe: FineTuned,
+    recipe: FineTunedRecipe,
     network: Network,
     crops: LabelledCrops,
     folder: Path,

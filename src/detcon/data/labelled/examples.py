@@ -114,11 +114,7 @@ class Examples:
     """Some examples of a split, decoded once if they are few and small, else each time."""
 
     def __init__(
-        self,
-        split: LabelledSplit,
-        indices: Sequence[int],
-        *,
-        memory: int = MEMORY,
+        self, split: LabelledSplit, indices: Sequence[int], *, memory: int = MEMORY
     ) -> None:
         """Decodes and keeps the examples, if they need no more than `memory` bytes.
 

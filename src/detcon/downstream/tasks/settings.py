@@ -1,10 +1,11 @@
-"""Types of settings that several tasks share."""
+"""Settings that several tasks share."""
 
 from typing import Annotated
 
 from pydantic import Field
 
-from detcon.train.recipe import OptimizerRecipe, ScheduleRecipe
+from detcon.config import Recipe
+from detcon.train.recipe import AdamW, Cosine, OptimizerRecipe, ScheduleRecipe
 
 Count = Annotated[int, Field(ge=1)]
 Side = Annotated[int, Field(ge=8)]
@@ -18,7 +19,6 @@ Scale = Annotated[
     tuple[Factor, Factor],
     Field(description="training photos are scaled by a random factor between these two"),
 ]
-Flip = Annotated[float, Field(ge=0, le=1, description="share of mirrored training crops")]
 Ignore = Annotated[
     int | None, Field(ge=0, description="a class id that means void, in addition to 255")
 ]
@@ -26,10 +26,21 @@ NumClasses = Annotated[
     int | None,
     Field(ge=1, le=254, description="null: from classes.json, or the greatest id in use"),
 ]
-BatchSize = Annotated[int, Field(ge=2, description="crops in an update, on all devices")]
-Steps = Annotated[int, Field(ge=1, description="updates of the network")]
-Optimizer = Annotated[OptimizerRecipe, Field(description="optimiser, with its learning rate")]
-Schedule = Annotated[ScheduleRecipe, Field(description="how the learning rate changes")]
+
+
+class FineTunedRecipe(Recipe):
+    """Settings of every task that trains the whole network."""
+
+    kind: str
+    batch_size: int = Field(default=16, ge=2, description="crops in an update, on all devices")
+    steps: int = Field(default=1000, ge=1, description="updates of the network")
+    optimizer: OptimizerRecipe = Field(
+        default=AdamW(lr=1e-3, weight_decay=0.01), description="optimiser, with its learning rate"
+    )
+    schedule: ScheduleRecipe = Field(
+        default=Cosine(warmup=0.1), description="how the learning rate changes"
+    )
+    flip: float = Field(default=0.5, ge=0, le=1, description="share of mirrored training crops")
 
 
 def height_and_width(crop: int | tuple[int, int]) -> tuple[int, int]:

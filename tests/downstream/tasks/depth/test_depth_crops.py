@@ -10,9 +10,8 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from detcon.data.colour import apply_colour
-from detcon.data.labelled.crops import LabelledCrops, join_maps
+from detcon.data.labelled.crops import LabelledCrops, batches, join_maps
 from detcon.data.labelled.examples import Examples, LabelError
-from detcon.data.labelled.order import batches
 from detcon.data.labelled.window import draw_window
 from detcon.downstream.tasks.depth.data import cut_depth, depth_split
 from detcon.downstream.tasks.depth.recipe import NYU_COLOUR

@@ -1,11 +1,11 @@
-"""Tests for detcon.downstream.tasks.depth.heads."""
+"""Tests for detcon.downstream.tasks.depth.network."""
 
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import conv2d, pad
 
-from detcon.downstream.tasks.depth.heads import UpProjection, depth_head, up_convolution
+from detcon.downstream.tasks.depth.network import UpProjection, depth_head, up_convolution
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 
 SMALL = {"widths": (12, 8)}

@@ -1,4 +1,4 @@
-"""Tests for detcon.downstream.tasks.depth.losses."""
+"""Tests for detcon.downstream.tasks.depth.network."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from detcon.downstream.tasks.depth.losses import LOSSES, absolute, reverse_huber
+from detcon.downstream.tasks.depth.network import LOSSES, absolute, reverse_huber
 
 
 def by_hand(predicted, measured):

@@ -26,13 +26,14 @@ from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.downstream.tasks.detection.scoring import coco_truth, ids_of
 from detcon.downstream.transfer import transfer
 from detcon.models.encoders import build_encoder
+from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
 from detcon.models.sync_norm import synchronise_norms as synchronise_norms
 from detcon.results.result import read_result
 
 TINY = {"channels": 16, "hidden": 24, "mask_layers": 1, "anchor": 4.0}
 TINY |= {"proposals": 30, "box_batch": 16, "rpn_batch": 32}
-STATS = {"mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
+STATS = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 PARTS = {
     *("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"),
 }
@@ -42,7 +43,7 @@ def detector(name="resnet18", width=0.25, **options):
     torch.manual_seed(0)
     recipe = EncoderRecipe(name=name, width=width)
     sizes = DetectorRecipe(**TINY | options)
-    return build_detector(build_encoder(recipe), 2, sizes, size=64, **STATS)
+    return build_detector(build_encoder(recipe), STATS, 2, sizes, size=64)
 
 
 def test_norms_may_be_in_the_pyramid_alone():
@@ -74,10 +75,10 @@ def join(first, second):
 def test_the_defaults_are_those_of_the_cloud_tpu_heads():
     head = build_detector(
         build_encoder(EncoderRecipe(name="resnet18", width=0.125)),
+        STATS,
         80,
         DetectorRecipe(),
         size=1024,
-        **STATS,
     ).head
     anchors = head.rpn.anchor_generator
     assert anchors.sizes == ((32,), (64,), (128,), (256,), (512,))

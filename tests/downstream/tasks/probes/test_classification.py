@@ -16,15 +16,21 @@ from detcon.data.labelled.crops import LabelledBatch
 from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.tasks.probes import linear_classification, photos
-from detcon.downstream.tasks.probes.accuracy import is_among_first, judge
-from detcon.downstream.tasks.probes.classifier import Classifier, centre_crop
-from detcon.downstream.tasks.probes.linear_classification import fit_linear
-from detcon.downstream.tasks.probes.photos import centre_crops, classified, pool_photos
+from detcon.downstream.tasks.probes.classification import is_among_first, judge
+from detcon.downstream.tasks.probes.classifier import (
+    Classifier,
+    centre_crop,
+    centre_crops,
+    classified,
+    pool_photos,
+)
+from detcon.downstream.tasks.probes.linear import fit_linear
 from detcon.downstream.tasks.probes.recipe import CentreRecipe, LinearClassificationRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import ClassifiedPhotos
 from detcon.formats.imagenet import open_class_folders
+from detcon.models.normalisation import Normalisation
 
 SMALL = {
     "backbone": "random",
@@ -109,8 +115,9 @@ class Colours(nn.Module):
 
 
 def stand_in(head=None):
-    centre, zero, one = CentreRecipe(shorter=32, side=32), (0.0,) * 3, (1 / 255,) * 3
-    return Classifier(Colours(), head or nn.Identity(), centre=centre, mean=zero, std=one).eval()
+    bytes_as_they_are = Normalisation(mean=(0.0,) * 3, std=(1 / 255,) * 3)
+    centre = CentreRecipe(shorter=32, side=32)
+    return Classifier(Colours(), head or nn.Identity(), bytes_as_they_are, centre).eval()
 
 
 def split(fruit, part):

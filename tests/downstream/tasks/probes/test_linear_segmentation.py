@@ -1,4 +1,4 @@
-"""Tests for detcon.downstream.tasks.probes.linear_segmentation."""
+"""Tests for detcon.downstream.tasks.probes.linear."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from detcon.data.labelled.examples import Example, Examples, LabelError
 from detcon.downstream.tasks.probes import linear_segmentation as probe
-from detcon.downstream.tasks.probes.linear_segmentation import (
+from detcon.downstream.tasks.probes.linear import (
     cell_shares,
     fit_probe,
     gather_cells,
 )
 from detcon.downstream.tasks.probes.recipe import LinearSegmentationRecipe
 from detcon.downstream.tasks.segmentation.data import open_label_data
-from detcon.downstream.tasks.segmentation.scoring import score
+from detcon.downstream.tasks.segmentation.task import score
 
 
 def colours(images):

@@ -10,8 +10,13 @@ from torch.nn.functional import normalize
 
 from detcon.data.labelled.examples import Example, LabelError
 from detcon.downstream.tasks.probes import neighbours
-from detcon.downstream.tasks.probes.knn_segmentation import fill_bank
-from detcon.downstream.tasks.probes.neighbours import Bank, bank_of_photos, empty_bank, vote
+from detcon.downstream.tasks.probes.neighbours import (
+    Bank,
+    bank_of_photos,
+    empty_bank,
+    fill_bank,
+    vote,
+)
 from detcon.downstream.tasks.probes.recipe import KnnClassificationRecipe, KnnSegmentationRecipe
 
 

@@ -11,13 +11,14 @@ from torch import nn
 from detcon.data.labelled.crops import LabelledBatch
 from detcon.data.labelled.examples import Example
 from detcon.downstream.tasks.segmentation.fcn import Segmenter, fcn_head, pixel_loss
-from detcon.downstream.tasks.segmentation.scoring import score
+from detcon.downstream.tasks.segmentation.task import score
+from detcon.models.normalisation import Normalisation
 
 
 def segmenter(num_classes=3):
     encoder = nn.Conv2d(3, 8, 4, stride=4)
     head = fcn_head(8, num_classes, channels=6, dilation=2)
-    return Segmenter(encoder, head, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
+    return Segmenter(encoder, head, Normalisation(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2)))
 
 
 def test_the_head_is_the_one_of_the_protocol():

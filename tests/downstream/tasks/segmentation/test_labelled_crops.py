@@ -9,9 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from detcon.data.labelled.crops import LabelledCrops, join_maps
+from detcon.data.labelled.crops import LabelledCrops, batches, join_maps, order
 from detcon.data.labelled.examples import Example, Examples
-from detcon.data.labelled.order import batches, order
 from detcon.data.labelled.window import draw_window
 from detcon.downstream.tasks.segmentation.data import cut_labels, open_label_data
 

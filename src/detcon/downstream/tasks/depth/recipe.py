@@ -4,19 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from detcon.config import Recipe
 from detcon.data.recipe import ColourRecipe
-from detcon.downstream.tasks.settings import (
-    BatchSize,
-    Count,
-    Crop,
-    Flip,
-    Optimizer,
-    Scale,
-    Schedule,
-    Steps,
-)
-from detcon.train.recipe import AdamW, Cosine
+from detcon.downstream.tasks.settings import Count, Crop, FineTunedRecipe, Scale
 
 NYU_COLOUR = ColourRecipe(
     brightness=0.1255, contrast=0.0, saturation=0.5, hue=0.2, jitter=1.0, grey=0.3, blur=0.0
@@ -24,7 +13,7 @@ NYU_COLOUR = ColourRecipe(
 """Colour augmentation of BYOL for NYU depth v2 (arXiv 2006.07733, appendix D.6)."""
 
 
-class DepthRecipe(Recipe):
+class DepthRecipe(FineTunedRecipe):
     """Fine-tunes a depth head on depth maps."""
 
     usual_stride: ClassVar[int] = 32
@@ -32,7 +21,6 @@ class DepthRecipe(Recipe):
     kind: Literal["depth"] = "depth"
     crop: Crop = 320
     scale: Scale = (1.0, 1.0)
-    flip: Flip = 0.5
     place: Literal["random", "centre"] = Field(
         default="random", description="where training crops lie"
     )
@@ -50,7 +38,3 @@ class DepthRecipe(Recipe):
     loss: Literal["berhu", "l1"] = Field(
         default="berhu", description="reverse Huber, or the mean absolute error"
     )
-    batch_size: BatchSize = 16
-    steps: Steps = 1000
-    optimizer: Optimizer = AdamW(lr=1e-3, weight_decay=0.01)
-    schedule: Schedule = Cosine(warmup=0.1)

@@ -18,8 +18,7 @@ from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.strips import write_png
 from detcon.downstream.task import Score
 from detcon.downstream.tasks.depth.data import cut_depth, open_depth_data
-from detcon.downstream.tasks.depth.heads import depth_head
-from detcon.downstream.tasks.depth.network import DepthNetwork
+from detcon.downstream.tasks.depth.network import DepthNetwork, depth_head
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.depth.scoring import score
 from detcon.downstream.tasks.segmentation.data import resize_nearest
@@ -51,13 +50,8 @@ class Depth:
     def build(
         self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
     ) -> DepthNetwork:
-        return DepthNetwork(
-            backbone.encoder,
-            depth_head(backbone.channels, self.recipe),
-            mean=backbone.normalisation.mean,
-            std=backbone.normalisation.std,
-            loss=self.recipe.loss,
-        )
+        head = depth_head(backbone.channels, self.recipe)
+        return DepthNetwork(backbone.encoder, head, backbone.normalisation, self.recipe.loss)
 
     def learn(
         self, settings: TransferRecipe, network: Network, train: Examples, folder: Path

@@ -1,8 +1,9 @@
-"""The objects that a detector finds in a photo, in the photo's own pixels."""
+"""The objects that a detector finds in a photo, in the photo's own pixels; and their drawing."""
 
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -13,6 +14,8 @@ from detcon.data.labelled.window import fitted
 from detcon.downstream.tasks.detection.data import encoded
 from detcon.downstream.tasks.detection.detector import Detector
 from detcon.formats.objects import Objects
+from detcon.palette import class_colours
+from detcon.photos import shown
 
 _THRESHOLD = 0.5
 
@@ -66,3 +69,28 @@ def _paste(
         pasted = paste_masks_in_image(mask[None], box[None], size)[0, 0] >= _THRESHOLD
         segments.append(encoded(pasted.numpy()))
     return tuple(segments)
+
+
+SURE = 0.5
+"""Detections of a lower score aren't drawn."""
+
+
+def draw_detections(
+    photo: UInt8[np.ndarray, "y x c"], found: Detections, names: tuple[str, ...]
+) -> UInt8[np.ndarray, "y x 3"]:
+    """The photo with its surest detections, in the colours of their classes."""
+    picture = shown(photo).copy()
+    objects, colours = found.objects, class_colours()
+    sure = [number for number in range(len(found)) if found.scores[number] >= SURE]
+    for number in sure if objects.segments else ():
+        mask = objects.mask(number)
+        picture[mask] = (picture[mask] // 2) + (colours[int(objects.classes[number])] // 2)
+    for number in sure:
+        label = int(objects.classes[number])
+        left, top, right, bottom = (round(float(side)) for side in objects.boxes[number])
+        colour = tuple(int(value) for value in colours[label])
+        cv2.rectangle(picture, (left, top), (max(right - 1, left), max(bottom - 1, top)), colour)
+        place = (left + 2, max(top - 3, 9))
+        for ink, width in (((0, 0, 0), 2), (colour, 1)):
+            cv2.putText(picture, names[label], place, cv2.FONT_HERSHEY_SIMPLEX, 0.35, ink, width)
+    return picture

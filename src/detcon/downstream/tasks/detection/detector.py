@@ -11,6 +11,7 @@ from detcon.downstream.tasks.detection.data import CropObjects
 from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.models.encoders import PyramidEncoder, with_pyramid
+from detcon.models.normalisation import Normalisation
 
 Found = list[dict[str, Tensor]]
 """For each photo "boxes" [n 4], "scores" [n], "labels" [n] from 1, and "masks" [n 1 28 28]."""
@@ -22,24 +23,10 @@ class Detector(Network):
     head: DetectionHead
 
     def __init__(
-        self,
-        encoder: nn.Module,
-        head: DetectionHead,
-        *,
-        size: int,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        self, encoder: nn.Module, head: DetectionHead, normalisation: Normalisation, *, size: int
     ) -> None:
-        """Joins encoder and head.
-
-        Args:
-            encoder: Gives four grids (`PyramidEncoder`).
-            head: Everything after it.
-            size: Of the squares.
-            mean: Mean of the colours, in 0..1.
-            std: Standard deviation of the colours.
-        """
-        super().__init__(encoder, head, mean=mean, std=std)
+        """Joins a `PyramidEncoder` and a head, for squares of this size."""
+        super().__init__(encoder, head, normalisation)
         self.size = size
 
     def levels(self, images: UInt8[Tensor, "b c y x"]) -> dict[str, Tensor]:
@@ -69,12 +56,11 @@ class Detector(Network):
 
 def build_detector(
     encoder: nn.Module,
+    normalisation: Normalisation,
     num_classes: int,
     recipe: DetectorRecipe,
     *,
     size: int,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
 ) -> Detector:
     """Puts a fresh Mask R-CNN on an encoder.
 
@@ -84,7 +70,7 @@ def build_detector(
     encoder = with_pyramid(encoder)
     assert isinstance(encoder, PyramidEncoder)
     head = DetectionHead(encoder.pyramid_channels, num_classes, recipe)
-    return Detector(encoder, head, size=size, mean=mean, std=std)
+    return Detector(encoder, head, normalisation, size=size)
 
 
 def _image_list(images: UInt8[Tensor, "b c y x"]) -> ImageList:

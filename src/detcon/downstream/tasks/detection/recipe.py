@@ -5,17 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from detcon.config import Recipe
-from detcon.downstream.tasks.settings import (
-    BatchSize,
-    Count,
-    Factor,
-    Flip,
-    Optimizer,
-    Schedule,
-    Side,
-    Steps,
-)
-from detcon.train.recipe import AdamW, Cosine
+from detcon.downstream.tasks.settings import Count, Factor, FineTunedRecipe, Side
 
 COARSEST = 64
 """Pixels to a cell of the pyramid's coarsest level."""
@@ -54,7 +44,7 @@ class DetectorRecipe(Recipe):
     detections: Count = Field(default=100, description="at most, in a photo")
 
 
-class DetectionRecipe(Recipe):
+class DetectionRecipe(FineTunedRecipe):
     """Fine-tunes a Mask R-CNN on boxes and masks."""
 
     usual_stride: ClassVar[int] = 32
@@ -68,9 +58,4 @@ class DetectionRecipe(Recipe):
         description="training photos are scaled so that their longest side is between these two "
         "times the square",
     )
-    flip: Flip = 0.5
     detector: DetectorRecipe = Field(default=DetectorRecipe(), description="the Mask R-CNN")
-    batch_size: BatchSize = 16
-    steps: Steps = 1000
-    optimizer: Optimizer = AdamW(lr=1e-3, weight_decay=0.01)
-    schedule: Schedule = Cosine(warmup=0.1)

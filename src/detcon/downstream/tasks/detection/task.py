@@ -23,9 +23,8 @@ from detcon.downstream.tasks.detection.data import (
     open_object_data,
     resized,
 )
-from detcon.downstream.tasks.detection.detections import Detections, detect
+from detcon.downstream.tasks.detection.detections import Detections, detect, draw_detections
 from detcon.downstream.tasks.detection.detector import Detector, build_detector
-from detcon.downstream.tasks.detection.drawing import draw_detections
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import (
     Kind,
@@ -68,11 +67,10 @@ class Detection:
             raise ValueError("loop.compile doesn't work with detection; leave it out")
         network = build_detector(
             backbone.encoder,
+            backbone.normalisation,
             len(names),
             self.recipe.detector,
             size=self.recipe.crop,
-            mean=backbone.normalisation.mean,
-            std=backbone.normalisation.std,
         )
         feature_grid(network.encoder, network.size)  # refuses a size that it can't take
         return network

@@ -1,4 +1,4 @@
-"""Classification of whole photos as a transfer task."""
+"""Classification of whole photos as a transfer task: top-1 and top-5 accuracy."""
 
 import csv
 import io
@@ -8,16 +8,20 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Bool, Float, Integer, UInt8
+from torch import Tensor
 
+from detcon.data.labelled.crops import LabelledBatch
 from detcon.data.labelled.examples import Example, Examples, LabelledData
 from detcon.downstream.network import Network
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
-from detcon.downstream.task import Score
-from detcon.downstream.tasks.probes.accuracy import judge
-from detcon.downstream.tasks.probes.classifier import Classifier
-from detcon.downstream.tasks.probes.photos import centre_crops, open_photos_with_classes
-from detcon.downstream.tasks.probes.reading import Reading
+from detcon.downstream.task import Learning, Score
+from detcon.downstream.tasks.probes.classifier import (
+    Classifier,
+    centre_crops,
+    open_photos_with_classes,
+)
 from detcon.downstream.tasks.probes.recipe import (
     KnnClassificationRecipe,
     LinearClassificationRecipe,
@@ -38,7 +42,7 @@ class PhotoClassification:
     """
 
     recipe: LinearClassificationRecipe | KnnClassificationRecipe
-    learning: Reading
+    learning: Learning
 
     @property
     def updates(self) -> int:
@@ -50,13 +54,8 @@ class PhotoClassification:
     def build(
         self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
     ) -> Classifier:
-        return Classifier(
-            backbone.encoder,
-            self.learning.head(backbone.channels, len(names)),
-            centre=self.recipe.centre,
-            mean=backbone.normalisation.mean,
-            std=backbone.normalisation.std,
-        )
+        head = self.learning.head(backbone.channels, len(names))
+        return Classifier(backbone.encoder, head, backbone.normalisation, self.recipe.centre)
 
     def learn(
         self, settings: TransferRecipe, network: Network, train: Examples, folder: Path
@@ -107,3 +106,45 @@ class PhotoClassification:
         rows.writerow(("photo", "class"))
         rows.writerows((key, names[number]) for key, number in found)
         write_whole(folder / "classes.csv", lines.getvalue())
+
+
+FIRST = 5
+
+
+def is_among_first(
+    scores: Float[Tensor, "b k"], labels: Integer[Tensor, " b"], num: int
+) -> Bool[Tensor, " b"]:
+    """Whether the right class has one of the `num` highest scores.
+
+    A tie counts as a miss: a vote of neighbours gives most classes 0, and one of those is no guess.
+    A score that is no number is a miss too.
+    """
+    own = scores.gather(1, labels[:, None])
+    return (~(scores < own)).sum(1) <= num
+
+
+@torch.inference_mode()
+def judge(network: Classifier, batches: Iterable[LabelledBatch], names: tuple[str, ...]) -> Score:
+    """Top-1 accuracy in per cent, the same by class, and `top-5` where there are six classes.
+
+    Args:
+        network: In eval mode.
+        batches: What to score on.
+        names: Of the classes.
+    """
+    photos, right = torch.zeros(2, len(names), dtype=torch.float64)
+    among = 0
+    for batch in batches:
+        batch = batch.to(network.device)
+        scores = network.scores(batch.images)
+        first = is_among_first(scores, batch.labels, 1)
+        photos += torch.bincount(batch.labels, minlength=len(names)).cpu()
+        right += torch.bincount(batch.labels[first], minlength=len(names)).cpu()
+        among += int(is_among_first(scores, batch.labels, FIRST).sum())
+    shares = (100 * right / photos).tolist()
+    per_class = {n: s if seen else None for n, s, seen in zip(names, shares, photos.tolist())}
+    total = float(photos.sum())
+    score = Score("accuracy", 100 * float(right.sum()) / total, per_class=per_class)
+    if len(names) > FIRST:
+        score.figures[f"top-{FIRST}"] = 100 * among / total
+    return score

@@ -1,10 +1,12 @@
-"""The vote of the nearest neighbours (Wu et al., 2018, arXiv 1805.01978, section 3.4).
+"""Probes by the vote of the nearest neighbours (Wu et al., 2018, arXiv 1805.01978, section 3.4).
 
 A neighbour of cosine similarity s votes with the weight exp(s / temperature). The temperature is
 theirs; they take 200 neighbours, where DINO finds 20 to work best (facebookresearch/dino,
-eval_knn.py). Nothing is fitted, so nothing but the labels depends on a seed.
+eval_knn.py). Nothing is fitted: only the labels depend on a seed, and which cells are kept.
 """
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,6 +14,8 @@ from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 from torch.nn.functional import normalize, one_hot
 
+from detcon.data.labelled.examples import Example, LabelError
+from detcon.downstream.tasks.probes.linear import Features, cell_shares
 from detcon.downstream.tasks.probes.recipe import KnnClassificationRecipe, KnnSegmentationRecipe
 
 SIMILARITIES = 2**25
@@ -127,3 +131,71 @@ def _make_room(bank: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> 
         found = state.get(prefix + name)
         if found is not None and found.shape[1:] == empty.shape[1:]:
             setattr(bank, name, torch.empty_like(found, device=empty.device))
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Cells: a number drawn for each, its features, and what share of it every class covers."""
+
+    numbers: Float[Tensor, " n"]
+    features: Float[Tensor, "n d"]
+    shares: Float[Tensor, "n k"]
+
+
+@torch.no_grad()
+def fill_bank(
+    features: Features,
+    pictures: Iterable[Example],
+    num_classes: int,
+    recipe: KnnSegmentationRecipe = KnnSegmentationRecipe(),  # noqa: B008  (frozen)
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Bank:
+    """Remembers cells of the training photos: all of them, or `recipe.bank` drawn at random.
+
+    A number is drawn for each cell, and those with the lowest are kept: every cell is as likely as
+    any other, however many there are, in memory for twice the bank. A cell's label is the share of
+    it that every class covers, so that one on a border votes for both sides; void votes for none,
+    and cells that are all void aren't kept. No mirror images: a cell and its mirror image would be
+    two of the k neighbours, and say the same.
+
+    Args:
+        features: The frozen encoder, in eval mode.
+        pictures: The labelled photos.
+        num_classes: How many classes there are.
+        recipe: How many cells to keep, and how they vote.
+        seed: Of the draw.
+        device: Where the encoder is.
+
+    Raises:
+        LabelError: All labels are void.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    held: list[_Cells] = []
+    for picture in pictures:
+        image = torch.from_numpy(picture.image).to(device).permute(2, 0, 1)
+        labels = torch.from_numpy(picture.labels).to(device)
+        grid = features(image[None]).float()
+        shares = cell_shares(labels[None], num_classes, (grid.shape[2], grid.shape[3]))
+        numbers = torch.rand(grid[0, 0].numel(), generator=generator).to(grid.device)
+        cells, of_classes = grid[0].flatten(1).T, shares[0].flatten(1).T
+        known = of_classes.sum(1) > 0
+        held.append(_Cells(numbers[known], cells[known], of_classes[known]))
+        if sum(len(part.numbers) for part in held) > 2 * recipe.bank:
+            held = [_lowest(held, recipe.bank)]
+    kept = _lowest(held, recipe.bank)
+    if not len(kept.features):
+        raise LabelError("all labels of the training pictures are void; there is nothing to learn")
+    return Bank(kept.features, kept.shares, num_neighbours=recipe.k, temperature=recipe.temperature)
+
+
+def _lowest(held: Sequence[_Cells], num: int) -> _Cells:
+    """The `num` cells of the lowest numbers, in the order they came in."""
+    numbers = torch.cat([part.numbers for part in held])
+    kept = numbers.argsort(stable=True)[:num].sort().values
+    return _Cells(
+        numbers[kept],
+        torch.cat([part.features for part in held])[kept],
+        torch.cat([part.shares for part in held])[kept],
+    )

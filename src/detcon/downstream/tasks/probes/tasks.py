@@ -1,19 +1,19 @@
-"""Probes as transfer tasks: what can be read off frozen features."""
+"""Probes as transfer tasks: heads that are fitted to frozen features in one go."""
 
 import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from torch import nn
 
 from detcon.data.labelled.examples import Examples, watched
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.tasks.probes.classification import PhotoClassification
-from detcon.downstream.tasks.probes.classifier import Classifier
-from detcon.downstream.tasks.probes.knn_segmentation import fill_bank
-from detcon.downstream.tasks.probes.linear_classification import fit_linear
-from detcon.downstream.tasks.probes.linear_segmentation import fit_probe
-from detcon.downstream.tasks.probes.neighbours import Bank, bank_of_photos, empty_bank
-from detcon.downstream.tasks.probes.photos import pool_photos
-from detcon.downstream.tasks.probes.reading import Reading
+from detcon.downstream.tasks.probes.classifier import Classifier, pool_photos
+from detcon.downstream.tasks.probes.linear import fit_linear, fit_probe
+from detcon.downstream.tasks.probes.neighbours import Bank, bank_of_photos, empty_bank, fill_bank
 from detcon.downstream.tasks.probes.recipe import (
     KnnClassificationRecipe,
     KnnSegmentationRecipe,
@@ -22,6 +22,7 @@ from detcon.downstream.tasks.probes.recipe import (
 )
 from detcon.downstream.tasks.segmentation.fcn import Segmenter
 from detcon.downstream.tasks.segmentation.task import Segmentation
+from detcon.train.environment import open_fabric
 
 
 def linear_segmentation(recipe: LinearSegmentationRecipe) -> Segmentation:
@@ -89,3 +90,25 @@ def _remember_photos(
     assert isinstance(network.head, Bank)
     features, labels = pool_photos(network, train, mirrored=False, workers=settings.workers)
     return bank_of_photos(features, labels, network.head.shares.shape[1], recipe)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How classes are read off frozen features.
+
+    Attributes:
+        updates: Iterations of the solver; 0 where nothing is fitted.
+        head: From channels of the features and number of classes to a head that is yet to be
+            fitted, or loaded.
+        fit: From settings, a network with such a head, in eval mode on its device, and the training
+            examples to the fitted head. The network is left as it is.
+    """
+
+    updates: int
+    head: Callable[[int, int], nn.Module]
+    fit: Callable[[TransferRecipe, Any, Examples], nn.Module]
+
+    def learn(self, settings: TransferRecipe, network: Any, train: Examples, folder: Path) -> None:
+        """Moves the network to its device, and fits its head."""
+        network.to(open_fabric("32", settings.loop.accelerator).device).eval()
+        network.head = self.fit(settings, network, train)

@@ -1,14 +1,16 @@
-"""Semantic segmentation as a transfer task."""
+"""Semantic segmentation as a transfer task: what it learns, predicts and scores."""
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import UInt8
-from torch import nn
+from torch import Tensor, nn
+from torchmetrics.classification import MulticlassJaccardIndex
 
 from detcon.data.labelled.crops import LabelledCrops, join_maps
 from detcon.data.labelled.examples import Example, Examples, LabelledData, watched
@@ -18,10 +20,14 @@ from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.strips import write_png
 from detcon.downstream.task import Learning, Score
 from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, LinearSegmentationRecipe
-from detcon.downstream.tasks.segmentation.data import cut_labels, open_label_data, resize_nearest
+from detcon.downstream.tasks.segmentation.data import (
+    VOID,
+    cut_labels,
+    open_label_data,
+    resize_nearest,
+)
 from detcon.downstream.tasks.segmentation.fcn import Segmenter, fcn_head
 from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
-from detcon.downstream.tasks.segmentation.scoring import classify_picture, score
 from detcon.downstream.tasks.settings import height_and_width
 from detcon.downstream.training import fine_tune
 from detcon.models.backbone_file import Backbone
@@ -58,8 +64,7 @@ class Segmentation:
         self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
     ) -> Segmenter:
         head = self.learning.head(backbone.channels, len(names))
-        mean, std = backbone.normalisation.mean, backbone.normalisation.std
-        return Segmenter(backbone.encoder, head, mean=mean, std=std)
+        return Segmenter(backbone.encoder, head, backbone.normalisation)
 
     def learn(
         self, settings: TransferRecipe, network: Network, train: Examples, folder: Path
@@ -136,3 +141,51 @@ class FcnFineTuning:
 def segmentation(recipe: SegmentationRecipe) -> Segmentation:
     """Fine-tunes an FCN."""
     return Segmentation(recipe, FcnFineTuning(recipe))
+
+
+Classifier = Callable[[UInt8[Tensor, "1 c y x"]], UInt8[Tensor, "1 y x"]]
+"""Names the class of each pixel of a whole picture."""
+
+
+def score(
+    classify: Classifier,
+    pictures: Iterable[Example],
+    names: tuple[str, ...],
+    device: torch.device | str = "cpu",
+) -> Score:
+    """Classifies whole pictures and compares them with the truth.
+
+    Intersection and union are counted over all pictures together, as PASCAL VOC does, and void
+    pixels are left out whatever was predicted there. The mean is over classes that occur in the
+    truth or in a prediction: a class that is neither can't be got right or wrong, while one
+    that is predicted and never true counts as 0. (torchmetrics gives 0 for the former as well
+    when asked by class; its own macro average leaves them out, as here.)
+
+    Args:
+        classify: The model.
+        pictures: What to score on.
+        names: The names of the classes.
+        device: Where the model is.
+    """
+    metric = MulticlassJaccardIndex(len(names), average="none", ignore_index=VOID).to(device)
+    for picture in pictures:
+        predicted = torch.from_numpy(classify_picture(classify, picture.image, device)).to(device)
+        metric.update(predicted.long(), torch.from_numpy(picture.labels).to(device).long())
+    return _by_class(metric, names)
+
+
+@torch.inference_mode()
+def classify_picture(
+    classify: Classifier, photo: UInt8[np.ndarray, "y x c"], device: torch.device | str
+) -> UInt8[np.ndarray, "y x"]:
+    """The class of each pixel of one photo."""
+    image = torch.from_numpy(photo).to(device).permute(2, 0, 1)[None]
+    return classify(image)[0].cpu().numpy()
+
+
+def _by_class(metric: MulticlassJaccardIndex, names: tuple[str, ...]) -> Score:
+    by_class = (100 * metric.compute()).tolist()
+    occurs = ((metric.confmat.sum(0) + metric.confmat.sum(1)) > 0).tolist()
+    per_class = {n: v if there else None for n, v, there in zip(names, by_class, occurs)}
+    counted = [value for value in per_class.values() if value is not None]
+    return Score("mIoU", sum(counted) / max(len(counted), 1), per_class=per_class)
