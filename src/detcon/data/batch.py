@@ -1,5 +1,6 @@
 """The batch: everything that a method sees of the photos (waist 2 of the design)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,13 +34,7 @@ class Batch:
 
     def to(self, device: torch.device | str, **options: bool) -> "Batch":
         """Moves what the network reads to a device; `colour` and `index` stay on the host."""
-        return replace(
-            self,
-            images=self.images.to(device, non_blocking=True),
-            ids=self.ids.to(device, non_blocking=True),
-            weights=self.weights.to(device, non_blocking=True),
-            classes=None if self.classes is None else self.classes.to(device, non_blocking=True),
-        )
+        return self._each(lambda part: part.to(device, non_blocking=True))
 
     def split(self, parts: int) -> list["Batch"]:
         """Cuts the photos into parts of equal size, in order; nothing is copied.
@@ -68,11 +63,13 @@ class Batch:
 
     def pin_memory(self) -> "Batch":
         """Called by the data loader when a GPU waits at the other end."""
-        classes = None if self.classes is None else self.classes.pin_memory()
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, do: Callable[[Tensor], Tensor]) -> "Batch":
         return replace(
             self,
-            images=self.images.pin_memory(),
-            ids=self.ids.pin_memory(),
-            weights=self.weights.pin_memory(),
-            classes=classes,
+            images=do(self.images),
+            ids=do(self.ids),
+            weights=do(self.weights),
+            classes=None if self.classes is None else do(self.classes),
         )

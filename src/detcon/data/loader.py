@@ -1,7 +1,7 @@
 """From a dataset to batches: the order of the photos, worker processes, one rank's share."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -75,8 +75,9 @@ def batches(
     dataset.keep_in_memory()
     if workers:
         dataset[0, 0]  # what it takes is compiled here, once, and not in each worker
-    order = _Order(len(dataset), batch_size, seed, range(first_step, num_steps), rank, world)
-    yield from make_ahead(_Collating(dataset), order, workers=workers)
+    steps = range(first_step, num_steps)
+    order = _order(len(dataset), batch_size, seed, steps, rank=rank, world=world)
+    yield from make_ahead(partial(_batch, dataset), order, workers=workers)
 
 
 def collate(samples: list[Sample]) -> Batch:
@@ -97,30 +98,18 @@ def collate(samples: list[Sample]) -> Batch:
     )
 
 
-@dataclass(frozen=True)
-class _Order:
+def _order(
+    num_photos: int, batch_size: int, seed: int, steps: range, *, rank: int, world: int
+) -> Iterator[list[tuple[int, int]]]:
     """The photos (with their epoch) of one rank's batch, step by step."""
-
-    num_photos: int
-    batch_size: int
-    seed: int
-    steps: range
-    rank: int
-    world: int
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        per_epoch = steps_per_epoch(self.num_photos, self.batch_size)
-        share = self.batch_size // self.world
-        epoch, photos = -1, np.empty(0, int)
-        for step in self.steps:
-            if step // per_epoch != epoch:
-                epoch = step // per_epoch
-                photos = permutation(self.num_photos, self.seed, epoch)
-            start = step % per_epoch * self.batch_size + self.rank * share
-            yield [(epoch, int(index)) for index in photos[start : start + share]]
+    per_epoch, share = steps_per_epoch(num_photos, batch_size), batch_size // world
+    epoch, photos = -1, np.empty(0, int)
+    for step in steps:
+        if step // per_epoch != epoch:
+            epoch = step // per_epoch
+            photos = permutation(num_photos, seed, epoch)
+        start = step % per_epoch * batch_size + rank * share
+        yield [(epoch, int(index)) for index in photos[start : start + share]]
 
 
 def permutation(num_photos: int, seed: int, epoch: int) -> Integer[np.ndarray, " n"]:
@@ -131,11 +120,5 @@ def permutation(num_photos: int, seed: int, epoch: int) -> Integer[np.ndarray, "
     return np.random.default_rng(source).permutation(num_photos)
 
 
-@dataclass(frozen=True)
-class _Collating:
-    """Makes the batch of some places in the collection."""
-
-    samples: PhotoViews
-
-    def __call__(self, places: list[tuple[int, int]]) -> Batch:
-        return collate([self.samples[place] for place in places])
+def _batch(samples: PhotoViews, places: list[tuple[int, int]]) -> Batch:
+    return collate([samples[place] for place in places])

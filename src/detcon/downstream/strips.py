@@ -16,13 +16,13 @@ def strip(
     truth: UInt8[np.ndarray, "y x 3"],
     prediction: UInt8[np.ndarray, "y x 3"],
 ) -> UInt8[np.ndarray, "y x3 3"]:
-    """Photo, truth and prediction side by side, three pictures of equal width."""
+    """Photo, truth and prediction side by side, three images of equal width."""
     return np.concatenate([shown(photo), truth, prediction], axis=1)
 
 
 def write_png(
     path: Path,
-    picture: UInt8[np.ndarray, "y x"] | UInt16[np.ndarray, "y x"] | UInt8[np.ndarray, "y x 3"],
+    pixels: UInt8[np.ndarray, "y x"] | UInt16[np.ndarray, "y x"] | UInt8[np.ndarray, "y x 3"],
     *,
     palette: UInt8[np.ndarray, "256 3"] | None = None,
 ) -> None:
@@ -31,7 +31,7 @@ def write_png(
     Raises:
         OSError: The disk refuses.
     """
-    image = Image.fromarray(picture)
+    image = Image.fromarray(pixels)
     if palette is not None:
         image.putpalette(palette.tobytes())
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -80,7 +80,7 @@ class Task(Protocol):
     def draw(
         self, photo: UInt8[np.ndarray, "y x c"], prediction: Any, names: tuple[str, ...]
     ) -> UInt8[np.ndarray, "y x 3"]:
-        """A picture of a prediction, of the photo's size."""
+        """Draws a prediction, at the photo's size."""
         ...
 
     def enlarge(self, prediction: Any, size: tuple[int, int]) -> Any:

@@ -35,9 +35,7 @@ def fine_tune(
 
     def open_batches(first_step: int) -> Any:
         return batches(
-            crops.batch,
-            num_examples=len(crops.examples),
-            seed=settings.seed,
+            crops,
             batch_size=recipe.batch_size,
             first_step=first_step,
             num_steps=recipe.steps,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,9 +103,6 @@ def join_maps(maps: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(maps))
 
 
-Batch = TypeVar("Batch")
-
-
 def order(
     num_examples: int, *, batch_size: int, seed: int, first_step: int, num_steps: int
 ) -> Iterator[list[tuple[int, int]]]:
@@ -127,24 +124,19 @@ def _permutation(num_examples: int, seed: int, epoch: int) -> list[int]:
 
 
 def batches(
-    make: Callable[[list[tuple[int, int]]], Batch],
+    crops: LabelledCrops,
     *,
-    num_examples: int,
-    seed: int,
     batch_size: int,
     first_step: int,
     num_steps: int,
     workers: int = 0,
     rank: int = 0,
     world: int = 1,
-) -> Iterator[Batch]:
+) -> Iterator[LabelledBatch]:
     """This rank's share of the batches of steps `first_step` to `num_steps`.
 
     Args:
-        make: From (epoch, number of the example) of each member to the batch; picklable, and its
-            draws come from these and the seed alone.
-        num_examples: How many there are to choose from.
-        seed: Of the order.
+        crops: Makes them; its seed is that of the order too.
         batch_size: Examples a step, on all ranks.
         first_step: Where to begin.
         num_steps: Where to end.
@@ -153,7 +145,7 @@ def batches(
         world: How many there are.
 
     Raises:
-        ValueError: The batch can't be divided among the ranks; or a example can't be read.
+        ValueError: The batch can't be divided among the ranks; or an example can't be read.
     """
     if batch_size % world:
         raise ValueError(
@@ -161,7 +153,11 @@ def batches(
         )
     share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
     steps = order(
-        num_examples, batch_size=batch_size, seed=seed, first_step=first_step, num_steps=num_steps
+        len(crops.examples),
+        batch_size=batch_size,
+        seed=crops.seed,
+        first_step=first_step,
+        num_steps=num_steps,
     )
     places = (step[share] for step in steps)
-    yield from make_ahead(make, places, workers=workers)
+    yield from make_ahead(crops.batch, places, workers=workers)

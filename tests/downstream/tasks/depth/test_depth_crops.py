@@ -112,8 +112,8 @@ def same(one, other):
 
 
 def take(where, **options):
-    defaults = {"num_examples": 3, "seed": 0, "batch_size": 4, "first_step": 0, "num_steps": 4}
-    return list(batches(where.batch, **(defaults | options)))
+    defaults = {"batch_size": 4, "first_step": 0, "num_steps": 4}
+    return list(batches(where, **(defaults | options)))
 
 
 def test_batches_depend_on_the_seed_and_the_step_alone():

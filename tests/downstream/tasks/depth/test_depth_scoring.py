@@ -58,5 +58,5 @@ def test_pixels_weigh_alike_whatever_their_picture():
 
 
 def test_nothing_to_judge_by():
-    with pytest.raises(LabelError, match="no pixel of the validation pictures has a depth"):
+    with pytest.raises(LabelError, match="no pixel of the validation photos has a depth"):
         score(lambda p: p.labels, [picture(np.full((2, 2), np.nan, np.float32))])

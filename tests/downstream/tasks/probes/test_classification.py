@@ -1,4 +1,4 @@
-"""Tests for the classification of whole photos: reading, cutting, learning, judging."""
+"""Tests for the classification of whole photos: reading, cutting, learning, scoring."""
 
 import math
 
@@ -16,7 +16,7 @@ from detcon.data.labelled.crops import LabelledBatch
 from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.tasks.probes import linear_classification, photos
-from detcon.downstream.tasks.probes.classification import is_among_first, judge
+from detcon.downstream.tasks.probes.classification import is_among_first, score
 from detcon.downstream.tasks.probes.classifier import (
     Classifier,
     centre_crop,
@@ -175,9 +175,9 @@ def test_accuracy_is_a_count():
     for i, channel in enumerate((0, 0, 1, 2)):
         images[i, channel] = 200
     batch = LabelledBatch(images, torch.tensor([0, 1, 1, 6]), torch.arange(4))
-    score = judge(stand_in(Scores()), [batch, batch], tuple("abcdefg"))
-    assert score.value == 50 and score.figures == {"top-5": 75.0}  # 6 is second, 0 comes last
-    assert score.per_class == {**dict.fromkeys("cdef"), "a": 100, "b": 50, "g": 0}
+    reached = score(stand_in(Scores()), [batch, batch], tuple("abcdefg"))
+    assert reached.value == 50 and reached.figures == {"top-5": 75.0}  # 6 is second, 0 comes last
+    assert reached.per_class == {**dict.fromkeys("cdef"), "a": 100, "b": 50, "g": 0}
 
 
 @pytest.mark.parametrize("task", ["linear_classification", "knn_classification"])

@@ -143,7 +143,7 @@ def test_void_cells_are_not_kept_and_half_void_ones_vote_by_half():
     labels[:4, :2] = 1
     bank = fill([Example("a", picture.image, labels)], 100)
     assert bank.shares.tolist() == [[0.0, 0.5, 0.0]]
-    with pytest.raises(LabelError, match="all labels of the training pictures are void"):
+    with pytest.raises(LabelError, match="all labels of the training photos are void"):
         fill(pictures(2, label=255), 100)
 
 

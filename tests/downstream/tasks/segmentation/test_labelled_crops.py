@@ -81,16 +81,7 @@ def test_every_picture_comes_once_an_epoch(num, batch_size, seed):
 
 
 def take(crops, **options):
-    return list(
-        batches(
-            crops.batch,
-            num_examples=len(crops.examples),
-            seed=crops.seed,
-            batch_size=4,
-            num_steps=5,
-            **({"first_step": 0} | options),
-        )
-    )
+    return list(batches(crops, batch_size=4, num_steps=5, **({"first_step": 0} | options)))
 
 
 def test_batches_depend_on_the_seed_and_the_step_alone(squares):

@@ -5,8 +5,8 @@ With d predicted and t measured, in metres: the share of pixels where max(d / t,
 means of |d - t| / t and of |log10 d - log10 t|.
 
 The mean is over pixels, "over the entire test set" as the code released with Laina et al.
-(arXiv 1606.00373) has it. Others take a mean by picture and then one of these, which gives another
-root mean square and, where some pictures have holes, other figures throughout.
+(arXiv 1606.00373) has it. Others take a mean by photo and then one of these, which gives another
+root mean square and, where some photos have holes, other figures throughout.
 """
 
 from collections.abc import Callable, Iterable
@@ -57,7 +57,7 @@ class Sums:
             LabelError: No pixel was counted.
         """
         if not self.count:
-            raise LabelError("no pixel of the validation pictures has a depth to score on")
+            raise LabelError("no pixel of the validation photos has a depth to score on")
         shares = [100 * number / self.count for number in self.within]
         return {
             METRIC: shares[0],
@@ -69,19 +69,19 @@ class Sums:
         }
 
 
-def score(predict: Predictor, pictures: Iterable[Example]) -> Score:
+def score(predict: Predictor, examples: Iterable[Example]) -> Score:
     """Predicts the depth of whole photos and compares it with the truth, at the truth's size.
 
     Args:
         predict: The model.
-        pictures: What to score on.
+        examples: What to score on.
 
     Raises:
-        LabelError: Nothing was measured in any picture.
+        LabelError: Nothing was measured in any photo.
     """
     sums = Sums()
-    for picture in pictures:
-        sums.add(predict(picture), picture.labels)
+    for example in examples:
+        sums.add(predict(example), example.labels)
     figures = sums.figures()
     value = figures[METRIC]
     assert value is not None

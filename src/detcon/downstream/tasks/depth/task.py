@@ -80,7 +80,7 @@ class Depth:
         def predict(example: Example) -> Float32[np.ndarray, "y x"]:
             return _predict(network, example.image, example.labels.shape)
 
-        return score(predict, watched(val, "judging"))
+        return score(predict, watched(val, "scoring"))
 
     def predict(
         self, network: Network, photo: UInt8[np.ndarray, "y x c"]

@@ -145,7 +145,7 @@ def _seed_of_rank(seed: int) -> int:
 def _find_all(network: Detector, val: Examples) -> list[tuple[Any, Detections]]:
     """The true objects and the detections of all photos; each rank predicts a share."""
     place = ranks()
-    share = watched(range(place.rank, len(val), place.world), "judging")
+    share = watched(range(place.rank, len(val), place.world), "scoring")
     examples = (val[number] for number in share)
     pairs = [(one.labels, detect(network, one.image)) for one in examples]
     if place.world == 1:

@@ -66,8 +66,8 @@ class PhotoClassification:
         self, settings: TransferRecipe, network: Network, val: Examples, names: tuple[str, ...]
     ) -> Score:
         assert isinstance(network, Classifier)
-        batches = centre_crops(val, network.centre, title="judging", workers=settings.workers)
-        return judge(network, batches, names)
+        batches = centre_crops(val, network.centre, title="scoring", workers=settings.workers)
+        return score(network, batches, names)
 
     def predict(self, network: Network, photo: UInt8[np.ndarray, "y x c"]) -> int:
         assert isinstance(network, Classifier)
@@ -124,7 +124,7 @@ def is_among_first(
 
 
 @torch.inference_mode()
-def judge(network: Classifier, batches: Iterable[LabelledBatch], names: tuple[str, ...]) -> Score:
+def score(network: Classifier, batches: Iterable[LabelledBatch], names: tuple[str, ...]) -> Score:
     """Top-1 accuracy in per cent, the same by class, and `top-5` where there are six classes.
 
     Args:
@@ -144,7 +144,7 @@ def judge(network: Classifier, batches: Iterable[LabelledBatch], names: tuple[st
     shares = (100 * right / photos).tolist()
     per_class = {n: s if seen else None for n, s, seen in zip(names, shares, photos.tolist())}
     total = float(photos.sum())
-    score = Score("accuracy", 100 * float(right.sum()) / total, per_class=per_class)
+    reached = Score("accuracy", 100 * float(right.sum()) / total, per_class=per_class)
     if len(names) > FIRST:
-        score.figures[f"top-{FIRST}"] = 100 * among / total
-    return score
+        reached.figures[f"top-{FIRST}"] = 100 * among / total
+    return reached

@@ -95,7 +95,7 @@ class Cells:
 
 def fit_probe(
     features: Features,
-    pictures: Iterable[Example],
+    examples: Iterable[Example],
     num_classes: int,
     recipe: LinearSegmentationRecipe = LinearSegmentationRecipe(),  # noqa: B008  (frozen)
     device: torch.device | str = "cpu",
@@ -108,7 +108,7 @@ def fit_probe(
 
     Args:
         features: The frozen encoder, in eval mode.
-        pictures: The labelled pictures; their mirror images are added.
+        examples: The labelled photos; their mirror images are added.
         num_classes: How many classes there are.
         recipe: How to fit.
         device: Where the encoder is.
@@ -117,9 +117,9 @@ def fit_probe(
         A 1 x 1 convolution from features to logits, the standardisation folded into it.
 
     Raises:
-        LabelError: More pictures than their features can be kept of.
+        LabelError: More photos than their features can be kept of.
     """
-    cells = gather_cells(features, pictures, num_classes, recipe.fineness, device)
+    cells = gather_cells(features, examples, num_classes, recipe.fineness, device)
     mean, std = (
         moment[:, None, None]
         for moment in moments([part.features.movedim(1, 0).flatten(1) for part in cells])
@@ -137,7 +137,7 @@ def fit_probe(
 @torch.no_grad()
 def gather_cells(
     features: Features,
-    pictures: Iterable[Example],
+    examples: Iterable[Example],
     num_classes: int,
     fineness: int,
     device: torch.device | str = "cpu",
@@ -145,9 +145,9 @@ def gather_cells(
     """Computes the features of photos and mirror images, joined by the size of their grids."""
     found: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
     size = 0
-    for picture in pictures:
-        image = torch.from_numpy(picture.image).to(device).permute(2, 0, 1)
-        labels = torch.from_numpy(picture.labels).to(device)
+    for example in examples:
+        image = torch.from_numpy(example.image).to(device).permute(2, 0, 1)
+        labels = torch.from_numpy(example.labels).to(device)
         both = features(torch.stack([image, image.flip(-1)])).float()
         h, w = both.shape[-2:]
         shares = cell_shares(
@@ -157,7 +157,7 @@ def gather_cells(
         size += both.nbytes + shares.nbytes
         if size > MEMORY:
             raise LabelError(
-                f"the features of all labelled pictures need more than {MEMORY >> 30} GiB; give "
+                f"the features of all labelled photos need more than {MEMORY >> 30} GiB; give "
                 f"labels=N to use fewer, or a smaller size="
             )
     return [

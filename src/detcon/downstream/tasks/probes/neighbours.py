@@ -145,7 +145,7 @@ class _Cells:
 @torch.no_grad()
 def fill_bank(
     features: Features,
-    pictures: Iterable[Example],
+    examples: Iterable[Example],
     num_classes: int,
     recipe: KnnSegmentationRecipe = KnnSegmentationRecipe(),  # noqa: B008  (frozen)
     *,
@@ -162,7 +162,7 @@ def fill_bank(
 
     Args:
         features: The frozen encoder, in eval mode.
-        pictures: The labelled photos.
+        examples: The labelled photos.
         num_classes: How many classes there are.
         recipe: How many cells to keep, and how they vote.
         seed: Of the draw.
@@ -173,9 +173,9 @@ def fill_bank(
     """
     generator = torch.Generator().manual_seed(seed)
     held: list[_Cells] = []
-    for picture in pictures:
-        image = torch.from_numpy(picture.image).to(device).permute(2, 0, 1)
-        labels = torch.from_numpy(picture.labels).to(device)
+    for example in examples:
+        image = torch.from_numpy(example.image).to(device).permute(2, 0, 1)
+        labels = torch.from_numpy(example.labels).to(device)
         grid = features(image[None]).float()
         shares = cell_shares(labels[None], num_classes, (grid.shape[2], grid.shape[3]))
         numbers = torch.rand(grid[0, 0].numel(), generator=generator).to(grid.device)
@@ -186,7 +186,7 @@ def fill_bank(
             held = [_lowest(held, recipe.bank)]
     kept = _lowest(held, recipe.bank)
     if not len(kept.features):
-        raise LabelError("all labels of the training pictures are void; there is nothing to learn")
+        raise LabelError("all labels of the training photos are void; there is nothing to learn")
     return Bank(kept.features, kept.shares, num_neighbours=recipe.k, temperature=recipe.temperature)
 
 

@@ -2,7 +2,7 @@
 
 MoCo (arXiv 1911.05722, appendix A.5) and BYOL (arXiv 2006.07733, appendix D.4): the encoder at
 output stride 16, its last stage dilated; two 3 x 3 convolutions of 256 channels and dilation 6,
-each with batch norm and ReLU; a 1 x 1 classifier; bilinear interpolation to the picture; cross
+each with batch norm and ReLU; a 1 x 1 classifier; bilinear interpolation to the photo; cross
 entropy.
 """
 

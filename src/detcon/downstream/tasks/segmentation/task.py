@@ -75,13 +75,13 @@ class Segmentation:
         self, settings: TransferRecipe, network: Network, val: Examples, names: tuple[str, ...]
     ) -> Score:
         assert isinstance(network, Segmenter)
-        return score(network.classify, watched(val, "judging"), names, network.device)
+        return score(network.classify, watched(val, "scoring"), names, network.device)
 
     def predict(
         self, network: Network, photo: UInt8[np.ndarray, "y x c"]
     ) -> UInt8[np.ndarray, "y x"]:
         assert isinstance(network, Segmenter)
-        return classify_picture(network.classify, photo, network.device)
+        return classify_photo(network.classify, photo, network.device)
 
     def truth(self, example: Example) -> UInt8[np.ndarray, "y x"]:
         return example.labels
@@ -144,18 +144,18 @@ def segmentation(recipe: SegmentationRecipe) -> Segmentation:
 
 
 Classifier = Callable[[UInt8[Tensor, "1 c y x"]], UInt8[Tensor, "1 y x"]]
-"""Names the class of each pixel of a whole picture."""
+"""Names the class of each pixel of a whole photo."""
 
 
 def score(
     classify: Classifier,
-    pictures: Iterable[Example],
+    examples: Iterable[Example],
     names: tuple[str, ...],
     device: torch.device | str = "cpu",
 ) -> Score:
-    """Classifies whole pictures and compares them with the truth.
+    """Classifies whole photos and compares them with the truth.
 
-    Intersection and union are counted over all pictures together, as PASCAL VOC does, and void
+    Intersection and union are counted over all photos together, as PASCAL VOC does, and void
     pixels are left out whatever was predicted there. The mean is over classes that occur in the
     truth or in a prediction: a class that is neither can't be got right or wrong, while one
     that is predicted and never true counts as 0. (torchmetrics gives 0 for the former as well
@@ -163,19 +163,19 @@ def score(
 
     Args:
         classify: The model.
-        pictures: What to score on.
+        examples: What to score on.
         names: The names of the classes.
         device: Where the model is.
     """
     metric = MulticlassJaccardIndex(len(names), average="none", ignore_index=VOID).to(device)
-    for picture in pictures:
-        predicted = torch.from_numpy(classify_picture(classify, picture.image, device)).to(device)
-        metric.update(predicted.long(), torch.from_numpy(picture.labels).to(device).long())
+    for example in examples:
+        predicted = torch.from_numpy(classify_photo(classify, example.image, device)).to(device)
+        metric.update(predicted.long(), torch.from_numpy(example.labels).to(device).long())
     return _by_class(metric, names)
 
 
 @torch.inference_mode()
-def classify_picture(
+def classify_photo(
     classify: Classifier, photo: UInt8[np.ndarray, "y x c"], device: torch.device | str
 ) -> UInt8[np.ndarray, "y x"]:
     """The class of each pixel of one photo."""
