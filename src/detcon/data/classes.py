@@ -16,7 +16,6 @@ def read_classes(source: str, keys: Sequence[str]) -> tuple[list[int], list[str]
     Args:
         source: "folders", where a photo's class is the folder it lies in (as in ImageNet), or a
             CSV with the columns `path` (as in the list of photos) and `class`.
-        keys: The photos.
 
     Returns:
         A class number for each photo, in order, and the names of the classes by number, sorted.

@@ -32,10 +32,7 @@ _ORDER, _GREY, _SIGMA, _SOLARIZE = slice(4, 8), 8, 9, 10
 
 def draw_colour(rng: np.random.Generator, recipe: ColourRecipe) -> Float32[np.ndarray, " p"]:
     """Draws what is done to the colours of one view.
-
-    Args:
-        rng: Where the draws come from. Always the same number of draws.
-        recipe: Strengths and probabilities.
+    It always takes the same number of draws from `rng`.
 
     Returns:
         The parameters, in the layout at the top of this file.
@@ -66,7 +63,9 @@ def apply_colour(
     """Changes the colours of a batch of views and normalises them. Draws nothing.
 
     In order: the four of `colour` in each photo's own order, grey, blur, solarize, clip to 0..1,
-    normalise (`postprocess` in the official code's `augmentations.py`).
+    normalise (`postprocess` in the official code's `augmentations.py`). On a CPU the loops of
+    `detcon.data.colour_cpu` do it, in one thread; elsewhere each operation takes all photos that
+    it touches at once.
 
     Args:
         images: Views, on the training device. Where they aren't RGB, saturation, hue and grey
@@ -75,12 +74,6 @@ def apply_colour(
             so that nothing ever waits for the device.
         mean: Subtracted from each channel, in 0..1.
         std: What each channel is divided by.
-
-    On a CPU the loops of `detcon.data.colour_cpu` do it, in one thread; elsewhere each operation
-    takes all photos that it touches at once.
-
-    Returns:
-        Normalised views, on the same device.
     """
     if images.device.type == "cpu":
         return _changed_on_cpu(images, colour, mean, std)

@@ -55,14 +55,6 @@ class Cut:
         `area` averages over each output pixel's area where the cut shrinks by more than 2 (in
         the mean of both directions, and enlarges in neither), so that fine texture does not alias;
         otherwise it is the same bicubic.
-
-        Args:
-            photo: The whole photo, of any number of channels.
-            size: The side of the view in pixels.
-            resize: `area` or `official`.
-
-        Returns:
-            The view.
         """
         crop = photo[self.top : self.top + self.height, self.left : self.left + self.width]
         shrinks = self.height * self.width > 4 * size**2 and min(self.height, self.width) >= size
@@ -90,9 +82,6 @@ class Cut:
             labels: The map of the whole photo, at any resolution.
             photo_size: Height and width of the photo that the cut was drawn for.
             size: The side of the view in pixels.
-
-        Returns:
-            The view's map.
         """
         rows, columns = self._places(labels, photo_size, size)
         return labels[rows[:, None], columns]
@@ -117,12 +106,7 @@ class Cut:
             masks: The masks of the whole photo, at any resolution.
             photo_size: Height and width of the photo that the cut was drawn for.
             size: The side of the view in pixels.
-            grid: Rows and columns of the encoder's output.
-            rng: Where the draws come from.
-            num_regions: How many to draw, with replacement.
-            pooling: See `region_weights`.
-            min_cells: See `region_weights`.
-            least_cells: See `region_weights`.
+            grid: Rows and columns of the encoder's output; for the rest see `region_weights`.
             absent: Whether masks that the view doesn't show are drawn too, with weights 0.
 
         Returns:
@@ -161,11 +145,6 @@ def draw_cut(rng: np.random.Generator, size: tuple[int, int], recipe: ViewsRecip
 
     One draw of area and aspect, rounded, clipped to the photo: no ten attempts and no central
     cut in the end, which is torchvision's way.
-
-    Args:
-        rng: Where the draws come from.
-        size: The photo's height and width.
-        recipe: Ranges of area and aspect, probability of mirroring.
 
     Returns:
         The cut, at least one pixel high and wide, inside the photo.

@@ -117,9 +117,7 @@ class PhotoViews:
         """Checks that photos, masks and classes belong together; reads no photo yet.
 
         Args:
-            photos: The collection.
             store: The masks of its photos; None for one mask, the whole image (id 0, weights 1).
-            views: How views are drawn.
             grid: Rows and columns of the encoder's output for a view.
             seed: Of all draws; not negative.
             num_views: 1 or 2.

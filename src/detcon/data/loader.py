@@ -48,17 +48,10 @@ def batches(
     neither on the number of workers nor on where a run was interrupted.
 
     Args:
-        dataset: The photos' views.
         batch_size: Of all ranks together.
-        seed: Of the order.
         num_steps: The length of the whole run in steps.
         first_step: Where to begin: the number of steps already made.
         workers: Processes that make batches; 0 makes them here.
-        rank: Which share.
-        world: How many shares.
-
-    Yields:
-        The batches of steps first_step, ..., num_steps - 1.
 
     Raises:
         BatchTooLarge: If there are fewer photos than one batch has, or it can't be shared evenly.

@@ -40,9 +40,6 @@ def region_weights(
             row of it. The photo's map, where `rows` and `columns` are given.
         membership: Which masks each pattern belongs to; None if masks don't overlap.
         grid: Rows and columns of the encoder's output.
-        rng: Where the draws come from.
-        num_regions: How many to draw.
-        pooling: `hard` or `soft`.
         min_cells: The area in cells that makes a mask present in soft pooling.
         rows: Which row of the map each of the view's is; None where the map is the view's.
         columns: Which column of the map each of the view's is.

@@ -45,11 +45,6 @@ class CellData:
 def run_cell(settings: TransferRecipe, task: Task, source: CellData) -> Result:
     """Trains and scores one cell, or reads its result if it is finished.
 
-    Args:
-        settings: The recipe of this cell; `out` is its folder, `seeds` is 1.
-        task: The one that the settings name.
-        source: The labelled photos.
-
     Raises:
         ValueError: Data, a backbone or settings that don't fit; mostly before the folder is made.
     """

@@ -30,12 +30,6 @@ class PeriodicProbe:
     ) -> None:
         """Opens the labelled data; validates everything it can before training.
 
-        Args:
-            recipe: What to probe.
-            encoder: Of the encoders that will be measured.
-            normalisation: Normalisation of their photos.
-            seed: Of the labelled subset, and of the cells that neighbours are looked for in.
-
         Raises:
             ValueError: Labelled data that are missing or don't fit the task.
         """

@@ -25,11 +25,7 @@ def fine_tune(
     """Trains encoder and head together, and leaves the network in eval mode.
 
     Args:
-        settings: Seed, workers, loop.
-        recipe: Steps, batch size, optimiser, schedule.
         network: `network(batch)` returns a scalar loss, and anything.
-        crops: Makes the batches.
-        folder: Of the run.
         observe: Turns the network's second output into figures for the log.
     """
 

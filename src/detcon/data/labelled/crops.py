@@ -135,14 +135,7 @@ def batches(
 ) -> Iterator[LabelledBatch]:
     """This rank's share of the batches of steps `first_step` to `num_steps`.
 
-    Args:
-        crops: Makes them; its seed is that of the order too.
-        batch_size: Examples a step, on all ranks.
-        first_step: Where to begin.
-        num_steps: Where to end.
-        workers: Processes that make batches.
-        rank: Of this process.
-        world: How many there are.
+    `batch_size` is the examples a step on all ranks; the seed of the crops is that of the order.
 
     Raises:
         ValueError: The batch can't be divided among the ranks; or an example can't be read.

@@ -116,13 +116,7 @@ class Examples:
     def __init__(
         self, split: LabelledSplit, indices: Sequence[int], *, memory: int = MEMORY
     ) -> None:
-        """Decodes and keeps the examples, if they need no more than `memory` bytes.
-
-        Args:
-            split: Where they come from.
-            indices: Which ones.
-            memory: How many bytes may be kept.
-        """
+        """Decodes and keeps the examples, if they need no more than `memory` bytes."""
         self.split = split
         self.indices = list(indices)
         self.kept: list[Example] | None = None

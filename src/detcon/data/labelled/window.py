@@ -98,7 +98,6 @@ def draw_window(
     Where the scaled photo is smaller than the window it lies somewhere inside.
 
     Args:
-        rng: Where the draws come from.
         photo: Height and width of the photo.
         size: Height and width of the window.
         scale: The bounds of the factor, drawn uniformly.

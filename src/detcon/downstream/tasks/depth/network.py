@@ -93,12 +93,10 @@ class UpProjection(nn.Module):
 def depth_head(in_channels: int, recipe: DepthRecipe) -> nn.Sequential:
     """Builds the head that the recipe names, with fresh weights.
 
-    Args:
-        in_channels: Of the features.
-        recipe: Says `widths`, and which head. `up_projection` is that of Laina et al. and BYOL: a
-            1 x 1 convolution with batch norm to half the channels, the up-projections, and a 3 x 3
-            to one channel. `deconvolution`: transposed 4 x 4 convolutions of stride 2 with batch
-            norm and ReLU, and a 1 x 1 (Xiao et al., arXiv 1804.06208, have three for poses).
+    `up_projection` is that of Laina et al. and BYOL: a 1 x 1 convolution with batch norm to half
+    the channels, the up-projections, and a 3 x 3 to one channel. `deconvolution`: transposed 4 x 4
+    convolutions of stride 2 with batch norm and ReLU, and a 1 x 1 (Xiao et al., arXiv 1804.06208,
+    have three for poses).
     """
     if recipe.head == "up_projection":
         half = in_channels // 2
@@ -137,10 +135,7 @@ def reverse_huber(
 
     An error e costs |e| up to c, and (e^2 + c^2) / 2c above, where c is a fifth of the greatest
     |e| among the measured pixels of the batch (of this rank's part of it) and takes no gradient.
-
-    Args:
-        predicted: Metres.
-        measured: Metres; NaN where nothing was measured.
+    Depths are in metres, NaN where nothing was measured.
 
     Returns:
         The mean over the measured pixels; 0 where there are none. Nothing waits for the device.

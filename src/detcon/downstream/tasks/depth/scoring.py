@@ -72,10 +72,6 @@ class Sums:
 def score(predict: Predictor, examples: Iterable[Example]) -> Score:
     """Predicts the depth of whole photos and compares it with the truth, at the truth's size.
 
-    Args:
-        predict: The model.
-        examples: What to score on.
-
     Raises:
         LabelError: Nothing was measured in any photo.
     """

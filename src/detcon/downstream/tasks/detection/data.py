@@ -24,13 +24,6 @@ def open_object_data(
 ) -> LabelledData:
     """Joins the two splits, and makes sure that there is something to learn and to score.
 
-    Args:
-        train: What to learn from.
-        val: What to score on.
-        masks: Whether masks are wanted.
-        max_side: The longest side of the photos, shrunk when read.
-        channels: Of the photos.
-
     Raises:
         LabelError: The classes differ, masks are wanted and missing, or no photo of a split has an
             object that isn't a crowd.
@@ -106,11 +99,6 @@ def cut_objects(objects: Objects, window: Window, *, masks: bool) -> CropObjects
 
     Crowds aren't learnt, nor objects of which less than a pixel is left, be it of the box or of
     the mask. A crop may be left without any: then it teaches the background.
-
-    Args:
-        objects: In the photo.
-        window: What is cut out.
-        masks: Whether to draw the masks.
     """
     boxes = window.cut_boxes(objects.boxes)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -141,12 +129,7 @@ def cut_masks(
     boxes: Float[np.ndarray, "m 4"],
 ) -> UInt8[np.ndarray, "m h w"]:
     """The masks of the chosen objects, by the nearest pixel, drawn within their boxes alone.
-
-    Args:
-        objects: With masks, in the photo.
-        window: What is cut out.
-        chosen: Which ones.
-        boxes: Of those, in the window.
+    `boxes` are those of the chosen objects, in the window.
     """
     crops = np.zeros((len(boxes), *window.size), np.uint8)
     rows, columns = window.places()

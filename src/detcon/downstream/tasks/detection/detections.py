@@ -32,12 +32,7 @@ class Detections:
 
 
 def detect(network: Detector, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
-    """Finds the objects of one photo, in a square that its longest side fills.
-
-    Args:
-        network: In eval mode.
-        photo: Upright, of any size.
-    """
+    """Finds the objects of an upright photo, in a square that its longest side fills."""
     window = fitted((photo.shape[0], photo.shape[1]), (network.size, network.size))
     square = torch.from_numpy(window.cut_photo(photo, network.mean_colour)).permute(2, 0, 1)[None]
     (found,) = network.find(square.to(network.device))

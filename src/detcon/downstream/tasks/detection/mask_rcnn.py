@@ -42,13 +42,7 @@ class DetectionHead(nn.Module):
     def __init__(
         self, grid_channels: Sequence[int], num_classes: int, recipe: DetectorRecipe
     ) -> None:
-        """Draws fresh weights.
-
-        Args:
-            grid_channels: Of the encoder's grids, with 4, 8, 16 and 32 pixels a cell.
-            num_classes: Without the background.
-            recipe: Sizes.
-        """
+        """Draws fresh weights."""
         super().__init__()
         self.fpn = FeaturePyramidNetwork(
             list(grid_channels), recipe.channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d
@@ -64,11 +58,7 @@ class DetectionHead(nn.Module):
 
 def build_rcnn(backbone: nn.Module, num_classes: int, recipe: DetectorRecipe) -> FasterRCNN:
     """torchvision's Mask R-CNN, or Faster R-CNN for boxes alone, with our sizes and norms.
-
-    Args:
-        backbone: From photos to the levels of a pyramid; has `out_channels`.
-        num_classes: Without the background.
-        recipe: Sizes.
+    `num_classes` is without the background.
     """
     wide, outputs, norms = recipe.channels, num_classes + 1, recipe.norm == "all"
     options: dict[str, Any] = {

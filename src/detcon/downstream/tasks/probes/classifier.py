@@ -31,12 +31,7 @@ from detcon.photos import resize
 def centre_crop(
     photo: UInt8[np.ndarray, "y x c"], recipe: CentreRecipe
 ) -> UInt8[np.ndarray, "{recipe.side} {recipe.side} c"]:
-    """Resizes the shorter side, by area where that shrinks it, and cuts a square from the middle.
-
-    Args:
-        photo: Of any size.
-        recipe: The sizes.
-    """
+    """Resizes the shorter side, by area where that shrinks it; cuts a square from the middle."""
     height, width = photo.shape[:2]
     factor = recipe.shorter / min(height, width)
     if factor != 1:
@@ -121,12 +116,7 @@ def pool_photos(
     network: Classifier, examples: Examples, *, mirrored: bool, workers: int = 0
 ) -> tuple[Float[Tensor, "n d"], Integer[Tensor, " n"]]:
     """The pooled features of photos, and their classes.
-
-    Args:
-        network: In eval mode.
-        examples: Classified photos.
-        mirrored: Adds their mirror images.
-        workers: Processes that read and cut photos.
+    `mirrored` adds their mirror images.
 
     Raises:
         LabelError: More features than can be kept.

@@ -105,19 +105,13 @@ def fit_probe(
     The loss is the cross entropy between the interpolated logits and the labels, with the labels
     averaged over cells `fineness` times finer than the features, instead of pixel by pixel: on
     street photographs the same mean IoU to 0.1, for a tenth of the time.
-
-    Args:
-        features: The frozen encoder, in eval mode.
-        examples: The labelled photos; their mirror images are added.
-        num_classes: How many classes there are.
-        recipe: How to fit.
-        device: Where the encoder is.
+    Mirror images are added to the photos.
 
     Returns:
         A 1 x 1 convolution from features to logits, the standardisation folded into it.
 
     Raises:
-        LabelError: More photos than their features can be kept of.
+        LabelError: The features of all photos take too much memory.
     """
     cells = gather_cells(features, examples, num_classes, recipe.fineness, device)
     mean, std = (
@@ -207,13 +201,9 @@ def fit_linear(
     num_classes: int,
     recipe: LinearClassificationRecipe = LinearClassificationRecipe(),  # noqa: B008  (frozen)
 ) -> nn.Linear:
-    """Fits the best linear classifier; minimises cross entropy plus a penalty, as of cells.
+    """Fits the best linear classifier of photos: cross entropy and a penalty on squared weights.
 
-    Args:
-        features: Standardised in place, since there may be no room for them twice.
-        labels: Their classes.
-        num_classes: How many classes there are.
-        recipe: How to fit.
+    Features are standardised in place, since there may be no room for them twice.
 
     Returns:
         A layer from features, as they were, to scores.

@@ -33,13 +33,8 @@ def vote(
     """The votes of the nearest neighbours of each query, by class.
 
     Exact: each query is compared with the whole bank, a chunk of queries at a time.
-
-    Args:
-        queries: Of any length.
-        bank: Unit vectors.
-        shares: How much of each entry of the bank belongs to each class.
-        num_neighbours: How many vote.
-        temperature: The lower, the more the nearest ones count.
+    The bank holds unit vectors; `shares` says how much of each belongs to each class.
+    The lower the temperature, the more the nearest ones count.
     """
     rows = max(1, SIMILARITIES // max(len(bank), 1))
     votes = [queries.new_zeros(0, shares.shape[1])]
@@ -72,14 +67,7 @@ class Bank(nn.Module):
         num_neighbours: int,
         temperature: float,
     ) -> None:
-        """Fills the bank; see `vote` for the arguments.
-
-        Args:
-            features: Of any length; kept as unit vectors.
-            shares: What they are.
-            num_neighbours: How many vote.
-            temperature: The lower, the more the nearest ones count.
-        """
+        """Fills the bank; see `vote` for the arguments."""
         super().__init__()
         self.num_neighbours, self.temperature = num_neighbours, temperature
         self.register_buffer("features", normalize(features, dim=1))
@@ -159,14 +147,6 @@ def fill_bank(
     it that every class covers, so that one on a border votes for both sides; void votes for none,
     and cells that are all void aren't kept. No mirror images: a cell and its mirror image would be
     two of the k neighbours, and say the same.
-
-    Args:
-        features: The frozen encoder, in eval mode.
-        examples: The labelled photos.
-        num_classes: How many classes there are.
-        recipe: How many cells to keep, and how they vote.
-        seed: Of the draw.
-        device: Where the encoder is.
 
     Raises:
         LabelError: All labels are void.

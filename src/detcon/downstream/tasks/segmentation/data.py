@@ -26,13 +26,10 @@ def open_label_data(
     """Opens the training and the validation photos of a data set.
 
     Args:
-        data: Where it is.
-        format: Its layout; see `detcon.formats`.
         ignore: For labelled folders: a class id that means void, in addition to 255.
-        num_classes: For labelled folders: how many classes there are, if neither `classes.json`
-            is to say so nor all label maps are to be read for the greatest id.
+        num_classes: For labelled folders: else it is read from `classes.json`, or is the greatest
+            id in all label maps.
         max_side: The longest side of the photos, shrunk when read.
-        channels: Of the photos, as in `open_photos`.
 
     Raises:
         AnnotationError: A part is missing, or can't be read.

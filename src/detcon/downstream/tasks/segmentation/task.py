@@ -160,12 +160,6 @@ def score(
     truth or in a prediction: a class that is neither can't be got right or wrong, while one
     that is predicted and never true counts as 0. (torchmetrics gives 0 for the former as well
     when asked by class; its own macro average leaves them out, as here.)
-
-    Args:
-        classify: The model.
-        examples: What to score on.
-        names: The names of the classes.
-        device: Where the model is.
     """
     metric = MulticlassJaccardIndex(len(names), average="none", ignore_index=VOID).to(device)
     for example in examples:
