@@ -15,7 +15,7 @@ from detcon.config import RecipeError
 from detcon.data.labelled.crops import LabelledBatch
 from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream.model_file import ModelError, load_model
-from detcon.downstream.tasks.probes import linear_classification, photos
+from detcon.downstream.tasks.probes import classifier, linear
 from detcon.downstream.tasks.probes.classification import is_among_first, score
 from detcon.downstream.tasks.probes.classifier import (
     Classifier,
@@ -137,7 +137,7 @@ def test_pooled_features_of_photos_and_their_mirror_images(fruit, workers):
 
 
 def test_says_when_features_do_not_fit(fruit, monkeypatch):
-    monkeypatch.setattr(photos, "MEMORY", 100)
+    monkeypatch.setattr(classifier, "MEMORY", 100)
     with pytest.raises(LabelError, match="the features of all labelled photos need more than"):
         pool_photos(stand_in(), split(fruit, "train"), mirrored=False)
 
@@ -153,7 +153,7 @@ def test_the_linear_solution_is_a_minimum_and_chunks_do_not_change_it(monkeypatc
     loss = cross_entropy(features @ weight.T + bias, labels)
     (loss + 1e-2 * (weight * std).square().sum()).backward()
     assert (weight.grad / std).abs().max() < 1e-4 and bias.grad.abs().max() < 1e-4
-    monkeypatch.setattr(linear_classification, "ROWS", 7)
+    monkeypatch.setattr(linear, "ROWS", 7)
     chunked = fit_linear(features.clone(), labels, 3, recipe)
     torch.testing.assert_close(chunked.weight, layer.weight, atol=1e-3, rtol=1e-3)
 

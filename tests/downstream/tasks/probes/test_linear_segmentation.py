@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import cross_entropy, interpolate
 
 from detcon.data.labelled.examples import Example, Examples, LabelError
-from detcon.downstream.tasks.probes import linear_segmentation as probe
+from detcon.downstream.tasks.probes import linear as probe
 from detcon.downstream.tasks.probes.linear import (
     cell_shares,
     fit_probe,
