@@ -24,8 +24,7 @@ from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.tasks.detection.data import CropObjects
-from detcon.downstream.tasks.detection.detector import build_detector
-from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead, build_rcnn
+from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead, build_detector, build_rcnn
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.models.encoders import PyramidEncoder, build_encoder
 from detcon.models.recipe import EncoderRecipe

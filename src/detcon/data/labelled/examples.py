@@ -46,7 +46,7 @@ class LabelledSplit:
 
     source: Any
     pair: Callable[[Any, str, int], tuple[UInt8[np.ndarray, "y x c"], Any]]
-    resize: Callable[[Any, tuple[int, ...]], Any]
+    resize: Callable[[Any, tuple[int, int]], Any]
     max_side: int | None = None
     channels: int = 3
 
@@ -67,7 +67,7 @@ class LabelledSplit:
         photo, labels = self.pair(self.source, key, self.channels)
         image = shrink(photo, self.max_side)
         if image.shape != photo.shape:
-            labels = self.resize(labels, image.shape[:2])
+            labels = self.resize(labels, (image.shape[0], image.shape[1]))
         return Example(key, image, labels)
 
 

@@ -21,7 +21,7 @@ from detcon.downstream.tasks.detection.data import (
     object_split,
 )
 from detcon.downstream.tasks.detection.detections import detect
-from detcon.downstream.tasks.detection.detector import build_detector
+from detcon.downstream.tasks.detection.mask_rcnn import build_detector
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.downstream.tasks.detection.scoring import coco_truth, ids_of
 from detcon.downstream.transfer import transfer

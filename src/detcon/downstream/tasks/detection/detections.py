@@ -12,7 +12,7 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from detcon.data.labelled.window import fitted
 from detcon.downstream.tasks.detection.data import encoded
-from detcon.downstream.tasks.detection.detector import Detector
+from detcon.downstream.tasks.detection.mask_rcnn import Detector
 from detcon.formats.objects import Objects
 from detcon.palette import class_colours
 from detcon.photos import shown

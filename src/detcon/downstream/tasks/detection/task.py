@@ -24,7 +24,7 @@ from detcon.downstream.tasks.detection.data import (
     resized,
 )
 from detcon.downstream.tasks.detection.detections import Detections, detect, draw_detections
-from detcon.downstream.tasks.detection.detector import Detector, build_detector
+from detcon.downstream.tasks.detection.mask_rcnn import Detector, build_detector
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import (
     Kind,

@@ -1,6 +1,5 @@
 """Probes as transfer tasks: heads that are fitted to frozen features in one go."""
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from torch import nn
 from detcon.data.labelled.examples import Examples, watched
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.tasks.probes.classification import PhotoClassification
-from detcon.downstream.tasks.probes.classifier import Classifier, pool_photos
+from detcon.downstream.tasks.probes.classifier import pool_photos
 from detcon.downstream.tasks.probes.linear import fit_linear, fit_probe
 from detcon.downstream.tasks.probes.neighbours import Bank, bank_of_photos, empty_bank, fill_bank
 from detcon.downstream.tasks.probes.recipe import (
@@ -20,76 +19,8 @@ from detcon.downstream.tasks.probes.recipe import (
     LinearClassificationRecipe,
     LinearSegmentationRecipe,
 )
-from detcon.downstream.tasks.segmentation.fcn import Segmenter
 from detcon.downstream.tasks.segmentation.task import Segmentation
 from detcon.train.environment import open_fabric
-
-
-def linear_segmentation(recipe: LinearSegmentationRecipe) -> Segmentation:
-    """A linear layer on each cell."""
-    fit = functools.partial(_fit_cells, recipe)
-    return Segmentation(recipe, Reading(recipe.iterations, lambda d, k: nn.Conv2d(d, k, 1), fit))
-
-
-def knn_segmentation(recipe: KnnSegmentationRecipe) -> Segmentation:
-    """The vote of the training cells most like each cell."""
-    fit = functools.partial(_remember_cells, recipe)
-    return Segmentation(recipe, Reading(0, lambda d, k: empty_bank(d, k, recipe), fit))
-
-
-def linear_classification(recipe: LinearClassificationRecipe) -> PhotoClassification:
-    """A linear layer on pooled features."""
-    fit = functools.partial(_fit_photos, recipe)
-    return PhotoClassification(
-        recipe, Reading(recipe.iterations, lambda d, k: nn.Linear(d, k), fit)
-    )
-
-
-def knn_classification(recipe: KnnClassificationRecipe) -> PhotoClassification:
-    """The vote of the training photos most like each photo."""
-    fit = functools.partial(_remember_photos, recipe)
-    return PhotoClassification(recipe, Reading(0, lambda d, k: empty_bank(d, k, recipe), fit))
-
-
-def _fit_cells(
-    recipe: LinearSegmentationRecipe, _: TransferRecipe, network: Segmenter, train: Examples
-) -> nn.Conv2d:
-    assert isinstance(network.head, nn.Conv2d)
-    examples, num_classes = watched(train, "features"), network.head.out_channels
-    return fit_probe(network.features, examples, num_classes, recipe, network.device)
-
-
-def _remember_cells(
-    recipe: KnnSegmentationRecipe, settings: TransferRecipe, network: Segmenter, train: Examples
-) -> Bank:
-    assert isinstance(network.head, Bank)
-    return fill_bank(
-        network.features,
-        watched(train, "features"),
-        network.head.shares.shape[1],
-        recipe,
-        seed=settings.seed,
-        device=network.device,
-    )
-
-
-def _fit_photos(
-    recipe: LinearClassificationRecipe,
-    settings: TransferRecipe,
-    network: Classifier,
-    train: Examples,
-) -> nn.Linear:
-    assert isinstance(network.head, nn.Linear)
-    features, labels = pool_photos(network, train, mirrored=True, workers=settings.workers)
-    return fit_linear(features, labels, network.head.out_features, recipe)
-
-
-def _remember_photos(
-    recipe: KnnClassificationRecipe, settings: TransferRecipe, network: Classifier, train: Examples
-) -> Bank:
-    assert isinstance(network.head, Bank)
-    features, labels = pool_photos(network, train, mirrored=False, workers=settings.workers)
-    return bank_of_photos(features, labels, network.head.shares.shape[1], recipe)
 
 
 @dataclass(frozen=True)
@@ -112,3 +43,45 @@ class Reading:
         """Moves the network to its device, and fits its head."""
         network.to(open_fabric("32", settings.loop.accelerator).device).eval()
         network.head = self.fit(settings, network, train)
+
+
+def linear_segmentation(recipe: LinearSegmentationRecipe) -> Segmentation:
+    """A linear layer on each cell."""
+
+    def fit(settings: TransferRecipe, network: Any, train: Examples) -> nn.Conv2d:
+        examples, num_classes = watched(train, "features"), network.head.out_channels
+        return fit_probe(network.features, examples, num_classes, recipe, network.device)
+
+    return Segmentation(recipe, Reading(recipe.iterations, lambda d, k: nn.Conv2d(d, k, 1), fit))
+
+
+def knn_segmentation(recipe: KnnSegmentationRecipe) -> Segmentation:
+    """The vote of the training cells most like each cell."""
+
+    def fit(settings: TransferRecipe, network: Any, train: Examples) -> Bank:
+        examples, num_classes = watched(train, "features"), network.head.shares.shape[1]
+        seed, device = settings.seed, network.device
+        return fill_bank(network.features, examples, num_classes, recipe, seed=seed, device=device)
+
+    return Segmentation(recipe, Reading(0, lambda d, k: empty_bank(d, k, recipe), fit))
+
+
+def linear_classification(recipe: LinearClassificationRecipe) -> PhotoClassification:
+    """A linear layer on pooled features."""
+
+    def fit(settings: TransferRecipe, network: Any, train: Examples) -> nn.Linear:
+        features, labels = pool_photos(network, train, mirrored=True, workers=settings.workers)
+        return fit_linear(features, labels, network.head.out_features, recipe)
+
+    reading = Reading(recipe.iterations, lambda d, k: nn.Linear(d, k), fit)
+    return PhotoClassification(recipe, reading)
+
+
+def knn_classification(recipe: KnnClassificationRecipe) -> PhotoClassification:
+    """The vote of the training photos most like each photo."""
+
+    def fit(settings: TransferRecipe, network: Any, train: Examples) -> Bank:
+        features, labels = pool_photos(network, train, mirrored=False, workers=settings.workers)
+        return bank_of_photos(features, labels, network.head.shares.shape[1], recipe)
+
+    return PhotoClassification(recipe, Reading(0, lambda d, k: empty_bank(d, k, recipe), fit))
