@@ -97,7 +97,7 @@ def _jitter(pixels, amounts, order, work):
 
 @compiled
 def _apply(block, amounts, order):
-    """Those of the changes that need no more than the pixel itself, to some pixels `[c n]`."""
+    """Applies the changes that need only the pixel itself to some pixels `[c n]`."""
     for which in order:
         if which == _BRIGHTNESS:
             for channel in range(len(block)):

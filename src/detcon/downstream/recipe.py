@@ -144,7 +144,7 @@ class GridRecipe(TransferSettings):
 
     @property
     def is_grid(self) -> bool:
-        """Whether more than seeds differ."""
+        """Whether there are several backbones or amounts of labels, not only seeds."""
         return isinstance(self.backbone, tuple) or isinstance(self.labels, tuple)
 
 

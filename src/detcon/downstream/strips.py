@@ -1,4 +1,4 @@
-"""Predictions as PNG files: to look at, and to go on with."""
+"""Predictions as PNG files."""
 
 import io
 from pathlib import Path

@@ -22,7 +22,7 @@ LEAST_SIDE = 1.0
 def open_object_data(
     train: ObjectSets, val: ObjectSets, *, masks: bool, max_side: int | None, channels: int
 ) -> LabelledData:
-    """Joins the two splits, and makes sure that there is something to learn and to score.
+    """Joins the two splits; refuses a split without objects.
 
     Raises:
         LabelError: The classes differ, masks are wanted and missing, or no photo of a split has an

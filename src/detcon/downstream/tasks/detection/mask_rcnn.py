@@ -97,7 +97,7 @@ def build_rcnn(backbone: nn.Module, num_classes: int, recipe: DetectorRecipe) ->
 
 
 def box_head(in_channels: int, hidden: int, *, norm: bool) -> nn.Sequential:
-    """Two fully connected layers with ReLU, and with batch norm if it is wanted."""
+    """Two fully connected layers with ReLU and optional batch norm."""
     layers: list[nn.Module] = [nn.Flatten()]
     for width in (in_channels, hidden):
         layers.append(nn.Linear(width, hidden, bias=not norm))

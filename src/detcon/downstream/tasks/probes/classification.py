@@ -125,7 +125,7 @@ def is_among_first(
 
 @torch.inference_mode()
 def score(network: Classifier, batches: Iterable[LabelledBatch], names: tuple[str, ...]) -> Score:
-    """Top-1 accuracy in per cent, the same by class, and `top-5` where there are six classes."""
+    """Top-1 accuracy in per cent, the same by class, and `top-5` from six classes on."""
     photos, right = torch.zeros(2, len(names), dtype=torch.float64)
     among = 0
     for batch in batches:
