@@ -32,8 +32,8 @@ from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.network import Network
 from detcon.downstream.tasks.detection.data import CropObjects
 from detcon.downstream.tasks.detection.recipe import COARSEST, DetectorRecipe
-from detcon.models.normalisation import Normalisation
 from detcon.models.encoders import PyramidEncoder, with_pyramid
+from detcon.models.normalisation import Normalisation
 
 LEVELS = (4, 8, 16, 32, COARSEST)
 """Pixels to a cell of each level of the pyramid; heads read the first four."""
