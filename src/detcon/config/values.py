@@ -52,7 +52,8 @@ class _PlainLoader(yaml.SafeLoader):
 
 
 _PlainLoader.add_constructor(
-    "tag:yaml.org,2002:str", lambda _, node: node.value if node.style else Plain(node.value)
+    "tag:yaml.org,2002:str",
+    lambda _, node: node.value if getattr(node, "style", None) else Plain(node.value),
 )
 
 

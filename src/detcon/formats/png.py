@@ -28,7 +28,7 @@ from detcon.formats.segments import (
     Segments,
     without,
 )
-from detcon.formats.writing.masks import MasksOfPhotos, WrittenMasks
+from detcon.formats.writing.masks import MasksToWrite, WrittenMasks
 
 _VOID, _MOST = 255, 65534
 
@@ -56,7 +56,7 @@ def check_names(keys: Sequence[str]) -> None:
                 )
 
 
-def write_pngs(masks: MasksOfPhotos, out: Path, keys: Sequence[str]) -> None:
+def write_pngs(masks: MasksToWrite, out: Path, keys: Sequence[str]) -> None:
     """Writes the files of some photos; those that are there are left as they are.
 
     Args:

@@ -138,7 +138,7 @@ def _check_steps(data: bytes) -> None:
     for number, (step, argument, _) in enumerate(pickletools.genops(data)):
         if step.name not in _STEPS:
             raise NotArrays(f"asks for {step.name}, a step that no array needs; {_NOT_RUN}")
-        if step.name in ("BINPUT", "LONG_BINPUT") and argument > number:
+        if step.name in ("BINPUT", "LONG_BINPUT") and (argument or 0) > number:
             raise NotArrays(f"is damaged: it keeps a value in place {argument}; get it again")
 
 

@@ -6,7 +6,7 @@ from glob import glob, has_magic
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
-from braceexpand import UnbalancedBracesError, braceexpand
+from braceexpand import braceexpand
 
 from detcon.photos.collection import Keys, Photos
 from detcon.photos.errors import PhotosError
@@ -79,7 +79,7 @@ def _matching(pattern: str) -> list[Path]:
     """The files that match a pattern, sorted; none if nothing matches."""
     try:
         names = list(braceexpand(pattern, escape=False))
-    except UnbalancedBracesError:
+    except ValueError:  # unbalanced braces
         names = [pattern]  # as bash does
     found = {name: glob(name, recursive=True) for name in names}
     missing = [name for name in names if not found[name]]

@@ -10,7 +10,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from detcon.files import replacing
-from detcon.formats.writing.masks import MasksOfPhotos, WrittenMasks
+from detcon.formats.writing.masks import MasksToWrite, WrittenMasks
 
 FILE = "masks.json"
 
@@ -30,7 +30,7 @@ class Described:
     annotations: list[dict[str, Any]]
 
 
-def describe_photos(masks: MasksOfPhotos, keys: Sequence[str]) -> list[Described]:
+def describe_photos(masks: MasksToWrite, keys: Sequence[str]) -> list[Described]:
     """Encodes the masks of some photos at the photos' sizes; scores of ranked ones as `score`."""
     return [_describe(masks[key].at_size(), key) for key in keys]
 

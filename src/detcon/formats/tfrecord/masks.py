@@ -19,7 +19,7 @@ from detcon.formats.errors import FormatError
 from detcon.formats.tfrecord.example import write_example
 from detcon.formats.tfrecord.framing import frame
 from detcon.formats.tfrecord.records import ENCODED, HEIGHT, KEY, MASKS, NAME, WIDTH
-from detcon.formats.writing.masks import MasksOfPhotos, WrittenMasks
+from detcon.formats.writing.masks import MasksToWrite, WrittenMasks
 from detcon.photos import Photos
 
 _NONE = 255
@@ -37,14 +37,14 @@ class RecordFile:
         labels: The class of each folder of photos, from 1, as the official loader has it.
     """
 
-    masks: MasksOfPhotos
+    masks: MasksToWrite
     photos: Photos
     path: Path
     labels: dict[str, int]
 
 
 def plan_files(
-    masks: MasksOfPhotos, photos: Photos, out: Path, split: str, num_files: int
+    masks: MasksToWrite, photos: Photos, out: Path, split: str, num_files: int
 ) -> list[RecordFile]:
     """Divides photos evenly, in their order; a folder is a class, named by its first part.
 

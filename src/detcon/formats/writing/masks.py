@@ -10,10 +10,17 @@ from jaxtyping import Bool, Float, Integer
 class WrittenMasks(Protocol):
     """The masks of a photo: `detcon.masks.Masks`, disjoint where `membership` is None."""
 
-    size: tuple[int, int]
-    patterns: Integer[np.ndarray, "y x"]
-    membership: Bool[np.ndarray, "p k"] | None
-    scores: Float[np.ndarray, " k"] | None
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+    @property
+    def patterns(self) -> Integer[np.ndarray, "y x"]: ...
+
+    @property
+    def membership(self) -> Bool[np.ndarray, "p k"] | None: ...
+
+    @property
+    def scores(self) -> Float[np.ndarray, " k"] | None: ...
 
     @property
     def ids(self) -> Integer[np.ndarray, " k"]: ...
@@ -24,7 +31,7 @@ class WrittenMasks(Protocol):
 
 
 @runtime_checkable
-class MasksOfPhotos(Protocol):
+class MasksToWrite(Protocol):
     """Masks by the keys of their photos; picklable."""
 
     def __getitem__(self, key: str) -> WrittenMasks: ...

@@ -4,6 +4,7 @@ Formats give segments (`detcon.formats.segments`) and know nothing of masks; `ma
 of them, once for all formats.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from operator import methodcaller
@@ -166,8 +167,10 @@ class MarkedMasks:
 
 def masks_of(found: AnySegments, options: SegmentOptions) -> MarkedMasks:
     """The masks of the segments that a format's reader gives."""
-    derive = _of_segments if isinstance(found, Segments) else _of_overlapping
-    masks, void = derive(found, options)
+    if isinstance(found, Segments):
+        masks, void = _of_segments(found, options)
+    else:
+        masks, void = _of_overlapping(found, options)
     return MarkedMasks(masks, found.place, void if void.any() else None)
 
 
@@ -186,10 +189,10 @@ def _of_segments(found: Segments, options: SegmentOptions) -> tuple[Masks, Bool[
 def _of_overlapping(
     found: OverlappingSegments, options: SegmentOptions
 ) -> tuple[Masks, Bool[np.ndarray, "y x"]]:
-    free = ~found.stack.any(0)
+    free = np.logical_not(found.stack.any(axis=0))
     kept = ~found.crowd | options.crowd
     # void: pixels of dropped crowds; where an object lies on a crowd, the object counts
-    void = found.stack[~kept].any(0) & ~found.stack[kept].any(0)
+    void = np.any(found.stack[~kept], axis=0) & ~np.any(found.stack[kept], axis=0)
     stack, classes = found.stack[kept], found.classes[kept]
     if options.regions == "classes":
         merged = [stack[classes == label].any(0) for label in np.unique(classes)]
@@ -209,7 +212,7 @@ def _numbered(ids: Integer[np.ndarray, "y x"]) -> Masks:
 
 
 def _translated(
-    ids: Integer[np.ndarray, "y x"], classes: dict[int, int]
+    ids: Integer[np.ndarray, "y x"], classes: Mapping[int, int]
 ) -> Integer[np.ndarray, "y x"]:
     found, places = np.unique(ids, return_inverse=True)
     table = np.array([classes.get(number, -1) for number in found.tolist()])
