@@ -139,7 +139,6 @@ def test_text_of_the_command_line_stays_text(run, photos, tmp_path, monkeypatch)
         (["study", "a.yaml", "b.yaml"], "'b.yaml' is a second recipe"),
         (["import", "a.npy", "b.npy"], "there is no recipe b.npy"),
         (["import", "a.npy", "weights=b.npy"], "'weights' is given twice, by name and without"),
-        (["demo", "--quick", "quick=false"], "'quick' is given twice, as 'false' and 'true'"),
         (["masks", "a.yaml", "b.yaml"], "'b.yaml' is a second recipe; give one recipe"),
         (["masks", "images=p", "out=m", "workers=many"], "'workers' cannot be 'many': input"),
         (["masks", "images=p", "out=m", "workers=0"], "'workers' cannot be 0: input should be"),

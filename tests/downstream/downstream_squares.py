@@ -11,7 +11,7 @@ SMALL_TASK = {
 }
 SMALL = {
     "backbone": "random",
-    "encoder": {"name": "resnet18", "width": 0.25},
+    "encoder": {"name": "resnet18", "width": 0.25, "zero_init": True},  # the rates are for it
     "stride": 8,
     "task": SMALL_TASK,
     "loop": {"precision": "32", "accelerator": "cpu"},

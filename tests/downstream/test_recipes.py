@@ -19,7 +19,7 @@ TWINS = {  # of recipes that need a large GPU: a small one of the same task and 
 }
 TINY = {
     "backbone": "random",
-    "encoder": {"name": "resnet18", "width": 0.25},
+    "encoder": {"name": "resnet18", "width": 0.25, "zero_init": True},  # the rates are for it
     "loop": {"precision": "32", "accelerator": "cpu"},
     "workers": 0,
 }

@@ -73,18 +73,16 @@ def is_recorded(info: Any) -> bool:
 def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
     """Turns `["optimizer.lr=0.3", "masks=none"]` into values by dotted name, for `load_recipe`.
 
+    The last of several words of one name counts, so that a script may append to a command.
+
     Raises:
-        RecipeError: A word without `=`, or a setting that is given twice.
+        RecipeError: A word without `=`.
     """
     overrides: dict[str, Any] = {}
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise RecipeError(f"cannot read '{word}'; write name=value, as in optimizer.lr=0.3")
-        if name in overrides:
-            raise RecipeError(
-                f"'{name}' is given twice, as '{overrides[name].text}' and '{text}'; give it once"
-            )
         overrides[name] = Plain(text)
     return overrides
 

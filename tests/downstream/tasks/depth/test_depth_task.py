@@ -24,7 +24,7 @@ from detcon.palette import depth_colours
 
 SMALL = {
     "backbone": "random",
-    "encoder": {"name": "resnet18", "width": 0.25},
+    "encoder": {"name": "resnet18", "width": 0.25, "zero_init": True},  # the rates are for it
     "format": "folder",
     "size": None,
     "task.crop": 48,
