@@ -1,6 +1,7 @@
 """Every study that comes with the repository: its header, its grid, its budget."""
 
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,11 +19,17 @@ STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 pytestmark = pytest.mark.skipif(not STUDIES, reason="studies aren't part of a source package")
 
 
+@cache
+def opened(path):
+    """A study and its cells; frozen, and seconds to make."""
+    study = load_recipe(StudyRecipe, path)
+    return study, make_cells(study)
+
+
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_studies_are_understood_and_within_their_budget(path):
-    study = load_recipe(StudyRecipe, path)
+    study, cells = opened(path)
     check_figure(study)
-    cells = make_cells(study)
     assert study.name == path.stem and study.claim and study.differs
     header = path.read_text().split("\n\n")[0]
     assert f"detcon study studies/{path.name}" in header and "Data:" in header
@@ -40,15 +47,14 @@ def test_all_studies_together_are_within_their_budget(of_photos, most):
     hours = 0.0
     for path in STUDIES:
         if is_of_photos(path) == of_photos:
-            study = load_recipe(StudyRecipe, path)
-            hours += sum(cost.seconds for cost in costs(study, make_cells(study), {})) / 3600
+            hours += sum(cost.seconds for cost in costs(*opened(path), {})) / 3600
     assert hours < most
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_committed_results_are_of_today_s_recipe(path):
-    study = load_recipe(StudyRecipe, path)
-    find_records(path.parent / "results" / f"{study.name}.jsonl", make_cells(study))
+    study, cells = opened(path)
+    find_records(path.parent / "results" / f"{study.name}.jsonl", cells)
 
 
 def is_of_photos(path):
@@ -56,16 +62,11 @@ def is_of_photos(path):
     return path.stem.startswith("photos_")
 
 
-def by_name(name):
-    return load_recipe(StudyRecipe, next(path for path in STUDIES if path.stem == name))
-
-
 OTHER_RATES = ("efficiency_zero_init", "camvid", "composites")
 
 
 def test_rates_are_the_best_of_the_sweep():
-    sweep = by_name("sweep_rates")
-    cells = make_cells(sweep)
+    sweep, cells = opened(next(path for path in STUDIES if path.stem == "sweep_rates"))
     done = find_records(STUDIES[0].parent / "results" / f"{sweep.name}.jsonl", cells)
     assert len(done) == len(cells)
     best = {}
@@ -75,7 +76,7 @@ def test_rates_are_the_best_of_the_sweep():
     for path in STUDIES:
         if path.stem.startswith(("sweep_", "photos_")) or path.stem in OTHER_RATES:
             continue
-        for cell in make_cells(load_recipe(StudyRecipe, path)):
+        for cell in opened(path)[1]:
             if told := cell.settings.pretrain:
                 assert told.optimizer.lr == best[chosen_for(cell)][1], cell.name
 
