@@ -133,7 +133,7 @@ def test_a_folder_that_cannot_be_written_is_read(shards, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("detcon.photos.tars.write_whole", refuse)
+    monkeypatch.setattr("detcon.photos.kept.write_whole", refuse)
     assert len(open_photos(shards)) == 9 and not list(shards.rglob(".*.members"))
 
 

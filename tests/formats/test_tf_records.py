@@ -3,7 +3,6 @@
 import contextlib
 import struct
 
-import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from hypothesis import given, settings, strategies as st
@@ -11,37 +10,16 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.tfrecord.example import bytes_of, integers_of, read_features, write_example
-from detcon.formats.tfrecord.framing import (
-    Place,
-    crc32c,
-    find_records,
-    frame,
-    map_file,
-    masked_crc32c,
-    read_record,
-)
-
-
-@pytest.mark.parametrize(
-    "data, expected",
-    [
-        (b"", 0),
-        (b"123456789", 0xE3069283),
-        (bytes(32), 0x8A9136AA),
-        (b"\xff" * 32, 0x62A8AB43),
-        (bytes(range(32)), 0x46DD794E),
-        (bytes(range(32))[::-1], 0x113FDB5C),
-    ],
-)
-def test_checksums_of_rfc_3720(data, expected):
-    assert crc32c(data) == expected
+from detcon.formats.tfrecord.example import read_example, write_example
+from detcon.formats.tfrecord.framing import Place, frame, read_record, scan_records
 
 
 def test_a_record_is_these_bytes():
     """The empty record, as TensorFlow and tensorboard write it: its length's checksum is known."""
     assert frame(b"")[:12].hex() == "0000000000000000" + "29039807"
-    assert frame(b"") == bytes(8) + struct.pack("<II", masked_crc32c(bytes(8)), 0xA282EAD8)
+    assert frame(b"")[12:] == struct.pack("<I", 0xA282EAD8)
+    # RFC 3720: the CRC-32C of 32 zeros is 8a9136aa
+    assert frame(bytes(32))[-4:] == struct.pack("<I", (0x6D551522 + 0xA282EAD8) % 2**32)
 
 
 @given(st.lists(st.binary(max_size=40), max_size=4))
@@ -55,8 +33,8 @@ def test_tensorboard_writes_and_reads_the_same(tmp_path_factory, records):
     writer.close()
     ours.write_bytes(b"".join(map(frame, records)))
     assert ours.read_bytes() == theirs.read_bytes()
-    places = list(find_records(map_file(ours), ours))
-    assert [bytes(read_record(ours, place)) for place in places] == records
+    assert [data for _, data in scan_records(ours)] == records
+    assert [read_record(ours, place) for place, _ in scan_records(ours)] == records
     if records:
         reader = PyRecordReader_New(str(ours))
         reader.GetNext()
@@ -66,7 +44,7 @@ def test_tensorboard_writes_and_reads_the_same(tmp_path_factory, records):
 def test_damage_is_named(tmp_path):
     path = tmp_path / "f"
     path.write_bytes(frame(b"one") + frame(b"two"))
-    first, second = find_records(map_file(path), path)
+    first, second = (place for place, _ in scan_records(path))
     assert (first, second) == (Place(12, 3), Place(31, 3))
     whole = path.read_bytes()
     path.write_bytes(whole[:32] + b"?" + whole[33:])
@@ -79,15 +57,15 @@ def test_damage_is_named(tmp_path):
         with pytest.raises(
             AnnotationError, match=r"is damaged at byte .*: it ends within a record"
         ):
-            list(find_records(map_file(path), path))
+            list(scan_records(path))
     path.write_bytes(b"\x1f\x8b" + whole)
     with pytest.raises(AnnotationError) as raised:
-        list(find_records(map_file(path), path))
+        list(scan_records(path))
     assert str(raised.value) == (
         f"{path} is damaged at byte 0, or no plain TFRecord file: there is no length of a record; "
         f"copy it again (and unpack it, if it is compressed)"
     )
-    for look in (map_file, lambda gone: read_record(gone, first)):
+    for look in (lambda gone: list(scan_records(gone)), lambda gone: read_record(gone, first)):
         with pytest.raises(AnnotationError, match="cannot read the records .*gone: No such file"):
             look(tmp_path / "gone")
 
@@ -101,7 +79,7 @@ def test_any_bytes_of_a_file_are_read_or_refused(tmp_path_factory, changes):
         mutated[place % len(mutated)] = value
     path.write_bytes(bytes(mutated))
     with contextlib.suppress(AnnotationError):
-        found = [read_record(path, place) for place in find_records(map_file(path), path)]
+        found = [read_record(path, place) for place, _ in scan_records(path)]
         assert found == [b"one", b"two"]
 
 
@@ -167,8 +145,7 @@ def test_protobuf_reads_what_we_write(features):
         for name, one in message.features.feature.items()
     }
     assert found == features
-    if len(features) == 1:  # of several, protobuf chooses another order
-        assert write_example(features) == message.SerializeToString()
+    assert write_example(dict(reversed(features.items()))) == write_example(features)
 
 
 @given(st.dictionaries(st.text(max_size=8), st.lists(values, max_size=3), max_size=4))
@@ -182,40 +159,28 @@ def test_we_read_what_protobuf_writes(features):
         one.int64_list.value.extend(v for v in several if isinstance(v, int))
         if not one.int64_list.value:
             one.bytes_list.value.extend(v for v in several if isinstance(v, bytes))
-    found = read_features(message.SerializeToString())
+    found = read_example(message.SerializeToString())
     assert found.keys() == message.features.feature.keys()
     for name, one in message.features.feature.items():
-        assert integers_of(found[name]) == list(one.int64_list.value)
-        assert [bytes(v) for v in bytes_of(found[name])] == list(one.bytes_list.value)
+        assert found[name] == list(one.int64_list.value or one.bytes_list.value)
 
 
 def test_integers_may_be_unpacked():
-    assert integers_of(memoryview(bytes.fromhex("1a05" + "0801" + "08ac02"))) == [1, 300]
+    entry = "0a0161" + "1207" + "1a05" + "0801" + "08ac02"
+    assert read_example(bytes.fromhex("0a0e" + "0a0c" + entry)) == {"a": [1, 300]}
 
 
-@pytest.mark.parametrize(
-    "data, sentence",
-    [
-        ("0a05", "a field reaches past the end of its message"),
-        ("0a", "an integer reaches past the end"),
-        ("0b", "written in the unknown way 3"),
-        ("08" + "ff" * 10, "an integer has more than 64 bits"),
-        ("0a04" + "0a02" + "0801", "has no name, or no value"),
-        ("0a05" + "0a03" + "0a01ff", "codec can't decode"),
-    ],
-)
-def test_says_what_is_no_example(data, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        read_features(bytes.fromhex(data))
+@pytest.mark.parametrize("data", ["0a05", "0a", "0b", "08" + "ff" * 10, "0a05" + "0a03" + "0a01ff"])
+def test_says_what_is_no_example(data):
+    with pytest.raises(ValueError, match=r"it is no tf\.train\.Example"):
+        read_example(bytes.fromhex(data))
 
 
 @given(st.binary(max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_any_bytes_are_an_example_or_refused(data):
     with contextlib.suppress(ValueError):
-        for feature in read_features(data).values():
-            bytes_of(feature)
-            integers_of(feature)
+        read_example(data)
 
 
 @given(named, st.integers(0, 10**6), st.integers(0, 255))
@@ -224,12 +189,4 @@ def test_any_change_is_an_example_or_refused(features, place, value):
     data = bytearray(write_example(features | {"x": 5}))
     data[place % len(data)] = value
     with contextlib.suppress(ValueError):
-        for feature in read_features(bytes(data)).values():
-            bytes_of(feature)
-            integers_of(feature)
-
-
-def test_large_data_is_looked_at_as_it_is():
-    data = np.random.default_rng(0).integers(0, 256, 100_000, dtype=np.uint8).tobytes()
-    (value,) = bytes_of(read_features(write_example({"image": data}))["image"])
-    assert isinstance(value, memoryview) and value == data
+        read_example(bytes(data))

@@ -1,8 +1,8 @@
 """Annotated regions of photos, in one form for all formats; masks and truth are made of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -10,7 +10,6 @@ from jaxtyping import Bool, Integer
 
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.formats.objects import Objects
-from detcon.formats.reading.photo_paths import PhotoPaths
 
 VOID = 255
 """The class of a pixel that is neither learnt nor counted."""
@@ -129,7 +128,7 @@ class SegmentFiles:
 
 @dataclass(frozen=True, eq=False)
 class ListedSegments(Generic[Found]):
-    """Photos that a data set lists, found by the ends of their paths.
+    """Photos that a data set lists, found by the ends of their paths; see `match_path`.
 
     Attributes:
         listed: The argument of `load`, by the photos' paths from the data set's top folder.
@@ -140,25 +139,56 @@ class ListedSegments(Generic[Found]):
     listed: Mapping[str, Found]
     source: str
     load: Callable[[Found, str], Sequence[AnySegments]]
-    _paths: PhotoPaths = field(init=False, repr=False)
+    _by_name: dict[str, list[str]] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_paths", PhotoPaths(self.listed))
+        for path in self.listed:
+            self._by_name.setdefault(PurePosixPath(path).name, []).append(path)
 
     def knows(self, key: str) -> bool:
-        """Whether the data set lists the photo. Raises `AnnotationError` where two may be meant."""
-        return self._paths.find(key) is not None
+        """Whether the data set lists the photo. Raises what `match_path` does."""
+        return self._find(key) is not None
 
     def read(self, key: str) -> Sequence[AnySegments]:
         """The regions of a photo. Raises `NotAnnotated`, and what `load` does."""
-        path = self._paths.find(key)
+        path = self._find(key)
         if path is None:
-            example = next(iter(self._paths), "")
+            example = next(iter(self.listed), "")
             raise NotAnnotated(
                 f"the photo {key} is not annotated in {self.source}, which knows photos such as "
                 f"{example}"
             )
         return self.load(self.listed[path], key)
+
+    def _find(self, key: str) -> str | None:
+        return match_path(key, self._by_name.get(PurePosixPath(key).name, []))
+
+
+def match_path(key: str, paths: Iterable[str]) -> str | None:
+    """The one of some paths that is the end of `key`, or that `key` is the end of.
+
+    A data set knows a photo as `train2017/000000000139.jpg`. The collection that masks are made of
+    may be the folder above it, that folder, or one within it, and so knows more or less of the
+    path. Only whole names of folders count.
+
+    Returns:
+        None if there is none.
+
+    Raises:
+        AnnotationError: There are several, and none of them is `key` itself.
+    """
+    found = [
+        path for path in paths
+        if path == key or key.endswith(f"/{path}") or path.endswith(f"/{key}")
+    ]  # fmt: skip
+    if key in found:
+        return key
+    if len(found) > 1:
+        raise AnnotationError(
+            f"the photo {key} may be {found[0]} or {found[1]} of the annotations; give as "
+            f"images= a folder further up, so that its name says which"
+        )
+    return found[0] if found else None
 
 
 def overlapping(objects: Objects, key: str, source: str) -> OverlappingSegments:

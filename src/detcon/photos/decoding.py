@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import tifffile
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import ExifTags, Image
 
 from detcon.photos.errors import UnreadablePhoto
 
@@ -27,7 +27,6 @@ _REDUCED_GREY = {
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
 }
-_ORIENTATION = 0x0112  # of EXIF
 
 # OpenCV's own messages don't name the file; ours do.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -78,24 +77,26 @@ def decode(
     return photo
 
 
+def orientation(data: bytes) -> int:
+    """The EXIF orientation of a photo, from 1 to 8; 1 (upright) where there is none."""
+    try:
+        with Image.open(io.BytesIO(data)) as header:
+            found = header.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow has no one exception for a damaged file; decoding reports it
+        return 1
+    return found if found in range(1, 9) else 1
+
+
 def upright_size(data: bytes) -> tuple[int, int] | None:
-    """The height and width of a JPEG after decoding, read from its header.
-
-    Args:
-        data: The whole file.
-
-    Returns:
-        None where it is no JPEG, or its header can't be read.
-    """
+    """The height and width of a JPEG after decoding, from its header; None where it has none."""
     if not data.startswith(_JPEG):
         return None
     try:
         with Image.open(io.BytesIO(data)) as header:
             width, height = header.size
-            lies = header.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    return (width, height) if lies else (height, width)
+    return (width, height) if orientation(data) >= 5 else (height, width)
 
 
 def _decode(

@@ -1,12 +1,12 @@
 """Photos in tar files, as in WebDataset: read by offset, without unpacking.
 
 A tar is walked once, header by header; the list of its members is kept next to it, in a hidden
-file, where the folder may be written, and is used as long as the tar has the same size and date.
+file, where the folder may be written, and is used while the tar has the same size and date.
 """
 
 import tarfile
+from array import array
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int32, Int64
 
-from detcon.files import write_whole
 from detcon.photos.errors import PhotosError, UnreadablePhoto
+from detcon.photos.kept import kept_table
 
 _BLOCK = 512  # bytes; a tar ends with two of zeros
 _SCHEMA = pa.schema([("name", pa.large_string()), ("offset", pa.int64()), ("size", pa.int64())])
@@ -67,64 +67,39 @@ class Members:
 def list_tars(
     tars: Sequence[Path], root: Path, extensions: tuple[str, ...]
 ) -> tuple[list[str], Members]:
-    """The photos in some tars: sorted keys, and where they lie.
+    """The photos in some tars: sorted keys, and where they are.
 
     A key is the tar's path from `root`, without its ending, and the member's name: the photo's
     path if each tar were unpacked into a folder of its own name.
-
-    Args:
-        tars: Uncompressed tars.
-        root: The folder they lie in.
-        extensions: What photos end in; other members are passed over.
 
     Raises:
         PhotosError: A tar that is damaged, cut off or compressed, or holds a name twice.
     """
     keys: list[str] = []
-    columns: list[pa.Table] = []
+    places = array("q")  # of each photo: the tar's number, offset and size
     for number, path in enumerate(tars):
-        members = _members(path)
-        names = members["name"].to_pylist()
-        photos = [
-            i for i, name in enumerate(names)
-            if name.lower().endswith(extensions) and not PurePosixPath(name).name.startswith(".")
-        ]  # fmt: skip
         prefix = path.relative_to(root).with_suffix("").as_posix()
-        keys += [f"{prefix}/{names[i]}" for i in photos]
-        tar = pa.array(np.full(len(photos), number, np.int32))
-        columns.append(
-            members.take(pa.array(photos, pa.int64()))
-            .drop_columns("name")
-            .append_column("tar", tar)
-        )
+        columns = (_members(path)[name].to_pylist() for name in _SCHEMA.names)
+        for name, offset, size in zip(*columns, strict=True):
+            if name.lower().endswith(extensions) and not PurePosixPath(name).name.startswith("."):
+                keys.append(f"{prefix}/{name}")
+                places.extend((number, offset, size))
     order = sorted(range(len(keys)), key=keys.__getitem__)
-    keys = [keys[i] for i in order]
-    table = pa.concat_tables(columns).take(pa.array(order, pa.int64()))
-    places = [table[name].to_numpy() for name in ("tar", "offset", "size")]
-    return keys, Members(tuple(map(str, tars)), *places)
+    table = np.array(places, np.int64).reshape(-1, 3)[order]
+    members = Members(
+        tuple(map(str, tars)), table[:, 0].astype(np.int32), table[:, 1].copy(), table[:, 2].copy()
+    )
+    return [keys[i] for i in order], members
 
 
 def _members(path: Path) -> pa.Table:
     """All files of a tar: name, offset and size."""
     try:
-        state = path.stat()
+        stat = path.stat()
     except OSError as error:
         raise PhotosError(f"cannot read the tar {path}: {error.strerror}") from error
-    stamp = {"size": str(state.st_size), "date": str(state.st_mtime_ns)}
-    kept = path.with_name(f".{path.name}.members")
-    with suppress(Exception):  # a list that can't be used is made again
-        table = pa.ipc.open_file(pa.memory_map(str(kept))).read_all()
-        found = {name.decode(): text.decode() for name, text in table.schema.metadata.items()}
-        if found == stamp and table.schema.equals(_SCHEMA) and _within(table, state.st_size):
-            table.validate(full=True)
-            return table
-    table = _walk(path, state.st_size).replace_schema_metadata(stamp)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as file:
-        file.write_table(table)
-    with suppress(OSError):  # the folder of the tars may not be ours
-        write_whole(kept, sink.getvalue().to_pybytes(), durable=False)
-    return table
+    kept, state = path.with_name(f".{path.name}.members"), f"{stat.st_size} {stat.st_mtime_ns}"
+    return kept_table(kept, state, _SCHEMA, lambda: _walk(path, stat.st_size))
 
 
 def _walk(path: Path, length: int) -> pa.Table:
@@ -157,16 +132,10 @@ def _walk(path: Path, length: int) -> pa.Table:
     except Exception as error:  # tarfile has a dozen for a damaged file
         raise PhotosError(_what_it_is(path, str(error))) from error
     _check_end(path, end)
-    offsets, sizes = zip(*rows.values()) if rows else ((), ())
-    columns = [
-        pa.array(list(rows), pa.large_string()),
-        pa.array(offsets, pa.int64()),
-        pa.array(sizes, pa.int64()),
-    ]
-    table = pa.table(columns, schema=_SCHEMA)
-    if not _within(table, length):
+    if any(not 0 <= offset <= length - size for offset, size in rows.values()):
         raise PhotosError(_what_it_is(path, "a member ends behind the file's end"))
-    return table
+    offsets, sizes = zip(*rows.values(), strict=True) if rows else ((), ())
+    return pa.table([list(rows), offsets, sizes], schema=_SCHEMA)
 
 
 def _check_end(path: Path, end: int) -> None:
@@ -182,11 +151,6 @@ def _check_end(path: Path, end: int) -> None:
             f"closed: copy or write it again"
         )
     raise PhotosError(_what_it_is(path, f"no header at byte {end}"))
-
-
-def _within(table: pa.Table, length: int) -> bool:
-    offsets, sizes = (table[name].to_numpy() for name in ("offset", "size"))
-    return bool(np.all((offsets >= 0) & (sizes >= 0) & (offsets <= length - sizes)))
 
 
 def _what_it_is(path: Path, what: str) -> str:

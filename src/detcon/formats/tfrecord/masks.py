@@ -20,22 +20,14 @@ from detcon.formats.tfrecord.example import write_example
 from detcon.formats.tfrecord.framing import frame
 from detcon.formats.tfrecord.records import ENCODED, HEIGHT, KEY, MASKS, NAME, WIDTH
 from detcon.formats.writing.masks import MasksToWrite, WrittenMasks
-from detcon.photos import Photos
+from detcon.photos import Photos, orientation
 
 _NONE = 255
-_ORIENTATION = 0x0112  # of EXIF
 
 
 @dataclass(frozen=True)
 class RecordFile:
-    """One file to be written.
-
-    Attributes:
-        masks: The masks.
-        photos: Those of this file.
-        path: Where it goes.
-        labels: The class of each folder of photos, from 1, as the official loader has it.
-    """
+    """A file to write: its photos, and the class of each folder of photos, from 1."""
 
     masks: MasksToWrite
     photos: Photos
@@ -46,15 +38,7 @@ class RecordFile:
 def plan_files(
     masks: MasksToWrite, photos: Photos, out: Path, split: str, num_files: int
 ) -> list[RecordFile]:
-    """Divides photos evenly, in their order; a folder is a class, named by its first part.
-
-    Args:
-        masks: The masks.
-        photos: All that have masks.
-        out: The folder.
-        split: The files' first name.
-        num_files: How many.
-    """
+    """Divides photos evenly, in their order; the first folder of a photo's key is its class."""
     labels = {name: n for n, name in enumerate(sorted({_folder(k) for k in photos}), start=1)}
     bounds = np.linspace(0, len(photos), num_files + 1).astype(int).tolist()
     return [
@@ -129,7 +113,7 @@ def _jpeg(photos: Photos, key: str, size: tuple[int, int]) -> bytes:
             f"the photo {photos.path(key)} has {photo.shape[0]} x {photo.shape[1]} pixels, but its "
             f"masks are of {size[0]} x {size[1]}; give the photos that the masks were made of"
         )
-    if _is_plain(data):
+    if _is_rgb_or_grey_jpeg(data) and orientation(data) == 1:
         return data
     done, encoded = cv2.imencode(
         ".jpg", cv2.cvtColor(photo, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 100]
@@ -138,15 +122,14 @@ def _jpeg(photos: Photos, key: str, size: tuple[int, int]) -> bytes:
     return encoded.tobytes()
 
 
-def _is_plain(data: bytes) -> bool:
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as header:
-            upright = header.getexif().get(_ORIENTATION, 1) in (0, 1)
-            return header.mode in ("RGB", "L") and upright
-    except (OSError, ValueError, SyntaxError):
-        return False
-
-
 def _folder(key: str) -> str:
     first, slash, _ = key.partition("/")
     return first if slash else ""
+
+
+def _is_rgb_or_grey_jpeg(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as header:
+            return header.mode in ("RGB", "L")
+    except (OSError, ValueError, SyntaxError):
+        return False

@@ -9,28 +9,37 @@ datasets/imagenet_with_fh.py of github.com/google-deepmind/detcon). Ids above 25
 there, which nothing can undo.
 """
 
-import io
-from collections.abc import Iterator
+import json
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
+from zlib import crc32
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import UInt8
-from PIL import Image
 
 from detcon.formats.errors import AnnotationError, NotAnnotated
-from detcon.formats.reading.photo_paths import match_path
-from detcon.formats.segments import SegmentOptions, Segments, without
-from detcon.formats.tfrecord.example import bytes_of, integers_of, read_features
-from detcon.formats.tfrecord.framing import Place, find_records, map_file, read_record
-from detcon.formats.tfrecord.index import Found, RecordIndex, open_index
+from detcon.formats.segments import SegmentOptions, Segments, match_path, without
+from detcon.formats.tfrecord.example import read_example
+from detcon.formats.tfrecord.framing import Place, read_record, scan_records
+from detcon.photos import kept_table, orientation
 
 MASKS, ENCODED, NAME = "image/felzenszwalb_segmentations", "image/encoded", "image/filename"
 HEIGHT, WIDTH = "image/height", "image/width"
 KEY = "detcon/key"
 """The whole path of a photo in its collection, which `detcon convert` adds."""
 
-_ORIENTATION = 0x0112  # of EXIF
+INDEX = ".detcon-index.arrow"
+_INDEX_SCHEMA = pa.schema(
+    {
+        "hash": pa.uint32(),  # of the last part of the photo's name
+        "name": pa.large_string(),
+        "file": pa.string(),
+        "offset": pa.uint64(),
+        "length": pa.uint64(),
+    }
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +48,12 @@ class FhRecords:
 
     Attributes:
         folder: The folder.
-        index: Where the records are.
+        index: A row for each record, sorted by `hash`; memory-mapped.
         options: Which of a photo's maps is read, by default the first, and the id of void pixels.
     """
 
     folder: Path
-    index: RecordIndex
+    index: pa.Table
     options: SegmentOptions = SegmentOptions()
 
     def knows(self, key: str) -> bool:
@@ -63,33 +72,39 @@ class FhRecords:
         return [Segments(ids, f"of {key} in {self.folder}")]
 
     def maps(self, key: str) -> UInt8[np.ndarray, "n y x"]:
-        """The maps of a photo, one a setting, turned upright as its EXIF orientation says.
+        """The maps of a photo, one per setting, turned upright as its EXIF orientation says.
 
         TensorFlow doesn't turn photos, so the official maps lie as the pixels are stored.
 
         Raises:
             NotAnnotated: There is no record of the photo.
-            AnnotationError: The record is damaged, or two photos may be meant.
+            AnnotationError: The record is damaged, or the key fits two photos.
         """
         found = self._named(key)
         name = match_path(key, found)
         if name is None:
             raise NotAnnotated(f"there is no record of the photo {key} in {self.folder}")
-        path = self.folder / found[name].file
-        data = read_record(path, found[name].place)
+        row = found[name]
+        path = self.folder / row["file"]
+        data = read_record(path, Place(row["offset"], row["length"]))
         try:
-            return _maps(read_features(data))
+            return _maps(read_example(data))
         except ValueError as error:
             raise AnnotationError(
                 f"the record of {name} in {path} has no masks that can be read: {error}"
             ) from error
 
-    def _named(self, key: str) -> dict[str, Found]:
-        return {one.name: one for one in self.index.named(PurePosixPath(key).name)}
+    def _named(self, key: str) -> dict[str, dict[str, Any]]:
+        """The rows of photos with the same last part of their names."""
+        if not self.index.num_rows:
+            return {}
+        hashes, wanted = self.index["hash"].chunk(0).to_numpy(), np.uint32(_hash(key))
+        first, end = (int(np.searchsorted(hashes, wanted, side)) for side in ("left", "right"))
+        return {row["name"]: row for row in self.index.slice(first, end - first).to_pylist()}
 
 
 def open_fh_records(folder: str | Path, options: SegmentOptions | None = None) -> FhRecords:
-    """Opens the records of a folder; the first time, all files are scanned.
+    """Opens the records of a folder; the first time, all files are read.
 
     The index is kept in the folder, or in memory where that can't be written.
 
@@ -97,56 +112,56 @@ def open_fh_records(folder: str | Path, options: SegmentOptions | None = None) -
         AnnotationError: There are no records, or a file is damaged.
     """
     root = Path(folder)
-    files = sorted(path.name for path in root.glob("*-of-*") if path.is_file())
+    files = sorted(path for path in root.glob("*-of-*") if path.is_file())
     if not files:
         raise AnnotationError(
             f"there are no records *-00000-of-02048 in {root}; they come from the official "
             f"generate_fh_masks_for_imagenet.py, or from detcon convert to=tfrecord"
         )
-    index = open_index(root, files, names_within)
+    state = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    index = kept_table(
+        root / INDEX, json.dumps(state), _INDEX_SCHEMA, lambda: _index_records(files)
+    )
     return FhRecords(root, index, options or SegmentOptions())
 
 
-def names_within(path: Path) -> Iterator[tuple[str, Place]]:
-    """The photos of a file of records, and where their records are.
+def _index_records(files: list[Path]) -> pa.Table:
+    rows = []
+    for path in files:
+        for place, data in scan_records(path):
+            try:
+                example = read_example(data)
+                names = example.get(KEY) or example.get(NAME)
+                if MASKS not in example or not names:
+                    raise ValueError(f"it has no {MASKS}, or no {NAME}")
+                name = names[0].decode()
+            except (ValueError, AttributeError) as error:
+                raise AnnotationError(
+                    f"the record at byte {place.offset} of {path} was not written by the official "
+                    f"script: {error}"
+                ) from error
+            rows.append((_hash(name), name, path.name, *place))
+    columns = zip(*rows, strict=True) if rows else [()] * len(_INDEX_SCHEMA)
+    arrays = [pa.array(c, t) for c, t in zip(columns, _INDEX_SCHEMA.types, strict=True)]
+    return pa.table(arrays, schema=_INDEX_SCHEMA).sort_by("hash").combine_chunks()
 
-    Raises:
-        AnnotationError: The file is damaged, or holds other records.
-    """
-    file = map_file(path)
-    for place in find_records(file, path):
-        try:
-            features = read_features(file[place.offset : place.offset + place.length])
-            names = [bytes_of(features[name]) for name in (KEY, NAME) if name in features]
-            if MASKS not in features or not names or not names[0]:
-                raise ValueError(f"it has no {MASKS}, or no {NAME}")
-            yield bytes(names[0][0]).decode(), place
-        except ValueError as error:
-            raise AnnotationError(
-                f"the record at byte {place.offset} of {path} is none of the official script: "
-                f"{error}"
-            ) from error
+
+def _hash(name: str) -> int:
+    return crc32(PurePosixPath(name).name.encode())
 
 
-def _maps(features: dict[str, memoryview]) -> UInt8[np.ndarray, "n y x"]:
-    sides = [integers_of(features.get(name, memoryview(b""))) for name in (HEIGHT, WIDTH)]
-    if not all(len(side) == 1 and side[0] > 0 for side in sides):
+def _maps(example: dict[str, list[Any]]) -> UInt8[np.ndarray, "n y x"]:
+    sides = example.get(HEIGHT, []), example.get(WIDTH, [])
+    if not all(len(side) == 1 and isinstance(side[0], int) and side[0] > 0 for side in sides):
         raise ValueError(f"there is no {HEIGHT} or no {WIDTH}")
     (height,), (width,) = sides
-    ids = np.frombuffer(b"".join(bytes_of(features[MASKS])), np.uint8)
+    parts = [part for part in example[MASKS] if isinstance(part, bytes)]
+    ids = np.frombuffer(b"".join(parts), np.uint8)
     if not ids.size or ids.size % (height * width):
         raise ValueError(f"{ids.size} ids are no maps of {height} x {width} pixels")
-    photo = bytes_of(features.get(ENCODED, memoryview(b"")))
-    return _upright(ids.reshape(-1, height, width), _orientation(photo[0] if photo else b""))
-
-
-def _orientation(photo: bytes | memoryview) -> int:
-    """The EXIF orientation of a photo; 1, which is upright, by default."""
-    try:
-        with Image.open(io.BytesIO(photo)) as header:
-            return header.getexif().get(_ORIENTATION, 1)
-    except Exception:  # decoding the photo reports what is wrong
-        return 1
+    photos = [one for one in example.get(ENCODED, []) if isinstance(one, bytes)]
+    turn = orientation(photos[0]) if photos else 1
+    return _upright(ids.reshape(-1, height, width), turn)
 
 
 def _upright(maps: UInt8[np.ndarray, "n y x"], orientation: int) -> UInt8[np.ndarray, "n v u"]:
