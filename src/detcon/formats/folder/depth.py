@@ -3,15 +3,17 @@
 {train,val}/images/a.jpg        {train,val}/depth/a.png     thousandths of a metre
 """
 
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32
 
-from detcon.formats.errors import AnnotationError
+from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import PhotoFiles
 from detcon.formats.reading.ids import read_ids
+from detcon.formats.reading.label_files import file_of, pngs_of
 from detcon.photos import Photos, open_photos
 
 _BIT_DEPTH = 24  # of a PNG's bytes
@@ -19,26 +21,19 @@ _BIT_DEPTH = 24  # of a PNG's bytes
 
 @dataclass(frozen=True, eq=False)
 class DepthFiles(PhotoFiles):
-    """Photos with a PNG of depth each.
+    """Photos with a PNG of depth each, by key.
 
-    Attributes:
-        photos: The photos; their keys.
-        folder: Where the PNG files are, under the photos' names.
-        unit: How many metres a step of the PNG is; 0 means that nothing was measured.
+    A step of the PNG is `unit` metres; 0 means that nothing was measured.
     """
 
     photos: Photos
-    folder: Path
+    files: Mapping[str, Path] = field(repr=False)
     unit: float
-
-    def depth_file(self, key: str) -> Path:
-        """Where the depth of a photo is."""
-        return self.folder / PurePosixPath(key).with_suffix(".png")
 
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
         """Reads the depth of a photo in metres. Raises `AnnotationError`."""
-        path = self.depth_file(key)
-        thousandths = read_ids(path, photo=key)
+        path = file_of(self.photos, self.files, key)
+        steps = read_ids(path, photo=key)
         with path.open("rb") as file:
             bits = file.read(_BIT_DEPTH + 1)[_BIT_DEPTH]
         if bits < 16:
@@ -46,7 +41,7 @@ class DepthFiles(PhotoFiles):
                 f"the depth map {path} is a PNG of {bits} bits, which can't hold depth; save it "
                 f"with 16 bits, in thousandths of a metre"
             )
-        return in_metres(thousandths, self.unit)
+        return in_metres(steps, self.unit)
 
 
 def open_depth_folder(data: str | Path, split: str, *, unit: float = 0.001) -> DepthFiles:
@@ -55,36 +50,21 @@ def open_depth_folder(data: str | Path, split: str, *, unit: float = 0.001) -> D
     Args:
         data: Holds `train/images`, `train/depth` and so on.
         split: train or val.
-        unit: How many metres a step is.
+        unit: How many metres a step of a PNG is.
 
     Raises:
         AnnotationError: A folder or a file is missing.
         PhotosError: There are no photos.
     """
-    folder = Path(data) / split
-    for part in (folder / "images", folder / "depth"):
-        if not part.is_dir():
-            raise AnnotationError(
-                f"there is no folder {part}; photos with depth need train/images, train/depth, "
-                f"val/images and val/depth"
-            )
-    depths = DepthFiles(open_photos(folder / "images"), folder / "depth", unit)
-    for key in depths.keys:
-        if not depths.depth_file(key).is_file():
-            raise AnnotationError(
-                f"the photo {depths.photos.path(key)} has no depth: there is no file "
-                f"{depths.depth_file(key)}"
-            )
-    return depths
+    images, depth = Path(data) / split / "images", Path(data) / split / "depth"
+    needs = "photos with depth need train/images, train/depth, val/images and val/depth"
+    check_folders(images, depth, hint=needs)
+    photos = open_photos(images)
+    return DepthFiles(photos, pngs_of(photos, depth, "depth"), unit)
 
 
 def in_metres(depth: np.ndarray, unit: float) -> Float32[np.ndarray, "y x"]:
-    """NaN where nothing was measured: where it isn't above 0 and finite.
-
-    Args:
-        depth: As it was read.
-        unit: How many metres a step of it is.
-    """
+    """Depth of which a step is `unit` metres; NaN where it isn't above 0 and finite."""
     with np.errstate(over="ignore", invalid="ignore"):  # infinity is no depth either
         metres = depth.astype(np.float32) * np.float32(unit)
     return np.where(np.isfinite(metres) & (metres > 0), metres, np.float32(np.nan))

@@ -11,16 +11,16 @@ of its labels. `detcon scenes` writes such folders.
 import json
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int16, Integer
 
-from detcon.formats.errors import AnnotationError
+from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import check_size
 from detcon.formats.reading.ids import read_ids
 from detcon.formats.reading.instances import InstanceFiles, Kind, majority
-from detcon.formats.reading.label_files import LabelFiles, check_files
+from detcon.formats.reading.label_files import LabelFiles, pngs_of
 from detcon.formats.segments import VOID, SegmentFiles, SegmentOptions, Segments
 from detcon.photos import Photos, open_photos
 
@@ -73,7 +73,7 @@ def open_folder(
         count = max(_num_labels(one) for one in every)
         if not count:
             raise AnnotationError(f"all labels of {root} are void; there is nothing to learn")
-        maps = replace(maps, classes=_table(count, ignored), complaint=_complaint(count))
+        maps = replace(maps, classes=_table(count, ignored), wrong_id=_wrong_id(count))
     return replace(maps, names=classes.names or tuple(f"class {i}" for i in range(count)))
 
 
@@ -129,21 +129,15 @@ def _sort(
 
 def _open_labels(folder: Path, count: int, ignore: int | None, channels: int) -> LabelFiles:
     photos, files = _open_maps(folder, "labels", channels)
-    return LabelFiles(photos, files, (), _table(count, ignore), _complaint(count))
+    return LabelFiles(photos, files, (), _table(count, ignore), _wrong_id(count))
 
 
 def _open_maps(folder: Path, name: str, channels: int) -> tuple[Photos, dict[str, Path]]:
-    for part in (folder / "images", folder / name):
-        if not part.is_dir():
-            kinds = " and instances" if name == "instances" else ""
-            raise AnnotationError(
-                f"there is no folder {part}; labelled data needs train/images, train/labels, "
-                f"val/images and val/labels{kinds}"
-            )
+    kinds = " and instances" if name == "instances" else ""
+    needs = f"labelled data needs train/images, train/labels, val/images and val/labels{kinds}"
+    check_folders(folder / "images", folder / name, hint=needs)
     photos = open_photos(folder / "images", channels)
-    files = {key: folder / name / PurePosixPath(key).with_suffix(".png") for key in photos.keys}
-    check_files(photos, files, "")
-    return photos, files
+    return photos, pngs_of(photos, folder / name, name)
 
 
 def _table(count: int, ignore: int | None) -> Int16[np.ndarray, " n"]:
@@ -156,7 +150,7 @@ def _table(count: int, ignore: int | None) -> Int16[np.ndarray, " n"]:
     return classes
 
 
-def _complaint(count: int) -> str:
+def _wrong_id(count: int) -> str:
     return (
         f"class {{id}}, but classes go from 0 to {count - 1} (255 is void); correct the label, "
         f"name the class in classes.json, or give ignore={{id}} if it means void"

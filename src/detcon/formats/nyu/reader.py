@@ -47,23 +47,21 @@ class NyuMat:
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
         """Reads a photo. Raises `UnreadablePhoto`."""
+        name = f"the photo {key} of {self.path}"
         try:
-            with h5py.File(self.path) as file:
-                photo = np.asarray(file["images"][self._place(key)])  # pyright: ignore
+            photo = _read(self.path, "images", self._place(key))
         except Exception as error:  # h5py passes on any error of HDF5's callbacks
-            raise UnreadablePhoto(f"cannot read the photo {key} of {self.path}: {error}") from error
-        return _in_channels(photo.transpose(2, 1, 0), channels, f"photo {key} of {self.path}")
+            raise UnreadablePhoto(f"cannot read {name}: {error}") from error
+        return _in_channels(photo.transpose(2, 1, 0), channels, name)
 
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
         """Reads the depth of a photo in metres. Raises `AnnotationError`."""
         try:
-            with h5py.File(self.path) as file:
-                depth = np.asarray(file["depths"][self._place(key)])  # pyright: ignore
+            return in_metres(_read(self.path, "depths", self._place(key)).T, 1.0)
         except Exception as error:
             raise AnnotationError(
                 f"cannot read the depth of the photo {key} of {self.path}: {error}"
             ) from error
-        return in_metres(depth.T, 1.0)
 
     def _place(self, key: str) -> int:
         if key not in self.keys:
@@ -71,19 +69,70 @@ class NyuMat:
         return int(key) - 1
 
 
-def open_nyu_mat(path: Path, split: str) -> NyuMat:
-    """Opens one part of the file.
+@dataclass(frozen=True, eq=False)
+class DepthFrames:
+    """HDF5 files with a photo and its depth each; their names in `root` are the keys."""
+
+    root: Path
+    keys: Sequence[str] = field(repr=False)
+
+    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
+        """Reads a photo. Raises `UnreadablePhoto`."""
+        path = self.root / key
+        try:
+            photo = _read(path, "rgb")
+            if photo.ndim != 3 or photo.dtype != np.uint8:
+                raise ValueError(f"rgb is {photo.ndim}-dimensional {photo.dtype}, not 3 uint8")
+        except Exception as error:
+            raise UnreadablePhoto(f"cannot read the photo of {path}: {error}") from error
+        return _in_channels(photo.transpose(1, 2, 0), channels, str(path))
+
+    def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
+        """Reads the depth of a photo in metres. Raises `AnnotationError`."""
+        path = self.root / key
+        try:
+            depth = _read(path, "depth")
+            if depth.ndim != 2 or depth.dtype.kind not in "fiu":
+                raise ValueError(f"depth is {depth.ndim}-dimensional {depth.dtype}, not 2 numbers")
+        except Exception as error:
+            raise AnnotationError(f"cannot read the depth of {path}: {error}") from error
+        return in_metres(depth, 1.0)
+
+
+def open_nyu(
+    data: str | Path, split: str, *, unit: float = 0.001
+) -> NyuMat | DepthFrames | DepthFiles:
+    """Opens NYU-Depth v2, in any of its forms.
 
     Args:
-        path: The file; `splits.mat` lies in the same folder.
-        split: train or val, which its authors call test.
+        data: The folder; or the labelled `.mat`, with `splits.mat` in the same folder.
+        split: train or val; of the labelled part val is what its authors call test.
+        unit: How many metres a step of a depth PNG is.
 
     Raises:
-        AnnotationError: Either file is missing or damaged, or they don't belong together.
+        AnnotationError: A part is missing or damaged.
+        PhotosError: There are no photos.
     """
-    lists = path.with_name(SPLITS)
+    root = Path(data)
+    mat = root if root.suffix == ".mat" else root / LABELED
+    if mat.is_file():
+        return _open_mat(mat, split)
+    folder = root / split
+    if (folder / "images").is_dir():
+        return open_depth_folder(root, split, unit=unit)
+    keys = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.h5"))
+    if not keys:
+        raise AnnotationError(
+            f"there is no NYU-Depth v2 in {root}: looked for {LABELED}, {split}/**/*.h5 and "
+            f"{split}/images; {_NYU_FROM}"
+        )
+    return DepthFrames(folder, keys)
+
+
+def _open_mat(path: Path, split: str) -> NyuMat:
     if split not in PARTS:
         raise AnnotationError(f"{path} has no part '{split}'; give train or val")
+    lists = path.with_name(SPLITS)
     numbers = _read_split(lists, PARTS[split])
     try:
         with h5py.File(path) as file:
@@ -113,8 +162,7 @@ def _read_split(path: Path, name: str) -> list[int]:
         )
     try:
         if h5py.is_hdf5(path):
-            with h5py.File(path) as file:
-                values = np.asarray(file[name][()])  # pyright: ignore
+            values = _read(path, name)
         else:
             values = np.asarray(read_mat(path.read_bytes())[name])
         numbers = sorted({int(value) for value in values.ravel()})
@@ -127,86 +175,15 @@ def _read_split(path: Path, name: str) -> list[int]:
     return numbers
 
 
-@dataclass(frozen=True, eq=False)
-class DepthFrames:
-    """HDF5 files with a photo and its depth each.
-
-    Attributes:
-        root: The folder that keys are relative to.
-        keys: The files' names, sorted.
-    """
-
-    root: Path
-    keys: Sequence[str] = field(repr=False)
-
-    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Reads a photo. Raises `UnreadablePhoto`."""
-        path = self.root / key
-        try:
-            with h5py.File(path) as file:
-                photo = np.asarray(file["rgb"][()])  # pyright: ignore
-            if photo.ndim != 3 or photo.dtype != np.uint8:
-                raise ValueError(f"rgb is {photo.ndim}-dimensional {photo.dtype}, not 3 uint8")
-        except Exception as error:
-            raise UnreadablePhoto(f"cannot read the photo of {path}: {error}") from error
-        return _in_channels(photo.transpose(1, 2, 0), channels, str(path))
-
-    def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
-        """Reads the depth of a photo in metres. Raises `AnnotationError`."""
-        path = self.root / key
-        try:
-            with h5py.File(path) as file:
-                depth = np.asarray(file["depth"][()])  # pyright: ignore
-            if depth.ndim != 2 or depth.dtype.kind not in "fiu":
-                raise ValueError(f"depth is {depth.ndim}-dimensional {depth.dtype}, not 2 numbers")
-        except Exception as error:
-            raise AnnotationError(f"cannot read the depth of {path}: {error}") from error
-        return in_metres(depth, 1.0)
-
-
-def open_nyu(
-    data: str | Path, split: str, *, unit: float = 0.001
-) -> NyuMat | DepthFrames | DepthFiles:
-    """Opens NYU-Depth v2, in any of its forms.
-
-    Args:
-        data: The folder; or the labelled `.mat`, with `splits.mat` in the same folder.
-        split: train or val; of the labelled part val is what its authors call test.
-        unit: How many metres a step of a depth PNG is.
-
-    Raises:
-        AnnotationError: A part is missing or damaged.
-        PhotosError: There are no photos.
-    """
-    root = Path(data)
-    mat = root if root.suffix == ".mat" else root / LABELED
-    if mat.is_file():
-        return open_nyu_mat(mat, split)
-    folder = root / split
-    if (folder / "images").is_dir():
-        return open_depth_folder(root, split, unit=unit)
-    keys = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.h5"))
-    if not keys:
-        raise AnnotationError(
-            f"there is no NYU-Depth v2 in {root}: looked for {LABELED}, {split}/**/*.h5 and "
-            f"{split}/images; {_NYU_FROM}"
-        )
-    return DepthFrames(folder, keys)
+def _read(path: Path, name: str, place: int | tuple[()] = ()) -> np.ndarray:
+    with h5py.File(path) as file:
+        return np.asarray(file[name][place])  # pyright: ignore
 
 
 def _in_channels(
     photo: UInt8[np.ndarray, "y x c"], channels: int, name: str
 ) -> UInt8[np.ndarray, "y x d"]:
-    """RGB, or grey where one channel is asked for.
-
-    Args:
-        photo: As it was read.
-        channels: How many are asked for.
-        name: How messages call the photo.
-
-    Raises:
-        UnreadablePhoto: It has another number of channels.
-    """
+    """RGB as it is, or grey where one channel is asked for; raises `UnreadablePhoto` for others."""
     if photo.shape[2] == 3 and channels == 1:
         return cv2.cvtColor(np.ascontiguousarray(photo), cv2.COLOR_RGB2GRAY)[..., None]
     if photo.shape[2] != channels:

@@ -45,11 +45,7 @@ def read_rgb(
 ) -> Int32[np.ndarray, "3 y x"]:
     """Reads a PNG whose colours are codes.
 
-    Args:
-        path: The file.
-        photo: The photo it belongs to, for messages.
-        missing: End of the message for a missing file.
-        wrong: End of the message for other channels than RGB.
+    `missing` and `wrong` end the messages for a missing file and for other channels than RGB.
 
     Raises:
         NotAnnotated: There is no such file.
@@ -79,7 +75,7 @@ def read_sbd(path: Path) -> Int32[np.ndarray, "y x"]:
     """Reads the map of a file of `cls/` (class ids) or `inst/` (instance ids).
 
     Raises:
-        AnnotationError: If there is no such file, or it holds something else.
+        AnnotationError: There is no such file, or it holds something else.
     """
     try:
         values = read_mat(path.read_bytes())
@@ -97,10 +93,6 @@ def read_sbd(path: Path) -> Int32[np.ndarray, "y x"]:
         ) from error
 
 
-def read_map(path: Path, key: str) -> np.ndarray:
-    """Reads a map of ids `[y x]`, from a PNG or from a `.mat` of SBD.
-
-    Raises:
-        AnnotationError: If it is missing or damaged.
-    """
+def read_map(path: Path, key: str) -> Int32[np.ndarray, "y x"]:
+    """Reads a map of ids from a PNG, or from a `.mat` of SBD. Raises `AnnotationError`."""
     return read_sbd(path) if path.suffix == ".mat" else read_ids(path, photo=key)

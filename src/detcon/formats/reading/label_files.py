@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jaxtyping import Int16, UInt8
@@ -23,14 +23,14 @@ class LabelFiles(LabelMaps):
         names: Of the classes; () where unknown.
         classes: The class of each id in the files, from id 0; 255 means void, -1 that there is no
             such id.
-        complaint: The end of the message for an id without a class, with `{id}` in it.
+        wrong_id: The end of the message for an id without a class, with `{id}` in it.
     """
 
     photos: Photos
     files: Mapping[str, Path] = field(repr=False)
     names: tuple[str, ...]
     classes: Int16[np.ndarray, " n"] = field(repr=False)
-    complaint: str = field(repr=False)
+    wrong_id: str = field(repr=False)
 
     def labels(self, key: str) -> UInt8[np.ndarray, "y x"]:
         """Reads the class of each pixel. Raises `AnnotationError`."""
@@ -39,7 +39,7 @@ class LabelFiles(LabelMaps):
         found = self.classes.take(ids, mode="clip")
         wrong = ids[(found < 0) | (ids < 0) | (ids >= len(self.classes))]
         if wrong.size:
-            raise AnnotationError(f"{path} holds {self.complaint.format(id=int(wrong.max()))}")
+            raise AnnotationError(f"{path} holds {self.wrong_id.format(id=int(wrong.max()))}")
         return found.astype(np.uint8)
 
     def label_file(self, key: str) -> Path:
@@ -55,20 +55,19 @@ def file_of(photos: Photos, files: Mapping[str, Path], key: str) -> Path:
     return files[key]
 
 
-def check_files(photos: Photos, files: Mapping[str, Path], missing: str) -> None:
-    """Checks that each photo has its label file.
+def pngs_of(photos: Photos, folder: Path, what: str = "labels", hint: str = "") -> dict[str, Path]:
+    """The PNG of each photo, in the same subfolder of `folder`. Raises what `check_files` does."""
+    files = {key: folder / PurePosixPath(key).with_suffix(".png") for key in photos.keys}
+    check_files(photos, files, what, hint)
+    return files
 
-    Args:
-        photos: The photos.
-        files: The label file of each.
-        missing: How the message of a missing file ends.
 
-    Raises:
-        AnnotationError: A file isn't there.
-    """
+def check_files(
+    photos: Photos, files: Mapping[str, Path], what: str = "labels", hint: str = ""
+) -> None:
+    """Raises an `AnnotationError` if a photo has no file; `hint` is the end of its message."""
     for key in photos.keys:
         if not files[key].is_file():
             raise AnnotationError(
-                f"the photo {photos.path(key)} has no labels: there is no file "
-                f"{files[key]}{missing}"
+                f"the photo {photos.path(key)} has no {what}: there is no file {files[key]}{hint}"
             )

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from detcon.formats.errors import AnnotationError
+from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.reading.ids import read_map
 from detcon.formats.reading.instances import InstanceFiles, Kind, majority
 from detcon.formats.reading.label_files import LabelFiles, check_files
@@ -61,13 +61,13 @@ def open_voc(data: str | Path, split: str, *, augmented: bool | None = None) -> 
             raise AnnotationError(_no_sbd(root, f"and there is no {root / _AUG_MAPS} either"))
         files = _without_val(root, more) | files
     photos = _photos(root, files)
-    check_files(photos, files, f"; {_VOC_FROM}")
+    check_files(photos, files, hint=f"; {_VOC_FROM}")
     return LabelFiles(
         photos=photos,
         files=files,
         names=NAMES,
         classes=np.array([*range(len(NAMES)), *[-1] * (VOID - len(NAMES)), VOID], np.int16),
-        complaint="class {id}, but VOC's classes go from 0 to 20 (255 is void); copy it again",
+        wrong_id="class {id}, but VOC's classes go from 0 to 20 (255 is void); copy it again",
     )
 
 
@@ -94,7 +94,7 @@ def open_voc_objects(
         instances = more | instances
         labels = _without_val(root, _sbd_files(root, "cls")) | labels
     photos = _photos(root, instances)
-    check_files(photos, instances, f"; {_VOC_FROM}")
+    check_files(photos, instances, hint=f"; {_VOC_FROM}")
     return InstanceFiles(photos, instances, labels, NAMES[1:], _sort)
 
 
@@ -133,16 +133,14 @@ def _find_root(data: Path) -> Path:
         raise AnnotationError(
             f"there is no VOC 2012 in {data}: looked for VOCdevkit/VOC2012/JPEGImages; {_VOC_FROM}"
         )
-    for part in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
-        if not (root / part).is_dir():
-            raise AnnotationError(f"there is no folder {root / part}; {_VOC_FROM}")
+    parts = ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation")
+    check_folders(*(root / part for part in parts), hint=_VOC_FROM)
     return root
 
 
 def _own_files(root: Path, split: str, part: str) -> dict[str, Path]:
     stems = _read_list(root / "ImageSets" / "Segmentation" / f"{split}.txt", _VOC_FROM)
-    if not (root / part).is_dir():
-        raise AnnotationError(f"there is no folder {root / part}; {_VOC_FROM}")
+    check_folders(root / part, hint=_VOC_FROM)
     return {f"{stem}.jpg": root / part / f"{stem}.png" for stem in stems}
 
 
@@ -154,8 +152,7 @@ def _sbd_files(root: Path, part: str) -> dict[str, Path]:
             break
     else:
         return {}
-    if not (folder / part).is_dir():
-        raise AnnotationError(f"there is no folder {folder / part}; {_SBD_FROM}")
+    check_folders(folder / part, hint=_SBD_FROM)
     stems = [stem for s in ("train", "val") for stem in _read_list(folder / f"{s}.txt", _SBD_FROM)]
     return {f"{stem}.jpg": folder / part / f"{stem}.mat" for stem in stems}
 
