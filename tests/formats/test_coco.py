@@ -220,7 +220,7 @@ def test_missing_parts_are_named(tmp_path):
         open_coco(tmp_path, "train")
     folder = write(tmp_path, example())
     (folder / "val2017").rmdir()
-    with pytest.raises(AnnotationError, match=r"there is no folder .*val2017 with the photos of"):
+    with pytest.raises(AnnotationError, match=r"there is no folder .*val2017; the photos of"):
         open_coco(folder, "val")
 
 

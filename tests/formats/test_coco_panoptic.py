@@ -100,7 +100,7 @@ def test_says_what_is_wrong_in_the_json(data, spoil, sentence):
 
 def test_says_what_is_wrong_in_the_maps(data, write):
     path, panoptic = data / "annotations/panoptic_val2017/b.png", open_coco_panoptic(data, "val")
-    with pytest.raises(AnnotationError, match=r"no image c\.jpg in .*; did you mean 'b\.jpg'"):
+    with pytest.raises(AnnotationError, match=r"no photo c\.jpg in .*; did you mean 'b\.jpg'"):
         panoptic.segments("c.jpg")
     write(path, COLOURS + np.uint8(1))
     with pytest.raises(
@@ -125,7 +125,7 @@ def test_says_what_is_wrong_in_the_maps(data, write):
         panoptic.segments("b.jpg")
     shutil.rmtree(path.parent)
     with pytest.raises(
-        AnnotationError, match=r"no folder .*panoptic_val2017 that belongs to .*json;"
+        AnnotationError, match=r"no folder .*panoptic_val2017; it should hold what .*json lists;"
     ):
         open_coco_panoptic(data, "val")
 

@@ -19,14 +19,7 @@ from detcon.formats.segments import SegmentFiles, SegmentOptions, Segments
 
 
 def read_segmentations(path: Path, photo: str = "") -> list[Int32[np.ndarray, "y x"]]:
-    """Reads the regions that each person marked in a photo.
-
-    Args:
-        path: The `.mat` file.
-        photo: The photo it belongs to, for messages.
-
-    Returns:
-        A map of ids for each person; every pixel has one.
+    """Reads the regions that each person marked in a photo: a map of ids for each person.
 
     Raises:
         NotAnnotated: There is no such file.

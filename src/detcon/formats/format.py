@@ -48,11 +48,7 @@ class PhotoFiles(AnnotatedPhotos, Protocol):
         return self.photos.keys
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo.
-
-        Raises:
-            UnreadablePhoto: It is missing or damaged.
-        """
+        """Decodes a photo. Raises `UnreadablePhoto`."""
         return replace(self.photos, channels=channels).read(key)
 
 
@@ -115,13 +111,14 @@ class Format:
     Masks and truth need `segments`, `objects` or `label_maps`: see `registry.open_segments`.
 
     Attributes:
-        label_maps: Photos with a class for each pixel, from the data set's folder and a split.
-        objects: Photos with boxes, classes and masks of objects, likewise.
-        depth: Photos with depth, likewise.
-        classes: Photos with a class each, likewise.
-        segments: Annotated regions, from the data set's folder and `SegmentOptions`.
+        label_maps: Opens photos with a class for each pixel, given the data set's folder and a
+            split, train or val.
+        objects: Opens photos with boxes, classes and masks of objects, given the same.
+        depth: Opens photos with depth, given the same.
+        classes: Opens photos with a class each, given the same.
+        segments: Opens annotated regions, given the data set's folder and `SegmentOptions`.
         options: The `SegmentOptions` that its segments support.
-        layout: Writes scenes in this format, from a folder and a `ScenesPlan`.
+        layout: Writes scenes in this format, given a folder and a `ScenesPlan`.
     """
 
     label_maps: Callable[..., LabelMaps] | None = None
@@ -141,17 +138,7 @@ class Format:
 def check_size(
     annotation: str, size: tuple[int, ...], photo: str, photo_size: tuple[int, ...]
 ) -> None:
-    """Checks that an annotation has the upright size of its photo.
-
-    Args:
-        annotation: Its name in messages.
-        size: Its height and width.
-        photo: The photo's name in messages.
-        photo_size: Its height and width.
-
-    Raises:
-        AnnotationError: If they differ.
-    """
+    """Raises an `AnnotationError` unless an annotation has the height and width of its photo."""
     if size != photo_size:
         raise AnnotationError(
             f"{annotation} is {size[0]} x {size[1]} pixels, but its photo {photo} is "
@@ -161,13 +148,7 @@ def check_size(
 
 
 def segments_of_labels(maps: LabelMaps, data: Path, split: str) -> ListedSegments[str]:
-    """Each class of a photo's label map as a region.
-
-    Args:
-        maps: Photos with label maps.
-        data: The folder of the data set.
-        split: Which part of it, for messages.
-    """
+    """Each class of a photo's label map as a region; `data` is the folder of the data set."""
 
     def load(key: str, photo: str) -> list[Segments]:
         labels = maps.labels(key).astype(int)
@@ -178,7 +159,7 @@ def segments_of_labels(maps: LabelMaps, data: Path, split: str) -> ListedSegment
 
 
 def segments_of_objects(objects: ObjectSets, data: Path, split: str) -> ListedSegments[str]:
-    """Each object of a photo as a region. Arguments as of `segments_of_labels`."""
+    """Each object of a photo as a region; `data` is the folder of the data set."""
     source = f"{data} ({split})"
     root = objects.photos.root if isinstance(objects, PhotoFiles) else data
     keys = {key: key for key in objects.keys}

@@ -15,12 +15,7 @@ from detcon.photos import EXTENSIONS, Photos, nearest_key, open_photos
 
 @dataclass(frozen=True, eq=False)
 class ClassFolders(PhotoFiles):
-    """The photos of one split.
-
-    Attributes:
-        photos: Their keys begin with the folder of their class.
-        names: Of the classes, sorted.
-    """
+    """The photos of one split, whose keys begin with the folders of their classes."""
 
     photos: Photos
     names: tuple[str, ...]

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
-from jaxtyping import Bool, Integer, Shaped
+from jaxtyping import Bool, Integer
 
-from detcon.files import write_whole
 from detcon.formats.errors import AnnotationError, FormatError, NotAnnotated
 from detcon.formats.format import Format
 from detcon.formats.reading.ids import read_ids
@@ -29,16 +27,13 @@ from detcon.formats.segments import (
     without,
 )
 from detcon.formats.writing.masks import MasksToWrite, WrittenMasks
+from detcon.formats.writing.scenes import write_pixels
 
 _VOID, _MOST = 255, 65534
 
 
 def check_names(keys: Sequence[str]) -> None:
-    """Checks that the names of photos differ without their extensions, too.
-
-    Raises:
-        FormatError: Two have the same, or one has the name of another's folder.
-    """
+    """Raises a `FormatError` if the PNG files of two photos would have the same path."""
     stems: dict[str, str] = {}
     for key in keys:
         stem = str(PurePosixPath(key).with_suffix(""))
@@ -57,12 +52,7 @@ def check_names(keys: Sequence[str]) -> None:
 
 
 def write_pngs(masks: MasksToWrite, out: Path, keys: Sequence[str]) -> None:
-    """Writes the files of some photos; those that are there are left as they are.
-
-    Args:
-        masks: The masks of these photos, and others.
-        out: Where the files go.
-        keys: The photos.
+    """Writes the files of the photos `keys`; those that are there are left as they are.
 
     Raises:
         FormatError: A photo has more masks than there are ids.
@@ -75,10 +65,10 @@ def write_pngs(masks: MasksToWrite, out: Path, keys: Sequence[str]) -> None:
         found = masks[key].at_size()
         stack = _not_empty(found)
         if stack is None:
-            _write(path, _ids(found, key))
+            write_pixels(path, _ids(found, key))
             continue
         for number in reversed(range(len(stack))):  # the first comes last: then all are there
-            _write(first.with_name(f"{number:03d}.png"), stack[number].astype(np.uint8) * 255)
+            write_pixels(first.with_name(f"{number:03d}.png"), stack[number].astype(np.uint8) * 255)
 
 
 def _not_empty(masks: WrittenMasks) -> Bool[np.ndarray, "k y x"] | None:
@@ -104,12 +94,6 @@ def _ids(masks: WrittenMasks, key: str) -> Integer[np.ndarray, "y x"]:
     places = np.searchsorted(ids, masks.patterns)
     found = np.append(values, 0)[np.where(masks.patterns < 0, len(ids), places)]
     return found.astype(np.uint8 if len(ids) < _VOID else np.uint16)
-
-
-def _write(path: Path, pixels: Shaped[np.ndarray, "y x"]) -> None:
-    done, data = cv2.imencode(".png", pixels)
-    assert done, path
-    write_whole(path, data.tobytes(), durable=False)
 
 
 def open_segments(folder: Path, options: SegmentOptions) -> SegmentFiles:

@@ -88,12 +88,12 @@ def open_label_maps(data: str | Path, format: str, split: str, **options: Any) -
 
     Args:
         data: The data set, as the module of its format describes it.
-        format: Its name.
+        format: The name of the format.
         split: train or val.
         options: Further arguments of the format's own function.
 
     Raises:
-        AnnotationError: There are no label maps in this format, or the data set can't be used.
+        AnnotationError: The format has no label maps, or the data set can't be used.
         PhotosError: There are no photos.
     """
     return _opener(format, "label_maps", "label maps")(data, split, **options)
@@ -118,14 +118,7 @@ def open_segments(data: str | Path, format: str, options: SegmentOptions) -> Seg
     """Opens the annotated regions of photos, for masks and for scoring.
 
     A format without segments of its own gives its objects, or the classes of its label maps.
-
-    Args:
-        data: The data set, as the module of its format describes it.
-        format: Its name.
-        options: How it is read.
-
-    Raises:
-        AnnotationError: The format has no regions, or the data set can't be used.
+    Raises `AnnotationError`.
     """
     path, found = Path(data), find_format(format)
     if not path.exists():
@@ -139,11 +132,11 @@ def open_segments(data: str | Path, format: str, options: SegmentOptions) -> Seg
 
 
 def open_layout(root: Path, format: str, plan: ScenesPlan) -> Layout:
-    """What writes scenes in a format, into a folder.
+    """What writes scenes in a format, into the folder `root`.
 
     Raises:
         AnnotationError: Scenes can't be written in this format.
-        FormatError: It has no room for all the classes.
+        FormatError: The format has no room for all the classes.
     """
     return _opener(format, "layout", "layout for scenes")(root, plan)
 

@@ -86,8 +86,8 @@ AnySegments = Segments | OverlappingSegments
 class SegmentSets(Protocol):
     """The annotated regions of photos, by the photos' keys in any collection.
 
-    `knows` says whether there is an annotation of a photo, usable or not. `read` returns an entry
-    for each person who annotated it; it raises `NotAnnotated` where there is no annotation, and
+    `knows` tells whether there is an annotation of a photo, usable or not. `read` returns an entry
+    for each person who annotated it. It raises `NotAnnotated` where there is no annotation, and
     `AnnotationError` where it can't be used.
     """
 
@@ -192,16 +192,7 @@ def match_path(key: str, paths: Iterable[str]) -> str | None:
 
 
 def overlapping(objects: Objects, key: str, source: str) -> OverlappingSegments:
-    """The objects of a photo as regions that may overlap.
-
-    Args:
-        objects: All objects of the photo.
-        key: The photo.
-        source: The data set's name in messages.
-
-    Raises:
-        AnnotationError: There are boxes alone.
-    """
+    """The objects of the photo `key` as regions. Raises `AnnotationError` for boxes alone."""
     if len(objects.segments) < len(objects):
         raise AnnotationError(f"{source} holds boxes without a 'segmentation'; masks need one")
     place = f"of {key} in {source}"

@@ -51,11 +51,7 @@ class Photos:
         return Path(self.root, key)
 
     def read(self, key: str) -> UInt8[np.ndarray, "y x c"]:
-        """Reads and decodes one photo.
-
-        Raises:
-            UnreadablePhoto: If the file is gone, may not be read, or can't be decoded.
-        """
+        """Reads and decodes one photo. Raises `UnreadablePhoto`."""
         return self.decode(key, self.data(key))
 
     def decode(self, key: str, data: bytes, reduce: int = 1) -> UInt8[np.ndarray, "y x c"]:
@@ -63,11 +59,7 @@ class Photos:
         return decode(data, str(self.path(key)), reduce, self.channels)
 
     def data(self, key: str) -> bytes:
-        """Reads the bytes of one photo's file.
-
-        Raises:
-            UnreadablePhoto: If the file is gone, or may not be read.
-        """
+        """Reads the bytes of one photo's file. Raises `UnreadablePhoto`."""
         path = self.path(key)
         try:
             return path.read_bytes() if self.members is None else self._read_member(key)
@@ -98,10 +90,7 @@ class Photos:
 class Keys(Sequence[str]):
     """A sequence of names in two arrays: 40 bytes for a name of ImageNet, under half of a list's.
 
-    Workers that are handed a collection copy two blocks of memory, not a million strings.
-
-    Args:
-        names: In their order.
+    A worker gets two blocks of memory, not a million strings.
     """
 
     def __init__(self, names: Iterable[str]) -> None:

@@ -115,14 +115,7 @@ def _walk(root: Path, extensions: tuple[str, ...]) -> Iterator[str]:
 
 
 def _read_manifest(path: Path) -> list[str]:
-    """The paths in a manifest, sorted; relative to its folder where they are below it.
-
-    Args:
-        path: A `.txt` with one path a line, or a `.csv` or `.parquet` with a column `path`.
-
-    Raises:
-        PhotosError: If it can't be read, has no such column, lists nothing, or something twice.
-    """
+    """The paths in a manifest, sorted; relative to its folder where they are below it."""
     lines = _parquet_paths(path) if path.suffix.lower() == ".parquet" else _text_paths(path)
     folder = path.parent.absolute()
     prefix = f"{folder}/"

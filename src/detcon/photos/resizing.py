@@ -22,10 +22,7 @@ def resize(
 ) -> UInt8[np.ndarray, "h w c"]:
     """OpenCV's resize for any number of channels: it takes four at most, and drops a single one.
 
-    Args:
-        photo: The picture.
-        size: Width and height.
-        how: One of OpenCV's interpolations.
+    `size` is width and height, `how` one of OpenCV's interpolations.
     """
     channels = photo.shape[2]
     if 1 < channels <= _AT_ONCE:

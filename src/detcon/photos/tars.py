@@ -28,7 +28,7 @@ class Members:
 
     Attributes:
         tars: Paths of tars.
-        tar: The number of each file's tar.
+        tar: The place in `tars` of each file's tar.
         offset: Of each file's first byte in its tar.
         size: Of each file, in bytes.
     """
@@ -52,8 +52,8 @@ class Members:
         """The bytes of one file.
 
         Raises:
-            UnreadablePhoto: If the tar has become shorter since it was listed.
-            OSError: If it is gone, or may not be read.
+            UnreadablePhoto: The tar has become shorter since it was listed.
+            OSError: The tar is gone, or may not be read.
         """
         path, size = self.path(number), int(self.size[number])
         with open(path, "rb", buffering=0) as file:

@@ -51,10 +51,8 @@ class CocoCategories:
 def find_json(data: Path, kind: str, split: str) -> tuple[Path, str]:
     """The JSON file of a split, and the folder of its photos as a prefix of their names.
 
-    Args:
-        data: COCO as it is downloaded, or the JSON file itself, where the prefix is empty.
-        kind: instances or panoptic.
-        split: train or val.
+    `data` is COCO as it is downloaded, or the JSON file itself, where the prefix is empty; `kind`
+    is instances or panoptic.
     """
     if data.is_file():
         return data, ""
@@ -62,11 +60,7 @@ def find_json(data: Path, kind: str, split: str) -> tuple[Path, str]:
 
 
 def read_coco_json(path: Path) -> dict[str, list[dict[str, Any]]]:
-    """Reads a file, and checks that it has images, annotations and categories.
-
-    Raises:
-        AnnotationError: There is no such file, it is no JSON, or a part is missing.
-    """
+    """Reads a file of images, annotations and categories. Raises `AnnotationError`."""
     try:
         values = json.loads(path.read_bytes())
     except FileNotFoundError as error:
@@ -92,16 +86,7 @@ def read_coco_json(path: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def read_images(path: Path, entries: Iterable[dict[str, Any]], folder: Path) -> CocoImages:
-    """Checks and sorts the images.
-
-    Args:
-        path: The JSON file, for messages.
-        entries: Its `images`.
-        folder: Where the photos are.
-
-    Raises:
-        AnnotationError: An id or a file name that is missing, or used twice, or no size.
-    """
+    """Checks and sorts the images, whose photos are in `folder`. Raises `AnnotationError`."""
     found = []
     for entry in entries:
         number = whole_number(path, entry, "id", "an image")
@@ -128,11 +113,7 @@ def read_images(path: Path, entries: Iterable[dict[str, Any]], folder: Path) -> 
 
 
 def read_categories(path: Path, entries: Iterable[dict[str, Any]]) -> CocoCategories:
-    """Checks and sorts the categories.
-
-    Raises:
-        AnnotationError: An id or a name that is missing, or used twice.
-    """
+    """Checks and sorts the categories. Raises `AnnotationError`."""
     found = []
     for entry in entries:
         number = whole_number(path, entry, "id", "a category")
@@ -146,11 +127,7 @@ def read_categories(path: Path, entries: Iterable[dict[str, Any]]) -> CocoCatego
 
 
 def whole_number(path: Path, entry: dict[str, Any], name: str, what: str) -> int:
-    """A value that must be a whole number, as ids are.
-
-    Raises:
-        AnnotationError: It is missing, or something else.
-    """
+    """A value that must be a whole number, as ids are. Raises `AnnotationError`."""
     value: Any = entry.get(name)
     if not is_whole(value) or abs(value) >= 1 << 62:
         known = f" (with the id {entry.get('id')!r})" if name != "id" else ""

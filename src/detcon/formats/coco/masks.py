@@ -19,12 +19,7 @@ _RLE: Any = coco_mask  # its stubs know one kind of argument each
 
 @dataclass(frozen=True)
 class Described:
-    """A photo's entries, before they are numbered.
-
-    Attributes:
-        image: Of the photo.
-        annotations: Of its masks that aren't empty, each of the category 1.
-    """
+    """A photo's image entry and those of its masks that aren't empty, before they are numbered."""
 
     image: dict[str, Any]
     annotations: list[dict[str, Any]]

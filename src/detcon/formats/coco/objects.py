@@ -14,7 +14,7 @@ from jaxtyping import Int64, UInt8
 
 from detcon.formats.coco.json_file import find_json, read_categories, read_coco_json, read_images
 from detcon.formats.coco.rows import CocoRows, read_rows
-from detcon.formats.errors import AnnotationError
+from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import PhotoFiles
 from detcon.formats.objects import Objects
 from detcon.formats.segments import ListedSegments, SegmentOptions, overlapping
@@ -31,8 +31,7 @@ class CocoObjects(PhotoFiles):
         names: Of the classes, which are the categories in the order of their ids.
         category_ids: The category id of each class, for result files.
         image_ids: The image id of each key.
-        dropped: How many annotations were left out, since their box lies outside the picture or
-            has no area.
+        dropped: How many annotations were left out; see `notes`.
     """
 
     annotations: Path
@@ -106,11 +105,7 @@ class CocoObjects(PhotoFiles):
 
 
 def open_coco(data: str | Path, split: str) -> CocoObjects:
-    """Opens COCO 2017 as it is downloaded.
-
-    `data`: holds `annotations/` and `train2017/`, `val2017/`. The rest is as of
-    `registry.open_label_maps`.
-    """
+    """Opens COCO 2017: `data` holds `annotations/`, `train2017/` and `val2017/`."""
     root, name = Path(data), f"{split}2017"
     return read_coco(root / "annotations" / f"instances_{name}.json", root / name)
 
@@ -127,23 +122,17 @@ def open_object_segments(data: Path, options: SegmentOptions) -> ListedSegments[
 
 
 def read_coco(annotations: str | Path, images: str | Path) -> CocoObjects:
-    """Opens any file of objects in COCO's format.
-
-    Args:
-        annotations: The JSON file.
-        images: The folder that its `file_name`s are relative to.
+    """Opens any JSON file of objects; its `file_name`s are relative to the folder `images`.
 
     Raises:
-        AnnotationError: The folder or the file is missing, or the file can't be used; one
-            sentence names the file, the annotation and what is wrong.
+        AnnotationError: The folder or the file is missing, or the file can't be used.
     """
     path, folder = Path(annotations), Path(images)
     values = read_coco_json(path)
-    if not folder.is_dir():
-        raise AnnotationError(
-            f"there is no folder {folder} with the photos of {path}; COCO's come from "
-            f"cocodataset.org/#download"
-        )
+    check_folders(
+        folder,
+        hint=f"the photos of {path} should be there; COCO's come from cocodataset.org/#download",
+    )
     found = read_images(path, values["images"], folder)
     categories = read_categories(path, values["categories"])
     rows, dropped = read_rows(path, values["annotations"], found, categories)

@@ -20,11 +20,12 @@ from detcon.formats.coco.json_file import (
     read_images,
     whole_number,
 )
-from detcon.formats.errors import AnnotationError
+from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import LabelMaps
 from detcon.formats.reading.ids import read_rgb
+from detcon.formats.reading.label_files import file_of
 from detcon.formats.segments import VOID, ListedSegments, SegmentOptions, Segments
-from detcon.photos import Photos, nearest_key
+from detcon.photos import Photos
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +46,13 @@ class CocoPanoptic(LabelMaps):
 
     def segments(self, key: str) -> Segments:
         """Reads the segments of a photo. Raises `AnnotationError`."""
-        if key not in self._files:
-            raise AnnotationError(
-                f"there is no image {key} in {self.annotations}{nearest_key(key, self.keys)}"
-            )
-        red, green, blue = read_rgb(self._files[key], key, wrong="panoptic ids are RGB")
+        path = file_of(self.photos, self._files, key)
+        red, green, blue = read_rgb(path, key, wrong="panoptic ids are RGB")
         ids, table = red + 256 * green + 65536 * blue, self._segments[key]
         unknown = np.setdiff1d(ids, [0, *table[:, 0]])
         if unknown.size:
             raise AnnotationError(
-                f"{self._files[key]} holds the segment {int(unknown[0])}, which isn't in "
-                f"{self.annotations}"
+                f"{path} holds the segment {int(unknown[0])}, which isn't in {self.annotations}"
             )
         return Segments(
             np.where(ids == 0, -1, ids),
@@ -74,14 +71,13 @@ class CocoPanoptic(LabelMaps):
 
     def label_file(self, key: str) -> Path:
         """Where the map of a photo is."""
-        return self._files[key]
+        return file_of(self.photos, self._files, key)
 
 
 def open_coco_panoptic(data: str | Path, split: str) -> CocoPanoptic:
-    """Opens COCO 2017 as it is downloaded; panoptic_annotations_trainval2017.zip holds two more.
+    """Opens COCO 2017: `data` holds `annotations/`, `train2017/` and `val2017/`.
 
-    `data`: holds `annotations/` and `train2017/`, `val2017/`. The rest is as of
-    `registry.open_label_maps`.
+    panoptic_annotations_trainval2017.zip holds the PNG files in two more archives.
     """
     root, name = Path(data), f"{split}2017"
     maps = root / "annotations" / f"panoptic_{name}"
@@ -105,24 +101,17 @@ def open_panoptic_segments(data: Path, options: SegmentOptions) -> ListedSegment
 def read_coco_panoptic(
     annotations: str | Path, maps: str | Path, images: str | Path
 ) -> CocoPanoptic:
-    """Opens any file of COCO's panoptic format.
-
-    Args:
-        annotations: The JSON file.
-        maps: The folder of PNG files.
-        images: The folder of photos.
+    """Opens any JSON file of COCO's panoptic format, with folders of PNG files and of photos.
 
     Raises:
         AnnotationError: A folder or the file is missing, or the file can't be used.
     """
     path, folder = Path(annotations), Path(maps)
     values = read_coco_json(path)
-    for part in (folder, Path(images)):
-        if not part.is_dir():
-            raise AnnotationError(
-                f"there is no folder {part} that belongs to {path}; COCO's come from "
-                f"cocodataset.org/#download"
-            )
+    check_folders(
+        folder, Path(images),
+        hint=f"it should hold what {path} lists; COCO's come from cocodataset.org/#download",
+    )  # fmt: skip
     found = read_images(path, values["images"], Path(images))
     categories = read_categories(path, values["categories"])
     if len(categories.ids) >= VOID:

@@ -5,7 +5,6 @@ A data set has a million of them: as Python's lists they would take gigabytes in
 
 import math
 from array import array
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,47 +20,37 @@ _PER_PIXEL = 100  # COCO gives hundredths
 
 @dataclass(frozen=True, eq=False)
 class CocoSegmentations:
-    """Polygons and run-length codes, one entry an annotation.
+    """Polygons and run-length codes, by the number of their annotation.
 
     Attributes:
-        numbers: Of all polygons (x and y by turns, in units of `unit`) and run lengths, in a row.
-        unit: How many of the numbers make a pixel, in polygons.
-        starts: Where each polygon or list of runs begins in `numbers`; one more at the end.
-        first: Which of these belong to each entry; one more at the end.
-        codes: Entries that are not polygons: `None` for a list of runs, else a compressed code.
+        numbers: x and y of the corners of all polygons, in a row, in units of `unit`.
+        unit: How many units make a pixel.
+        starts: Where each polygon begins in `numbers`; one more at the end.
+        first: Which polygon is the first of each annotation; one more at the end.
+        codes: The compressed run-length codes of annotations that have no polygons.
     """
 
     numbers: Int32[np.ndarray, " v"] | Float64[np.ndarray, " v"]
     unit: int
     starts: Int64[np.ndarray, " p"]
     first: Int64[np.ndarray, " n"]
-    codes: dict[int, bytes | None]
+    codes: dict[int, bytes]
 
-    def encode(self, entry: int, size: tuple[int, int]) -> dict[str, Any]:
-        """The compressed run-length code of an entry.
-
-        Args:
-            entry: Which.
-            size: Height and width of the photo.
+    def encode(self, number: int, size: tuple[int, int]) -> dict[str, Any]:
+        """The compressed run-length code of an annotation, of a photo of this height and width.
 
         Raises:
-            ValueError: If a compressed code isn't one of a picture of that size.
+            ValueError: A compressed code isn't one of a picture of that size.
         """
-        if code := self.codes.get(entry):
+        if code := self.codes.get(number):
             if _num_pixels(code) != size[0] * size[1]:
                 raise ValueError("a run-length code that doesn't fill the picture")
             return {"size": list(size), "counts": code}
-        parts = [
-            (self.numbers[self.starts[p] : self.starts[p + 1]] / self._unit(entry)).tolist()
-            for p in range(self.first[entry], self.first[entry + 1])
+        polygons = [
+            (self.numbers[self.starts[p] : self.starts[p + 1]] / self.unit).tolist()
+            for p in range(self.first[number], self.first[number + 1])
         ]
-        if entry in self.codes:
-            runs = {"size": list(size), "counts": [int(run) for run in parts[0]]}
-            return _RLE.frPyObjects(runs, *size)
-        return _RLE.merge(_RLE.frPyObjects(parts, *size))
-
-    def _unit(self, entry: int) -> int:
-        return 1 if entry in self.codes else self.unit
+        return _RLE.merge(_RLE.frPyObjects(polygons, *size))
 
 
 @dataclass
@@ -71,60 +60,47 @@ class CocoSegmentationsWriter:
     numbers: array = field(default_factory=lambda: array("d"))
     starts: array = field(default_factory=lambda: array("q", [0]))
     first: array = field(default_factory=lambda: array("q", [0]))
-    codes: dict[int, bytes | None] = field(default_factory=dict)
+    codes: dict[int, bytes] = field(default_factory=dict)
 
     def add(self, segmentation: Any, size: tuple[int, int]) -> None:
-        """Adds the next entry.
+        """Adds the segmentation of the next annotation.
 
         Raises:
             ValueError: What is wrong, as the end of a sentence.
         """
         if isinstance(segmentation, list):
             for polygon in segmentation:
-                self._add_numbers(_check_polygon(polygon, max(size)))
+                self.numbers.extend(_check_polygon(polygon, max(size)))
+                self.starts.append(len(self.numbers))
         elif isinstance(segmentation, dict) and "counts" in segmentation:
-            self._add_runs(segmentation, size)
+            self.codes[len(self.first) - 1] = _compress(segmentation, size)
         else:
             raise ValueError("is neither a list of polygons nor a run-length code")
         self.first.append(len(self.starts) - 1)
 
     def close(self) -> CocoSegmentations:
-        """All entries."""
-        numbers = np.frombuffer(self.numbers, np.float64) if self.numbers else np.zeros(0)
+        """All segmentations."""
+        unit, numbers = 1, np.frombuffer(self.numbers, np.float64) if self.numbers else np.zeros(0)
         small = np.rint(numbers * _PER_PIXEL)
-        runs = np.zeros(len(numbers), bool)
-        for entry, code in self.codes.items():
-            if code is None:
-                part = self.first[entry]
-                runs[self.starts[part] : self.starts[part + 1]] = True
-        small[runs] = numbers[runs]
         # dividing by 100 gives the very float that was written, so nothing is lost
-        exact = np.array_equal(np.where(runs, small, small / _PER_PIXEL), numbers)
+        exact = np.array_equal(small / _PER_PIXEL, numbers)
         if exact and np.abs(small).max(initial=0) < 1 << 31:
             unit, numbers = _PER_PIXEL, small.astype(np.int32)
-        else:
-            unit = 1
         starts, first = (np.array(values, np.int64) for values in (self.starts, self.first))
         return CocoSegmentations(numbers, unit, starts, first, dict(self.codes))
 
-    def _add_runs(self, segmentation: dict[str, Any], size: tuple[int, int]) -> None:
-        counts: Any = segmentation["counts"]
-        given = segmentation.get("size")
-        if not isinstance(given, list) or [*given] != [*size]:
-            raise ValueError(f"is a run-length code of a picture of {given}, not {list(size)}")
-        entry = len(self.first) - 1
-        if isinstance(counts, str) and counts and counts.isascii():
-            self.codes[entry] = counts.encode()
-            return
-        runs = counts if isinstance(counts, list) else []
-        if not all(is_whole(run) and run >= 0 for run in runs) or sum(runs) != size[0] * size[1]:
-            raise ValueError("is a run-length code whose runs don't fill the picture")
-        self.codes[entry] = None
-        self._add_numbers(runs)
 
-    def _add_numbers(self, numbers: Iterable[Any]) -> None:
-        self.numbers.extend(numbers)
-        self.starts.append(len(self.numbers))
+def _compress(segmentation: dict[str, Any], size: tuple[int, int]) -> bytes:
+    """The compressed code of a run-length code, which may be compressed already."""
+    counts, given = segmentation["counts"], segmentation.get("size")
+    if not isinstance(given, list) or [*given] != [*size]:
+        raise ValueError(f"is a run-length code of a picture of {given}, not {list(size)}")
+    if isinstance(counts, str) and counts and counts.isascii():
+        return counts.encode()
+    runs = counts if isinstance(counts, list) else []
+    if not all(is_whole(run) and run >= 0 for run in runs) or sum(runs) != size[0] * size[1]:
+        raise ValueError("is a run-length code whose runs don't fill the picture")
+    return _RLE.frPyObjects({"size": list(size), "counts": runs}, *size)["counts"]
 
 
 def _check_polygon(polygon: Any, side: int) -> array:
@@ -145,8 +121,9 @@ def _check_polygon(polygon: Any, side: int) -> array:
 def _num_pixels(code: bytes) -> int:
     """The sum of the runs of a compressed code, or -1 if it is none.
 
-    Six bits a character, lowest first, of which the last says whether more follow; from the third
-    on, runs are differences to the run before last (maskApi.c of the COCO API, rleFrString).
+    pycocotools leaves pixels behind the last run undefined. Six bits a character, lowest first, of
+    which the last says whether more follow; from the third on, runs are differences to the run
+    before last (maskApi.c of the COCO API, rleFrString).
     """
     runs, value, shift = [], 0, 0
     for character in code:

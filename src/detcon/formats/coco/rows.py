@@ -22,8 +22,8 @@ class CocoRows:
         classes: From 0.
         crowd: Whether they are crowds: many objects annotated as one.
         first: Where the rows of each image begin; one more at the end.
-        segments: The segmentations; None where there are boxes alone.
-        entries: Which of them belongs to each row.
+        segments: In the order of the file; None where there are boxes alone.
+        entries: The place of each row in the file.
     """
 
     ids: Int64[np.ndarray, " n"]
@@ -41,8 +41,8 @@ def read_rows(
     """Checks all annotations and sorts them by image.
 
     Returns:
-        The rows, and how many annotations were dropped since their box lies outside the picture or
-        has no area.
+        The rows, and how many annotations were left out since their box lies outside the picture
+        or has no area.
 
     Raises:
         AnnotationError: One of them can't be used, or none lies within its picture.

@@ -97,11 +97,9 @@ def open_folder_objects(data: str | Path, split: str) -> InstanceFiles:
 
 
 def open_segments(folder: Path, options: SegmentOptions) -> SegmentFiles:
-    """Opens objects, and classes without objects, as regions.
+    """Opens objects, and classes without objects, as regions; void is `options.ignore` and 255.
 
-    Args:
-        folder: `train` or `val` of a labelled folder: holds `labels` and `instances`.
-        options: How it is read; void is `ignore` and 255.
+    `folder` is `train` or `val` of a labelled folder: it holds `labels` and `instances`.
     """
 
     def load(path: Path, photo: str) -> list[Segments]:

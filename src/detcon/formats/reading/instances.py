@@ -29,12 +29,7 @@ Sort = Callable[[Integer[np.ndarray, "y x"], Integer[np.ndarray, "y x"] | None],
 
 
 def objects_from_ids(ids: Integer[np.ndarray, "y x"], kinds: Mapping[int, Kind]) -> Objects:
-    """Boxes and masks of the objects with these ids, in the order of ids.
-
-    Args:
-        ids: Which instance each pixel belongs to.
-        kinds: The class of each id, and whether it is a crowd; other ids are left out.
-    """
+    """Boxes and masks of the objects with the ids of `kinds`, in the order of ids."""
     wanted = sorted(kinds)
     if not wanted:
         return _objects(ids.shape, [], [], [])
@@ -61,23 +56,14 @@ def majority(
 ) -> dict[int, int]:
     """The class that most pixels of each instance have; ties go to the lowest.
 
-    Args:
-        ids: Instance ids.
-        labels: Class ids, from 0 to 255 where they are counted.
-        counted: Where there are both an instance and a class.
-
-    Returns:
-        The class by instance; instances without a counted pixel are left out.
+    Pixels are `counted` where they have an instance and a class (0 to 255); instances without such
+    a pixel are left out.
     """
     pairs, counts = np.unique(
         ids[counted].astype(np.int64) * 256 + labels[counted], return_counts=True
     )
-    classes: dict[int, tuple[int, int]] = {}
-    for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
-        number, label = divmod(pair, 256)
-        if count > classes.get(number, (0, 0))[0]:
-            classes[number] = count, label
-    return {number: label for number, (_, label) in classes.items()}
+    rising = np.argsort(counts[::-1], kind="stable")  # of several classes, the last one stays
+    return {pair // 256: pair % 256 for pair in pairs[::-1][rising].tolist()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -176,7 +176,7 @@ def _without_val(root: Path, files: Mapping[str, Path]) -> dict[str, Path]:
 
 
 def _read_list(path: Path, source: str) -> list[str]:
-    """The stems of a list; some have whole paths, of photo and label."""
+    """The stems of a list; some lists have whole paths, of photo and label."""
     try:
         text = path.read_text()
         if "\0" in text:

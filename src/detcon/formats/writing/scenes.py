@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8, UInt16
+from scipy import ndimage
 
 from detcon.files import write_whole
 
@@ -52,7 +53,7 @@ class ScenesPlan:
     Attributes:
         names: Of the classes, by class id: stuff first, then things.
         num_train: How many pictures there are to train on.
-        has_depth: Whether they are rendered, and have depth; composites don't.
+        has_depth: Whether the scenes are rendered, and have depth; composites have none.
     """
 
     names: tuple[str, ...]
@@ -99,19 +100,15 @@ def is_sliver(mask: Bool[np.ndarray, "y x"]) -> bool:
 
 
 def boxes_of(instances: UInt16[np.ndarray, "y x"]) -> Int32[np.ndarray, "k 4"]:
-    """The box of each instance's visible pixels: left, top, right, bottom.
+    """The box of each instance's visible pixels: left, top, right, bottom, the latter exclusive.
 
-    Args:
-        instances: Ids 1 to k without gaps, 0 = none.
-
-    Returns:
-        In the order of ids; right and bottom are the first column and row outside.
+    Ids of instances go from 1 to k without gaps; 0 is none.
     """
     boxes = np.zeros((int(instances.max()), 4), np.int32)
-    for number in range(len(boxes)):
-        inside = instances == number + 1
-        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
-        boxes[number] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    for number, found in enumerate(ndimage.find_objects(instances)):
+        assert found is not None, "ids have no gaps"
+        rows, columns = found
+        boxes[number] = columns.start, rows.start, columns.stop, rows.stop
     return boxes
 
 
