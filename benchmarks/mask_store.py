@@ -34,7 +34,8 @@ from pairs import save
 
 from detcon.config import parse_overrides
 from detcon.config.values import text_of
-from detcon.masks import Grid, Masks
+from detcon.masks import Masks
+from detcon.masks.sources import Grid
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.header import begin_store, describe

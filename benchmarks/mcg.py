@@ -13,7 +13,7 @@ import numpy as np
 from generators import Case, Stages, main
 from skimage.segmentation import felzenszwalb
 
-from detcon.masks import MCG
+from detcon.masks.sources import MCG
 from detcon.masks.sources.mcg.candidates import find_candidates
 from detcon.masks.sources.mcg.contours import find_contours, to_channels
 from detcon.masks.sources.mcg.hierarchy import build_tree

@@ -25,7 +25,8 @@ import numpy as np
 import pyarrow as pa
 from pairs import RESULTS, save
 
-from detcon.masks import Grid, Masks
+from detcon.masks import Masks
+from detcon.masks.sources import Grid
 from detcon.masks.store.header import begin_store, describe
 from detcon.masks.store.index import write_index
 from detcon.masks.store.shard import StoreEntry, pack

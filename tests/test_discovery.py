@@ -12,7 +12,7 @@ from gloo import run_ranks
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError
-from detcon.masks import Grid
+from detcon.masks.sources import Grid
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.shard import StoreError

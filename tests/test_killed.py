@@ -19,7 +19,7 @@ import cv2
 import pytest
 from gloo import environments
 
-from detcon.masks import Grid
+from detcon.masks.sources import Grid
 from detcon.masks.store.fill import make_masks
 from detcon.results.history import read_history
 from detcon.scenes.raycast import render_scene

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from detcon.config import RecipeError, load_recipe
 from detcon.data.loader import batches
 from detcon.data.recipe import DETCON_B_COLOUR, DETCON_S_COLOUR
-from detcon.masks import Grid
+from detcon.masks.sources import Grid
 from detcon.masks.store.fill import make_masks
 from detcon.models.backbone_file import load_backbone
 from detcon.models.encoders import build_encoder, feature_grid

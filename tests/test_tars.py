@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from detcon.masks import Grid
+from detcon.masks.sources import Grid
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.photos import PhotosError, UnreadablePhoto, open_photos

@@ -7,8 +7,8 @@ from PIL import Image
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.registry import FORMATS, find_format, open_label_maps
-from detcon.masks import FromAnnotations
 from detcon.masks.quality.truth import open_truth
+from detcon.masks.sources import FromAnnotations
 
 PHOTO = np.zeros((6, 8, 3), np.uint8)
 

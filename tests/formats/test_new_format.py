@@ -12,9 +12,9 @@ from detcon.config import RecipeError
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import Format, LabelMaps
 from detcon.formats.registry import find_format, open_label_maps, open_objects
-from detcon.masks import FromAnnotations
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
+from detcon.masks.sources import FromAnnotations
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.photos import Photos, open_photos

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from run_folders import scene, write_picture, write_pretraining, write_transfer
 
-from detcon.masks import Felzenszwalb
+from detcon.masks.sources import Felzenszwalb
 from detcon.masks.store.fill import make_masks
 
 

@@ -8,7 +8,7 @@ import pytest
 from test_page import read, words
 
 from detcon.config import RecipeError, load_recipe
-from detcon.masks import Felzenszwalb, Grid
+from detcon.masks.sources import Felzenszwalb, Grid
 from detcon.masks.store.fill import make_masks
 from detcon.report.output import OutputExists
 from detcon.report.recipe import ScoreRecipe, ShowRecipe

@@ -4,7 +4,7 @@ import cv2
 import pytest
 from run_folders import scene, write_picture
 
-from detcon.masks import Grid
+from detcon.masks.sources import Grid
 from detcon.masks.store.fill import make_masks
 from detcon.report.output import OutputExists
 from detcon.report.sheet import show

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,8 @@ def _figures(scores: Sequence[StoreScore], settings: ScoreRecipe) -> dict[str, A
             {
                 "store": str(score.store.folder),
                 "made_by": describe_generator(score.store.header),
-                **score.quality().as_dict(),
-                "photos": {key: quality(one).as_dict() for key, one in score.tallies.items()},
+                **asdict(score.quality()),
+                "photos": {key: asdict(quality(one)) for key, one in score.tallies.items()},
             }
             for score in scores
         ],

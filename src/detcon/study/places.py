@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 
-from detcon.masks import Displaced, FromAnnotations
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
+from detcon.masks.sources import Displaced, FromAnnotations
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.scenes.write import make_scenes

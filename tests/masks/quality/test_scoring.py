@@ -10,10 +10,10 @@ from scipy.io import savemat
 
 from detcon.formats.bsds import read_segmentations
 from detcon.formats.errors import AnnotationError
-from detcon.masks import Felzenszwalb, FromAnnotations, Grid
 from detcon.masks.quality.overlap import Bounds
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
+from detcon.masks.sources import Felzenszwalb, FromAnnotations, Grid
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 

@@ -11,10 +11,10 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from detcon.formats.errors import AnnotationError
-from detcon.masks import FromAnnotations, Grid
 from detcon.masks.quality.overlap import Bounds
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
+from detcon.masks.sources import FromAnnotations, Grid
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.scenes import make_scenes

@@ -15,7 +15,8 @@ from scipy.io import savemat
 from detcon.config import RecipeError
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.formats.segments import match_path
-from detcon.masks import FromAnnotations, MaskGenerator
+from detcon.masks import MaskGenerator
+from detcon.masks.sources import FromAnnotations
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.header import describe

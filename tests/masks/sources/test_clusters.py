@@ -11,7 +11,8 @@ from hypothesis.extra.numpy import arrays
 from tiny_backbones import save_tiny
 
 from detcon.config import RecipeError
-from detcon.masks import Clusters, Grid, MaskGenerator
+from detcon.masks import MaskGenerator
+from detcon.masks.sources import Clusters, Grid
 from detcon.masks.sources.clusters import cluster_cells, find_centres
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detcon.masks import MCG, MCGFull
+from detcon.masks.sources import MCG, MCGFull
 from detcon.masks.sources.mcg.contour_maps import ContourMapError, read_contours
 
 PLAIN = np.full((60, 80, 3), 100, np.uint8)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from detcon.formats.errors import NotAnnotated
-from detcon.masks import Displaced, FromAnnotations
 from detcon.masks.masks import Masks
 from detcon.masks.quality.overlap import Bounds, Truth, measure, quality
+from detcon.masks.sources import Displaced, FromAnnotations
 from detcon.masks.sources.displaced import _mirrored, _without_empty
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
@@ -125,9 +125,9 @@ def test_its_annotations_are_those_of_all_its_settings():
 
 
 def test_says_what_is_wrong(folder):
-    with pytest.raises(ValueError, match="amount of displaced masks must be at least 0, got -0.1"):
+    with pytest.raises(ValueError, match="amount of displaced must be at least 0, got -0.1"):
         Displaced(folder, -0.1)
-    with pytest.raises(ValueError, match="amount of displaced masks must be at least 0, got nan"):
+    with pytest.raises(ValueError, match="amount of displaced must be at least 0, got nan"):
         Displaced(folder, float("nan"))
     with pytest.raises(ValueError, match="crowd=True means nothing in annotations of format=png"):
         Displaced(folder, 0.1, crowd=True)

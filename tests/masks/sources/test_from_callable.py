@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from detcon.config import RecipeError
-from detcon.masks import FromCallable, Masks
+from detcon.masks import Masks
+from detcon.masks.sources import FromCallable
 from detcon.masks.sources.from_callable import by_name
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks

@@ -10,15 +10,14 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.segmentation import felzenszwalb, slic
 
-from detcon.masks import (
+from detcon.masks import MaskGenerator, Masks
+from detcon.masks.sources import (
     MCG,
     Displaced,
     Felzenszwalb,
     FromAnnotations,
     FromCallable,
     Grid,
-    MaskGenerator,
-    Masks,
     MCGFull,
     Slic,
     WholeImage,
@@ -117,9 +116,9 @@ def test_slic_takes_any_channels(channels):
 @pytest.mark.parametrize(
     "asked, sentence",
     [
-        ({"num": 0}, "SLIC's num must be at least 1, got 0"),
-        ({"sigma": -1.0}, "SLIC's sigma must be at least 0, got -1.0"),
-        ({"compactness": 0.0}, "SLIC's compactness must be above 0, got 0.0"),
+        ({"num": 0}, "num of slic must be at least 1, got 0"),
+        ({"sigma": -1.0}, "sigma of slic must be at least 0, got -1.0"),
+        ({"compactness": 0.0}, "compactness of slic must be above 0, got 0.0"),
     ],
 )
 def test_slic_says_what_is_out_of_range(asked, sentence):
@@ -144,5 +143,5 @@ def test_felzenszwalb_copes_with_any_shape(shape, max_side):
     "name, value", [("scale", -1.0), ("min_size", 0), ("sigma", float("nan")), ("max_side", 0)]
 )
 def test_felzenszwalb_says_what_is_out_of_range(name, value):
-    with pytest.raises(ValueError, match=f"Felzenszwalb's {name} must be at least .*, got {value}"):
+    with pytest.raises(ValueError, match=f"{name} of felzenszwalb must .*, got {value}"):
         Felzenszwalb(**{name: value})

@@ -146,7 +146,7 @@ def test_all_links_are_sorted_only_where_ties_could_tell(monkeypatch):
 
 def test_scikit_image_isnt_imported():
     code = (
-        "import sys, numpy as np; from detcon.masks import Felzenszwalb; "
+        "import sys, numpy as np; from detcon.masks.sources import Felzenszwalb; "
         "Felzenszwalb()(np.zeros((9, 9, 3), np.uint8)); print('skimage' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,8 +10,8 @@ from test_mcg import leaves_of, picture
 
 from detcon import make_masks
 from detcon.config import load_recipe
-from detcon.masks import MCGFull
 from detcon.masks.recipe import MasksRecipe
+from detcon.masks.sources import MCGFull
 from detcon.masks.sources.mcg.aligned import MissingHigra, _across, build_aligned
 from detcon.masks.sources.mcg.contours import find_contours, to_channels
 from detcon.masks.sources.mcg.grouping import find_hierarchies

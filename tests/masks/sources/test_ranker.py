@@ -10,9 +10,10 @@ from test_mcg import insides_of, picture, stages
 
 import detcon
 from detcon.formats.errors import AnnotationError
-from detcon.masks import MCG, Masks
+from detcon.masks import Masks
 from detcon.masks.quality.overlap import Truth
 from detcon.masks.quality.scoring import draw_keys
+from detcon.masks.sources import MCG
 from detcon.masks.sources.mcg import training
 from detcon.masks.sources.mcg.scores import (
     FEATURES,

@@ -11,7 +11,8 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 
 from detcon.config import RecipeError
-from detcon.masks import MaskGenerator, SegmentAnything
+from detcon.masks import MaskGenerator
+from detcon.masks.sources import SegmentAnything
 from detcon.masks.sources.segment_anything import choose_masks
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
@@ -158,8 +159,8 @@ def test_a_store_is_the_same_whatever_the_workers(images, model, tmp_path):
 @pytest.mark.parametrize(
     "asked, kind, sentence",
     [
-        ({"min_rating": 2.0}, RecipeError, "SAM's min_rating must be from 0 to 1, got 2.0"),
-        ({"points": 0}, RecipeError, "SAM's points must be at least 1, got 0"),
+        ({"min_rating": 2.0}, RecipeError, "min_rating of sam must be from 0 to 1, got 2.0"),
+        ({"points": 0}, RecipeError, "points of sam must be at least 1, got 0"),
         ({"model": "/nowhere"}, ValueError, r"^cannot open the model /nowhere for mask generation"),
     ],
 )

@@ -14,7 +14,8 @@ from detcon.formats.errors import AnnotationError, FormatError, NotAnnotated
 from detcon.formats.tfrecord.example import read_example, write_example
 from detcon.formats.tfrecord.framing import frame, scan_records
 from detcon.formats.tfrecord.records import ENCODED, INDEX, open_fh_records
-from detcon.masks import FromAnnotations, Masks
+from detcon.masks import Masks
+from detcon.masks.sources import FromAnnotations
 from detcon.masks.store import MaskStore
 from detcon.masks.store.header import begin_store, describe
 from detcon.masks.store.index import merge_index

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from detcon.config import RecipeError, load_recipe, shipped_recipes
-from detcon.masks import Felzenszwalb, FromAnnotations, Grid, WholeImage
 from detcon.masks.recipe import MasksRecipe
+from detcon.masks.sources import Felzenszwalb, FromAnnotations, Grid, WholeImage
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.shard import ShardRow, StoreError, write_shard

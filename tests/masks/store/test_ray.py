@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from detcon.masks import Grid
+from detcon.masks.sources import Grid
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.shard import StoreError
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from detcon.masks import MCG, Grid, Masks
+from detcon.masks import Masks
+from detcon.masks.sources import MCG, Grid
 from detcon.masks.store import MaskStore
 from detcon.masks.store.header import begin_store, describe, shard_path
 from detcon.masks.store.index import key_hash, merge_index

@@ -6,9 +6,7 @@ same weight, as in MCG's tables (arXiv 1503.00848), and not each photo.
 Axes: y x pixels, k masks, t marked regions, p patterns of a map.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields
 
 import cv2
 import numpy as np
@@ -27,14 +25,11 @@ _GRID, _VIEW = (7, 7), (224, 224)  # the cells of a ResNet's last map, of a view
 class Truth:
     """The regions that people marked in one photo.
 
-    Attributes:
-        marked: The regions that each person marked, one `Masks` a person.
-        void: Ignored pixels; None if there are none. A pixel of no region that isn't void is
-            background: masks that cover it have a lower IoU.
+    A pixel of no region that isn't void is background: masks that cover it have a lower IoU.
     """
 
-    marked: tuple[Masks, ...]
-    void: Bool[np.ndarray, "y x"] | None = None
+    marked: tuple[Masks, ...]  # of each person
+    void: Bool[np.ndarray, "y x"] | None = None  # ignored pixels; None: there are none
 
 
 @dataclass(frozen=True)
@@ -51,39 +46,22 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Tally:
-    """Sums over regions, pixels, masks and photos.
-
-    Attributes:
-        photos: Photos measured.
-        regions: Marked regions within the bounds.
-        overlap: Their best IoU with any mask, added up.
-        over_50: Those of them that have a mask with an IoU of at least 0.5.
-        over_70: The same at 0.7.
-        labelled: Pixels of all marked regions.
-        covered: The same, each region's pixels times its best IoU.
-        border: Boundary pixels that people drew, summed over people.
-        recalled: Those of them with a mask's boundary nearby.
-        drawn: Boundary pixels of masks.
-        precise: Those of them with a person's boundary nearby.
-        masks: Number of masks.
-        area: The sum of their shares of the photo.
-        lost: Masks that win no cell of a 7 x 7 grid.
-    """
+    """Sums over regions, pixels, masks and photos."""
 
     photos: int = 0
-    regions: int = 0
-    overlap: float = 0.0
-    over_50: int = 0
-    over_70: int = 0
-    labelled: int = 0
-    covered: float = 0.0
-    border: int = 0
-    recalled: int = 0
-    drawn: int = 0
-    precise: int = 0
+    regions: int = 0  # marked regions within the bounds
+    overlap: float = 0.0  # their best IoU with any mask, added up
+    over_50: int = 0  # those of them that have a mask with an IoU of at least 0.5
+    over_70: int = 0  # the same at 0.7
+    labelled: int = 0  # pixels of all marked regions
+    covered: float = 0.0  # the same, each region's pixels times its best IoU
+    border: int = 0  # boundary pixels that people drew, summed over people
+    recalled: int = 0  # those of them with a mask's boundary nearby
+    drawn: int = 0  # boundary pixels of masks
+    precise: int = 0  # those of them with a person's boundary nearby
     masks: int = 0
-    area: float = 0.0
-    lost: int = 0
+    area: float = 0.0  # the masks' shares of the photo, added up
+    lost: int = 0  # masks that win no cell of a 7 x 7 grid
 
     def __add__(self, other: "Tally") -> "Tally":
         return Tally(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -93,34 +71,24 @@ class Tally:
 class Quality:
     """The figures of one or many photos; None where there was nothing to measure.
 
-    Attributes:
-        average_best_overlap: Mean over marked regions of the best IoU with any mask (MCG's J_i).
-        recall_50: Share of them that some mask overlaps with an IoU of at least 0.5.
-        recall_70: The same at 0.7.
-        covering: Mean over marked regions of the best IoU, weighted by area (Arbelaez et al.,
-            PAMI 2011, section 3.1.2).
-        boundary_f: Harmonic mean of the share of boundary pixels of masks that lie near one that
-            a person drew, and the other way round. Unlike the benchmark of BSDS, which
-            pairs pixels one to one, any number may lie near the same one: figures are a little
-            higher.
-        masks: Masks a photo.
-        area: Mean share of the photo that a mask covers.
-        lost: Share of masks that win no cell of a 7 x 7 grid over the whole photo, so that
-            training can't see them there. Disjoint masks win the cells where they have the most
-            pixels, overlapping ones those that they cover at least half.
+    Covering is that of Arbelaez et al. (PAMI 2011, section 3.1.2). Boundary F is the harmonic mean
+    of the share of boundary pixels of masks that lie near one that a person drew, and the reverse.
+    The benchmark of BSDS pairs pixels one to one; here any number may lie near the same one, so
+    figures are a little higher.
+
+    Training can't see a lost mask: it wins no cell of a 7 x 7 grid over the whole photo. Disjoint
+    masks win the cells where they have the most pixels, overlapping ones those that they cover at
+    least half.
     """
 
-    average_best_overlap: float | None
-    recall_50: float | None
-    recall_70: float | None
-    covering: float | None
+    average_best_overlap: float | None  # mean over regions of the best IoU with a mask (MCG's J_i)
+    recall_50: float | None  # share of regions that a mask overlaps with an IoU of at least 0.5
+    recall_70: float | None  # the same at 0.7
+    covering: float | None  # mean over regions of the best IoU, weighted by area
     boundary_f: float | None
-    masks: float | None
-    area: float | None
-    lost: float | None
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    masks: float | None  # a photo
+    area: float | None  # mean share of the photo that a mask covers
+    lost: float | None  # share of masks
 
 
 def quality(tally: Tally) -> Quality:
@@ -143,16 +111,7 @@ def quality(tally: Tally) -> Quality:
 
 
 def measure(masks: Masks, truth: Truth, bounds: Bounds | None = None) -> Tally:
-    """Measures the masks of one photo.
-
-    Args:
-        masks: At any resolution; compared at the photo's.
-        truth: What people marked in it.
-        bounds: Which regions count.
-
-    Raises:
-        ValueError: If masks and truth are of photos of different sizes.
-    """
+    """Measures the masks of one photo, of any resolution, at the size of the photo."""
     bounds = bounds or Bounds()
     for marked in truth.marked:
         if marked.size != masks.size:
@@ -165,7 +124,7 @@ def measure(masks: Masks, truth: Truth, bounds: Bounds | None = None) -> Tally:
     drawn = masks.at_size()
     tally = _of_masks(drawn)
     for marked in truth.marked:
-        ious, sizes = _overlaps(marked.at_size(), drawn, counted)
+        ious, sizes = overlaps(marked.at_size(), drawn, counted)
         best = ious.max(1, initial=0.0)
         share = sizes / (height * width)
         sought = best[(share >= bounds.least) & (share <= bounds.most)]
@@ -178,20 +137,6 @@ def measure(masks: Masks, truth: Truth, bounds: Bounds | None = None) -> Tally:
             covered=float(best @ sizes),
         )
     return tally + _boundaries(drawn, truth, counted)
-
-
-def overlaps(
-    marked: Masks, masks: Masks, void: Bool[np.ndarray, "y x"] | None = None
-) -> Float[np.ndarray, "t k"]:
-    """The intersection over union of each marked region with each mask, at the photo's size.
-
-    Args:
-        marked: The regions.
-        masks: The masks, of the same photo.
-        void: Ignored pixels.
-    """
-    counted = np.ones(masks.size, bool) if void is None else ~void
-    return _overlaps(marked.at_size(), masks.at_size(), counted)[0]
 
 
 def boundaries(patterns: Integer[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
@@ -224,14 +169,14 @@ def _of_masks(masks: Masks) -> Tally:
     return Tally(photos=1, masks=masks.num_masks, area=area, lost=num_lost(masks))
 
 
-def _overlaps(
+def overlaps(
     marked: Masks, masks: Masks, counted: Bool[np.ndarray, "y x"]
 ) -> tuple[Float[np.ndarray, "t k"], Int64[np.ndarray, " t"]]:
-    """IoU of all pairs, and the pixels of each marked region, from one table of joint counts."""
+    """IoU of each region with each mask, and the regions' pixels; of the counted pixels alone."""
     (one, table), (other, others) = _rows(marked), _rows(masks)
     # joint[i, j]: pixels whose row of membership is i among the regions and j among the masks.
     # Intersections are sums over the rows that belong to a region and to a mask, so that no
-    # region is ever compared with a mask pixel by pixel.
+    # region is compared with a mask pixel by pixel.
     pairs = (one.astype(np.int64) * len(others) + other)[counted]
     joint = np.bincount(pairs, minlength=len(table) * len(others)).reshape(len(table), len(others))
     both = table.T @ joint @ others
@@ -279,8 +224,3 @@ def _near(border: Bool[np.ndarray, "y x"], tolerance: float) -> Bool[np.ndarray,
 
 def _share(part: int | float, whole: int | float) -> float | None:
     return part / whole if whole else None
-
-
-def total(tallies: Sequence[Tally]) -> Tally:
-    """The sum of the tallies of several photos."""
-    return sum(tallies, Tally())

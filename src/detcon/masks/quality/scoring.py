@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from detcon.formats.errors import AnnotationError
-from detcon.masks.quality.overlap import Bounds, Quality, Tally, measure, quality, total
+from detcon.masks.quality.overlap import Bounds, Quality, Tally, measure, quality
 from detcon.masks.quality.truth import TruthSource
 from detcon.masks.store import MaskStore
 from detcon.workers import in_order
@@ -18,20 +18,14 @@ _PHOTOS_A_JOB = 8
 
 @dataclass(frozen=True)
 class StoreScore:
-    """The measures of one store, for each photo and for all together.
-
-    Attributes:
-        store: The store.
-        tallies: Of each photo, by its key.
-        not_annotated: Photos of the stores without annotation, which aren't measured.
-    """
+    """The measures of one store, for each photo and for all together."""
 
     store: MaskStore
-    tallies: Mapping[str, Tally]
-    not_annotated: tuple[str, ...] = ()
+    tallies: Mapping[str, Tally]  # of each photo, by its key
+    not_annotated: tuple[str, ...] = ()  # photos without annotation, which aren't measured
 
     def quality(self) -> Quality:
-        return quality(total(list(self.tallies.values())))
+        return quality(sum(self.tallies.values(), Tally()))
 
 
 def score_stores(
@@ -42,22 +36,9 @@ def score_stores(
     bounds: Bounds | None = None,
     num_workers: int = 1,
 ) -> list[StoreScore]:
-    """Measures stores on the photos that all of them and the truth have.
+    """Measures stores on the photos that all of them and the truth have, and returns their scores.
 
-    Args:
-        stores: One or more, of the same photos.
-        truth: The annotations to compare them with.
-        num: Measure this many photos, drawn at random but always the same; None for all.
-        bounds: Which marked regions count.
-        num_workers: Processes at once.
-
-    Returns:
-        A score for each store, over the same photos.
-
-    Raises:
-        AnnotationError: No photo has both masks and annotations, or an annotation is of another
-            size than its photo; the message names it.
-        StoreError: If masks are damaged.
+    `num` photos are measured, drawn at random but always the same; None: all of them.
     """
     keys, not_annotated = common_keys(stores, truth)
     keys = draw_keys(keys, num)
@@ -75,11 +56,7 @@ def score_stores(
 def common_keys(
     stores: Sequence[MaskStore], truth: TruthSource
 ) -> tuple[list[str], tuple[str, ...]]:
-    """The photos that all stores and the truth have, and those without annotation.
-
-    Raises:
-        AnnotationError: If there is none.
-    """
+    """The photos that all stores and the truth have, and those without annotation."""
     shared = [key for key in stores[0] if all(key in store for store in stores[1:])]
     if not shared:
         raise AnnotationError(

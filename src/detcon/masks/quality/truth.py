@@ -50,11 +50,6 @@ class AnnotatedTruth:
         return self._opened.knows(key)
 
     def __getitem__(self, key: str) -> Truth:
-        """Reads one photo's regions.
-
-        Raises:
-            AnnotationError: There are none, or they can't be read.
-        """
         people = [masks_of(one, self.options) for one in self._opened.read(key)]
         return Truth(tuple(one.masks for one in people), people[0].void)
 
@@ -74,17 +69,9 @@ def open_truth(
 ) -> TruthSource:
     """Opens annotations of any format, or another mask store.
 
-    Crowds and pixels that are ignored or unlabelled are void: they don't count.
-
-    Args:
-        folder: The source.
-        format: The format's name, as in `FromAnnotations`. None: a mask store, a folder of PNGs or
-            of BSDS' files, as what lies in it shows.
-        split, regions, ignore, background: As in `SegmentOptions`.
-
-    Raises:
-        AnnotationError: There are none, their format isn't known, or a setting isn't one of this
-            format.
+    Crowds and pixels that are ignored or unlabelled are void: they don't count. Without `format`,
+    the folder is a mask store, or has PNGs or BSDS' files; its content shows which. The other
+    settings are those of `SegmentOptions`.
     """
     path = Path(folder)
     if format is None:

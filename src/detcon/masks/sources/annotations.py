@@ -93,12 +93,7 @@ class FromAnnotations:
         )
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
-        """Looks the photo's masks up.
-
-        Raises:
-            NotAnnotated: There is no annotation of the photo, and `missing` is "error".
-            AnnotationError: One of another size than the photo, or one that can't be used.
-        """
+        """Looks the photo's masks up."""
         size = image.shape[:2]
         try:
             people = open_annotations(self.folder, self.format, self.options).read(key)
@@ -123,27 +118,19 @@ class FromAnnotations:
 
 @lru_cache(maxsize=4)
 def open_annotations(folder: str, format: str, options: SegmentOptions) -> SegmentSets:
-    """Opens annotations, once in each process, so that workers only get settings.
-
-    Raises:
-        AnnotationError: There are none, or they can't be used.
-    """
+    """Opens annotations, once in each process, so that workers only get settings."""
     return open_segments(folder, format, options)
 
 
 def check_options(format: str, options: SegmentOptions) -> None:
-    """Checks that a format has all options that differ from their defaults.
-
-    Raises:
-        ValueError: It lacks one of them, or there is no such format.
-    """
+    """Raises a `ValueError` for an option, unlike its default, that the format doesn't have."""
     known = find_format(format)
-    for name, default in ((one.name, one.default) for one in fields(SegmentOptions)):
-        value = getattr(options, name)
-        if value != default and not known.takes(name):
+    for one in fields(SegmentOptions):
+        value = getattr(options, one.name)
+        if value != one.default and not known.takes(one.name):
             raise ValueError(
-                f"{name}={value} means nothing in annotations of format={format}; it is for "
-                f"{formats_with(methodcaller('takes', name))}"
+                f"{one.name}={value} means nothing in annotations of format={format}; it is for "
+                f"{formats_with(methodcaller('takes', one.name))}"
             )
     if options.which is not None and options.which < 0:
         raise ValueError(f"which={options.which} must be 0 or more")
@@ -151,17 +138,13 @@ def check_options(format: str, options: SegmentOptions) -> None:
 
 @dataclass(frozen=True)
 class MarkedMasks:
-    """The masks of a photo as one person marked them.
+    """The masks of a photo as one person marked them; none of them is empty.
 
-    Attributes:
-        masks: None of them is empty; there may be none.
-        place: The annotation's name in messages.
-        void: Pixels that are ignored, unlabelled, or a crowd that is no mask; None if there are
-            none.
+    Void are pixels that are ignored, unlabelled, or a crowd that is no mask; None: there are none.
     """
 
     masks: Masks
-    place: str
+    place: str  # the annotation's name in messages
     void: Bool[np.ndarray, "y x"] | None = None
 
 

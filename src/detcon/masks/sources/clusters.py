@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Integer, UInt8
 
 from detcon.masks.masks import Masks
+from detcon.masks.sources.ranges import check_ranges
 
 if TYPE_CHECKING:
     from detcon.models.backbone_file import Backbone
@@ -61,21 +62,14 @@ class Clusters:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        for name, least in {"num": 2, "side": 32, "seed": 0}.items():
-            if (value := getattr(self, name)) < least:
-                raise ValueError(f"{name} of clusters must be at least {least}, got {value}")
+        check_ranges(self, num=2, side=32, seed=0)
         if self.stride not in (None, 8, 16, 32):
             raise ValueError(f"stride of clusters can be 8, 16 or 32, not {self.stride}")
         if not 0 <= self.min_area < 1:
             raise ValueError(f"min_area of clusters must be from 0 to 1, got {self.min_area}")
-        object.__setattr__(self, "min_area", float(self.min_area))  # 0 and 0.0 are one recipe
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
-        """Finds a photo's clusters.
-
-        Raises:
-            ValueError: There is no such backbone, or it can't take the photo.
-        """
+        """Finds a photo's clusters."""
         from detcon.models.dense_features import dense_features
 
         features = dense_features(self._network(), image, side=self.side)
@@ -86,11 +80,7 @@ class Clusters:
         return Masks.from_labels(labels, size=(image.shape[0], image.shape[1]))
 
     def identified(self) -> "Clusters":
-        """The same settings with the digest of the weights, which are loaded for it.
-
-        Raises:
-            ValueError: There is no such backbone, or it isn't the one whose digest was given.
-        """
+        """The same settings with the digest of the weights, which are loaded for it."""
         from detcon.masks.sources.networks import check_digest
 
         weights = self._network().encoder.state_dict()
@@ -106,13 +96,7 @@ class Clusters:
 def cluster_cells(
     features: Float[np.ndarray, "d h w"], num: int, rng: np.random.Generator
 ) -> Integer[np.ndarray, "y x"]:
-    """Clusters the cells of a grid and returns a map that is eight times finer.
-
-    Args:
-        features: The features of each cell.
-        num: The largest number of clusters.
-        rng: Draws the first centres.
-    """
+    """Clusters the cells of a grid and returns a map that is eight times finer."""
     d, h, w = features.shape
     points = features.reshape(d, h * w).T
     points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
@@ -131,11 +115,7 @@ def find_centres(
 ) -> Float32[np.ndarray, "k d"]:
     """The centres of k-means, started once from those of k-means++.
 
-    Args:
-        points: What to cluster, of two numbers each or more.
-        num: The number of clusters; fewer come out where fewer points differ, or where one loses
-            all its points.
-        rng: Draws the first centres.
+    There are fewer than `num` where fewer points differ, or where a cluster loses all its points.
     """
     from scipy.cluster.vq import kmeans  # a third of a second
 

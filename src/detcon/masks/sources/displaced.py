@@ -11,6 +11,7 @@ from detcon.formats.registry import FormatName
 from detcon.formats.segments import Regions
 from detcon.masks.masks import LATER, Masks
 from detcon.masks.sources.annotations import FromAnnotations
+from detcon.masks.sources.ranges import check_ranges
 
 _WAVES = 5  # frequencies along each axis, up to two periods a side
 
@@ -25,11 +26,9 @@ class Displaced:
     photo's field depends only on `seed` and the photo's key.
 
     Args:
-        folder: The annotations' folder. This and all other settings not listed here are those of
-            `FromAnnotations`.
         amount: The root mean square length of the displacement, as a share of the square root of
             the photo's area. 0 changes nothing.
-        seed: Seed of the displacements.
+        seed: Seed of the displacements. The other settings are those of `FromAnnotations`.
     """
 
     folder: str
@@ -47,10 +46,9 @@ class Displaced:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "amount", float(self.amount))  # 0 and 0.0 are one recipe
-        for name, value in {"amount": self.amount, "seed": self.seed}.items():
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"{name} of displaced masks must be at least 0, got {value}")
+        check_ranges(self, amount=0, seed=0)
+        if self.amount == float("inf"):
+            raise ValueError("amount of displaced must be a number, got inf")
         _ = self.annotations  # raises for settings that the format doesn't have
 
     @property

@@ -54,11 +54,7 @@ class FromCallable:
             raise ValueError(f"{self.function} is no function or class; give one, {_EXAMPLE}")
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
-        """Calls the function.
-
-        Raises:
-            ValueError: It failed, or returned something other than masks of this photo.
-        """
+        """Calls the function."""
         function = _ready(self.function, json.dumps(self.options or {}))
         try:
             found = function(image.copy())  # which it may write to
@@ -72,8 +68,7 @@ class FromCallable:
 def by_name(function: Any) -> Any:
     """`FromCallable` for a function or a partial of one; anything else is returned unchanged.
 
-    Raises:
-        ValueError: It can't be imported by its name: a lambda, or a function inside a function.
+    Raises a `ValueError` for what has no name to import: a lambda, a function inside a function.
     """
     if not callable(function) or is_dataclass(function):
         return function
@@ -99,11 +94,7 @@ def by_name(function: Any) -> Any:
 
 
 def find_callable(address: str) -> Any:
-    """The object that "package.module:name" names.
-
-    Raises:
-        ValueError: There is no such module, it can't be imported, or it has no such name.
-    """
+    """The object that "package.module:name" names."""
     module, colon, name = address.partition(":")
     if not (module and colon and name):
         raise ValueError(

@@ -40,19 +40,10 @@ _PAIRWISE = 8  # numpy adds up as many numbers or more in another order than one
 def segment_photo(
     image: UInt8[np.ndarray, "y x c"], settings: Sequence[tuple[float, int]], *, sigma: float = 0.8
 ) -> list[Int32[np.ndarray, "y x"]]:
-    """Segments a photo at several settings; smoothing, costs and their order are shared.
+    """Segments a photo at several pairs (scale, min_size), which share smoothing and costs.
 
-    Usable from several threads at once: Python's lock is let go.
-
-    Args:
-        image: The photo, of any number of channels.
-        settings: Pairs (scale, min_size): the reluctance to split, and the pixels below which a
-            segment is merged into a neighbour. Pairs of one scale share the first pass too.
-        sigma: Standard deviation of the smoothing before, in pixels.
-
-    Returns:
-        One map a pair, in their order: segments are numbered from 0 in order of their first
-        pixels, row by row.
+    Pairs of one scale share the first pass too. The map of each pair numbers its segments from 0,
+    in order of their first pixels, row by row. Releases the GIL, so threads run in parallel.
     """
     costs = _costs(_smooth(np.ascontiguousarray(image), _gaussian(sigma)))
     links, bounds = _binned(costs)
@@ -66,7 +57,7 @@ def segment_photo(
 
 
 def _first_pass(costs, links, bounds, scale):
-    """Each pixel's root, the roots' sizes, and the links left between segments, by cost."""
+    """Each pixel's root, the roots' sizes, and the links left between segments, sorted by cost."""
     roots, sizes, left, sure = _grow(costs, links, bounds, scale, True)
     if not sure:
         order = _order(costs)
@@ -129,31 +120,27 @@ def _smooth(image, kernel):
     row = np.empty(width * channels)
     wide = np.empty(width + 2 * reach)  # one channel of the row, and what is mirrored
     for y in range(height):
-        _weigh(row, scaled[y], scaled[y], kernel[0], True)
+        row[:] = scaled[y] * kernel[0]
         for far in range(reach, 0, -1):
             above, below = _mirror(y - far, height), _mirror(y + far, height)
-            _weigh(row, scaled[above], scaled[below], kernel[far], False)
+            _weigh(row, scaled[above], scaled[below], kernel[far])
         for c in range(channels):
             for x in range(width):
                 wide[reach + x] = row[x * channels + c]
             for x in range(reach):
                 wide[x] = row[_mirror(x - reach, width) * channels + c]
                 wide[reach + width + x] = row[_mirror(width + x, width) * channels + c]
-            _weigh(smooth[c, y], wide[reach:], wide[reach:], kernel[0], True)
+            smooth[c, y] = wide[reach : reach + width] * kernel[0]
             for far in range(reach, 0, -1):
-                _weigh(smooth[c, y], wide[reach - far :], wide[reach + far :], kernel[far], False)
+                _weigh(smooth[c, y], wide[reach - far :], wide[reach + far :], kernel[far])
     return smooth
 
 
 @compiled
-def _weigh(total, left, right, weight, first):
-    """Adds a pair of neighbours to each sum; or begins the sums with the centre."""
-    if first:
-        for x in range(len(total)):
-            total[x] = left[x] * weight
-    else:
-        for x in range(len(total)):
-            total[x] += (left[x] + right[x]) * weight
+def _weigh(total, left, right, weight):
+    """Adds a pair of neighbours to each sum."""
+    for x in range(len(total)):
+        total[x] += (left[x] + right[x]) * weight
 
 
 def _costs(smooth: Float64[np.ndarray, "c y x"]) -> Float64[np.ndarray, "d y x"]:
@@ -188,9 +175,7 @@ def _distances(smooth):
                 _add_squares(costs[2, y], below[1:], here[:-1])
                 _add_squares(costs[3, y], below[:-1], here[1:])
         for d in range(4):
-            row = costs[d, y]
-            for x in range(width):
-                row[x] = np.sqrt(row[x])
+            costs[d, y] = np.sqrt(costs[d, y])
     return costs
 
 
@@ -262,12 +247,8 @@ def _place(link, num_pixels):
 def _grow(costs, links, bounds, scale, sort):
     """The first pass: pixels' roots, the roots' sizes, the links left, and if all are certain.
 
-    Args:
-        costs: Those of all links.
-        links: In bins of rising cost.
-        bounds: Where each bin begins and the last one ends.
-        scale: Of the first pass, for colours up to 1.
-        sort: Whether the links of a bin have to be sorted.
+    Links come in bins of rising cost; `bounds` are where bins begin and the last one ends. `scale`
+    is for colours up to 1. `sort`: whether the links of a bin have to be sorted.
     """
     _, height, width = costs.shape
     flat, num_pixels = costs.ravel(), height * width
@@ -311,7 +292,7 @@ def _grow(costs, links, bounds, scale, sort):
 def _sort(links, keys, num, counts):
     """Sorts the first `num` links of a bin by key; returns the half of the room they are in."""
     if num < 8:
-        _insert(links[0], keys[0], 0, num)
+        _insert(links[0], keys[0], num)
         return 0
     if num > 512:  # no photo's, but a drawing's
         order = np.argsort(keys[0, :num], kind="mergesort")
@@ -331,16 +312,16 @@ def _sort(links, keys, num, counts):
         k = (bits[i] >> shift) & last
         links[1, counts[k]], keys[1, counts[k]] = links[0, i], keys[0, i]
         counts[k] += 1
-    _insert(links[1], keys[1], 0, num)  # nearly sorted, or in the first bin, which is wider, not
+    _insert(links[1], keys[1], num)  # nearly sorted, or in the first bin, which is wider, not
     return 1
 
 
 @compiled
-def _insert(links, keys, start, end):
-    """Sorts a part by insertion."""
-    for i in range(start + 1, end):
+def _insert(links, keys, num):
+    """Sorts the first `num` links by insertion."""
+    for i in range(1, num):
         link, key, j = links[i], keys[i], i
-        while j > start and keys[j - 1] > key:
+        while j > 0 and keys[j - 1] > key:
             links[j], keys[j] = links[j - 1], keys[j - 1]
             j -= 1
         links[j], keys[j] = link, key
@@ -350,15 +331,8 @@ def _insert(links, keys, start, end):
 def _absorb(costs, parents, sizes, left, min_size):
     """The second pass: the map, and whether it is the same for any order of equal costs.
 
-    It doesn't matter among equal links that meet no segment in common, nor where none of them
-    has a small segment at an end.
-
-    Args:
-        costs: Those of all links.
-        parents: Each pixel's root, or a pixel on the way there. Is changed.
-        sizes: Of the segments, at their roots. Is changed.
-        left: The links between segments, in order.
-        min_size: What is smaller is merged.
+    The order doesn't matter among equal links that share no segment, nor where none of them has a
+    small segment at an end. Changes `parents` and the roots' `sizes`; `left` is sorted by cost.
     """
     _, height, width = costs.shape
     flat, sure, place = costs.ravel(), True, 0

@@ -17,13 +17,7 @@ def free_device() -> torch.device:
 def check_digest(network: str, tensors: Mapping[str, Tensor], wanted: str | None) -> str:
     """Twelve hexadecimal digits that identify weights, independent of the file they came from.
 
-    Args:
-        network: Its name, as in "model X".
-        tensors: The weights.
-        wanted: The digest that they must have; None for any.
-
-    Raises:
-        ValueError: They have another digest.
+    Raises a `ValueError` that names the network if they aren't those `wanted`; None is for any.
     """
     digest = hashlib.sha256()
     for name in sorted(tensors):
@@ -42,9 +36,7 @@ def check_digest(network: str, tensors: Mapping[str, Tensor], wanted: str | None
 def stamp_of(source: str) -> tuple[int, int] | None:
     """Time and size of a file, to notice when it was replaced; None if there is no file."""
     path = Path(source)
-    if not path.is_file():
-        return None
-    return path.stat().st_mtime_ns, path.stat().st_size
+    return (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from detcon.masks.masks import Masks
+from detcon.masks.sources.ranges import check_ranges
 from detcon.photos import shrink
 
 _MOST_AT_ONCE = 64  # points
@@ -53,21 +54,11 @@ class SegmentAnything:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        for name in ("min_rating", "min_stability", "min_area", "max_overlap"):
-            if not 0 <= (value := getattr(self, name)) <= 1:
-                raise ValueError(f"SAM's {name} must be from 0 to 1, got {value}")
-            object.__setattr__(self, name, float(value))  # 0 and 0.0 are one recipe
-        for name in ("num", "points", "max_side"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"SAM's {name} must be at least 1, got {value}")
+        shares = ("min_rating", "min_stability", "min_area", "max_overlap")
+        check_ranges(self, shares, num=1, points=1, max_side=1)
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
-        """Finds a photo's masks.
-
-        Raises:
-            ValueError: There is no such model, or the photo isn't RGB.
-        """
+        """Finds a photo's masks."""
         from PIL import Image
 
         if image.shape[2] != 3:
@@ -94,11 +85,7 @@ class SegmentAnything:
         return Masks.from_stack(stack[chosen], scores[chosen], size)
 
     def identified(self) -> "SegmentAnything":
-        """The same settings with the digest of the weights, which are loaded for it.
-
-        Raises:
-            ValueError: There is no such model, or it isn't the one whose digest was given.
-        """
+        """The same settings with the digest of the weights, which are loaded for it."""
         from detcon.masks.sources.networks import check_digest
 
         weights = _open(self.model).model.state_dict()
@@ -115,12 +102,7 @@ def choose_masks(
 ) -> list[int]:
     """The best masks that are large enough and overlap little with better ones, best first.
 
-    Args:
-        stack: The masks.
-        scores: The score of each; of equal ones the first wins.
-        num: The largest number of masks.
-        min_area: The smallest share of the pixels that a mask covers; empty masks never count.
-        max_overlap: The largest intersection over union of two masks.
+    Of equal scores the first wins; empty masks never count.
     """
     flat = stack.reshape(len(stack), stack.shape[1] * stack.shape[2])
     areas = flat.sum(1)

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.masks.masks import Masks
+from detcon.masks.sources.ranges import check_ranges
 from detcon.photos import shrink
 
 
@@ -37,9 +38,7 @@ class Felzenszwalb:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        _check_least(self, {"scale": 0, "min_size": 1, "sigma": 0, "max_side": 1})
-        for name in ("scale", "sigma"):  # 1000 and 1000.0 are one recipe
-            object.__setattr__(self, name, float(getattr(self, name)))
+        check_ranges(self, scale=0, min_size=1, sigma=0, max_side=1)
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         from detcon.masks.sources.graph_segments import segment_photo  # compiles
@@ -73,11 +72,9 @@ class Slic:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        _check_least(self, {"num": 1, "sigma": 0, "max_side": 1})
+        check_ranges(self, num=1, sigma=0, max_side=1)
         if not self.compactness > 0:
-            raise ValueError(f"SLIC's compactness must be above 0, got {self.compactness}")
-        for name in ("compactness", "sigma"):  # 10 and 10.0 are one recipe
-            object.__setattr__(self, name, float(getattr(self, name)))
+            raise ValueError(f"compactness of slic must be above 0, got {self.compactness}")
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         from skimage.segmentation import slic  # half a second
@@ -90,12 +87,3 @@ class Slic:
             start_label=0,
         )
         return Masks.from_labels(labels, size=(image.shape[0], image.shape[1]))
-
-
-def _check_least(settings: Felzenszwalb | Slic, least: dict[str, int]) -> None:
-    """Raises for a setting below its least value; None is allowed."""
-    kind = "SLIC" if isinstance(settings, Slic) else "Felzenszwalb"
-    for name, bound in least.items():
-        value = getattr(settings, name)
-        if value is not None and not value >= bound:
-            raise ValueError(f"{kind}'s {name} must be at least {bound}, got {value}")

@@ -84,10 +84,7 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
 
 
 def _fill_store(settings: MasksRecipe, *, threads: bool | None) -> Path:
-    """Fills a store, with threads or processes as workers.
-
-    `threads=None`: threads for few photos and up to four workers, else processes.
-    """
+    """Fills a store; `threads=None`: with threads for few photos and workers, else processes."""
     photos = open_photos(settings.images, settings.channels)
     folder = Path(settings.out)
     header = begin_store(folder, describe(settings.generator, photos, settings.shard_size))
@@ -109,14 +106,7 @@ def _fill_store(settings: MasksRecipe, *, threads: bool | None) -> Path:
 
 
 def make_rows(job: MasksJob) -> tuple[int, list[ShardRow]]:
-    """Makes the masks of a few photos.
-
-    Returns:
-        The number of their shard, and a row for each photo.
-
-    Raises:
-        ValueError: If the generator fails for a photo; the message names it.
-    """
+    """Makes the masks of a few photos: the number of their shard, and a row for each photo."""
     rows = []
     for key in job.photos:
         try:

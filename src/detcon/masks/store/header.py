@@ -48,17 +48,13 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
 
 
 def digest_of_keys(keys: Iterable[str]) -> str:
-    """SHA-256 of the photos' names, in their order, as 64 hexadecimal digits.
-
-    Raises:
-        StoreError: A name isn't valid UTF-8, which Linux allows and an index can't hold.
-    """
+    """SHA-256 of the photos' names, in their order, as 64 hexadecimal digits."""
     digest, between = hashlib.sha256(), b""
     try:
         for key in keys:  # one by one: joining a million names would copy them three times
             digest.update(between + key.encode())
             between = b"\n"
-    except UnicodeEncodeError as error:
+    except UnicodeEncodeError as error:  # Linux allows such names
         raise StoreError(
             f"the name of the photo {os.fsencode(error.object)!r} isn't valid UTF-8, and a store "
             f"of masks can't hold it; rename it"
@@ -67,13 +63,9 @@ def digest_of_keys(keys: Iterable[str]) -> str:
 
 
 def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
-    """Creates a store, or checks that the existing one has the same header.
+    """Creates a store, or checks that the existing one holds the same masks of the same photos.
 
-    Returns:
-        The header on the disk, which may name an older package or another path of the photos.
-
-    Raises:
-        StoreError: If `folder` holds other masks, masks of other photos, or something else.
+    Returns the header on the disk, which may name an older package or another path of the photos.
     """
     path = folder / "header.json"
     if not path.exists():
@@ -94,11 +86,7 @@ def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_header(folder: Path) -> dict[str, Any]:
-    """Reads a store's header.
-
-    Raises:
-        StoreError: If `folder` is no store, or was written by a later version.
-    """
+    """Reads a store's header."""
     path = folder / "header.json"
     try:
         header = json.loads(path.read_text())
@@ -125,18 +113,12 @@ def num_shards(header: dict[str, Any]) -> int:
 
 
 def shard_path(folder: Path, number: int) -> Path:
-    """The path of shard `number`."""
     return folder / "shards" / f"{number:05d}.masks"
-
-
-def shard_paths(folder: Path, header: dict[str, Any]) -> list[Path]:
-    """The paths of all shards of the complete store, whether they exist or not."""
-    return [shard_path(folder, number) for number in range(num_shards(header))]
 
 
 def missing_shards(folder: Path, header: dict[str, Any]) -> list[int]:
     """The numbers of the shards that don't exist yet."""
-    return [n for n, path in enumerate(shard_paths(folder, header)) if not path.exists()]
+    return [n for n in range(num_shards(header)) if not shard_path(folder, n).exists()]
 
 
 def _recorded(generator: Any) -> dict[str, Any]:
@@ -150,13 +132,9 @@ def _recorded(generator: Any) -> dict[str, Any]:
 
 
 def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
+    others = {"shard_size": 0, "channels": 3, "revision": 1}
     there, here = (
-        {
-            **of["generator"],
-            "shard_size": of["shard_size"],
-            "channels": of.get("channels", 3),
-            "revision": of.get("revision", 1),
-        }
+        of["generator"] | {name: of.get(name, default) for name, default in others.items()}
         for of in (found, asked)
     )
     names = [name for name in {**here, **there} if there.get(name) != here.get(name)]

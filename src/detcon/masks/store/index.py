@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from detcon.files import remove_abandoned, replacing, write_whole
-from detcon.masks.store.header import digest_of_keys, missing_shards, num_shards, shard_paths
+from detcon.masks.store.header import digest_of_keys, missing_shards, num_shards, shard_path
 from detcon.masks.store.shard import ENTRY_FIELDS, StoreEntry, StoreError, read_footer
 
 _SCHEMA = pa.schema(
@@ -29,11 +29,7 @@ _SCHEMA = pa.schema(
 
 
 class Index:
-    """An open index, written by `write_index`.
-
-    Raises:
-        StoreError: If the file is damaged, or lists no photo.
-    """
+    """An open index, written by `write_index`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -77,11 +73,7 @@ class Index:
         return values.pop("shard"), StoreEntry(**values)
 
     def keys(self) -> list[str]:
-        """All photos, sorted.
-
-        Raises:
-            StoreError: If the names are damaged.
-        """
+        """All photos, sorted."""
         names = self._batch["key"]
         try:
             names.validate(full=True)  # or Arrow would follow offsets anywhere
@@ -115,16 +107,11 @@ class Index:
 def merge_index(folder: Path, header: dict[str, Any]) -> dict[str, str]:
     """Checks all shards, then writes the list of unreadable photos and last the index.
 
-    Two commands that end at the same time may both do so; they write the same bytes.
-
-    Returns:
-        The unreadable photos, each with the reason.
-
-    Raises:
-        DamagedShard: If a shard isn't as it was written.
-        StoreError: If the shards don't hold the photos that the header names.
+    Two commands that end at the same time may both do so; they write the same bytes. Returns the
+    unreadable photos, each with the reason.
     """
-    tables = [read_footer(path, header["fingerprint"]) for path in shard_paths(folder, header)]
+    owner, numbers = header["fingerprint"], range(num_shards(header))
+    tables = [read_footer(shard_path(folder, number), owner) for number in numbers]
     if digest_of_keys(key for rows in tables for key in rows["key"].to_pylist()) != header["keys"]:
         raise StoreError(
             f"the shards of the mask store {folder} hold other photos than its header says; run "
@@ -148,9 +135,6 @@ def finish_store(folder: Path, header: dict[str, Any]) -> None:
     """Writes a missing index if all shards are there.
 
     The command that wrote the last shard may have been killed before it wrote the index.
-
-    Raises:
-        StoreError: If shards are missing.
     """
     missing = missing_shards(folder, header)
     if missing:

@@ -31,33 +31,19 @@ _ZSTD = pa.Codec("zstd", compression_level=9)
 
 @dataclass(frozen=True)
 class StoreEntry:
-    """The place of an entry in its shard, and how to read it.
+    """The place of an entry in its shard, and how to read it."""
 
-    Attributes:
-        offset: Start of the frame in the shard, in bytes.
-        length: Length of the frame, in bytes.
-        checksum: CRC-32 of the frame.
-        height: Height of the upright photo, in pixels.
-        width: Its width.
-        map_height: Height of the map, in pixels.
-        map_width: Its width.
-        bits: Bits of each number of the map: 8, 16 or 32.
-        num_patterns: Rows of the membership table; 0 where masks are disjoint.
-        num_masks: How many masks there are.
-        has_scores: 1 if the masks have scores, else 0.
-    """
-
-    offset: int
-    length: int
-    checksum: int
-    height: int
+    offset: int  # start of the frame in the shard, in bytes
+    length: int  # length of the frame, in bytes
+    checksum: int  # CRC-32 of the frame
+    height: int  # of the upright photo, in pixels
     width: int
     map_height: int
     map_width: int
-    bits: int
-    num_patterns: int
+    bits: int  # of each number of the map: 8, 16 or 32
+    num_patterns: int  # rows of the membership table; 0 where masks are disjoint
     num_masks: int
-    has_scores: int
+    has_scores: int  # 1 or 0
 
 
 ENTRY_FIELDS = [
@@ -98,10 +84,8 @@ class ShardRow:
 def write_shard(path: Path, rows: Sequence[ShardRow], owner: str) -> None:
     """Writes a shard atomically, flushed to the disk.
 
-    Args:
-        path: The file to write.
-        rows: One for every photo of the range, in the order of keys.
-        owner: The fingerprint of the store, to recognise shards of other stores.
+    There is a row for every photo of the range, in the order of keys. `owner` is the store's
+    fingerprint; shards of other stores are recognised by it.
     """
     values, offset = [], 0
     for row in rows:
@@ -120,11 +104,7 @@ def write_shard(path: Path, rows: Sequence[ShardRow], owner: str) -> None:
 
 
 def read_footer(path: Path, owner: str) -> pa.Table:
-    """Checks every byte of a shard and returns its table of rows.
-
-    Raises:
-        DamagedShard: If the file is cut off or changed, or belongs to another store.
-    """
+    """Checks every byte of a shard and returns its table of rows; may raise `DamagedShard`."""
     data = path.read_bytes()
     body, trailer = data[: -_TRAILER.size], data[-_TRAILER.size :]
     if len(trailer) < _TRAILER.size or not trailer.endswith(MAGIC):
@@ -165,11 +145,7 @@ def pack(masks: Masks) -> tuple[StoreEntry, bytes]:
 
 
 def unpack(entry: StoreEntry, frame: bytes) -> Masks:
-    """Reads one photo's masks back.
-
-    Raises:
-        ValueError: If the frame is not as it was written.
-    """
+    """Reads one photo's masks back; raises a `ValueError` for a damaged frame."""
     if crc32(frame) != entry.checksum:
         raise ValueError("the checksum does not match")
     num_pixels = entry.map_height * entry.map_width

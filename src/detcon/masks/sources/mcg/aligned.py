@@ -29,10 +29,10 @@ class MissingHigra(ImportError, ValueError):
 
 
 class _Scale(NamedTuple):
-    """One scale's hierarchy: each pixel's leaf (at the common size), higra's tree, its heights."""
+    """One scale's hierarchy."""
 
-    leaves: Int64[np.ndarray, "y x"]
-    tree: Any
+    leaves: Int64[np.ndarray, "y x"]  # each pixel's leaf, at the common size
+    tree: Any  # higra's
     heights: Float64[np.ndarray, " t"]
 
 
@@ -41,12 +41,8 @@ def build_aligned(
 ) -> tuple[Superpixels, list[Tree]]:
     """The finest superpixels; the multiscale tree, then those of the scales, the coarsest first.
 
-    Args:
-        contours: A map of each scale, of any size, the finest first.
-        channels: For the superpixels' histograms; the map of superpixels has the same size.
-
-    Raises:
-        MissingHigra: If higra isn't installed.
+    There is a contour map of each scale, of any size, the finest first. The map of superpixels has
+    the size of `channels`, whose histograms are measured.
     """
     higra = import_higra()
     scales = [_build_scale(higra, one, channels.shape[1:]) for one in contours]
@@ -69,11 +65,7 @@ def build_aligned(
 
 
 def import_higra() -> ModuleType:
-    """Imports higra, which is optional and takes a second.
-
-    Raises:
-        MissingHigra: If it isn't installed.
-    """
+    """Imports higra, which is optional and takes a second."""
     try:
         import higra
     except ImportError as error:

@@ -36,10 +36,7 @@ def choose(
     similar to a chosen mask.
 
     Args:
-        superpixels: The leaves of the trees.
-        trees: Those that candidates come from.
-        candidates: The regions to choose from.
-        scores: Of candidates, up to 1; -inf for those that must not be chosen.
+        scores: Up to 1; -inf for candidates that must not be chosen.
         num: The number of masks; fewer come out where no candidate is left.
         diversity: The weight of overlap against the score, from 0 to 1.
         max_overlap: Candidates that overlap more with a chosen mask are dropped; an overlap of
@@ -51,19 +48,12 @@ def choose(
     """
     height, width = superpixels.labels.shape
     reach = superpixels.boxes - np.array([0, 0, height - 1, width - 1], np.int32)
+    children = np.concatenate([tree.children for tree in trees])
     return _choose(
-        superpixels.areas,
-        superpixels.ends,
-        (reach == 0).any(1),
-        np.concatenate([tree.children for tree in trees]),
-        candidates.members,
-        candidates.areas,
-        scores,
-        num,
-        diversity,
-        min(max_overlap, np.nextafter(_COPY, 0)),
-        most * height * width,
-    )
+        superpixels.areas, superpixels.ends, (reach == 0).any(1), children,
+        candidates.members, candidates.areas, scores,
+        num, diversity, min(max_overlap, np.nextafter(_COPY, 0)), most * height * width,
+    )  # fmt: skip
 
 
 @compiled

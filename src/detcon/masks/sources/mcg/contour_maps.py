@@ -21,16 +21,8 @@ def read_contours(
     """Reads `folder/a/b.png` or `folder/a/b.npy` for the photo `a/b.jpg`.
 
     A map has one number a pixel, 0 for no contour, and any resolution; only the relative
-    strength of contours matters. A PNG has 8 or 16 bits.
-
-    Args:
-        folder: Where the maps lie.
-        key: The photo's name in its collection.
-        photo: Its height and width.
-        size: The height and width that are wanted.
-
-    Raises:
-        ContourMapError: No map of that name, or one that is no map of this photo.
+    strength of contours matters. A PNG has 8 or 16 bits. `photo` is the photo's height and width,
+    `size` those of the map that is returned.
     """
     path = _find(folder, key)
     found = _load(path)
@@ -49,8 +41,7 @@ def read_contours(
             f"the contour map {path} has {_by(found.shape)} pixels, but its photo {key} has "
             f"{_by(photo)}; any size will do, but of the same shape"
         )
-    shrinks = found.shape[0] > size[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    how = cv2.INTER_AREA if found.shape[0] > size[0] else cv2.INTER_LINEAR
     values = found.astype(np.float32)
     if found.dtype.kind in "ui":
         values /= np.float32(np.iinfo(found.dtype).max)
@@ -82,18 +73,14 @@ def _load(path: Path) -> np.ndarray:
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)
         found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+        if found is None:
+            raise ValueError("no picture")
+        return np.asarray(found)
     except (OSError, ValueError, EOFError, cv2.error) as error:
-        raise _unreadable(path) from error
-    if found is None:
-        raise _unreadable(path)
-    return np.asarray(found)
-
-
-def _unreadable(path: Path) -> ContourMapError:
-    return ContourMapError(
-        f"cannot read the contour map {path}: it is damaged, or no {path.suffix[1:]} file; "
-        f"make it again"
-    )
+        raise ContourMapError(
+            f"cannot read the contour map {path}: it is damaged, or no {path.suffix[1:]} file; "
+            f"make it again"
+        ) from error
 
 
 def _by(size: tuple[int, ...]) -> str:

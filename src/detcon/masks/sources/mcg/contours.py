@@ -38,11 +38,7 @@ def to_channels(image: UInt8[np.ndarray, "y x c"]) -> Float32[np.ndarray, "c y x
 
 
 def find_contours(channels: Float32[np.ndarray, "c y x"]) -> Float32[np.ndarray, "2 y x"]:
-    """A fine and a coarse map of contour strength.
-
-    Args:
-        channels: From `to_channels`; all have the same weight.
-    """
+    """A fine and a coarse map of contour strength, of channels from `to_channels`."""
     kernel = _gaussian(_SIGMA, _REACH)
     scales = _strengths(channels * np.float32(_BINS - 1), _BINS, _SCALES, kernel)
     fine, coarse = np.tensordot(np.array([_FINE, _COARSE], np.float32), scales, 1)
@@ -87,12 +83,8 @@ def _strengths(channels, bins, num_scales, kernel):
 @compiled
 def _fill_bin(plane, channel, k):
     """A bin's plane of soft membership, max(0, 1 - |value - k|); whether any pixel is in it."""
-    flat, values, most = plane.ravel(), channel.ravel(), np.float32(0)
-    for i in range(len(flat)):
-        flat[i] = max(np.float32(0), np.float32(1) - abs(values[i] - k))
-    for i in range(len(flat)):
-        most = max(most, flat[i])
-    return most > 0
+    plane[:] = np.maximum(np.float32(0), np.float32(1) - np.abs(channel - k))
+    return plane.any()
 
 
 @compiled
@@ -104,27 +96,22 @@ def _smoothed(plane, kernel):
     wide = np.empty(width + 2 * reach, np.float32)
     row = wide[reach : reach + width]
     for y in range(height):
-        _weigh(row, plane[y], plane[y], kernel[0], True)
+        row[:] = plane[y] * kernel[0]
         for far in range(1, reach + 1):
-            above, below = plane[max(y - far, 0)], plane[min(y + far, height - 1)]
-            _weigh(row, above, below, kernel[far], False)
+            _weigh(row, plane[max(y - far, 0)], plane[min(y + far, height - 1)], kernel[far])
         wide[:reach] = row[0]
         wide[reach + width :] = row[width - 1]
-        _weigh(soft[y], row, row, kernel[0], True)
+        soft[y] = row * kernel[0]
         for far in range(1, reach + 1):
-            _weigh(soft[y], wide[reach - far :], wide[reach + far :], kernel[far], False)
+            _weigh(soft[y], wide[reach - far :], wide[reach + far :], kernel[far])
     return soft
 
 
 @compiled
-def _weigh(total, left, right, weight, first):
-    """Adds a pair of neighbours to each sum; or begins the sums with the centre."""
-    if first:
-        for x in range(len(total)):
-            total[x] = left[x] * weight
-    else:
-        for x in range(len(total)):
-            total[x] += (left[x] + right[x]) * weight
+def _weigh(total, left, right, weight):
+    """Adds a pair of neighbours to each sum."""
+    for x in range(len(total)):
+        total[x] += (left[x] + right[x]) * weight
 
 
 @compiled
@@ -148,14 +135,9 @@ def _add_differences(tensor, plane):
 @compiled
 def _root_of_larger(tensor):
     """The root of the larger eigenvalue of the structure tensor [[xx, xy], [xy, yy]]."""
-    _, height, width = tensor.shape
-    found = np.empty((height, width), np.float32)
-    for y in range(height):
-        for x in range(width):
-            xx, yy, xy = tensor[0, y, x], tensor[1, y, x], tensor[2, y, x]
-            root = np.sqrt((xx - yy) * (xx - yy) + np.float32(4) * xy * xy)
-            found[y, x] = np.sqrt(np.float32(0.5) * (xx + yy + root))
-    return found
+    xx, yy, xy = tensor[0], tensor[1], tensor[2]
+    root = np.sqrt((xx - yy) * (xx - yy) + np.float32(4) * xy * xy)
+    return np.sqrt(np.float32(0.5) * (xx + yy + root))
 
 
 @compiled

@@ -7,8 +7,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.masks.masks import LATER, Masks
+from detcon.masks.sources.ranges import check_ranges
 
 _REVISION = 2  # raised with every change of the masks that the same settings give
+_SHARES = ("min_area", "max_overlap", "diversity")
+_LEAST = {"num": 1, "max_side": 1, "singles": 2, "pairs": 0, "triplets": 0, "quadruplets": 0}
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class MCG:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_ranges(self, _SHARES, **_LEAST)
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         """Finds the masks of a photo.
@@ -82,18 +85,8 @@ class MCGFull:
     are scored by the formula of `MCG`, or by a ranker. Needs higra: `pip install 'detcon[mcg]'`.
 
     Args:
-        num: As in `MCG`.
-        max_side: The same.
-        min_area: The same.
-        max_overlap: The same.
-        diversity: The same.
-        singles: The same.
-        pairs: The same.
-        triplets: The same.
-        quadruplets: The same.
-        contours: The same.
-        ranker: The same.
-        scales: By how much photos are resized, the finest scale first.
+        scales: By how much photos are resized, the finest scale first. The other settings are
+            those of `MCG`.
     """
 
     num: int = 16
@@ -113,7 +106,7 @@ class MCGFull:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_ranges(self, _SHARES, **_LEAST)
         scales = tuple(map(float, self.scales))
         if not scales or sorted(set(scales), reverse=True) != [*scales] or not scales[-1] > 0:
             raise ValueError(
@@ -123,27 +116,7 @@ class MCGFull:
         object.__setattr__(self, "scales", scales)
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
-        """Finds the masks of a photo.
-
-        Raises:
-            MissingHigra: If higra isn't installed.
-            ContourMapError: `contours` has none of this photo, or none that can be used.
-            RankerError: `ranker` can't be used.
-        """
+        """Finds the masks of a photo; raises what `MCG` does, and `MissingHigra`."""
         from detcon.masks.sources.mcg.grouping import find_masks  # compiles
 
         return find_masks(self, image, key)
-
-
-def _check(settings: MCG | MCGFull) -> None:
-    """Raises for a setting out of range; makes shares floats, since 0 and 0.0 are one recipe."""
-    name = type(settings).__name__
-    for share in ("min_area", "max_overlap", "diversity"):
-        if not 0 <= (value := getattr(settings, share)) <= 1:
-            raise ValueError(f"{name}'s {share} must be from 0 to 1, got {value}")
-        object.__setattr__(settings, share, float(value))
-    least = {"num": 1, "max_side": 1, "singles": 2, "pairs": 0, "triplets": 0, "quadruplets": 0}
-    for number, bound in least.items():
-        value = getattr(settings, number)
-        if value is not None and value < bound:
-            raise ValueError(f"{name}'s {number} must be at least {bound}, got {value}")

@@ -23,10 +23,7 @@ _MOST = 0.8  # of the photo's area; larger regions would win by their outline al
 
 
 def find_masks(settings: MCG | MCGFull, image: UInt8[np.ndarray, "y x c"], key: str) -> Masks:
-    """The best masks of a photo, the best one first; of a plain photo, one that covers it.
-
-    Raises what `MCG` and `MCGFull` say.
-    """
+    """The best masks of a photo, the best one first; of a plain photo, one that covers it."""
     scorer = choose_score(settings.ranker)
     superpixels, trees, candidates = list_candidates(settings, image, key)
     scores = _allowed_scores(candidates, superpixels.labels.shape, settings.min_area, scorer)
@@ -100,11 +97,7 @@ def _allowed_scores(
 ) -> Float64[np.ndarray, " k"]:
     """Scores with a best of 1; -inf for regions that are too small, too large or without contrast.
 
-    Args:
-        candidates: What is scored.
-        size: Height and width of the map of superpixels.
-        min_area: The smallest share of it that a mask covers.
-        scorer: From `choose_score`.
+    `size` is that of the map of superpixels, `min_area` a share of it.
     """
     shares = candidates.areas / (size[0] * size[1])
     allowed = (shares >= min_area) & (shares <= _MOST) & (candidates.ends > 0)

@@ -20,15 +20,12 @@ from detcon.masks.sources.mcg.superpixels import BINS, Superpixels
 class Tree(NamedTuple):
     """A hierarchy of regions.
 
-    Attributes:
-        children: The two nodes that were merged, the earlier first; -1 at superpixels.
-        parents: The node that a node was merged into; -1 at the root.
-        heights: The difference of the two merged nodes, but never less than the heights below;
-            0 at superpixels.
+    A node's height is the difference of the two nodes that were merged, but never less than the
+    heights below; 0 at superpixels.
     """
 
-    children: Int32[np.ndarray, "t 2"]
-    parents: Int32[np.ndarray, " t"]
+    children: Int32[np.ndarray, "t 2"]  # the two merged nodes, the earlier first; -1 at superpixels
+    parents: Int32[np.ndarray, " t"]  # the node that a node was merged into; -1 at the root
     heights: Float64[np.ndarray, " t"]
 
 

@@ -5,6 +5,9 @@
 Axes: n slots, e borders, t = 2 n - 1 nodes of the tree.
 """
 
+from heapq import heapify, heappop, heappush
+from typing import Any
+
 import numpy as np
 
 from detcon.ops.compiled import compiled
@@ -34,25 +37,24 @@ def merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths, 
     # costs: each border's difference now, or -1 once the border is gone.
     # queued: the key of its one valid entry in the heap; other entries of it are stale.
     costs, queued = np.empty(num_borders), np.empty(num_borders)
-    room, size = 4 * num_borders + 64, 0
-    keys, borders = np.empty(room), np.empty(room, np.int32)
+    heap: list[Any] = [(0.0, 0) for _ in range(0)]  # empty, of numba's type
     for e in range(num_borders):
         a, b = ends[e, 0], ends[e, 1]
         costs[e] = strengths[e] / lengths[e] * _weight(powers, histograms, channels, a, b)
         queued[e] = costs[e]
-        size = _push(keys, borders, size, costs[e], e)
+        heap.append((costs[e], e))
+    heapify(heap)
     for made in range(num, 2 * num - 1):
         # 1. The border of the least difference. No valid key is above its border's difference
         #    (falls are pushed at once, rises are not), so the first key that is exact is the least.
         while True:
-            key, e = keys[0], borders[0]
-            size = _pop(keys, borders, size)
+            key, e = heappop(heap)
             if costs[e] < 0 or key != queued[e]:  # gone, or stale
                 continue
             if key == costs[e]:
                 break
             queued[e] = costs[e]  # it rose meanwhile: back into the heap
-            size = _push(keys, borders, size, costs[e], e)
+            heappush(heap, (costs[e], e))
         # 2. The new node of the tree. Slot a, with more borders, stays; slot b moves into it.
         a, b = ends[e, 0], ends[e, 1]
         if degrees[a] < degrees[b]:
@@ -70,8 +72,6 @@ def merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths, 
         powers[a] = areas[a] ** AREA_POWER
         # 4. Its borders: those of both, one for each neighbour.
         _join(a, b, ends, lengths, strengths, costs, first, following, degrees, to)
-        if size + degrees[a] > len(keys):  # room for step 5; what is in the first half stays
-            keys, borders = np.concatenate((keys, keys)), np.concatenate((borders, borders))
         # 5. Their differences, since area, histogram and perhaps the border itself have changed.
         link = first[a]
         while link >= 0:
@@ -80,7 +80,7 @@ def merge(leaf_areas, leaf_histograms, leaf_ends, leaf_lengths, leaf_strengths, 
             costs[f] = strengths[f] / lengths[f] * _weight(powers, histograms, channels, a, c)
             if costs[f] < queued[f]:
                 queued[f] = costs[f]
-                size = _push(keys, borders, size, costs[f], f)
+                heappush(heap, (costs[f], f))
             link = following[link]
     return children, parents, heights
 
@@ -155,38 +155,3 @@ def _join(a, b, ends, lengths, strengths, costs, first, following, degrees, to):
         f = link >> 1
         to[ends[f, 0] + ends[f, 1] - a] = -1
         link = following[link]
-
-
-@compiled
-def _push(keys, borders, size, key, border):
-    """Puts a border into the binary heap: by key, equal keys by the border's number."""
-    place = size
-    while place > 0:
-        above = (place - 1) >> 1
-        if keys[above] < key or (keys[above] == key and borders[above] <= border):
-            break
-        keys[place], borders[place] = keys[above], borders[above]
-        place = above
-    keys[place], borders[place] = key, border
-    return size + 1
-
-
-@compiled
-def _pop(keys, borders, size):
-    """Takes the least entry, which stands at 0, out of the heap."""
-    size -= 1
-    key, border = keys[size], borders[size]
-    place = 0
-    while 2 * place + 1 < size:
-        below = 2 * place + 1
-        if below + 1 < size and (
-            keys[below + 1] < keys[below]
-            or (keys[below + 1] == keys[below] and borders[below + 1] < borders[below])
-        ):
-            below += 1
-        if key < keys[below] or (key == keys[below] and border <= borders[below]):
-            break
-        keys[place], borders[place] = keys[below], borders[below]
-        place = below
-    keys[place], borders[place] = key, border
-    return size

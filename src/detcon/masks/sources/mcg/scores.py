@@ -37,31 +37,18 @@ class RankerError(ValueError):
 
 
 class Ranker(NamedTuple):
-    """Boosted regression trees: the base and the value of each tree's leaf add up.
-
-    Attributes:
-        base: The prediction before any tree.
-        features: The feature that a node compares; -1 at leaves.
-        thresholds: Candidates with at most this value go to the left.
-        left: The left child.
-        right: The right child.
-        values: The value of a leaf.
-    """
+    """Boosted regression trees: the base and the value of each tree's leaf add up."""
 
     base: Float64[np.ndarray, ""]
-    features: Int16[np.ndarray, "t m"]
-    thresholds: Float32[np.ndarray, "t m"]
-    left: Int16[np.ndarray, "t m"]
-    right: Int16[np.ndarray, "t m"]
-    values: Float32[np.ndarray, "t m"]
+    features: Int16[np.ndarray, "t m"]  # the feature that a node compares; -1 at leaves
+    thresholds: Float32[np.ndarray, "t m"]  # candidates with at most this value go to the left
+    left: Int16[np.ndarray, "t m"]  # the left child
+    right: Int16[np.ndarray, "t m"]  # the right child
+    values: Float32[np.ndarray, "t m"]  # of leaves
 
 
 def choose_score(path: str | None) -> Scorer:
-    """The formula, or its mean with the ranker in a file.
-
-    Raises:
-        RankerError: If the file can't be used.
-    """
+    """The formula, or its mean with the ranker in a file."""
     if path is None:
         return score_by_formula
     ranker = load_ranker(path)
@@ -85,11 +72,10 @@ def score_by_formula(candidates: Candidates, size: tuple[int, int]) -> Float64[n
 
 
 def find_features(candidates: Candidates, size: tuple[int, int]) -> Float32[np.ndarray, "k f"]:
-    """Features of one or more candidates, independent of the photo's resolution and contrast.
+    """Features of candidates, independent of the photo's resolution and contrast.
 
     Areas are divided by the photo's pixels, lengths by the root of these, heights by the median of
-    ends, contours by the median of mean contours. `size` is height and width of the superpixels'
-    map.
+    ends, contours by the median of mean contours. `size` is that of the superpixels' map.
     """
     height, width = size
     pixels = height * width
@@ -136,11 +122,7 @@ def save_ranker(ranker: Ranker, path: str | Path) -> None:
 
 @lru_cache(maxsize=4)
 def load_ranker(path: str) -> Ranker:
-    """Reads a ranker, once in a process.
-
-    Raises:
-        RankerError: If there is none, or one of other features than this version's.
-    """
+    """Reads a ranker, once in a process."""
     try:
         with np.load(path, allow_pickle=False) as file:
             names = tuple(file["names"].tolist())

@@ -15,25 +15,15 @@ BINS = 16
 
 
 class Superpixels(NamedTuple):
-    """A partition of a photo into connected regions, and its borders.
+    """A partition of a photo into connected regions, and its borders."""
 
-    Attributes:
-        labels: Each pixel's superpixel; numbered in order of their first pixels, row by row.
-        areas: In pixels.
-        boxes: First row, first column, last row, last column.
-        histograms: A soft histogram of each channel, one after the other: 16 bins that add up to 1.
-        ends: The two superpixels that a border separates.
-        lengths: Lengths of borders, in pixel edges.
-        strengths: Each map's contours, summed along each border.
-    """
-
-    labels: Int32[np.ndarray, "y x"]
-    areas: Float64[np.ndarray, " n"]
-    boxes: Int32[np.ndarray, "n 4"]
-    histograms: Float32[np.ndarray, "n b"]
-    ends: Int32[np.ndarray, "e 2"]
-    lengths: Float64[np.ndarray, " e"]
-    strengths: Float64[np.ndarray, "m e"]
+    labels: Int32[np.ndarray, "y x"]  # each pixel's superpixel, numbered by first pixel, by rows
+    areas: Float64[np.ndarray, " n"]  # in pixels
+    boxes: Int32[np.ndarray, "n 4"]  # first row, first column, last row, last column
+    histograms: Float32[np.ndarray, "n b"]  # of each channel 16 soft bins that add up to 1
+    ends: Int32[np.ndarray, "e 2"]  # the two superpixels that a border separates
+    lengths: Float64[np.ndarray, " e"]  # in pixel edges
+    strengths: Float64[np.ndarray, "m e"]  # each map's contours, summed along each border
 
 
 def find_superpixels(
