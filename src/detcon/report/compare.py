@@ -53,6 +53,16 @@ class Comparison:
         """A value of the metric as text, without its unit."""
         return written(value, self.metric, self.unit)
 
+    def spread(self, entry: Entry, before: str = " ± ", after: str = "") -> str:
+        """The standard deviation of an entry between two texts; "" with a single seed."""
+        if entry.deviation is None:
+            return ""
+        return f"{before}{self.written(entry.deviation)}{after}"
+
+    def each(self, entry: Entry) -> str:
+        """The value of each seed."""
+        return " · ".join(map(self.written, entry.values)) if entry.values[1:] else "one seed"
+
     def ranked(self, labels: int | None) -> list[Entry]:
         """The entries with this amount of labels, best mean first."""
         entries = [entry for entry in self.entries if entry.labels == labels]
@@ -128,7 +138,7 @@ def _length(run: Pretraining) -> str:
     if not steps:
         return run.name
     _, seconds = run.history.curve("seconds")
-    time = f" in {duration(seconds[-1])}" if seconds else ""
+    time = f" in {_duration(seconds[-1])}" if seconds else ""
     return f"{run.name} ({steps[-1]:,} steps{time})"
 
 
@@ -171,7 +181,7 @@ def label_words(labels: int | None) -> str:
     return f"{labels:,} labelled picture{'s' if labels != 1 else ''}"
 
 
-def duration(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     """`40 s`, `12 min`, `3 h 20 min`."""
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -1,7 +1,7 @@
 """Panels of pictures, or notes where their data is missing."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,23 +21,18 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class ClassColour:
-    """An entry of a class legend."""
-
-    name: str
-    colour: str
-
-
-@dataclass(frozen=True)
 class Panel:
-    """Pictures in rows of `columns`, under one caption; `notes` say what could not be shown."""
+    """Pictures in rows of `columns`, under one caption.
+
+    `notes` say what could not be shown; `classes` is the legend: the colour of each class.
+    """
 
     title: str = ""
     columns: int = 4
     pictures: tuple[Picture, ...] = ()
     caption: str = ""
     notes: tuple[str, ...] = ()
-    classes: tuple[ClassColour, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
 
 
 def panel_or_note(make: Callable[..., Panel], *args: Any, what: str) -> Panel:
@@ -52,7 +47,7 @@ def panel_or_note(make: Callable[..., Panel], *args: Any, what: str) -> Panel:
 
 
 def some_keys(keys: Sequence[str], num: int) -> list[str]:
-    """Up to `num` of the photos, spread evenly."""
+    """Up to `num` of the keys of photos, spread evenly."""
     places = np.linspace(0, len(keys) - 1, min(num, len(keys))).round().astype(int)
     return [str(keys[i]) for i in places]
 

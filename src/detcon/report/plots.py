@@ -1,7 +1,7 @@
 """Plots of pretraining: quantities, units and captions."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from detcon.report.figures import Look, plot_curves
 from detcon.report.runs import Pretraining
@@ -15,16 +15,7 @@ class Plot:
     address: str
     caption: str
     alt: str
-    legend: tuple["LegendEntry", ...] = ()
-
-
-@dataclass(frozen=True)
-class LegendEntry:
-    """How a run's line looks."""
-
-    name: str
-    colour: str
-    dash: str
+    legend: Mapping[str, Look] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

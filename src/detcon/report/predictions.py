@@ -4,15 +4,14 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
-from jaxtyping import UInt8
 
 from detcon.formats.segments import VOID
 from detcon.palette import class_colours, depth_colours
+from detcon.photos import decode
 from detcon.report.compare import label_words
 from detcon.report.draw import data_uri
-from detcon.report.panels import ClassColour, Panel, Picture
+from detcon.report.panels import Panel, Picture
 from detcon.report.runs import RANDOM, Outcome
 from detcon.results.result import Result
 
@@ -47,7 +46,7 @@ def _panel(task: str, outcomes: Sequence[Outcome], num: int) -> Panel:
     try:
         for name in names:
             pictures += _row(Path(name).stem, [other[name] for other in strips], outcomes)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return Panel(title=task, notes=(str(error),))
     caption = (
         f"Photos of the validation set, the truth, and what the network predicts after training "
@@ -64,7 +63,7 @@ def _panel(task: str, outcomes: Sequence[Outcome], num: int) -> Panel:
 
 def _row(name: str, paths: Sequence[Path], outcomes: Sequence[Outcome]) -> list[Picture]:
     """Photo and truth from the first strip, then each backbone's own prediction."""
-    strips = [read_strip(path) for path in paths]
+    strips = [_read_strip(path) for path in paths]
     photo, truth, _ = strips[0]
     row = [
         Picture(data_uri(photo), name, f"photo {name}"),
@@ -76,42 +75,28 @@ def _row(name: str, paths: Sequence[Path], outcomes: Sequence[Outcome]) -> list[
     return row
 
 
-def read_strip(
-    path: Path,
-) -> tuple[UInt8[np.ndarray, "y x 3"], UInt8[np.ndarray, "y x 3"], UInt8[np.ndarray, "y x 3"]]:
-    """Photo, truth and prediction out of the strip that a transfer run saved.
-
-    Raises:
-        ValueError: The file is damaged or no strip.
-    """
-    strip = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
-    if strip is None or strip.shape[1] % 3:
+def _read_strip(path: Path) -> list[np.ndarray]:
+    """Photo, truth and prediction, each [y x 3], out of the strip that a transfer run saved."""
+    strip = decode(path.read_bytes(), str(path))
+    if strip.shape[1] % 3:
         raise ValueError(
             f"{path} is not a strip of photo, truth and prediction; make the transfer run again"
         )
-    photo, truth, prediction = np.split(np.asarray(strip), 3, axis=1)
-    return photo, truth, prediction
+    return np.split(strip, 3, axis=1)
 
 
-def _classes(result: Result) -> tuple[ClassColour, ...]:
+def _classes(result: Result) -> dict[str, str]:
     """What the colours of the strips mean: classes in order of their ids, or metres.
 
-    Where there are more classes than colours, as of whole photos, the strips have names in them.
+    Empty for more classes than colours, as of whole photos: then the strips have names in them.
     """
     if result.task == "depth":
-        return _depths()
-    if len(result.per_class) > VOID:
-        return ()
-    colours = [_hex(colour) for colour in class_colours()]
-    named = [ClassColour(name, colours[i]) for i, name in enumerate(result.per_class)]
-    return (*named, ClassColour("void, not counted", colours[VOID])) if named else ()
-
-
-def _depths() -> tuple[ClassColour, ...]:
-    *known, unknown = depth_colours(np.array([[*METRES, np.nan]]))[0]
-    marks = [ClassColour(f"{metres:g} m", _hex(c)) for metres, c in zip(METRES, known)]
-    return (*marks, ClassColour("not measured", _hex(unknown)))
-
-
-def _hex(colour: UInt8[np.ndarray, " 3"]) -> str:
-    return f"#{bytes(colour).hex()}"
+        colours = depth_colours(np.array([[*METRES, np.nan]]))[0]
+        names = [*(f"{metres:g} m" for metres in METRES), "not measured"]
+    elif 0 < len(result.per_class) <= VOID:
+        palette = class_colours()
+        colours = [*palette[: len(result.per_class)], palette[VOID]]
+        names = [*result.per_class, "void, not counted"]
+    else:
+        return {}
+    return {name: f"#{bytes(colour).hex()}" for name, colour in zip(names, colours)}

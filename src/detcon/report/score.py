@@ -1,4 +1,7 @@
-"""`detcon score`: compares mask stores with annotations in a table and on a page."""
+"""`detcon score`: compares mask stores with annotations.
+
+Writes a table of figures, and a page with the best and the worst photos.
+"""
 
 import json
 import sys
@@ -7,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
 from rich.table import Table
 
 import detcon
@@ -15,12 +20,13 @@ from detcon.files import write_whole
 from detcon.formats.registry import find_format
 from detcon.masks.quality.overlap import TOLERANCE, Bounds, quality
 from detcon.masks.quality.scoring import StoreScore, score_stores
-from detcon.masks.quality.truth import open_truth
+from detcon.masks.quality.truth import TruthSource, open_truth
 from detcon.masks.store import MaskStore
-from detcon.report.output import check_output
-from detcon.report.panels import describe_generator
+from detcon.photos import Photos, UnreadablePhoto, open_photos
+from detcon.report.draw import data_uri, paint_masks, scale_to
+from detcon.report.output import check_output, render
+from detcon.report.panels import SIDE, Panel, Picture, counted, describe_generator
 from detcon.report.recipe import ScoreRecipe
-from detcon.report.score_page import render_page
 
 COLUMNS = {  # field of Quality: its name, its unit's factor and digits
     "average_best_overlap": ("best overlap", 1, 3),
@@ -34,6 +40,8 @@ COLUMNS = {  # field of Quality: its name, its unit's factor and digits
 }
 """The figures of a store in the order of the table."""
 
+_GREY = 200  # drawn for photos that cannot be read
+
 
 def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -> Path:
     """Measures stores, and writes a page and its figures.
@@ -46,7 +54,7 @@ def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -
         The page's path; the figures are in the same folder under the same name, ending in `.json`.
 
     Raises:
-        OutputExists: `out` is a file of another origin.
+        OutputExists: `out` is a file that detcon didn't make.
         ValueError: Stores or annotations that can't be opened, that share no photo, or that are
             of photos of different sizes.
     """
@@ -59,23 +67,15 @@ def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -
         format=settings.format, split=settings.split, regions=settings.regions,
         ignore=settings.ignore, background=settings.background,
     )  # fmt: skip
+    bounds = Bounds(settings.least, settings.most)
     scores = score_stores(
-        stores, truth,
-        num=settings.num,
-        bounds=Bounds(settings.least, settings.most),
-        num_workers=settings.workers,
-    )  # fmt: skip
+        stores, truth, num=settings.num, bounds=bounds, num_workers=settings.workers
+    )
     figures = _figures(scores, settings)
     if left_out := _left_out(scores[0]):
         print(left_out, file=sys.stderr)
     write_whole(path.with_suffix(".json"), json.dumps(figures, indent=1, ensure_ascii=False))
-    page = render_page(
-        scores, truth,
-        rows=_rows(figures), heads=[name for name, _, _ in COLUMNS.values()],
-        source=_source(settings), images=settings.images, num=settings.pictures,
-        least=settings.least, most=settings.most, notes=[left_out] if left_out else [],
-    )  # fmt: skip
-    write_whole(path, page)
+    write_whole(path, _page(scores, truth, settings, figures, left_out))
     return path
 
 
@@ -145,3 +145,92 @@ def _rows(figures: dict[str, Any]) -> list[list[str]]:
 
 def _written(value: float | None, factor: int, digits: int) -> str:
     return "-" if value is None else f"{value * factor:.{digits}f}"
+
+
+def _page(
+    scores: Sequence[StoreScore],
+    truth: TruthSource,
+    settings: ScoreRecipe,
+    figures: dict[str, Any],
+    left_out: str,
+) -> str:
+    """The page: the table, and the best and the worst photos."""
+    ranked = _ranked(scores)
+    num = min(settings.pictures, (len(ranked) + 1) // 2)
+    photos, note = _photos(scores[0], settings.images)
+    best, worst = ranked[:num], ranked[max(num, len(ranked) - num) :][::-1]
+    sections = {
+        name: _panel(keys, scores, truth, photos)
+        for name, keys in (("The best photos", best), ("The worst photos", worst))
+        if keys
+    }
+    return render(
+        "score.html.j2",
+        figures=figures,
+        heads=[name for name, _, _ in COLUMNS.values()],
+        rows=zip(_rows(figures), figures["stores"]),
+        sections=sections,
+        notes=[*filter(None, [left_out, note if sections else ""])],
+    )
+
+
+def _ranked(scores: Sequence[StoreScore]) -> list[str]:
+    """Photos with regions to find, best first, by the mean over stores of the best overlap."""
+    means = {}
+    for key in scores[0].tallies:
+        found = [quality(score.tallies[key]).average_best_overlap for score in scores]
+        values = [value for value in found if value is not None]
+        if values:
+            means[key] = sum(values) / len(values)
+    return sorted(means, key=lambda key: (-means[key], key))
+
+
+def _photos(score: StoreScore, images: str | None) -> tuple[Photos | None, str]:
+    """The photos, or why they can't be shown."""
+    header = score.store.header
+    try:
+        return open_photos(images or header["source"], header.get("channels", 3)), ""
+    except ValueError as error:
+        if images:
+            raise
+        return None, f"The photos themselves cannot be shown: {error}; name them with images=."
+
+
+def _panel(
+    keys: Sequence[str], scores: Sequence[StoreScore], truth: TruthSource, photos: Photos | None
+) -> Panel:
+    pictures = []
+    for key in keys:
+        size = scores[0].store[key].size
+        photo, name = _photo(photos, key, size), Path(key).name
+        pictures.append(Picture(data_uri(photo), key, f"photo {name}"))
+        for score in scores:
+            masks, found = score.store[key], quality(score.tallies[key])
+            label = (
+                f"{score.store.folder.name}: {counted(masks.num_masks, 'mask')}, best overlap "
+                f"{found.average_best_overlap:.2f}"
+            )
+            painted = paint_masks(photo, masks)
+            pictures.append(Picture(data_uri(painted), label, f"masks of {name}, {label}"))
+        marked = truth[key].marked
+        first, num_people = marked[0], len(marked)
+        people = f", one of {num_people} people" if num_people > 1 else ""
+        label = f"truth: {counted(first.num_masks, 'region')}{people}"
+        painted = paint_masks(photo, first)
+        pictures.append(Picture(data_uri(painted), label, f"{label}, of {name}"))
+    return Panel(columns=len(scores) + 2, pictures=tuple(pictures), caption=_CAPTION)
+
+
+_CAPTION = (
+    "Left the photo, then its masks, right what was marked. Neighbouring masks have different "
+    "colours, which mean nothing else; what belongs to no mask keeps its own."
+)
+
+
+def _photo(photos: Photos | None, key: str, size: tuple[int, int]) -> UInt8[np.ndarray, "y x 3"]:
+    try:
+        if photos is not None:
+            return scale_to(photos.read(key), SIDE)
+    except UnreadablePhoto:
+        pass
+    return scale_to(np.full((*size, 3), _GREY, np.uint8), SIDE)
