@@ -297,6 +297,19 @@ def test_what_differs_from_the_defaults_can_be_given_again():
     assert changes(written(f"names={'abc,' * 30}z"))[1].endswith("…")
 
 
+def test_what_follows_from_other_settings_does_not_differ_from_the_defaults():
+    from detcon.models.recipe import EncoderRecipe
+    from detcon.pretraining.recipe import PretrainRecipe
+
+    def said(**given):
+        return changes(load_recipe(PretrainRecipe, None, {"images": "i", "out": "o", **given}))
+
+    assert said(**{"encoder.name": "resnet18"}) == ["images=i", "out=o", "encoder.name=resnet18"]
+    chosen = said(encoder=EncoderRecipe(name="resnet18", zero_init=True))
+    assert chosen[2:] == ["encoder.name=resnet18", "encoder.zero_init=true"]
+    assert said(method="detcon_b")[2:] == ["method.kind=detcon_b"]
+
+
 def test_a_bare_name_is_a_shipped_recipe(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("grid.yaml", "other.yaml"):

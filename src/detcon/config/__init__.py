@@ -1,12 +1,12 @@
 """Recipes: the settings of a command, as frozen records.
 
-A recipe is a YAML file, or nothing; overrides are `name=value` on the command line and keywords in
-Python. Both end in one frozen pydantic model, which lives next to the code that it configures. A
-mistake in either becomes one sentence.
+A recipe is a YAML file, or the defaults. Overrides are `name=value` on the command line and
+keywords in Python. Both become one frozen pydantic model, which is defined next to the code that it
+configures. Each mistake becomes one sentence.
 """
 
-from detcon.config.hints import changes, field_names, fields_of, kind_of, records_within, shown
-from detcon.config.loading import is_recorded, load_recipe, parse_overrides, recorded
+from detcon.config.hints import field_names, fields_of, kind_of, records_within, shown
+from detcon.config.loading import changes, is_recorded, load_recipe, parse_overrides, recorded
 from detcon.config.recipe import Recipe, RecipeError, Several, fingerprint, nearest, to_yaml
 from detcon.config.shipped import ShippedRecipe, recipes_for, shipped_recipes
 

@@ -1,4 +1,4 @@
-"""Settings of a record: what each may hold, its default, and how it is written.
+"""Settings of a record: which values each may hold, its default, and how it is written.
 
 A record is a recipe or a dataclass. A group is a setting that holds a record, or one of several
 told apart by `kind`.
@@ -13,8 +13,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-
-_LONGEST = 60  # characters of a value that is no text
 
 
 def members(hint: Any) -> tuple[Any, ...]:
@@ -65,7 +63,7 @@ def is_required(record: Any, name: str) -> bool:
 
 
 def default_of(record: Any, name: str, usual: Any = None) -> Any:
-    """A setting's default: its value in `usual`, else of the class; None where it must be given."""
+    """A setting's default: its value in `usual`, else the class's; None if it must be given."""
     if usual is not None:
         return getattr(usual, name)
     setting = _settings(record)[name]
@@ -79,7 +77,7 @@ def kind_of(record: Any) -> str:
 
 
 def below(hints: Iterable[Any], name: str) -> tuple[Any, ...]:
-    """What a setting within a group may hold, by the hints of the group; () if unknown."""
+    """The hints of a setting within a group, from the hints of the group; () if unknown."""
     found: list[Any] = []
     for hint in hints:
         if is_record(hint) and name in fields_of(hint):
@@ -101,24 +99,20 @@ def field_names(model: Any, prefix: str = "") -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def changes(settings: BaseModel) -> list[str]:
-    """`name=value` for each setting that differs from its default; long lists are cut."""
-    return [f"{name}={_short(value)}" for name, value in _changes(settings, None, "")]
-
-
-def _changes(record: Any, usual: Any, prefix: str) -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+def differing(record: Any, usual: Any, prefix: str = "") -> dict[str, Any]:
+    """The settings that differ from those of `usual`, or from the defaults, by dotted name."""
+    found: dict[str, Any] = {}
     for name in fields_of(type(record)):
         value, default = getattr(record, name), default_of(type(record), name, usual)
         if value == default or name == "kind":
             continue
         if not is_record(type(value)):
-            found.append((prefix + name, value))
+            found[prefix + name] = value
             continue
         same_kind = type(value) is type(default)
         if not same_kind and (kind := kind_of(type(value))):
-            found.append((f"{prefix}{name}.kind", kind))
-        found += _changes(value, default if same_kind else None, f"{prefix}{name}.")
+            found[f"{prefix}{name}.kind"] = kind
+        found |= differing(value, default if same_kind else None, f"{prefix}{name}.")
     return found
 
 
@@ -139,9 +133,3 @@ def shown(value: Any) -> str:
     if is_record(type(value)):
         return shown({name: getattr(value, name) for name in fields_of(type(value))})
     return str(value)
-
-
-def _short(value: Any) -> str:
-    text = shown(value)
-    is_whole = isinstance(value, str) or len(text) <= _LONGEST
-    return text if is_whole else f"{text[: _LONGEST - 1]}…"

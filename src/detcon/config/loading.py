@@ -7,13 +7,23 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from detcon.config.hints import below, default_of, fields_of, is_record, kind_of, records_within
+from detcon.config.hints import (
+    below,
+    default_of,
+    differing,
+    fields_of,
+    is_record,
+    kind_of,
+    records_within,
+    shown,
+)
 from detcon.config.recipe import Recipe, RecipeError, sentence
 from detcon.config.shipped import find_recipe
 from detcon.config.values import Plain, as_group, parse_yaml, read, text_of, untyped
 
 R = TypeVar("R", bound=Recipe)
 _RECORDED = {"recorded": True}
+_LONGEST = 60  # characters of a value that is no text
 
 
 def load_recipe(
@@ -56,11 +66,39 @@ def load_recipe(
         raise RecipeError("; ".join(dict.fromkeys(sentences)) + source) from error
 
 
+def changes(settings: Recipe) -> list[str]:
+    """The fewest words `name=value` that make this recipe again; long lists are cut.
+
+    Settings that follow from others are left out: a ResNet-18 has its own `encoder.zero_init`.
+    """
+    model = type(settings)
+    words = differing(settings, None)
+    words |= differing(settings, _load(model, words))  # set back to a default that no longer holds
+    for name in list(words):
+        fewer = {other: value for other, value in words.items() if other != name}
+        if _load(model, fewer) == settings:
+            words = fewer
+    return [f"{name}={_short(value)}" for name, value in words.items()]
+
+
+def _load(model: type[R], overrides: Mapping[str, Any]) -> R | None:
+    try:
+        return load_recipe(model, None, overrides)
+    except RecipeError:
+        return None
+
+
+def _short(value: Any) -> str:
+    text = shown(value)
+    is_whole = isinstance(value, str) or len(text) <= _LONGEST
+    return text if is_whole else f"{text[: _LONGEST - 1]}…"
+
+
 def recorded(model: type[R], values: Any) -> R:
-    """Validates a recipe that was saved on disk, in the form of today or of an earlier version.
+    """Validates a recipe that this version or an earlier one saved.
 
     Raises:
-        ValidationError: Neither this version nor an earlier one wrote this.
+        ValidationError: No version saves such a recipe.
     """
     return model.model_validate(values, context=_RECORDED)
 
@@ -73,7 +111,7 @@ def is_recorded(info: Any) -> bool:
 def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
     """Turns `["optimizer.lr=0.3", "masks=none"]` into values by dotted name, for `load_recipe`.
 
-    The last of several words of one name counts, so that a script may append to a command.
+    If a name is given several times, the last one counts, so that scripts may append words.
 
     Raises:
         RecipeError: A word without `=`.
@@ -103,7 +141,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 def _lay_over(
     values: dict[str, Any], hints: Iterable[Any], path: list[str], value: Any, name: str
 ) -> None:
-    """Sets the value at a path within `values`, whose settings have these hints."""
+    """Sets the value at a path within `values`; `hints` are those of the group."""
     first, *rest = path
     inner = below(hints, first)
     old = as_group(values.get(first), inner, first)
@@ -135,10 +173,7 @@ def _over_defaults(model: Any, values: dict[str, Any], usual: Any = None) -> dic
     Pydantic would start from the defaults of the group's class, and would want the `kind` again:
     `optimizer.lr=0.3` must mean the default optimiser, with another rate.
 
-    Args:
-        model: A recipe's class.
-        values: What is given.
-        usual: The recipe that is changed, if it isn't the class's defaults.
+    `usual` is the recipe that is changed, if it isn't the class's defaults.
     """
     whole = dict(values)
     for name, given in values.items():

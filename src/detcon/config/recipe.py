@@ -55,7 +55,7 @@ def to_yaml(recipe: Recipe) -> str:
 
 
 def fingerprint(values: Mapping[str, Any]) -> str:
-    """A hash of settings: twelve hexadecimal digits, whatever their order.
+    """A hash of settings: twelve hexadecimal digits that don't depend on the order.
 
     >>> fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     True
@@ -65,7 +65,7 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 
 def sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
-    """One error of pydantic as a sentence: what was expected, what was given, what to do."""
+    """Turns an error of pydantic into a sentence: what was expected, what came, what to do."""
     place = [str(part) for part in error["loc"]]
     name = ".".join(part for part in place if not _is_tag(model, place, part))
     kind, given = error["type"], error.get("input")
@@ -94,7 +94,7 @@ def sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
 
 
 def _owners(model: type[BaseModel], place: list[str]) -> list[Any]:
-    """The records that a wrong name was given to; pydantic's place names the kinds on the way."""
+    """The records that have no such name. Pydantic's place names the kinds on the way."""
     records: list[Any] = [model]
     for part in place[:-1]:
         of_kind = [record for record in records if kind_of(record) == part]
@@ -103,7 +103,7 @@ def _owners(model: type[BaseModel], place: list[str]) -> list[Any]:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, or a few of them.
+    """The end of a message about an unknown word: the nearest known word, or a few of them.
 
     >>> nearest("stepps", ["steps", "epochs"])
     "; did you mean 'steps'?"
@@ -118,7 +118,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _is_tag(model: type[BaseModel], place: list[str], part: str) -> bool:
-    """Whether a part is the tag of a union, which pydantic puts between the names."""
+    """Whether a part of a place is the tag of a union, which pydantic puts between the names."""
     records = _records_below(model)
     return (
         place.index(part) > 0

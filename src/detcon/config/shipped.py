@@ -45,7 +45,7 @@ def find_recipe(recipe: str | Path, shelf: str = "") -> Path:
 
     Args:
         recipe: `my.yaml`, `recipes/masks/grid.yaml` from anywhere, or `grid`.
-        shelf: The folder of shipped recipes that is looked through first.
+        shelf: The folder of shipped recipes that is searched first.
 
     Raises:
         RecipeError: There is none, or there are several of that name.

@@ -1,8 +1,8 @@
 """Reading a value by the type of its setting.
 
-Words of the command line and of YAML files have no type of their own: `out=1e3` is a folder of that
-name, `steps=1e3` a number. So they are kept as they were written (`Plain`) until the setting is
-known that they belong to. Values from Python, and quoted text in YAML, keep their types.
+Words of the command line and of YAML files have no type: `out=1e3` names a folder, `steps=1e3` is a
+number. They are kept as written (`Plain`) until their setting is known. Values from Python, and
+quoted text in YAML, keep their types.
 """
 
 import re
@@ -102,13 +102,11 @@ def as_group(value: Any, hints: Sequence[Any], name: str) -> Any:
 
 
 def read(value: Any, hints: Sequence[Any], name: str = "", default: Any = None) -> Any:
-    """Reads a value, and every word in it, by the type of its setting.
+    """Reads a value that `untyped` returned, and every word in it, by the type of its setting.
 
     Args:
-        value: As `untyped` gives it.
-        hints: What the setting may hold: the `members` of its hint; nothing: unknown.
-        name: The setting, for messages.
-        default: Of the setting; says which `kind` is meant where none is given.
+        hints: The `members` of the setting's hint; empty for an unknown setting.
+        default: Of the setting: its `kind` counts where none is given.
     """
     value = as_group(value, hints, name)
     if isinstance(value, Plain):
@@ -143,7 +141,7 @@ def _read_group(
 
 
 def _read_text(text: str, hints: Sequence[Any], name: str) -> Any:
-    """Reads a word as the first of these that fits the hints: null, bool, number, text, list."""
+    """Reads a word as null, bool, number, list or text: the first of them that the hints allow."""
     if not hints or Any in hints:
         return _guess(text, name)
     if text[:1] == "[" and any(map(_is_sequence, hints)):
@@ -194,7 +192,7 @@ def _number(text: str) -> int | float | None:
 
 
 def _elements(hints: Sequence[Any], place: int = 0) -> tuple[Any, ...]:
-    """What an element of a list may hold; of a tuple of fixed length, the element at a place."""
+    """The hints of a list's elements; of a tuple of fixed length, of the element at a place."""
     lists = [get_args(hint) for hint in hints if _is_sequence(hint)]
     types = [[one for one in arguments if one is not Ellipsis] for arguments in lists]
     return tuple(hint for each in types for hint in members(each[min(place, len(each) - 1)]))

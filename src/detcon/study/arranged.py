@@ -15,12 +15,10 @@ Seeds = Mapping[int, float]
 
 @dataclass(frozen=True)
 class Source:
-    """A source of masks.
+    """A source of masks: their overlap, and the figures of the cells that had them.
 
-    Attributes:
-        overlap: The average best overlap of its masks with the true ones, 0 to 1; of masks that
-            networks found, the mean over these.
-        values: The figures of the cells that had them, at the largest budget of the panel.
+    `overlap` is the average best overlap (0 to 1) with the true masks; of masks that networks
+    found, the mean over these. `values` are those at the largest budget of the panel.
     """
 
     overlap: float
@@ -79,32 +77,34 @@ def arrange(
 ) -> list[StudyPanel]:
     """The results of finished cells; a cell of several points is at each of them."""
     figure = study.figure
-    values: dict[tuple[Any, ...], float] = {}
-    seconds: dict[tuple[Any, ...], float] = {}
-    worth: dict[str, list[Record]] = {}
+    found: dict[str, dict[tuple[str, Any, int], Record]] = {}
     for cell in cells:
-        record = done.get(cell.fingerprint)
-        if record is None:
-            continue
-        for point in cell.points:
+        for point in cell.points if cell.fingerprint in done else ():
             title = ", ".join(f"{axis.rpartition('.')[2]} {point[axis]}" for axis in figure.panels)
             line = str(point[figure.lines]) if figure.lines else study.name
-            place = title, line, point[figure.x], point.get("seed", 0)
-            values[place], seconds[place] = record.value, record.seconds["pretrain"]
-            if record.overlap is not None:
-                worth.setdefault(title, []).append(record)
-    panels = []
-    for title in dict.fromkeys(place[0] for place in values):
-        lines: dict[str, dict[Any, dict[int, float]]] = {}
-        times: dict[str, dict[Any, list[float]]] = {}
-        for key in _in_order(study, [place for place in values if place[0] == title]):
-            _, line, x, seed = key
-            lines.setdefault(line, {}).setdefault(x, {})[seed] = values[key]
-            times.setdefault(line, {}).setdefault(x, []).append(seconds[key])
-        found = {x for line in lines.values() for x in line}
-        places = [x for x in study.grid[figure.x] if x in found]
-        panels.append(StudyPanel(title, places, lines, times, _sources(worth.get(title, []))))
-    return panels
+            place = line, point[figure.x], point.get("seed", 0)
+            found.setdefault(title, {})[place] = done[cell.fingerprint]
+    return [_panel(study, title, records) for title, records in found.items()]
+
+
+def _panel(
+    study: StudyRecipe, title: str, records: Mapping[tuple[str, Any, int], Record]
+) -> StudyPanel:
+    """Arranges records by line, place along x and seed, in the order of the grid."""
+    figure, grid = study.figure, study.grid
+    order = [str(value) for value in grid[figure.lines]] if figure.lines else [study.name]
+    along = list(grid[figure.x])
+    lines: dict[str, dict[Any, dict[int, float]]] = {}
+    seconds: dict[str, dict[Any, list[float]]] = {}
+    for place in sorted(
+        records, key=lambda key: (order.index(key[0]), along.index(key[1]), key[2])
+    ):
+        line, x, seed = place
+        lines.setdefault(line, {}).setdefault(x, {})[seed] = records[place].value
+        seconds.setdefault(line, {}).setdefault(x, []).append(records[place].seconds["pretrain"])
+    places = [x for x in along if any(x in line for line in lines.values())]
+    measured = [record for record in records.values() if record.overlap is not None]
+    return StudyPanel(title, places, lines, seconds, _sources(measured))
 
 
 def _sources(records: Sequence[Record]) -> dict[str, Source]:
@@ -122,17 +122,9 @@ def _sources(records: Sequence[Record]) -> dict[str, Source]:
 
 
 def _masks(pretrain: Mapping[str, Any]) -> str:
-    """What to call the masks of a pretraining."""
+    """Names the masks of a pretraining."""
     given, discovery = pretrain["masks"], pretrain.get("discovery")
     if discovery is None:
         return str(given)
     every = f"discovered every {discovery['every']}"
     return every if given is None else f"{given}, then {every}"
-
-
-def _in_order(study: StudyRecipe, places: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """By line, place along x and seed, as the grid has them."""
-    figure, grid = study.figure, study.grid
-    lines = [str(value) for value in grid[figure.lines]] if figure.lines else [study.name]
-    along = list(grid[figure.x])
-    return sorted(places, key=lambda key: (lines.index(key[1]), along.index(key[2]), key[3]))

@@ -17,10 +17,10 @@ from detcon.study.grid import Point, points
 from detcon.study.recipe import Data, Folder, StudyRecipe
 
 PRETRAINED = "pretrained"
-"""Backbone of a transfer: the one that the cell pretrains."""
+"""As the backbone of a transfer: the one that the cell pretrains."""
 
 SUPERVISED = "supervised"
-"""Backbone of a transfer: the encoder of the cell's `supervise`, trained with labels."""
+"""As the backbone of a transfer: the encoder that the cell's `supervise` trains with labels."""
 
 
 class CellSettings(Recipe):
@@ -46,12 +46,9 @@ class CellSettings(Recipe):
 
 @dataclass(frozen=True)
 class Cell:
-    """One pretraining and one transfer.
+    """One pretraining and one transfer, with the name of its first point.
 
-    Attributes:
-        name: Of its first point.
-        points: The points of the grid with these settings, as values of the axes.
-        settings: Complete.
+    `points` are the points of the grid with these settings, as values of the axes.
     """
 
     name: str
@@ -60,12 +57,12 @@ class Cell:
 
     @property
     def fingerprint(self) -> str:
-        """The fingerprint of all deciding settings."""
+        """The fingerprint of all settings that decide the result."""
         return fingerprint(self.settings.deciding())
 
     @property
     def pretraining(self) -> str | None:
-        """The fingerprint of the pretraining; cells with the same share it. None without one."""
+        """The fingerprint of the pretraining, which cells may share; None without pretraining."""
         if self.settings.pretrain is not None:
             own = {"pretrain", "images", "masks"}
         elif self.settings.supervise is not None:
@@ -95,7 +92,7 @@ class Cell:
 def make_cells(study: StudyRecipe) -> list[Cell]:
     """The cells of a study, each once: points with the same settings are one cell.
 
-    Random weights have no budget and SimCLR no masks, so that their points along those axes meet.
+    Random weights have no budget and SimCLR has no masks: their points along these axes are one.
 
     Raises:
         RecipeError: A setting that a recipe doesn't know; the sentence names the cell.
@@ -121,12 +118,8 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
     judged = _load(TransferRecipe, transfer, f"transfer of the cell {point.name}")
     data = _known(study.data, judged.data, "transfer.data", point)
     if judged.backbone == SUPERVISED:
-        supervise = {
-            "data": next(iter(study.data)),
-            "backbone": "random",
-            "encoder": chosen.encoder,
-        }
-        supervise |= {**study.supervise, **_of("supervise.", point)}
+        supervise = {"data": next(iter(study.data)), "backbone": "random"}
+        supervise |= {"encoder": chosen.encoder, **study.supervise, **_of("supervise.", point)}
         taught = _load(TransferRecipe, supervise, f"supervise of the cell {point.name}")
         images = _known(study.data, taught.data, "supervise.data", point)
         return CellSettings(
@@ -143,13 +136,8 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
         if chosen.images in study.overlap:
             _known(study.masks, study.overlap[chosen.images], f"overlap.{chosen.images}", point)
     chosen = chosen.model_copy(update={} if masks is not None else {"masks": None})
-    return CellSettings(
-        pretrain=chosen,
-        images=_anywhere(images),
-        masks=masks,
-        transfer=judged,
-        data=_anywhere(data),
-    )
+    places = {"images": _anywhere(images), "data": _anywhere(data)}
+    return CellSettings(pretrain=chosen, masks=masks, transfer=judged, **places)
 
 
 def _of(part: str, point: Point) -> dict[str, Any]:

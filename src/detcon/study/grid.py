@@ -25,11 +25,11 @@ _PARTS = ("pretrain", "supervise", "transfer")
 
 @dataclass(frozen=True)
 class Point:
-    """One place of the grid.
+    """One point of the grid.
 
     Attributes:
-        values: The value on each axis; of a bundle of settings, its name.
-        settings: The settings of these values, as `pretrain.steps` or `transfer.labels`.
+        values: The value on each axis, or the name of a bundle of settings.
+        settings: What these values set, by dotted name such as `pretrain.steps`.
     """
 
     values: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        """Fits into a file name: `detcon_s-steps128-seed0`."""
+        """A name that fits into a file name: `detcon_s-steps128-seed0`."""
         words = [
             value if _is_word(value) else f"{axis.rpartition('.')[2]}{value}"
             for axis, value in self.values.items()
@@ -65,7 +65,7 @@ def points(study: StudyRecipe) -> list[Point]:
 
 
 def _choices(axis: str, values: Values) -> Iterator[tuple[str, tuple[Any, dict[str, Any]]]]:
-    """By its text, each value of an axis with the settings it stands for."""
+    """Each value of an axis as text, with the value and the settings that it stands for."""
     if isinstance(values, dict):
         for name, bundle in values.items():
             place = f"grid.{axis}.{name}"

@@ -9,13 +9,10 @@ SECONDS_AN_HOUR = 3600
 
 
 class TimeLimit:
-    """Interrupts the main thread once when the time is up.
+    """Interrupts the main thread once after some hours; None: never.
 
-    A training then saves a checkpoint and raises `Stopped`; anything else `KeyboardInterrupt`. In
-    another thread than the main one nothing is interrupted; `passed` still tells.
-
-    Args:
-        hours: From now on; None for no limit.
+    A training then saves a checkpoint and raises `Stopped`; anything else `KeyboardInterrupt`.
+    Other threads are not interrupted; they can ask `passed`.
     """
 
     def __init__(self, hours: float | None) -> None:

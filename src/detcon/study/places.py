@@ -40,11 +40,7 @@ def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
 
 
 class Places:
-    """The folders that names stand for, each opened once.
-
-    Args:
-        study: Its data and masks; what isn't there is made in its work folder.
-    """
+    """The folders that a study's names stand for; missing ones are made in its work folder."""
 
     def __init__(self, study: StudyRecipe) -> None:
         self._study = study
@@ -53,7 +49,7 @@ class Places:
         self._overlaps: dict[tuple[str, str], float | None] = {}
 
     def data(self, name: str) -> Path:
-        """The labelled folder of that name."""
+        """The labelled folder."""
         if name not in self._data:
             data = self._study.data[name]
             if isinstance(data, Folder):
@@ -70,7 +66,7 @@ class Places:
         return data / "train" / "images" if (data / "train" / "images").is_dir() else data
 
     def masks(self, data: str, source: str) -> Path:
-        """The store of a source's masks of a set's photos."""
+        """The store of a source's masks of the photos."""
         if (data, source) not in self._masks:
             generator = self._study.masks[source]
             if isinstance(generator, FromAnnotations | Displaced):
@@ -84,18 +80,16 @@ class Places:
         return self._masks[data, source]
 
     def overlap(self, data: str, source: str) -> float | None:
-        """The average best overlap of a source's masks with those that the study calls true.
-
-        On at most 200 photos. None where the study names no true masks for this data.
-        """
-        if data not in self._study.overlap:
-            return None
+        """As `overlap_of`, of a source's masks; measured once."""
         if (data, source) not in self._overlaps:
             self._overlaps[data, source] = self.overlap_of(data, self.masks(data, source))
         return self._overlaps[data, source]
 
     def overlap_of(self, data: str, store: Path) -> float | None:
-        """The average best overlap of the masks in a store; None without true masks."""
+        """The average best overlap of a store's masks with those that the study calls true.
+
+        On at most 200 photos. None where the study names no true masks for this data.
+        """
         if data not in self._study.overlap:
             return None
         truth = open_truth(str(self.masks(data, self._study.overlap[data])))

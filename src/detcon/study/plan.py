@@ -17,12 +17,9 @@ from detcon.study.records import Record
 
 @dataclass(frozen=True)
 class Cost:
-    """The seconds of one cell, measured or estimated.
+    """The seconds of one cell: measured where it `is_done`, else estimated.
 
-    Attributes:
-        pretrain: Of the pretraining; 0 where an earlier cell of the plan has the same one.
-        transfer: Of the transfer.
-        is_done: Whether the cell is finished, and the seconds are measured.
+    `pretrain` is 0 where an earlier cell of the plan has the same pretraining.
     """
 
     cell: Cell
@@ -44,22 +41,22 @@ def costs(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record])
     says. A transfer costs what finished ones of the same task and labels do.
     """
     smallest = min((_side(cell) for cell in cells if cell.pairs), default=1)
+    guess = 1 / (study.cost.pairs_a_second * smallest**2)
     finished = [(cell, done[cell.fingerprint]) for cell in cells if cell.fingerprint in done]
-    speeds = _Known(
-        [(_network(c), r.seconds["pretrain"] / _work(c)) for c, r in finished if c.pairs],
-        1 / (study.cost.pairs_a_second * smallest**2),
-    )
-    judging = _Known(
-        [(_task(c), r.seconds["transfer"]) for c, r in finished], study.cost.transfer_seconds
-    )
+    speeds = [(_network(c), r.seconds["pretrain"] / _work(c)) for c, r in finished if c.pairs]
+    transfers = [(_task(c), r.seconds["transfer"]) for c, r in finished]
     found, seen = [], set()
     for cell in cells:
         record = done.get(cell.fingerprint)
-        transfer = record.seconds["transfer"] if record else judging.of(_task(cell))
+        measured = record.seconds if record else {}
+        transfer = measured.get("transfer")
+        if transfer is None:
+            transfer = _typical(transfers, _task(cell), study.cost.transfer_seconds)
         pretrain = 0.0
         if cell.pretraining not in seen and cell.pairs:
-            measured = record.seconds["pretrain"] if record else None
-            pretrain = measured or speeds.of(_network(cell)) * _work(cell)
+            pretrain = measured.get("pretrain") or (
+                _typical(speeds, _network(cell), guess) * _work(cell)
+            )
             seen.add(cell.pretraining)
         found.append(Cost(cell, pretrain, transfer, record is not None))
     return found
@@ -69,7 +66,7 @@ def print_plan(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Rec
     """Prints the cells with their seconds, and the hours of all."""
     found = costs(study, cells, done)
     table = Table(box=None, pad_edge=False)
-    table.add_column("cell", overflow="fold")
+    table.add_column("cell", no_wrap=True)
     for name in ("pretrain, s", "transfer, s", ""):
         table.add_column(name, justify="right")
     for cost in found:
@@ -77,7 +74,7 @@ def print_plan(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Rec
         name, seconds = escape(cost.cell.name), (f"{cost.pretrain:.0f}", f"{cost.transfer:.0f}")
         table.add_row(name, *seconds, state)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(table)
+    console.print(table, crop=False)
     console.print(in_all(study.name, found), markup=False)
 
 
@@ -94,17 +91,11 @@ def in_all(name: str, found: Sequence[Cost]) -> str:
     )
 
 
-class _Known:
-    """Measured values by kind: their median, else that of all, else a guess."""
-
-    def __init__(self, measured: Iterable[tuple[Hashable, float]], guess: float) -> None:
-        self._guess = guess
-        self._measured = list(measured)
-
-    def of(self, kind: Hashable) -> float:
-        same = [value for other, value in self._measured if other == kind]
-        values = same or [value for _, value in self._measured] or [self._guess]
-        return median(values)
+def _typical(measured: Iterable[tuple[Hashable, float]], kind: Hashable, guess: float) -> float:
+    """The median of the values of a kind; else of all; else a guess."""
+    values = list(measured)
+    same = [value for other, value in values if other == kind]
+    return median(same or [value for _, value in values] or [guess])
 
 
 def _work(cell: Cell) -> float:

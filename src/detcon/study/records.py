@@ -26,20 +26,11 @@ class Record:
     """A finished cell.
 
     Attributes:
-        study: Its name.
         cell: The value on each axis.
         command: Repeats it; DIR stands for folders of the user.
-        fingerprint: Of the settings.
-        metric: The main metric.
-        unit: Of the value.
-        value: Of the main metric.
-        figures: Further metrics, by name.
-        per_class: The metric by class.
         pairs: Pairs of views that pretraining saw.
         overlap: The average best overlap of its masks with the true ones, if the study asks for it.
         seconds: Of `pretrain` (0 for none) and `transfer`.
-        versions: Of the packages that took part.
-        machine: What it ran on.
         settings: All settings of the cell, with names in place of paths.
     """
 
@@ -66,13 +57,13 @@ def append_record(path: Path, record: Record) -> None:
 
 
 def read_records(path: Path) -> dict[str, Record]:
-    """All records of a file of results, by the place where they are.
+    """Reads all records of a file of results; the keys say where each one is, for messages.
 
     An earlier version wrote one JSON a cell into a folder, `NAME/` for `NAME.jsonl`. These are
     read too, first. A torn last line is skipped and reported: its cell runs again.
 
     Raises:
-        StudyError: A record is damaged, or something else.
+        StudyError: A record is damaged, or is no result of a study.
     """
     try:
         lines, is_torn = read_lines(path)
@@ -89,9 +80,9 @@ def read_records(path: Path) -> dict[str, Record]:
 def find_records(path: Path, cells: Sequence[Cell]) -> dict[str, Record]:
     """The finished cells among those asked for, by their fingerprint.
 
-    A result counts by its settings and not by its name, so axes may be added to a grid. Settings
-    that its version didn't know are filled up with today's defaults. The last record of a cell
-    counts.
+    Results are matched by their settings, not by their names, so axes may be added to a grid.
+    Settings that the version of a result didn't know get today's defaults. The last record of a
+    cell counts.
 
     Raises:
         StudyError: A result has a cell's name but other settings; the sentence says which.

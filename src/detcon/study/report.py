@@ -4,12 +4,11 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from detcon.files import write_whole
 from detcon.results.statistics import Curve, correlation, half_width, paired, sooner
 from detcon.study import StudyError
-from detcon.study.arranged import Seeds, StudyPanel, arrange
+from detcon.study.arranged import StudyPanel, arrange
 from detcon.study.cell import Cell
 from detcon.study.figures import draw_study
 from detcon.study.limit import SECONDS_AN_HOUR
@@ -125,7 +124,8 @@ def _sooner(study: StudyRecipe, panel: StudyPanel) -> Iterator[str]:
                 f"all that the other reaches."
             )
             continue
-        floor = fmean(_all(panel.lines.get(study.figure.floor or "", {})) or [-math.inf])
+        floors = panel.lines.get(study.figure.floor or "", {}).values()
+        floor = fmean([value for seeds in floors for value in seeds.values()] or [-math.inf])
         if found.level <= floor:
             yield (
                 f"No factor between {first} and {second}: the most that both reach, "
@@ -151,10 +151,6 @@ def _sooner(study: StudyRecipe, panel: StudyPanel) -> Iterator[str]:
                 f"of {timed.factor:.1f}"
                 + (f" ({timed.low:.1f} to {timed.high:.1f})." if len(seeds) > 1 else ".")
             )
-
-
-def _all(line: Mapping[Any, Seeds]) -> list[float]:
-    return [value for seeds in line.values() for value in seeds.values()]
 
 
 def _curve(panel: StudyPanel, name: str, *, in_seconds: bool = False) -> Curve:

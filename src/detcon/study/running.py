@@ -27,7 +27,7 @@ MACHINE = ("python", "device", "cpu", "cores", "threads", "system")
 
 
 def share_of(cells: Sequence[Cell], shard: str | None) -> list[Cell]:
-    """The cells of one share, as `2/3`: cells that share a pretraining are in the same."""
+    """The cells of one share, such as `2/3`; cells with the same pretraining stay together."""
     share, shares = parse_share(shard or "1/1")
     runs = list(dict.fromkeys(_run(cell) for cell in cells))
     mine = set(runs[share - 1 :: shares])
@@ -43,12 +43,12 @@ def run_cells(
 ) -> None:
     """Runs the cells that aren't done, and appends a result for each.
 
-    A failed cell is reported, and the others go on. When the time is up, the current cell
+    A failed cell is reported, and the next one runs. When the time is up, the current cell
     stops with a checkpoint; the same command goes on from there.
 
     Raises:
-        StudyError: A folder is missing, before anything is begun; or cells have failed, after
-            all others are done.
+        StudyError: A folder is missing (checked before the first cell), or cells have failed
+            (after the last cell).
     """
     left = [cell for cell in cells if cell.fingerprint not in done]
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
@@ -100,26 +100,21 @@ def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> R
 
 
 def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, float]:
-    """The backbone of a cell, trained or found; and the seconds that training took."""
+    """The backbone of a cell, trained unless it is there, and the seconds of its training."""
     settings = cell.settings.pretrain
     assert settings is not None
     out = _folder(study, cell)
     backbone = out / "backbone.safetensors"
     if not backbone.is_file():
-        folders = {
-            "images": places.images(settings.images),
-            "masks": None
-            if settings.masks is None
-            else places.masks(settings.images, settings.masks),
-            "out": out,
-        }
+        masks = places.masks(settings.images, settings.masks) if settings.masks else None
+        folders = {"images": places.images(settings.images), "masks": masks, "out": out}
         pretrain(None, **settings.model_dump(mode="json") | folders)
     (out / LAST).unlink(missing_ok=True)
     return backbone, read_history(out).seconds
 
 
 def _supervise(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, float]:
-    """The backbone of a cell that learns from labels; and the seconds of its training."""
+    """The backbone of a cell that learns from labels, and the seconds of its training."""
     settings = cell.settings.supervise
     assert settings is not None
     out = _folder(study, cell)
