@@ -108,8 +108,8 @@ def test_the_table_holds_the_numbers_of_the_result_files(page):
 def test_the_summary_is_computed(page):
     assert (
         "In segmentation with 20 labelled pictures, DetCon-S is best: 41.2 % mIoU on average over "
-        "2 seeds, 12.0 points above random weights (29.2 % on average over 2 seeds), ahead in 2 of "
-        "2 seeds. The others: SimCLR 39.0 %."
+        "2 seeds, 12.0 points above random weights (29.2 %), ahead in 2 of 2 seeds. The others: "
+        "SimCLR 39.0 %."
     ) in words(page)
 
 

@@ -180,6 +180,14 @@ def test_the_plan_is_printed_and_nothing_is_run(study, capsys):
     assert "seed0-random" in out and "pretrainings" in out and not Path("runs").exists()
 
 
+def test_a_plan_keeps_the_names_of_cells_whole(study, capsys, monkeypatch):
+    """The name of a cell was split between two lines of a narrow terminal: `...-seed` and `0`."""
+    monkeypatch.setenv("COLUMNS", "30")
+    run_study("tiny.yaml", plan=True)
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(line.startswith(cell.name) for line in lines) for cell in make_cells(study))
+
+
 def test_random_weights_are_at_every_budget(study, cells):
     panels = arrange(study, cells, find_records(RESULTS, cells))
     assert [panel.title for panel in panels] == ["labels 2", "labels 4"]

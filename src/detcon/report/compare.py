@@ -146,18 +146,28 @@ def describe(comparison: Comparison, labels: int | None) -> str:
     """Who is best, by how much, and in how many seeds."""
     best, *others = comparison.ranked(labels)
     unit, written = comparison.suffix, comparison.written
-    what = f"{comparison.task} with {label_words(labels)}"
+    what = f"In {comparison.task} with {label_words(labels)}, {best.backbone}"
     reached = f"{written(best.mean)}{unit} {comparison.metric}{_over(best)}"
     if not others:
-        return f"In {what}, {best.backbone}: {reached}; there is nothing to compare it with."
+        return f"{what}: {reached}; there is nothing to compare it with."
     rival = next((entry for entry in others if entry.backbone == RANDOM), others[0])
-    points = written(abs(best.mean - rival.mean)) + (" points" if comparison.unit == "%" else unit)
-    won = f"{points} above {rival.backbone} ({written(rival.mean)}{unit}{_over(rival)})"
-    ahead = _ahead(best, rival)
-    verb = "are" if best.backbone == RANDOM else "is"
+    theirs = f"{written(rival.mean)}{unit}"
     rest = [f"{c.backbone} {written(c.mean)}{unit}" for c in others if c is not rival]
     also = f" The others: {_listed(rest)}." if rest else ""
-    return f"In {what}, {best.backbone} {verb} best: {reached}, {won}{ahead}.{also}"
+    plural = best.backbone == RANDOM
+    if min(len(best.values), len(rival.values)) == 1:
+        verb = "reach" if plural else "reaches"
+        return (
+            f"{what} {verb} {reached}, {rival.backbone} {theirs}{_over(rival)}. One seed cannot "
+            f"tell such a difference from chance.{also}"
+        )
+    # the difference of the numbers as shown, so that a reader who subtracts them agrees
+    points = written(float(written(best.mean)) - float(written(rival.mean)))
+    points += " points" if comparison.unit == "%" else unit
+    same = len(best.values) == len(rival.values)
+    won = f"{points} above {rival.backbone} ({theirs}{'' if same else _over(rival)})"
+    verb = "are" if plural else "is"
+    return f"{what} {verb} best: {reached}, {won}{_ahead(best, rival)}.{also}"
 
 
 def _ahead(best: Entry, rival: Entry) -> str:
@@ -171,7 +181,7 @@ def _ahead(best: Entry, rival: Entry) -> str:
 
 def _over(entry: Entry) -> str:
     num = len(entry.values)
-    return f" on average over {num} seeds" if num > 1 else " (one seed)"
+    return f" on average over {num} seeds" if num > 1 else " with one seed"
 
 
 def label_words(labels: int | None) -> str:

@@ -1,9 +1,8 @@
 """Panels of the data: photos with their masks, and views with their regions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -31,11 +30,10 @@ from detcon.report.views import View, draw_views, paint_views
 
 def mask_panels(runs: Sequence[Pretraining], num: int) -> list[Panel]:
     """A panel for each collection of photos with each store of masks."""
-    with_masks = [run for run in runs if masks_of(run)]
-    distinct = _distinct(with_masks, lambda run: (run.recipe.get("images"), masks_of(run)))
-    panels = [panel_or_note(_mask_panel, run, num, what="photos and masks") for run in distinct]
+    runs = _distinct([run for run in runs if masks_of(run)], "images", "masks")
+    panels = [panel_or_note(_mask_panel, run, num, what="photos and masks") for run in runs]
     if len(panels) > 1:
-        panels = [replace(p, title=str(masks_of(run))) for p, run in zip(panels, distinct)]
+        panels = [replace(p, title=str(masks_of(run))) for p, run in zip(panels, runs)]
     return panels or [Panel(notes=("No run of this page was pretrained with stored masks.",))]
 
 
@@ -61,14 +59,12 @@ def _mask_panel(run: Pretraining, num: int) -> Panel:
 
 def view_panels(runs: Sequence[Pretraining], num: int, seed: int) -> list[Panel]:
     """A panel for each way of cutting views, of runs with masks where there are any."""
-    with_masks = [run for run in runs if masks_of(run)] or list(runs)
-    distinct = _distinct(
-        with_masks, lambda run: (run.recipe.get("images"), masks_of(run), run.recipe.get("views"))
-    )
-    panels = [panel_or_note(_view_panel, run, num, seed, what="views") for run in distinct]
+    runs = [run for run in runs if masks_of(run)] or runs
+    runs = _distinct(runs, "images", "masks", "views")
+    panels = [panel_or_note(_view_panel, run, num, seed, what="views") for run in runs]
     if len(panels) > 1:
-        panels = [replace(p, title=run.name) for p, run in zip(panels, distinct)]
-    return panels or [Panel(notes=("There is no pretraining run on this page.",))]
+        panels = [replace(p, title=run.name) for p, run in zip(panels, runs)]
+    return panels
 
 
 def _view_panel(run: Pretraining, num: int, seed: int) -> Panel:
@@ -139,9 +135,10 @@ def _keys(photos: Photos, store: MaskStore | None, num: int) -> list[str]:
     return some_keys(keys, num)
 
 
-def _distinct(runs: Sequence[Pretraining], key: Callable[[Pretraining], Any]) -> list[Pretraining]:
-    """The first run of each kind."""
+def _distinct(runs: Sequence[Pretraining], *settings: str) -> list[Pretraining]:
+    """The first run with each combination of values of these settings."""
     first: dict[str, Pretraining] = {}
     for run in runs:
-        first.setdefault(repr(key(run)), run)
+        values = {name: run.recipe.get(name) for name in settings} | {"masks": masks_of(run)}
+        first.setdefault(repr(values), run)
     return list(first.values())

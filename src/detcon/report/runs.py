@@ -48,11 +48,8 @@ class Pretraining:
 class Outcome:
     """One seed of a transfer run.
 
-    Attributes:
-        run: The name of the run's folder.
-        backbone: Its name on the page.
-        result: As it was saved.
-        predictions: Saved pictures of photo, truth and prediction.
+    `run` is the name of the run's folder, `backbone` its name on the page. `predictions` are saved
+    pictures of photo, truth and prediction.
     """
 
     run: str
@@ -116,14 +113,14 @@ def gather_runs(folders: Iterable[str | Path]) -> Runs:
 
 
 def _no_run(folder: Path) -> str:
-    if not folder.exists():
-        return f"there is no run folder {folder}; give folders that pretrain or transfer wrote"
-    if not folder.is_dir():
-        return f"{folder} is a file, not a run folder; give folders that pretrain or transfer wrote"
-    return (
-        f"{folder} holds no run: no metrics.jsonl of a pretraining and no result.json of a "
-        f"transfer; give folders that pretrain or transfer wrote"
-    )
+    found = f"there is no run folder {folder}"
+    if folder.is_dir():
+        found = (
+            f"{folder} holds no run: no metrics.jsonl of pretrain and no result.json of transfer"
+        )
+    elif folder.exists():
+        found = f"{folder} is a file, not a run folder"
+    return f"{found}; give folders that pretrain or transfer wrote"
 
 
 def _find_runs(folder: Path) -> Iterable[tuple[Path, bool]]:
@@ -133,8 +130,8 @@ def _find_runs(folder: Path) -> Iterable[tuple[Path, bool]]:
     inner = sorted(p for p in folder.iterdir() if p.is_dir())
     if any(map(_is_result, [folder, *inner])):
         yield folder, True
-        inner = [p for p in inner if not _is_result(p)]
-        inner = [p for p in inner if not (p / METRICS).is_file()]  # an unfinished seed
+        # a folder with a log alone is an unfinished seed
+        inner = [p for p in inner if not _is_result(p) and not (p / METRICS).is_file()]
     elif (folder / METRICS).is_file():
         saved = read_recipe(folder)
         if saved is not None and "images" in saved.values:
@@ -172,14 +169,13 @@ def method_of(recipe: Mapping[str, Any]) -> str:
 
 def _with_names(runs: Sequence[Pretraining]) -> list[Pretraining]:
     """Names runs by their method alone where that tells them apart, else by their folder too."""
-    names = [run.name for run in runs]
-    short = [f"{run.name} · {run.folder.resolve().name}" for run in runs]
-    long = [f"{run.name} · {run.folder}" for run in runs]
-    named = []
-    for i, run in enumerate(runs):
-        choices = [options[i] for options in (names, short) if options.count(options[i]) == 1]
-        named.append(replace(run, name=choices[0] if choices else long[i]))
-    return named
+    short = [run.name for run in runs]
+    longer = [f"{run.name} · {run.folder.resolve().name}" for run in runs]
+    names = [
+        one if short.count(one) == 1 else two if longer.count(two) == 1 else f"{one} · {run.folder}"
+        for run, one, two in zip(runs, short, longer)
+    ]
+    return [replace(run, name=name) for run, name in zip(runs, names)]
 
 
 def _read_transfer(folder: Path, pretrainings: Sequence[Pretraining]) -> Transfer:
@@ -213,10 +209,8 @@ def backbone_name(source: str, pretrainings: Sequence[Pretraining]) -> str:
     if source == "random":
         return RANDOM
     path = Path(source)
-    for run in pretrainings:
-        if path.parent.resolve() == run.folder.resolve():
-            return run.name
-    by_folder = [run.name for run in pretrainings if run.folder.name == path.parent.name]
-    if len(by_folder) == 1 and path.parent.name:  # the folders were moved since
-        return by_folder[0]
+    same = [run.name for run in pretrainings if run.folder.resolve() == path.parent.resolve()]
+    moved = [run.name for run in pretrainings if run.folder.name == path.parent.name]
+    if same or (len(moved) == 1 and path.parent.name):
+        return (same or moved)[0]
     return path.parent.name if path.stem == "backbone" and path.parent.name else path.stem

@@ -1,17 +1,17 @@
 """Draws two views of a photo as training cuts them, with the regions that it samples.
 
-Drawn with the same functions as training, in the same order, from a generator of our own: these
-are such views as training sees, not the very ones that a run saw.
+It calls the functions of training in the same order, with another random generator: the views are
+like those that a run saw, not the same ones.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Integer, UInt8
 
 from detcon.data.colour import apply_colour, draw_colour
-from detcon.data.cut import Cut, draw_cut
+from detcon.data.cut import draw_cut
 from detcon.data.recipe import ViewsRecipe
 from detcon.data.regions import split_in_halves
 from detcon.masks import Masks
@@ -25,7 +25,7 @@ class View:
     """One view.
 
     Attributes:
-        picture: What the network sees, but for the normalisation.
+        picture: What the network sees, before the normalisation.
         ids: The masks that were sampled, each once, ascending.
         regions: Where they lie in the view, pixel by pixel, before they are shrunk to the grid.
             With `second=halves` what of it lies in cells of the view's half.
@@ -50,66 +50,46 @@ def draw_views(
     """Draws two views of a photo.
 
     Args:
-        photo: The whole photo.
-        masks: Its masks; None means that the whole view is the one region, and none is shown.
-        recipe: How views are drawn.
+        masks: None means that the whole view is the one region, and none is shown.
         grid: Rows and columns of the encoder's output, which decide what is present in a view.
-        rng: Where the draws come from.
         num_regions: How many regions are sampled, with replacement.
     """
-    views = []
-    halves = None
+    views, halves = [], None
+    height, width = size = photo.shape[:2]
     for colour in recipe.colour[: 2 if recipe.second == "own" else 1]:
-        cut = draw_cut(rng, photo.shape[:2], recipe)
+        cut = draw_cut(rng, size, recipe)
         ids, regions = (), np.zeros((0, recipe.size, recipe.size), bool)
         if masks is not None:
-            ids, regions, halves = _sample(
-                cut, masks, recipe, photo.shape[:2], grid=grid, rng=rng, num_regions=num_regions
+            sampled, weights = cut.weights(
+                masks, size, recipe.size, grid, rng=rng, num_regions=num_regions, **recipe.drawing
             )
+            distinct, places = np.unique(sampled, return_index=True)
+            places = places[distinct >= 0]
+            ids = tuple(sampled[places].tolist())
+            if recipe.second == "halves":
+                tall, wide = recipe.size // grid[0], recipe.size // grid[1]
+                cells = split_in_halves(sampled, weights, rng)[:, places] > 0
+                halves = cells.repeat(tall, axis=2).repeat(wide, axis=3)
+            regions = _regions(cut.labels(masks.patterns, size, recipe.size), masks, ids)
         pixels = cut.image(photo, recipe.size, recipe.resize)
         picture = _coloured(pixels, torch.from_numpy(draw_colour(rng, colour)))
-        views.append(View(picture, ids, regions, _place(cut, photo.shape[:2])))
-    if len(views) == 1:
-        views = [views[0], views[0]]
+        bottom, right = cut.top + cut.height, cut.left + cut.width
+        place = cut.top / height, cut.left / width, bottom / height, right / width
+        views.append(View(picture, ids, regions, place))
+    first, second = views if len(views) == 2 else views * 2
     if halves is not None:
-        views = [replace(view, regions=view.regions & half) for view, half in zip(views, halves)]
-    return views[0], views[1]
+        first = replace(first, regions=first.regions & halves[0])
+        second = replace(second, regions=second.regions & halves[1])
+    return first, second
 
 
-def _place(cut: Cut, size: tuple[int, int]) -> tuple[float, float, float, float]:
-    height, width = size
-    bottom, right = cut.top + cut.height, cut.left + cut.width
-    return cut.top / height, cut.left / width, bottom / height, right / width
-
-
-def _sample(
-    cut: Cut,
-    masks: Masks,
-    recipe: ViewsRecipe,
-    size: tuple[int, int],
-    *,
-    grid: tuple[int, int],
-    rng: np.random.Generator,
-    num_regions: int,
-) -> tuple[tuple[int, ...], Bool[np.ndarray, "r s s"], Bool[np.ndarray, "2 r s s"] | None]:
-    """The distinct masks that were sampled, all of their pixels in the view, and their halves."""
-    sampled, weights = cut.weights(
-        masks, size, recipe.size, grid, rng=rng, num_regions=num_regions, **recipe.drawing
-    )
-    distinct, places = np.unique(sampled, return_index=True)
-    places = places[distinct >= 0]
-    ids = tuple(int(i) for i in sampled[places])
-    halves = None
-    if recipe.second == "halves":
-        tall, wide = recipe.size // grid[0], recipe.size // grid[1]
-        cells = split_in_halves(sampled, weights, rng)[:, places] > 0
-        halves = cells.repeat(tall, axis=2).repeat(wide, axis=3)
-    patterns = cut.labels(masks.patterns, size, recipe.size)
+def _regions(
+    patterns: Integer[np.ndarray, "s s"], masks: Masks, ids: tuple[int, ...]
+) -> Bool[np.ndarray, "r s s"]:
+    """The pixels of a view that belong to each of some masks."""
     if masks.membership is None:
-        regions = patterns == np.array(ids, int)[:, None, None]
-    else:
-        regions = masks.membership.T[list(ids)][:, patterns]
-    return ids, regions, halves
+        return patterns == np.array(ids, int)[:, None, None]
+    return masks.membership.T[list(ids)][:, patterns]
 
 
 def _coloured(
@@ -138,9 +118,9 @@ def paint_views(
 def _painted(
     view: View, colours: dict[int, Colour], numbers: dict[int, int], side: int
 ) -> UInt8[np.ndarray, "s s 3"]:
-    matched = [i in numbers for i in view.ids]
+    matched = np.array([i in numbers for i in view.ids], bool)
+    alone, both = view.regions[~matched], view.regions[matched]
     large = scale_to(view.picture, side)
-    alone, both = view.regions[~np.array(matched, bool)], view.regions[np.array(matched, bool)]
     large = paint_regions(large, alone, [GREY] * len(alone), fill=0.0, line=1)
     ids = [i for i in view.ids if i in numbers]
     large = paint_regions(large, both, [colours[i] for i in ids], fill=0.15)
