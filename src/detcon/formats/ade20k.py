@@ -51,8 +51,7 @@ def read_ade20k(path: Path, photo: str = "") -> Ade20kMaps:
 def open_scene_parsing(data: str | Path, split: str) -> LabelFiles:
     """Opens SceneParsing for semantic segmentation: 150 classes; 0 is void.
 
-    `data`: holds `images` and `annotations`, and `objectInfo150.txt` with the classes' names. The
-    rest is as of `registry.open_label_maps`.
+    The classes' names are in `objectInfo150.txt` of the folder.
     """
     root, part = Path(data), _PARTS.get(split, split)
     images, maps = root / "images" / part, root / "annotations" / part

@@ -22,10 +22,7 @@ _FROM = "CamVid in this layout comes from github.com/alexgkendall/SegNet-Tutoria
 
 
 def open_camvid(data: str | Path, split: str) -> LabelFiles:
-    """Opens CamVid for semantic segmentation; id 11 is void.
-
-    `data`: holds `train`, `trainannot` and so on. The rest is as of `registry.open_label_maps`.
-    """
+    """Opens CamVid for semantic segmentation; id 11 is void."""
     root = Path(data)
     images, maps = root / split, root / f"{split}annot"
     check_folders(images, maps, hint=_FROM)

@@ -55,10 +55,7 @@ _CITY = "scenes"
 
 
 def open_cityscapes(data: str | Path, split: str) -> LabelFiles:
-    """Opens Cityscapes for semantic segmentation: 19 classes; all else is void.
-
-    `data`: holds `leftImg8bit` and `gtFine`. The rest is as of `registry.open_label_maps`.
-    """
+    """Opens Cityscapes for semantic segmentation: 19 classes; all else is void."""
     photos, files = _find(Path(data), split, "labelIds")
     places = {number: place for place, number in enumerate(CLASSES)}
     return LabelFiles(
@@ -71,10 +68,7 @@ def open_cityscapes(data: str | Path, split: str) -> LabelFiles:
 
 
 def open_cityscapes_objects(data: str | Path, split: str) -> InstanceFiles:
-    """Opens Cityscapes for instance segmentation: 8 classes; groups are crowds.
-
-    `data`: holds `leftImg8bit` and `gtFine`. The rest is as of `registry.open_label_maps`.
-    """
+    """Opens Cityscapes for instance segmentation: 8 classes; groups are crowds."""
     photos, files = _find(Path(data), split, "instanceIds")
     return InstanceFiles(photos, files, {}, tuple(CLASSES[number] for number in THINGS), _sort)
 

@@ -17,16 +17,6 @@ _NPY, _TIFF = b"\x93NUMPY", (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 
-_REDUCED = {
-    2: cv2.IMREAD_REDUCED_COLOR_2,
-    4: cv2.IMREAD_REDUCED_COLOR_4,
-    8: cv2.IMREAD_REDUCED_COLOR_8,
-}
-_REDUCED_GREY = {
-    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
-}
 
 # OpenCV's own messages don't name the file; ours do.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -102,13 +92,13 @@ def upright_size(data: bytes) -> tuple[int, int] | None:
 def _decode(
     data: UInt8[np.ndarray, " n"], reduce: int, channels: int
 ) -> UInt8[np.ndarray, "y x c"] | None:
-    if channels == 1:
-        grey = cv2.imdecode(data, _REDUCED_GREY.get(reduce, cv2.IMREAD_GRAYSCALE))
-        return None if grey is None else grey[..., None]
-    if reduce == 1:
+    if channels == 3 and reduce == 1:
         return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
-    photo = cv2.imdecode(data, _REDUCED[reduce])  # RGB isn't to be had in the same call
-    return None if photo is None else cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
+    kind, part = "GRAYSCALE" if channels == 1 else "COLOR", f"_{reduce}" if reduce > 1 else ""
+    photo = cv2.imdecode(data, getattr(cv2, f"IMREAD_{'REDUCED_' if part else ''}{kind}{part}"))
+    if photo is None or channels == 1:
+        return None if photo is None else photo[..., None]
+    return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)  # no flag gives a reduced photo as RGB
 
 
 def _decode_bands(data: bytes, name: str, channels: int) -> UInt8[np.ndarray, "y x c"]:

@@ -117,10 +117,13 @@ def _walk(root: Path, extensions: tuple[str, ...]) -> Iterator[str]:
 def _read_manifest(path: Path) -> list[str]:
     """The paths in a manifest, sorted; relative to its folder where they are below it."""
     lines = _parquet_paths(path) if path.suffix.lower() == ".parquet" else _text_paths(path)
-    folder = path.parent.absolute()
-    prefix = f"{folder}/"
+    prefix = f"{path.parent.absolute()}{os.sep}"
     stripped = (line.strip() for line in lines if line)
-    keys = sorted(_key(line, folder, prefix) for line in stripped if line)
+    keys = sorted(
+        os.path.normpath(line).removeprefix(prefix).replace(os.sep, "/")
+        for line in stripped
+        if line
+    )
     if not keys:
         raise PhotosError(f"the manifest {path} lists no photos; write one path a line")
     for one, next_one in pairwise(keys):
@@ -165,18 +168,3 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
         raise PhotosError(
             f"the manifest {path} has no column 'path'; its columns are {', '.join(columns)}"
         )
-
-
-def _key(line: str, folder: Path, prefix: str) -> str:
-    below = line.removeprefix(prefix)
-    if _is_plain(below):
-        return below
-    path = Path(os.path.normpath(line))
-    return (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix()
-
-
-def _is_plain(line: str) -> bool:
-    """Whether a path is relative and needs no resolving, as most do: a fast check."""
-    if os.sep != "/" or line.startswith(("/", ".")) or line.endswith("/"):
-        return False
-    return "//" not in line and "/." not in line

@@ -45,12 +45,7 @@ class DepthFiles(PhotoFiles):
 
 
 def open_depth_folder(data: str | Path, split: str, *, unit: float = 0.001) -> DepthFiles:
-    """Opens a folder of photos with depth as PNG files of 16 bits, as `detcon scenes` writes it.
-
-    Args:
-        data: Holds `train/images`, `train/depth` and so on.
-        split: train or val.
-        unit: How many metres a step of a PNG is.
+    """Opens photos with depth as PNG files of 16 bits, of which a step is `unit` metres.
 
     Raises:
         AnnotationError: A folder or a file is missing.

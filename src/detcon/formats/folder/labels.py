@@ -9,7 +9,7 @@ of its labels. `detcon scenes` writes such folders.
 """
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,14 +25,6 @@ from detcon.formats.segments import VOID, SegmentFiles, SegmentOptions, Segments
 from detcon.photos import Photos, open_photos
 
 _NUM_IDS = 1 << 16  # in PNGs of 16 bits
-
-
-@dataclass(frozen=True)
-class _Classes:
-    """Names of the classes, and the id that is ignored."""
-
-    names: tuple[str, ...]
-    ignore: int | None
 
 
 def open_folder(
@@ -59,14 +51,14 @@ def open_folder(
         PhotosError: There are no photos.
     """
     root = Path(data)
-    classes = _read_classes(root / "classes.json")
-    if classes.names and num_classes not in (None, len(classes.names)):
+    names, named_ignore = _read_classes(root / "classes.json")
+    if names and num_classes not in (None, len(names)):
         raise AnnotationError(
-            f"num_classes={num_classes}, but {root / 'classes.json'} names {len(classes.names)} "
-            f"classes; leave num_classes out"
+            f"num_classes={num_classes}, but {root / 'classes.json'} names {len(names)} classes; "
+            f"leave num_classes out"
         )
-    ignored = classes.ignore if ignore is None else ignore
-    count = len(classes.names) or num_classes
+    ignored = named_ignore if ignore is None else ignore
+    count = len(names) or num_classes
     maps = _open_labels(root / split, count or VOID, ignored, channels)
     if not count:
         every = [_open_labels(root / s, VOID, ignored, channels) for s in ("train", "val")]
@@ -74,26 +66,21 @@ def open_folder(
         if not count:
             raise AnnotationError(f"all labels of {root} are void; there is nothing to learn")
         maps = replace(maps, classes=_table(count, ignored), wrong_id=_wrong_id(count))
-    return replace(maps, names=classes.names or tuple(f"class {i}" for i in range(count)))
+    return replace(maps, names=names or tuple(f"class {i}" for i in range(count)))
 
 
 def open_folder_objects(data: str | Path, split: str) -> InstanceFiles:
-    """Opens a folder that has `instances` and `labels` for instance segmentation.
-
-    `data`: the folder. The rest is as of `registry.open_label_maps`.
-    """
+    """Opens a folder that has `instances` and `labels` for instance segmentation."""
     root = Path(data)
-    classes = _read_classes(root / "classes.json")
-    if not classes.names:
+    names, ignore = _read_classes(root / "classes.json")
+    if not names:
         raise AnnotationError(
             f"there is no {root / 'classes.json'} that names the classes of objects; write "
             f'{{"names": ["sky", "road"], "ignore": 255}}'
         )
     photos, labels = _open_maps(root / split, "labels", 3)
     _, instances = _open_maps(root / split, "instances", 3)
-    return InstanceFiles(
-        photos, instances, labels, classes.names, partial(_sort, ignore=classes.ignore)
-    )
+    return InstanceFiles(photos, instances, labels, names, partial(_sort, ignore=ignore))
 
 
 def open_segments(folder: Path, options: SegmentOptions) -> SegmentFiles:
@@ -157,17 +144,14 @@ def _wrong_id(count: int) -> str:
 
 def _num_labels(maps: LabelFiles) -> int:
     """One more than the greatest class id in use, void left out; reads every label map."""
-    highest = -1
-    for key in maps.keys:
-        labels = maps.labels(key)
-        used = labels[labels != VOID]
-        highest = max(highest, int(used.max()) if used.size else -1)
-    return highest + 1
+    every = (maps.labels(key) for key in maps.keys)
+    return 1 + max(int(ids[ids != VOID].astype(int).max(initial=-1)) for ids in every)
 
 
-def _read_classes(path: Path) -> _Classes:
+def _read_classes(path: Path) -> tuple[tuple[str, ...], int | None]:
+    """The names of the classes, () where there is no file, and the id that is ignored."""
     if not path.is_file():
-        return _Classes((), None)
+        return (), None
     try:
         content = json.loads(path.read_bytes())
         names, ignore = content.get("names", []), content.get("ignore")
@@ -180,4 +164,4 @@ def _read_classes(path: Path) -> _Classes:
             f'{path} is not understood; write {{"names": ["sky", "road"], "ignore": 255}}, at '
             f"most 254 names, each once"
         )
-    return _Classes(tuple(names), ignore)
+    return tuple(names), ignore

@@ -102,12 +102,9 @@ class DepthFrames:
 def open_nyu(
     data: str | Path, split: str, *, unit: float = 0.001
 ) -> NyuMat | DepthFrames | DepthFiles:
-    """Opens NYU-Depth v2, in any of its forms.
+    """Opens NYU-Depth v2, in any of its forms; val of the labelled part is its authors' test.
 
-    Args:
-        data: The folder; or the labelled `.mat`, with `splits.mat` in the same folder.
-        split: train or val; of the labelled part val is what its authors call test.
-        unit: How many metres a step of a depth PNG is.
+    `data` is the folder, or the labelled `.mat`. A step of a depth PNG is `unit` metres.
 
     Raises:
         AnnotationError: A part is missing or damaged.

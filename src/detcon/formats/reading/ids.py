@@ -17,11 +17,7 @@ _SAVE = "save it again as an 8-bit, 16-bit or palette PNG"
 
 
 def read_ids(path: Path, photo: str = "") -> Integer[np.ndarray, "y x"]:
-    """Reads a PNG of ids as it is: no palette applied, no rotation, no scaling.
-
-    Args:
-        path: The file.
-        photo: The photo it belongs to, for messages.
+    """Reads the PNG of ids of a photo as it is: no palette applied, no rotation, no scaling.
 
     Raises:
         NotAnnotated: There is no such file.

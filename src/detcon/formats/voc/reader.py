@@ -76,13 +76,7 @@ def open_voc_objects(
 ) -> InstanceFiles:
     """Opens VOC 2012 for instance segmentation: 20 classes, without the background.
 
-    Args:
-        data: `VOC2012`, `VOCdevkit`, or what holds that.
-        split: train, val or trainval.
-        augmented: Whether train has the photos of SBD too; None: if it is there.
-
-    Raises:
-        AnnotationError: A part is missing; the sentence says where it comes from.
+    Arguments are those of `open_voc`; `SegmentationClassAug` has no objects.
     """
     root = _find_root(Path(data))
     instances = _own_files(root, split, "SegmentationObject")
