@@ -5,10 +5,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
-
 from detcon.study.cell import Cell
 from detcon.study.limit import SECONDS_AN_HOUR
 from detcon.study.recipe import StudyRecipe
@@ -65,17 +61,14 @@ def costs(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record])
 def print_plan(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]) -> None:
     """Prints the cells with their seconds, and the hours of all."""
     found = costs(study, cells, done)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("cell", no_wrap=True)
-    for name in ("pretrain, s", "transfer, s", ""):
-        table.add_column(name, justify="right")
+    rows = [("cell", "pretrain, s", "transfer, s", "")]
     for cost in found:
-        state = "done" if cost.is_done else ""
-        name, seconds = escape(cost.cell.name), (f"{cost.pretrain:.0f}", f"{cost.transfer:.0f}")
-        table.add_row(name, *seconds, state)
-    console = Console(highlight=False, soft_wrap=True)
-    console.print(table, crop=False)
-    console.print(in_all(study.name, found), markup=False)
+        seconds = f"{cost.pretrain:.0f}", f"{cost.transfer:.0f}"
+        rows.append((cost.cell.name, *seconds, "done" if cost.is_done else ""))
+    longest = max(len(name) for name, *_ in rows)
+    for name, pretrain, transfer, state in rows:
+        print(f"{name:<{longest}}  {pretrain:>11}  {transfer:>11}  {state}".rstrip())
+    print(in_all(study.name, found))
 
 
 def in_all(name: str, found: Sequence[Cost]) -> str:
