@@ -119,6 +119,7 @@ class Format:
         segments: Opens annotated regions, given the data set's folder and `SegmentOptions`.
         options: The `SegmentOptions` that its segments support.
         layout: Writes scenes in this format, given a folder and a `ScenesPlan`.
+        draws_split: Whether its functions take `holdout`, for data sets that have no val.
     """
 
     label_maps: Callable[..., LabelMaps] | None = None
@@ -128,6 +129,7 @@ class Format:
     segments: Callable[..., SegmentSets] | None = None
     options: tuple[str, ...] = ("split", "regions")
     layout: Callable[..., Layout] | None = None
+    draws_split: bool = False
 
     def takes(self, option: str) -> bool:
         """Whether its segments support one of the `SegmentOptions`."""

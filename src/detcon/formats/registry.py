@@ -38,6 +38,11 @@ FORMATS = {
     "bsds": "detcon.formats.bsds:FORMAT",
     "imagenet": "detcon.formats.imagenet:FORMAT",
     "tfrecord": "detcon.formats.tfrecord:FORMAT",
+    "yolo": "detcon.formats.yolo:FORMAT",
+    "voc_xml": "detcon.formats.voc_xml:FORMAT",
+    "labelme": "detcon.formats.labelme:FORMAT",
+    "cvat": "detcon.formats.cvat:FORMAT",
+    "via": "detcon.formats.via:FORMAT",
 }
 """Where each format is: loaded when asked for."""
 

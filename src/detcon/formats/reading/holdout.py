@@ -1,0 +1,156 @@
+"""Which photos are for training and which for validation, and drawing val where there is none."""
+
+import csv
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TypeVar
+
+from detcon.formats.errors import AnnotationError
+
+One = TypeVar("One")
+
+SPLITS = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""The split that a folder's or a list's name stands for."""
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Draws val from the photos of a data set that has none.
+
+    A photo's side follows from its name alone, so that more photos don't move those before.
+
+    Attributes:
+        share: Of the photos, or of their groups, that are val: about, since each is drawn alone.
+        groups: Photos of a group stay together. A group is what the photos' paths have in common
+            up to this text, as in "_" or "/"; or a CSV file has a line `photo,group` for each
+            photo. None: each photo is alone.
+    """
+
+    share: float
+    groups: str | None = None
+
+    def is_val(self, keys: Sequence[str]) -> list[bool]:
+        """Whether each photo is val. Raises `AnnotationError` if the CSV lacks one."""
+        group = self._group(keys)
+        return [_draw(group[key]) < self.share for key in keys]
+
+    def _group(self, keys: Sequence[str]) -> Mapping[str, str]:
+        if self.groups is None:
+            return {key: key for key in keys}
+        if not self.groups.lower().endswith(".csv"):
+            return {key: _prefix(key, self.groups) for key in keys}
+        table = _read_groups(Path(self.groups))
+        found = {key: table.get(key) or table.get(PurePosixPath(key).name) for key in keys}
+        missing = [key for key, one in found.items() if one is None]
+        if missing:
+            raise AnnotationError(
+                f"{self.groups} has no group for {len(missing)} of {len(keys)} photos, the first "
+                f"is {missing[0]}; add a line 'photo,group' for each"
+            )
+        return {key: str(one) for key, one in found.items()}
+
+
+def draw_split(
+    parts: Mapping[str, Sequence[One]],
+    split: str,
+    holdout: Holdout | None,
+    key: Callable[[One], str],
+    source: str,
+) -> Sequence[One]:
+    """The entries of a split.
+
+    Args:
+        parts: By split; those of a data set without splits are under "".
+        split: train, val or test.
+        holdout: How val is drawn where there is none; None: it must be there.
+        key: The photo of an entry.
+        source: The data set's name in messages.
+
+    Raises:
+        AnnotationError: There is no such split and none may be drawn; val may be drawn, but is
+            there; a draw leaves a side empty; or a photo is both train and val.
+    """
+    there = {name: part for name, part in parts.items() if part}
+    train, val = ({key(one) for one in there.get(name, ())} for name in ("train", "val"))
+    if train & val:
+        raise AnnotationError(
+            f"{source}: {len(train & val)} photos are in train and in val, the first is "
+            f"{min(train & val)}; take them out of one"
+        )
+    if holdout is None:
+        if split in there:
+            return there[split]
+        kinds = " and ".join(name for name in there if name)
+        what = f"only {kinds}" if kinds else "all its photos are together"
+        raise AnnotationError(
+            f"{source} has no {split}: {what}; give val=0.2 to draw a fifth of the photos for "
+            f"validation, or move photos into train and val"
+        )
+    if "val" in there:
+        raise AnnotationError(
+            f"{source} has a val of its own, of {len(there['val'])} photos; leave val= out"
+        )
+    whole = there.get("train") or there.get("") or []
+    drawn = holdout.is_val([key(one) for one in whole])
+    chosen = [one for one, is_val in zip(whole, drawn, strict=True) if is_val == (split == "val")]
+    if not chosen:
+        raise AnnotationError(
+            f"val={holdout.share:g} of the {len(whole)} photos of {source} leaves none for {split};"
+            f" give another share, or smaller groups"
+        )
+    return chosen
+
+
+def split_of(path: PurePosixPath) -> str:
+    """The split that the first folder with a split's name stands for; "" if there is none."""
+    return next((SPLITS[part.lower()] for part in path.parts if part.lower() in SPLITS), "")
+
+
+def by_folder(
+    entries: Sequence[One], path: Callable[[One], str], source: str
+) -> dict[str, list[One]]:
+    """Sorts entries by the folder of their split.
+
+    Raises:
+        AnnotationError: Some lie in the folder of a split, and others in none.
+    """
+    parts: dict[str, list[One]] = {}
+    for one in entries:
+        parts.setdefault(split_of(PurePosixPath(path(one)).parent), []).append(one)
+    if "" in parts and len(parts) > 1:
+        names = " and ".join(sorted(name for name in parts if name))
+        raise AnnotationError(
+            f"{source} has folders {names}, but {path(parts[''][0])} lies in none of them, as do "
+            f"{len(parts[''])} in all; move them there, or give one of the folders as the data set"
+        )
+    return parts
+
+
+def _draw(group: str) -> float:
+    """A number from 0 to 1 that follows from the name."""
+    return int.from_bytes(hashlib.sha256(group.encode("utf-8", "replace")).digest()[:7]) / 2**56
+
+
+def _prefix(key: str, separator: str) -> str:
+    """What stands before the separator: in the path for "/", else in the file's name."""
+    if separator == "/":
+        return str(PurePosixPath(key).parent)
+    path = PurePosixPath(key)
+    return str(path.parent / path.name.partition(separator)[0])
+
+
+def _read_groups(path: Path) -> dict[str, str]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AnnotationError(f"cannot read the groups {path}: {error}") from error
+    wrong = next((number for number, row in enumerate(rows, 1) if len(row) < 2), None)
+    if wrong:
+        raise AnnotationError(f"line {wrong} of {path} isn't 'photo,group'")
+    return {row[0].strip(): row[1].strip() for row in rows}

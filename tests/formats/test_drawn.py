@@ -1,0 +1,585 @@
+"""YOLO, VOC XML, LabelMe, CVAT and VIA: one data set written in each gives the same objects."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from pathlib import Path, PurePosixPath
+
+import drawn_layouts as layouts
+import numpy as np
+import pytest
+from drawn_layouts import BOXES, MAKERS, OUTLINES, SIZE, SPLITS, boxes, save_photo, save_text
+from hypothesis import HealthCheck, given, settings, strategies as st
+from PIL import Image
+from pycocotools import mask as rle
+
+from detcon.formats.errors import AnnotationError
+from detcon.formats.reading.holdout import Holdout
+from detcon.formats.registry import open_label_maps, open_objects, open_segments
+from detcon.formats.segments import SegmentOptions
+from detcon.masks import FromAnnotations
+from detcon.masks.quality.truth import open_truth
+from detcon.photos import PhotosError
+
+
+@pytest.fixture(params=MAKERS)
+def made(request, tmp_path):
+    """The name of a layout, its format, and a data set in it."""
+    format, make = MAKERS[request.param]
+    make(tmp_path / "data")
+    return request.param, format, tmp_path / "data"
+
+
+def drawn_mask(points):
+    """By pycocotools, straight from the outline."""
+    return rle.decode(rle.merge(rle.frPyObjects([np.ravel(points).tolist()], *SIZE))).astype(bool)
+
+
+def by_stem(source):
+    return {PurePosixPath(key).stem: key for key in source.keys}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_objects_are_those_that_were_drawn(made, split):
+    name, format, data = made
+    source = open_objects(data, format, split)
+    keys = by_stem(source)
+    assert sorted(keys) == sorted(SPLITS[split]) and source.names == ("cat", "dog")
+    for stem, key in keys.items():
+        found = source.objects(key)
+        assert found.size == SIZE and source.photo(key).shape[:2] == SIZE
+        assert [source.names[label] for label in found.classes] == [one for one, _ in boxes(stem)]
+        expected = np.reshape([box for _, box in boxes(stem)], (-1, 4))
+        assert np.allclose(found.boxes, expected, atol=1e-4)
+        assert not found.crowd.any()
+        if name not in BOXES:
+            masks = [drawn_mask(points) for _, points in OUTLINES[stem]]
+            assert np.array_equal(found.masks(), np.reshape(masks, (-1, *SIZE)))
+
+
+def test_they_serve_masks_and_truth(made):
+    name, format, data = made
+    photo, key = np.zeros((*SIZE, 3), np.uint8), by_stem(open_objects(data, format, "val"))["d"]
+    if name in BOXES:
+        with pytest.raises(AnnotationError, match="is a box without an outline, which gives no ma"):
+            FromAnnotations(str(data), format=format, split="val")(photo, key)
+        return
+    expected = drawn_mask(OUTLINES["d"][0][1])
+    masks = FromAnnotations(str(data), format=format, split="val")(photo, key)
+    assert np.array_equal(masks.stack(), expected[None])
+    truth = open_truth(data, format=format, split="val")
+    assert np.array_equal(truth[key].marked[0].stack(), expected[None])
+    classes = FromAnnotations(
+        str(data), format=format, split="val", regions="classes", background=True
+    )(photo, key)
+    assert np.array_equal(classes.stack(), [expected, ~expected])
+
+
+def test_they_serve_label_maps(made):
+    name, format, data = made
+    if name in BOXES:
+        with pytest.raises(AnnotationError, match="is a box without an outline, which gives no ma"):
+            open_label_maps(data, format, "train")
+        return
+    maps = open_label_maps(data, format, "train")
+    assert maps.names == ("background", "cat", "dog")
+    expected = np.zeros(SIZE, int)
+    for label, points in OUTLINES["a"]:
+        expected[drawn_mask(points)] = maps.names.index(label)
+    assert np.array_equal(maps.labels(by_stem(maps)["a"]), expected)
+
+
+@pytest.mark.parametrize("layout", ["yolo boxes", "voc_xml", "cvat boxes"])
+def test_boxes_are_labelformats(layout, tmp_path):
+    """A second reader on the same files."""
+    from labelformat.formats.cvat import CVATObjectDetectionInput
+    from labelformat.formats.pascalvoc import PascalVOCObjectDetectionInput
+    from labelformat.formats.yolov8 import YOLOv8ObjectDetectionInput
+    from labelformat.model.bounding_box import BoundingBoxFormat
+
+    format, make = MAKERS[layout]
+    make(tmp_path)
+    theirs = {
+        "yolo": lambda: YOLOv8ObjectDetectionInput(tmp_path / "data.yaml", "train"),
+        "voc_xml": lambda: PascalVOCObjectDetectionInput(tmp_path / "Annotations", "cat,dog"),
+        "cvat": lambda: CVATObjectDetectionInput(tmp_path / "annotations.xml"),
+    }[format]()
+    read = {Path(one.image.filename).stem: one.objects for one in theirs.get_labels()}
+    ours = open_objects(tmp_path, format, "train")
+    for stem, key in by_stem(ours).items():
+        found = ours.objects(key)
+        expected = [one.box.to_format(BoundingBoxFormat.XYXY) for one in read[stem]]
+        expected = np.reshape(expected, (-1, 4))
+        if format == "voc_xml":  # theirs leaves pixels counted from 1
+            expected = expected - [1, 1, 0, 0]
+        assert np.allclose(found.boxes, expected, atol=1e-3)
+        assert [ours.names[n] for n in found.classes] == [one.category.name for one in read[stem]]
+
+
+TWINS = {
+    # layout: file, what is replaced (a pattern), by what, and the sentence that follows
+    "yolo": [
+        ("labels/train/a.txt", r"^1 ", "2 ", r"line 1 of .*a\.txt has the class '2', but classes "),
+        ("labels/train/a.txt", r"^1 ", "-1 ", r"line 1 of .*a\.txt has the class '-1', but clas"),
+        ("labels/train/a.txt", r"^1 ", "dog ", r"line 1 of .*a\.txt has the class 'dog', but cla"),
+        ("labels/train/a.txt", r"0\.\d+\n", "\n", r"line 1 of .*a\.txt has 7 numbers behind the c"),
+        ("labels/train/a.txt", r"0\.100000", "nan", r"line 1 .* which aren't all finite numbers; "),
+        ("labels/train/a.txt", r"0\.100000", "x", r"line 1 of .* as x and y, which are no numbers"),
+        ("labels/train/a.txt", r"0\.100000", "4", r"line 1 .*has the coordinate 4; they are share"),
+        ("labels/train/a.txt", r"0\.100000", "-4", r"line 1 .*has the coordinate -4; they are sha"),
+        ("data.yaml", r"1: dog", "2: dog", r"data\.yaml numbers its names 0, 2; they take 0, 1, 2"),
+        ("data.yaml", r"1: dog", "1: cat", r"data\.yaml names the class 'cat' 2 times; rename"),
+        ("data.yaml", r"names:[\s\S]*", "", r"data\.yaml has no 'names', a list of the classes; a"),
+        ("data.yaml", r"[\s\S]*", "[1, 2", r"data\.yaml is no YAML that can be read"),
+        ("data.yaml", r"images/val", "images/vall", r"has 'images/vall' as val, but there is no"),
+        ("data.yaml", r"names", "nc: 3\nnames", r"has nc: 3, but 2 names; correct one"),
+        ("data.yaml", r"names", "kpt_shape: [17, 3]\nnames", r"describes key points \(kpt_shape\)"),
+    ],
+    "yolo of Roboflow": [],
+    "voc_xml": [
+        ("Annotations/a.xml", r"</annotation>", "", r"a\.xml is no XML that can be read: no elem"),
+        ("Annotations/a.xml", r"<name>dog</name>", "", r"object 1 of .*a\.xml has no <name>; give"),
+        ("Annotations/a.xml", r"<xmin>5</xmin>", "", r"object 1 of .*a\.xml has no <bndbox> with "),
+        ("Annotations/a.xml", r">5<", ">nan<", r"object 1 of .*a\.xml has .* aren't all finite"),
+        ("Annotations/a.xml", r">5<", ">five<", r"object 1 of .*a\.xml has .* which are no numbe"),
+        ("Annotations/a.xml", r">5<", ">-500<", r"object 1 of .*a\.xml reaches far out of its pho"),
+        ("Annotations/a.xml", r"<difficult>0", "<difficult>yes", r"has 'yes' as <difficult>; it t"),
+        ("Annotations/a.xml", r"<width>40", "<width>41", r"is of a photo of 41 x 32 pixels, but "),
+        ("Annotations/a.xml", r"<width>40", "<width>x", r"a\.xml has no whole numbers as <size>"),
+        ("Annotations/a.xml", r"<width>40", "<width>inf", r"a\.xml has no whole numbers as <size>"),
+        ("Annotations/a.xml", r"a\.jpg", "b.jpg", r"names the photo .*b\.jpg, but there is also "),
+        ("ImageSets/Main/train.txt", r"b\n", "b\nb\n", r"train\.txt has b twice; remove one of"),
+        ("ImageSets/Main/train.txt", r"b\n", "b\nd\n", r": 1 photos are in train and in val, t"),
+        ("ImageSets/Main/train.txt", r"b\n", "x\n", r"1 of the 3 photos that .*train\.txt lists h"),
+        ("Annotations/a.xml", r"^<ann", '<!DOCTYPE a [<!ENTITY x "y">]><ann', r"no XML that can"),
+    ],
+    "labelme": [
+        ("train/a.json", r"[\s\S]{40}$", "", r"train/a\.json is no JSON that can be read"),
+        ("train/a.json", r'"label": "dog"', '"label": 3', r"shape 1 of .*a\.json has no 'label'; "),
+        ("train/a.json", r'"points": ', '"point": ', r"shape 1 of .*a\.json has no list of 'point"),
+        ("train/a.json", r"14\.5", "NaN", r"shape 1 of .*a\.json has .* which aren't all finite"),
+        ("train/a.json", r"14\.5", '"x"', r"shape 1 of .*a\.json has .* which are no numbers"),
+        ("train/a.json", r"14\.5", "-1450", r"shape 1 of .*a\.json reaches far out of its photo"),
+        ("train/a.json", r"14\.5,", "", r"shape 1 of .*a\.json has a point that isn't x and y"),
+        ("train/a.json", r'"polygon"', '"cone"', r"shape 1 of .* is of the type 'cone', which isn"),
+        ("train/a.json", r'"polygon"', '"rectangle"', r"is a rectangle of 4 points; it takes two"),
+        ("train/a.json", r'"imageWidth": 40', '"imageWidth": 20', r"photo of 20 x 32 pixels, but"),
+        ("train/a.json", r'"imageWidth": 40', '"imageWidth": 0', r"as 'imageHeight' and 'imageWid"),
+        ("train/a.json", r'"shapes": ', '"shapes": 3, "s": ', r"'shapes' of .*a\.json is no list "),
+        ("train/a.json", r'"a\.jpg"', '"b.jpg"', r"names the photo .*b\.jpg, but there is also"),
+    ],
+    "cvat": [
+        ("annotations.xml", r"</annotations>", "", r"annotations\.xml is no XML that can be read"),
+        ("annotations.xml", r' label="dog"', ' label="cow"', r"has the label 'cow', which <label"),
+        ("annotations.xml", r' label="dog"', "", r"<polygon> 1 of the image train/a\.jpg in .* ha"),
+        ("annotations.xml", r"4\.00,2\.00", "nan,2", r"<polygon> 1 of .* aren't all finite number"),
+        ("annotations.xml", r"4\.00,2\.00", "4.00", r"<polygon> 1 of .* has a point that isn't x"),
+        ("annotations.xml", r"4\.00,2\.00", "-400,2", r"<polygon> 1 of .* reaches far out of its "),
+        ("annotations.xml", r'width="40"', 'width="30"', r"is of a photo of 30 x 32 pixels, but "),
+        ("annotations.xml", r'width="40"', 'width=""', r"the image train/a\.jpg in .* has no whol"),
+        ("annotations.xml", r'name="train/a\.jpg"', 'name=""', r"has an <image> without a name \("),
+        ("annotations.xml", r"train/a\.jpg", "train/x.jpg", r"1 of 3 photos of .* are missing, th"),
+        ("annotations.xml", r"train/a\.jpg", "train/b.jpg", r"both annotate the photo .*b\.jpg; "),
+        ("annotations.xml", r"<meta>", "<track/><meta>", r"is of CVAT for video; export the task "),
+        ("annotations.xml", r"<polygon([^/]*)</polygon", r"<blob\1</blob", r"is none of box, poly"),
+    ],
+    "via": [
+        ("train/via_region_data.json", r"}$", "", r"via_region_data\.json is no JSON that can be "),
+        ("train/via_region_data.json", r'"class": "dog"', '"class": 3', r"region 1 of a\.jpg in ."),
+        ("train/via_region_data.json", r'"polygon"', '"blob"', r"has a shape 'blob', which isn't "),
+        ("train/via_region_data.json", r"14\.5, ", "", r"no 'all_points_x' and 'all_points_y' of "),
+        ("train/via_region_data.json", r"14\.5", "NaN", r"region 1 of a\.jpg .* all finite number"),
+        ("train/via_region_data.json", r"14\.5", "null", r"region 1 of a\.jpg .* are no numbers"),
+        ("train/via_region_data.json", r"14\.5", "-999", r"region 1 of a\.jpg .* reaches far out"),
+        ("train/via_region_data.json", r'"a\.jpg", "s', '"x.jpg", "s', r"1 of 3 photos .* missing"),
+        ("train/via_region_data.json", r'"a\.jpg", "s', '"b.jpg", "s', r"both annotate the photo"),
+        ("train/via_region_data.json", r'"regions": \[', '"regions": [3, ', r"has 'regions' witho"),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("layout", "file", "old", "new", "message"),
+    [(layout, *twin) for layout, twins in TWINS.items() for twin in twins],
+)
+def test_what_is_wrong_is_said(layout, file, old, new, message, tmp_path):
+    format, make = MAKERS[layout]
+    make(tmp_path)
+    text = (tmp_path / file).read_text()
+    changed = re.sub(old, new, text, count=1)
+    assert changed != text
+    (tmp_path / file).write_text(changed)
+    with pytest.raises(AnnotationError, match=message) as error:
+        open_objects(tmp_path, format, "train")
+    assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_photo_that_is_missing_damaged_or_turned_is_found_at_the_start(made):
+    _, format, data = made
+    key = by_stem(open_objects(data, format, "train"))["a"]
+    path = data / key if (data / key).is_file() else next(data.rglob("a.jpg"))
+    whole = path.read_bytes()
+    path.write_bytes(b"no photo")
+    with pytest.raises(AnnotationError, match=r"cannot read .*a\.jpg: the file holds no photo"):
+        open_objects(data, format, "train")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(
+        shutil.copy(path, path.with_suffix(".bak")) and __import__("io").BytesIO(whole)
+    ) as photo:
+        photo.save(path, exif=exif)
+    path.with_suffix(".bak").unlink()
+    if format in ("yolo", "via"):  # they don't say how large the photo was
+        assert open_objects(data, format, "train").objects(key).size == SIZE[::-1]
+    else:
+        with pytest.raises(AnnotationError, match="EXIF turns the photo, and the annotation was d"):
+            open_objects(data, format, "train")
+    path.unlink()
+    if format != "yolo":  # whose photos are those that are there
+        with pytest.raises(AnnotationError, match=r"1 of 3 photos of .* are missing, the first is"):
+            open_objects(data, format, "train")
+
+
+def test_photos_in_are_photos_used_and_photos_named(made):
+    """Nothing is left out without a word: strange photos and annotations are counted and named."""
+    _, format, data = made
+    extra = next(data.rglob("b.jpg")).with_name("zz.jpg")
+    save_photo(extra)
+    source = open_objects(data, format, "train")
+    used, said = len(source.keys), source.notes()
+    assert "zz.jpg" in said and re.search(r"\b1 of \d", said)
+    assert used == (4 if format == "yolo" else 3)  # YOLO's have no objects then
+    (next(data.rglob("b.jpg"))).with_name("zz.jpg").unlink()
+    assert open_objects(data, format, "train").notes() == ""
+
+
+def test_objects_left_out_are_counted_and_named(tmp_path):
+    layouts.labelme(tmp_path)
+    path = tmp_path / "train" / "b.json"
+    values = json.loads(path.read_text())
+    shape = values["shapes"][0]
+    values["shapes"] += [
+        {**shape, "shape_type": "point", "points": [[1, 1]]},
+        {**shape, "points": [[50, 1], [60, 1], [60, 9]]},  # outside
+        {**shape, "points": [[36, 1], [60, 1], [60, 9], [36, 9]]},  # half outside
+    ]
+    path.write_text(json.dumps(values))
+    (tmp_path / "notes.json").write_text("[]")
+    source = open_objects(tmp_path, "labelme", "train")
+    said = source.notes()
+    assert "JSON files left out: 1 (they hold no 'shapes', as LabelMe's do), the first is" in said
+    assert re.search(
+        r"shapes left out: 1 \(points or lines\), the first is shape 2 of .*b\.js", said
+    )
+    assert re.search(r"objects left out: 1 \(outside the photo, or of no area\), .* shape 3", said)
+    found = source.objects("train/b.jpg")
+    assert np.array_equal(found.boxes, [[1, 1, 9, 12], [36, 1, 40, 9]])
+
+
+def test_a_box_among_outlines_leaves_boxes_alone(tmp_path):
+    layouts.labelme(tmp_path)
+    path = tmp_path / "train" / "b.json"
+    values = json.loads(path.read_text())
+    values["shapes"].append({"label": "dog", "points": [[5, 9], [1, 3]], "shape_type": "rectangle"})
+    path.write_text(json.dumps(values))
+    source = open_objects(tmp_path, "labelme", "train")
+    assert source.objects("train/a.jpg").segments == ()
+    assert source.objects("train/b.jpg").boxes[1].tolist() == [1, 3, 5, 9]
+    with pytest.raises(AnnotationError, match=r"shape 2 of .*b\.json is a box without an outline"):
+        open_segments(tmp_path, "labelme", SegmentOptions())
+
+
+def test_voc_counts_pixels_from_1_and_boxes_that_begin_at_0_from_0(tmp_path):
+    layouts.voc_xml(tmp_path)
+    path = tmp_path / "Annotations" / "b.xml"
+    assert open_objects(tmp_path, "voc_xml", "train").objects(
+        "JPEGImages/b.jpg"
+    ).boxes.tolist() == [[1, 1, 9, 12]]
+    path.write_text(path.read_text().replace("<xmin>2", "<xmin>0"))
+    assert open_objects(tmp_path, "voc_xml", "train").objects(
+        "JPEGImages/b.jpg"
+    ).boxes.tolist() == [[0, 2, 9, 12]]
+
+
+def test_difficult_objects_of_voc_are_neither_learnt_nor_counted(tmp_path):
+    layouts.voc_xml(tmp_path)
+    path = tmp_path / "Annotations" / "a.xml"
+    path.write_text(path.read_text().replace("<difficult>0", "<difficult>1", 1))
+    source = open_objects(tmp_path, "voc_xml", "train")
+    assert source.objects("JPEGImages/a.jpg").crowd.tolist() == [True, False]
+    assert "objects marked as difficult: 1 (neither learnt nor counted)" in source.notes()
+
+
+def test_empty_boxes_of_voc_are_left_out(tmp_path):
+    layouts.voc_xml(tmp_path)
+    path = tmp_path / "Annotations" / "b.xml"
+    text = path.read_text().replace("<xmax>9", "<xmax>2").replace("<ymax>12", "<ymax>2")
+    path.write_text(text)
+    source = open_objects(tmp_path, "voc_xml", "train")
+    assert len(source.objects("JPEGImages/b.jpg")) == 0
+    assert "objects left out: 1 (outside the photo, or of no area)" in source.notes()
+
+
+def test_an_annotation_of_one_camera_serves_no_photo_of_another(tmp_path):
+    layouts.voc_xml(tmp_path)
+    shutil.rmtree(tmp_path / "ImageSets")
+    for part in ("Annotations", "JPEGImages"):
+        for camera in ("cam1", "cam2"):
+            shutil.copytree(tmp_path / part, tmp_path / "new" / part / camera)
+    holdout = Holdout(0.4)
+    keys = open_objects(tmp_path / "new", "voc_xml", "train", holdout=holdout).keys
+    assert any("cam1" in key for key in keys) and any("cam2" in key for key in keys)
+    (tmp_path / "new" / "JPEGImages" / "cam1" / "a.jpg").unlink()
+    with pytest.raises(AnnotationError, match=r"1 of \d+ photos .* are missing, .*cam1/a\.jpg"):
+        open_segments(tmp_path / "new", "voc_xml", SegmentOptions())
+
+
+def test_two_photos_of_one_label_file_are_refused(tmp_path):
+    layouts.yolo(tmp_path)
+    save_photo(tmp_path / "images" / "train" / "a.png")
+    with pytest.raises(
+        AnnotationError, match=r"a\.jpg and .*a\.png have the same label file, .*a\.t"
+    ):
+        open_objects(tmp_path, "yolo", "train")
+
+
+def test_lines_that_repeat_and_labels_without_photo_are_named(tmp_path):
+    layouts.yolo(tmp_path)
+    path = tmp_path / "labels" / "train" / "b.txt"
+    path.write_text(path.read_text() * 2)
+    save_text(tmp_path / "labels" / "train" / "zz.txt", "")
+    source = open_objects(tmp_path, "yolo", "train")
+    assert re.search(
+        r"lines left out: 1 \(they repeat another .*first is line 2 of .*b\.txt", source.notes()
+    )
+    assert re.search(
+        r"label files left out: 1 \(no photo\), the first is .*zz\.txt", source.notes()
+    )
+    assert len(source.objects("images/train/b.jpg")) == 1
+
+
+def test_yolo_takes_lists_of_photos_and_a_list_of_classes(tmp_path):
+    layouts.yolo(tmp_path)
+    expected = open_objects(tmp_path, "yolo", "train")
+    save_text(tmp_path / "train.txt", "".join(f"./images/train/{s}.jpg\n" for s in "abc"))
+    text = (tmp_path / "data.yaml").read_text().replace("images/train", "train.txt")
+    (tmp_path / "data.yaml").write_text(text)
+    assert list(open_objects(tmp_path, "yolo", "train").keys) == list(expected.keys)
+    (tmp_path / "data.yaml").unlink()
+    (tmp_path / "train.txt").unlink()
+    with pytest.raises(
+        AnnotationError, match=r"no data\.yaml in .*, nor a classes\.txt with a cla"
+    ):
+        open_objects(tmp_path, "yolo", "train")
+    save_text(tmp_path / "classes.txt", "cat\ndog\n")
+    assert list(open_objects(tmp_path, "yolo", "train").keys) == list(expected.keys)
+
+
+def test_labelmes_other_shapes(tmp_path):
+    layouts.labelme(tmp_path)
+    mask = np.zeros((5, 7), np.uint8)
+    mask[1:4, 2:7] = 1
+    file = io.BytesIO()
+    Image.fromarray(mask * 255).save(file, "PNG")
+    shapes = [
+        {"label": "cat", "shape_type": "circle", "points": [[20, 16], [26, 16]]},
+        {"label": "dog", "shape_type": "mask", "points": [[3, 4], [9, 8]],
+         "mask": base64.b64encode(file.getvalue()).decode()},
+        {"label": "dog", "group_id": 5, "points": [[0, 20], [4, 20], [4, 24], [0, 24]]},
+        {"label": "dog", "group_id": 5, "points": [[8, 20], [12, 20], [12, 24], [8, 24]]},
+    ]  # fmt: skip
+    path = tmp_path / "train" / "b.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"shapes": shapes}))
+    found = open_objects(tmp_path, "labelme", "train").objects("train/b.jpg")
+    circle, picture, parts = found.masks()
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    assert np.mean(circle != (np.hypot(x - 20, y - 16) < 6)) < 0.02
+    assert np.array_equal(np.argwhere(picture), np.argwhere(mask) + np.array([4, 3]))
+    expected = np.zeros(SIZE, bool)
+    expected[20:24, 0:4] = expected[20:24, 8:12] = True
+    assert np.array_equal(parts, expected)
+    assert found.boxes[2].tolist() == [0, 20, 12, 24]
+
+
+def test_cvats_other_shapes(tmp_path):
+    layouts.cvat(tmp_path)
+    path = tmp_path / "annotations.xml"
+    shapes = """
+      <ellipse label="cat" cx="20" cy="16" rx="10" ry="4" rotation="90"/>
+      <mask label="dog" rle="8, 5, 2, 5, 2, 5, 8" left="3" top="4" width="7" height="5"/>
+      <box label="dog" xtl="10" ytl="10" xbr="20" ybr="20" rotation="45"/>
+      <points label="dog" points="3,3"/><tag label="dog"/></image>"""
+    text = path.read_text()
+    at = text.index("</image>", text.index("b.jpg"))
+    path.write_text(text[:at] + shapes + text[at + 8 :])
+    source = open_objects(tmp_path, "cvat", "train")
+    assert "shapes left out: 2 (points, lines, cuboids or tags)" in source.notes()
+    _, ellipse, mask, turned = source.objects("images/train/b.jpg").masks()
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    assert np.mean(ellipse != (((x - 20) / 4) ** 2 + ((y - 16) / 10) ** 2 < 1)) < 0.02
+    assert np.argwhere(mask).tolist() == [[r, c] for r in (5, 6, 7) for c in range(4, 9)]
+    assert np.mean(turned != (np.abs(x - 15) + np.abs(y - 15) < 50**0.5)) < 0.02
+
+
+def test_vias_other_shapes_and_forms(tmp_path):
+    layouts.via(tmp_path)
+    path = tmp_path / "train" / "via_region_data.json"
+    values = json.loads(path.read_text())
+    entry = values["b.jpg1"]
+    entry["regions"] = {  # VIA 1 numbers them
+        "0": {"shape_attributes": {"name": "circle", "cx": 20, "cy": 16, "r": 6},
+              "region_attributes": {"class": {"cat": True, "dog": False}}},
+        "1": {"shape_attributes": {"name": "ellipse", "cx": 20, "cy": 16, "rx": 10, "ry": 4,
+                                   "theta": np.pi / 2}, "region_attributes": {"class": "dog"}},
+        "2": {"shape_attributes": {"name": "point", "cx": 2, "cy": 1}, "region_attributes": {}},
+    }  # fmt: skip
+    path.write_text(json.dumps({"_via_settings": {}, "_via_img_metadata": values}))
+    source = open_objects(tmp_path, "via", "train")
+    circle, ellipse = source.objects("train/b.jpg").masks()
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
+    assert np.mean(circle != (np.hypot(x - 20, y - 16) < 6)) < 0.02
+    assert np.mean(ellipse != (((x - 20) / 4) ** 2 + ((y - 16) / 10) ** 2 < 1)) < 0.02
+    assert "regions left out: 1 (points or lines), the first is region 3 of b.jpg" in source.notes()
+
+
+def test_the_class_of_via_is_never_guessed(tmp_path):
+    layouts.via(tmp_path)
+    files = list(tmp_path.rglob("*.json"))
+    for path in files:
+        path.write_text(path.read_text().replace('"class": ', '"colour": "red", "kind": '))
+    with pytest.raises(
+        AnnotationError, match="have the attributes colour, kind; name the one that"
+    ):
+        open_objects(tmp_path, "via", "train")
+    for path in files:
+        path.write_text(re.sub(r'"colour": "red", "kind": "\w+"', "", path.read_text()))
+    assert open_objects(tmp_path, "via", "train").names == ("object",)
+
+
+def no_split(root):
+    """LabelMe's files in one folder."""
+    layouts.labelme(root)
+    for path in [*root.rglob("*.jpg"), *root.rglob("*.json")]:
+        path.rename(root / path.name)
+    for split in SPLITS:
+        (root / split).rmdir()
+
+
+def test_val_is_drawn_by_a_hash_of_names(tmp_path):
+    no_split(tmp_path)
+    for number in range(40):
+        shutil.copy(tmp_path / "a.jpg", tmp_path / f"p{number}_0.jpg")
+        values = json.loads((tmp_path / "a.json").read_text()) | {"imagePath": f"p{number}_0.jpg"}
+        save_text(tmp_path / f"p{number}_0.json", json.dumps(values))
+    with pytest.raises(AnnotationError, match="has no train: all its photos are together; give va"):
+        open_objects(tmp_path, "labelme", "train")
+    with pytest.raises(AnnotationError, match="has no val: all its photos are together; give val="):
+        open_objects(tmp_path, "labelme", "val")
+    drawn = {
+        split: set(open_objects(tmp_path, "labelme", split, holdout=Holdout(0.2)).keys)
+        for split in SPLITS
+    }
+    assert not drawn["train"] & drawn["val"] and len(drawn["train"] | drawn["val"]) == 45
+    assert 3 <= len(drawn["val"]) <= 16
+    (tmp_path / "a.json").unlink()
+    (tmp_path / "a.jpg").unlink()
+    again = set(open_objects(tmp_path, "labelme", "val", holdout=Holdout(0.2)).keys)
+    assert again == drawn["val"] - {"a.jpg"}  # the others stay where they were
+    more = set(open_objects(tmp_path, "labelme", "val", holdout=Holdout(0.5)).keys)
+    assert again < more
+    with pytest.raises(
+        AnnotationError, match="val=1e-09 of the 44 photos of .* leaves none for val"
+    ):
+        open_objects(tmp_path, "labelme", "val", holdout=Holdout(1e-9))
+    # masks and truth take all of them
+    assert open_segments(tmp_path, "labelme", SegmentOptions()).knows("p3_0.jpg")
+
+
+def test_groups_stay_together():
+    keys = [f"{patient}_{number}.png" for patient in range(30) for number in range(5)]
+    drawn = dict(zip(keys, Holdout(0.3, "_").is_val(keys), strict=True))
+    assert 5 < sum(drawn.values()) < 100
+    for patient in range(30):
+        assert len({drawn[f"{patient}_{number}.png"] for number in range(5)}) == 1
+    folders = [f"{folder}/{number}.png" for folder in "abcdefgh" for number in range(4)]
+    drawn = dict(zip(folders, Holdout(0.5, "/").is_val(folders), strict=True))
+    assert all(len({drawn[f"{f}/{n}.png"] for n in range(4)}) == 1 for f in "abcdefgh")
+    assert len(set(drawn.values())) == 2
+
+
+def test_groups_of_a_csv(tmp_path):
+    keys = [f"{number:02d}.png" for number in range(60)]
+    table = tmp_path / "groups.csv"
+    table.write_text("photo,group\n" + "".join(f"{key},{n % 6}\n" for n, key in enumerate(keys)))
+    drawn = Holdout(0.5, str(table)).is_val(keys)
+    assert all(len(set(drawn[group::6])) == 1 for group in range(6)) and len(set(drawn)) == 2
+    with pytest.raises(
+        AnnotationError, match=r"groups\.csv has no group for 1 of 2 photos, the fi"
+    ):
+        Holdout(0.5, str(table)).is_val(["00.png", "x.png"])
+    table.write_text("photo\n")
+    with pytest.raises(AnnotationError, match=r"line 1 of .*groups\.csv isn't 'photo,group'"):
+        Holdout(0.5, str(table)).is_val(keys)
+
+
+def test_a_val_that_is_there_is_not_drawn(made):
+    _, format, data = made
+    with pytest.raises(AnnotationError, match="has a val of its own, of 2 photos; leave val= out"):
+        open_objects(data, format, "train", holdout=Holdout(0.2))
+
+
+def test_photos_that_are_both_train_and_val_are_no_val(tmp_path):
+    layouts.yolo(tmp_path)
+    text = (tmp_path / "data.yaml").read_text().replace("images/val", "images/train")
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(AnnotationError, match="has no val: all its photos are together; give val="):
+        open_objects(tmp_path, "yolo", "val")
+    assert len(open_objects(tmp_path, "yolo", "train", holdout=Holdout(0.5)).keys) < 3
+
+
+@pytest.fixture(scope="module", params=MAKERS)
+def damageable(request, tmp_path_factory):
+    root = tmp_path_factory.mktemp("any") / "data"
+    format, make = MAKERS[request.param]
+    make(root)
+    files = sorted(p for p in root.rglob("*") if p.suffix in (".xml", ".json", ".txt", ".yaml"))
+    return root, format, [(path, path.read_bytes()) for path in files]
+
+
+@given(
+    st.integers(0, 99),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4)
+    | st.integers(0, 10**6)
+    | st.binary(max_size=40),
+)
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_damage_is_read_or_refused(damageable, which, change):
+    """Bytes that are others, an early end, or something else: the objects, or a sentence."""
+    root, format, files = damageable
+    path, whole = files[which % len(files)]
+    content = bytearray(whole)
+    if isinstance(change, bytes):
+        content = bytearray(change)
+    elif isinstance(change, int):
+        del content[change % (len(content) + 1) :]
+    else:
+        for place, value in change if content else ():
+            content[place % len(content)] = value
+    path.write_bytes(bytes(content))
+    said = str(root)
+    try:
+        for split in SPLITS:
+            source = open_objects(root, format, split)
+            for key in source.keys:
+                found = source.objects(key)
+                assert (found.boxes[:, 2:] > found.boxes[:, :2]).all() and found.size == SIZE
+                assert ((found.classes >= 0) & (found.classes < len(source.names))).all()
+    except (AnnotationError, PhotosError) as error:
+        said = str(error)
+    finally:
+        path.write_bytes(whole)
+    assert "\n" not in said and str(root) in said
