@@ -19,8 +19,8 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.holdout import Holdout
 from detcon.formats.registry import open_label_maps, open_objects, open_segments
 from detcon.formats.segments import SegmentOptions
-from detcon.masks import FromAnnotations
 from detcon.masks.quality.truth import open_truth
+from detcon.masks.sources import FromAnnotations
 from detcon.photos import PhotosError
 
 
