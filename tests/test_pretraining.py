@@ -63,7 +63,10 @@ def run(data, out, **overrides):
     return pretrain(None, **{**settings, **overrides})
 
 
-@pytest.mark.parametrize("kind", ["detcon_s", "detcon_b", "simclr", "byol", "supervised"])
+KINDS = ["detcon_s", "detcon_b", "simclr", "byol", "region_byol", "supervised"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_method_leaves_a_whole_run_folder(kind, data, tmp_path):
     method = {"kind": kind} if kind == "supervised" else {"kind": kind, **HEAD}
     backbone = run(data, tmp_path / "run", method=method)

@@ -21,12 +21,14 @@ class Recipe(BaseModel):
 
     Attributes:
         shelf: The folder below `recipes/` with the shipped recipes of this kind; "" has none.
+        main: The setting that a single word stands for: `weights=FILE` is `weights.source=FILE`.
     """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
     shelf: ClassVar[str] = ""
+    main: ClassVar[str] = ""
 
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:

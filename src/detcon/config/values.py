@@ -90,7 +90,10 @@ def untyped(value: Any) -> Any:
 
 
 def as_group(value: Any, hints: Sequence[Any], name: str) -> Any:
-    """Turns text for a group into a mapping: `{lr: 0.1}`, or `sgd` for `{kind: sgd}`."""
+    """Turns text for a group into a mapping: `{lr: 0.1}`, or `sgd` for `{kind: sgd}`.
+
+    Other text is the group's main setting, where it has one.
+    """
     text = text_of(value)
     if not isinstance(text, str) or _may_be(hints, str):
         return value
@@ -98,7 +101,8 @@ def as_group(value: Any, hints: Sequence[Any], name: str) -> Any:
         return {"kind": text}
     if isinstance(value, Plain) and text[:1] == "{" and any(map(_is_mapping, hints)):
         return _structure(text, name)
-    return value
+    main = next((hint.main for hint in hints if is_record(hint) and getattr(hint, "main", "")), "")
+    return {main: value} if main and text not in _NULL else value
 
 
 def read(value: Any, hints: Sequence[Any], name: str = "", default: Any = None) -> Any:

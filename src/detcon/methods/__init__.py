@@ -1,12 +1,13 @@
-"""Methods: from a batch to a loss. Five methods of one class, which differ in their parts.
+"""Methods: from a batch to a loss. Methods of one class, which differ in their parts.
 
-| method     | regions | target | predictor | objective      |
-|------------|---------|--------|-----------|----------------|
-| DetCon-S   | 16      | shared | -         | contrast       |
-| DetCon-B   | 16      | EMA    | MLP       | contrast       |
-| SimCLR     | 1       | shared | -         | contrast       |
-| BYOL       | 1       | EMA    | MLP       | regression     |
-| supervised | 1       | -      | -         | classification |
+| method      | regions | target | predictor | objective      |
+|-------------|---------|--------|-----------|----------------|
+| DetCon-S    | 16      | shared | -         | contrast       |
+| DetCon-B    | 16      | EMA    | MLP       | contrast       |
+| SimCLR      | 1       | shared | -         | contrast       |
+| BYOL        | 1       | EMA    | MLP       | regression     |
+| region BYOL | 16      | EMA    | MLP       | regression     |
+| supervised  | 1       | -      | -         | classification |
 """
 
 from detcon.methods.compositions import byol, detcon_b, detcon_s, simclr, supervised

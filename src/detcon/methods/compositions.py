@@ -52,14 +52,16 @@ def detcon_b(
     local_negatives: bool = True,
     num_groups: int = 1,
     own_view: bool = True,
+    same_start: bool = False,
     normalisation: Normalisation | None = None,
 ) -> Method:
     """DetCon on BYOL: a predictor, and a target that follows; regions contrasted across them.
 
-    The arguments are those of `detcon_s`.
+    The arguments are those of `detcon_s`, and `same_start`: the target's encoder starts from the
+    weights of `encoder`, which aren't fresh, in place of fresh weights of its own.
     """
     objective = Contrast(temperature, local_negatives, num_groups, own_view)
-    return _with_target(encoder, hidden, outputs, objective, normalisation)
+    return _with_target(encoder, hidden, outputs, objective, normalisation, same_start)
 
 
 def simclr(
@@ -90,13 +92,15 @@ def byol(
     *,
     hidden: int = 4096,
     outputs: int = 256,
+    same_start: bool = False,
     normalisation: Normalisation | None = None,
 ) -> Method:
     """BYOL (arXiv:2006.07733): regression of the whole view, no negatives.
 
-    The arguments are those of `detcon_s`.
+    On batches of several regions it is region BYOL, with the loss of R2O (arXiv:2208.11821): each
+    region is regressed onto itself in the other view. The arguments are those of `detcon_b`.
     """
-    return _with_target(encoder, hidden, outputs, Regression(), normalisation)
+    return _with_target(encoder, hidden, outputs, Regression(), normalisation, same_start)
 
 
 def supervised(
@@ -126,20 +130,21 @@ def _with_target(
     outputs: int,
     objective: Objective,
     normalisation: Normalisation | None,
+    same_start: bool,
 ) -> Method:
     """A method with a predictor, and a target with its own first weights.
 
     The official code draws the target's first weights from another seed than the online
     network's, and its authors saw no difference; `initialise` draws ours. A timm encoder has its
-    own initialisation; it is copied.
+    own initialisation; it is copied, as are weights that aren't fresh.
     """
     online = Tower(encoder, Head(_channels(encoder), hidden, outputs))
     target = copy.deepcopy(online)
-    is_ours = not hasattr(encoder, "body")
+    redrawn = target.projector if same_start or hasattr(encoder, "body") else target
     blocks = [module for module in encoder.modules() if isinstance(module, Block)]
     zero_init = not any(block.last_norm.weight.any() for block in blocks)
     redraw = functools.partial(initialise, zero_init=zero_init)
-    (target if is_ours else target.projector).apply(redraw)
+    redrawn.apply(redraw)
     predictor = Head(outputs, hidden, outputs)
     return Method(
         online, objective=objective, predictor=predictor, target=target, normalisation=normalisation

@@ -4,12 +4,14 @@ A safetensors file with torchvision's or timm's key names and plain tensors; the
 the normalisation of the photos are in its metadata, so the file needs no recipe next to it.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -111,6 +113,8 @@ def load_backbone(
     encoder: EncoderRecipe | None = None,
     stride: int | None = None,
     partial: bool = False,
+    in_channels: int | None = None,
+    bands: Literal["fresh", "mean"] = "fresh",
 ) -> Backbone:
     """Opens a backbone: a file, published weights, or fresh weights.
 
@@ -137,6 +141,10 @@ def load_backbone(
             model keeps its own.
         partial: Takes what matches and leaves the rest of the network fresh, where an incomplete
             match would be an error. `Backbone.match` says what happened.
+        in_channels: Of the photos, where they aren't those of the source: another first
+            convolution is built, and the normalisation is `Normalisation.of(in_channels)`.
+        bands: Whether that convolution is fresh, or has the mean of the source's filters for each
+            channel, scaled so that grey photos give the same features.
 
     Returns:
         The backbone, on the CPU, in training mode.
@@ -153,29 +161,47 @@ def load_backbone(
         return Backbone(build_encoder(recipe), recipe, normalisation, source, {})
     weights = open_weights(source, encoder)
     try:
-        network, recipe, translated = _build(weights, encoder, stride)
+        network, recipe, translated = _build(weights, encoder, stride, in_channels)
     except (UnknownKeys, UnknownArchitecture) as error:
         raise BackboneError(f"{source} {error}") from error
-    match = _fill(network, translated)
+    match = _fill(network, translated, None if in_channels is None else bands)
     if not match.matched or not (match.is_full or partial):
         raise BackboneError(
             f"{source} is no {recipe.name} of width {recipe.width:g}: it {match.faults()}; check "
-            f"encoder.name and encoder.width, or take what matches with backbone_partial=true "
-            f"(in Python partial=True)"
+            f"encoder.name and encoder.width, or take what matches: backbone_partial=true "
+            f"for a transfer, weights.partial=true for a pretraining, partial=True in Python"
         )
-    normalisation = weights.normalisation or Normalisation.of(recipe.in_channels)
+    normalisation = weights.normalisation
+    if normalisation is None or len(normalisation.mean) != recipe.in_channels:
+        normalisation = Normalisation.of(recipe.in_channels)
     return Backbone(network, recipe, normalisation, source, weights.notes, match)
 
 
+def weights_digest(tensors: Mapping[str, Tensor]) -> str:
+    """Twelve hexadecimal digits that identify weights, independent of the file they came from."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:12]
+
+
 def _build(
-    weights: Weights, encoder: EncoderRecipe | None, stride: int | None
+    weights: Weights,
+    encoder: EncoderRecipe | None,
+    stride: int | None,
+    in_channels: int | None,
 ) -> tuple[nn.Module, EncoderRecipe, Translated]:
     """The network that the tensors are for, and the tensors by its names."""
     recipe = weights.encoder or encoder
+    channels = {} if in_channels is None else {"in_channels": in_channels}
     if recipe is None or recipe.name in RESNETS:
         translated = translate(weights.tensors)
         recipe = (recipe or infer_resnet(translated.tensors)).with_stride(stride)
+        recipe = recipe.model_copy(update=channels)
         return build_encoder(recipe), recipe, translated
+    recipe = recipe.model_copy(update=channels)
     network = build_encoder(recipe)
     names = _body(network).state_dict()
     return network, recipe, from_timm(weights.tensors, names, recipe.name)
@@ -189,17 +215,33 @@ def _known(encoder: EncoderRecipe | None, source: str) -> EncoderRecipe:
     return encoder
 
 
-def _fill(network: nn.Module, translated: Translated) -> Match:
-    """Copies every tensor whose name and shape fit, and reports which did."""
+def _fill(network: nn.Module, translated: Translated, bands: str | None) -> Match:
+    """Copies every tensor whose name and shape fit, and reports which did.
+
+    Args:
+        network: Filled in place.
+        translated: Tensors by its names.
+        bands: "fresh" or "mean", where the first convolution may be of other channels.
+    """
     body = _body(network)
+    state, tensors = body.state_dict(), dict(translated.tensors)
+    first = next(name for name, tensor in state.items() if tensor.ndim == 4)
+    filters, channels = tensors.get(first), state[first].shape[1]
+    differ = filters is not None and filters.shape[1] != channels
+    if (
+        differ and bands == "mean"
+    ):  # the sum over channels stays: grey photos give the same features
+        mean = filters.sum(1, keepdim=True) / channels
+        tensors[first] = mean.expand(-1, channels, -1, -1)
     match = match_tensors(
-        body.state_dict(),
-        translated.tensors,
+        state,
+        tensors,
         aside=translated.aside,
         style=translated.style,
         prefix=translated.prefix,
+        fresh=(first,) if differ and bands == "fresh" else (),
     )
-    body.load_state_dict({n: translated.tensors[n] for n in match.matched}, strict=False)
+    body.load_state_dict({name: tensors[name] for name in match.matched}, strict=False)
     return match
 
 

@@ -18,6 +18,7 @@ class Match:
         aside: What is no part of the network, by the file's names: heads, other networks.
         style: How the file names its tensors.
         prefix: What stands before each name there.
+        fresh: Of both, but fresh because photos have other channels than the file's.
     """
 
     matched: tuple[str, ...]
@@ -27,6 +28,7 @@ class Match:
     aside: tuple[str, ...] = ()
     style: str = ""
     prefix: str = ""
+    fresh: tuple[str, ...] = ()
 
     @property
     def is_full(self) -> bool:
@@ -60,6 +62,7 @@ def match_tensors(
     aside: tuple[str, ...] = (),
     style: str = "",
     prefix: str = "",
+    fresh: tuple[str, ...] = (),
 ) -> Match:
     """Compares names and shapes; counters of batch norms may be missing, some files leave them out.
 
@@ -69,7 +72,10 @@ def match_tensors(
         aside: What was left aside before.
         style: For the report.
         prefix: For the report.
+        fresh: Tensors that aren't to be taken from the file.
     """
+    network = {name: tensor for name, tensor in network.items() if name not in fresh}
+    given = {name: tensor for name, tensor in given.items() if name not in fresh}
     both = [name for name in network if name in given]
     same = [name for name in both if given[name].shape == network[name].shape]
     counters = {name for name in network if name.endswith("num_batches_tracked")}
@@ -81,6 +87,7 @@ def match_tensors(
         aside=aside,
         style=style,
         prefix=prefix,
+        fresh=fresh,
     )
 
 

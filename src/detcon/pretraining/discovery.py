@@ -46,6 +46,7 @@ class Discoverer:
         photos: What `settings.images` names.
         encoder: The network in training, or its average; masks are found by a copy of it.
         run: The run folder.
+        steps: Updates in all.
         left_out: Photos that are known not to be readable.
     """
 
@@ -54,6 +55,7 @@ class Discoverer:
     photos: Photos
     encoder: nn.Module
     run: Path
+    steps: int
     left_out: Collection[str] = ()
 
     def masks(self, begin: int, step: int) -> Path:
@@ -84,7 +86,7 @@ class Discoverer:
     def _find(self, step: int, store: Path) -> None:
         """Uses the first rank's weights; each rank does its share of the photos."""
         began, share = time.monotonic(), ranks()
-        masks_recipe = self._recipe(store)
+        masks_recipe = self._recipe(store, step)
         if is_first_rank():
             store.parent.mkdir(exist_ok=True)
             recipe, normalisation = self.settings.encoder, self.settings.normalisation
@@ -101,7 +103,15 @@ class Discoverer:
                 f"updates, {time.monotonic() - began:.0f} s"
             )
 
-    def _recipe(self, store: Path) -> MasksRecipe:
+    def _num(self, step: int) -> int:
+        """Clusters of the round from `step` on: from `num` evenly to `last_num`."""
+        first, last = self.discovery.num, self.discovery.last_num
+        rounds = -(-self.steps // self.discovery.every)
+        if last is None or rounds < 2:
+            return first
+        return round(first + (last - first) * (step // self.discovery.every) / (rounds - 1))
+
+    def _recipe(self, store: Path, step: int) -> MasksRecipe:
         settings, discovery = self.settings, self.discovery
         return MasksRecipe(
             images=settings.images,
@@ -110,7 +120,7 @@ class Discoverer:
             generator=Clusters(
                 backbone=str(_weights(store)),
                 stride=discovery.stride,
-                num=discovery.num,
+                num=self._num(step),
                 side=discovery.side,
                 seed=settings.seed,
             ),

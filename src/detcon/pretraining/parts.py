@@ -16,7 +16,15 @@ from detcon.methods import Method, byol, detcon_b, detcon_s, simclr, supervised
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.photos import Photos, open_photos
 from detcon.pretraining.discovery import Discoverer
-from detcon.pretraining.recipe import DetConB, DetConS, PretrainRecipe, Supervised, num_groups
+from detcon.pretraining.recipe import (
+    DetConB,
+    DetConS,
+    PretrainRecipe,
+    Supervised,
+    WithMasks,
+    WithTarget,
+    num_groups,
+)
 from detcon.pretraining.rounds import Rounds
 from detcon.train.environment import is_first_rank
 
@@ -43,12 +51,13 @@ class Parts:
     probe: PeriodicProbe | None
 
 
-def open_parts(settings: PretrainRecipe, folder: Path) -> Parts:
+def open_parts(settings: PretrainRecipe, folder: Path, start: nn.Module | None = None) -> Parts:
     """Opens photos, masks and labels, and builds the network. Reads no photo yet.
 
     Args:
         settings: The whole recipe.
         folder: The run folder.
+        start: An encoder with weights to start from; None for fresh ones.
 
     Raises:
         ValueError: Photos, masks, labels or settings that don't fit; the sentence says which.
@@ -64,20 +73,22 @@ def open_parts(settings: PretrainRecipe, folder: Path) -> Parts:
             seed=settings.seed,
         )
     torch.manual_seed(settings.seed)  # of the weights
-    encoder = build_encoder(settings.encoder)
+    encoder = build_encoder(settings.encoder) if start is None else start
     method = build_method(settings, encoder, num_classes)
     grid = feature_grid(encoder, settings.views.size)
     views = None
     if settings.discovery is None or settings.masks is not None:
         views = open_views(settings, photos, grid, classes=classes)
     num_photos = len(photos if views is None else views)
-    steps = settings.steps or settings.epochs * steps_per_epoch(num_photos, settings.batch_size)
+    steps = settings.steps
+    if steps is None:
+        steps = settings.epochs * steps_per_epoch(num_photos, settings.batch_size)
     discoverer = None
     if settings.discovery is not None:  # with the average of the network, where there is one
         tower = method.online if method.target is None else method.target
         left_out = () if views is None else views.left_out
         discoverer = Discoverer(
-            settings, settings.discovery, photos, tower.encoder, folder, left_out
+            settings, settings.discovery, photos, tower.encoder, folder, steps, left_out
         )
 
     def open_round(masks: MaskStore) -> PhotoViews:
@@ -97,13 +108,15 @@ def build_method(settings: PretrainRecipe, encoder: nn.Module, num_classes: int 
             label_smoothing=method.label_smoothing,
             normalisation=normalisation,
         )
-    make = {"detcon_s": detcon_s, "detcon_b": detcon_b, "simclr": simclr, "byol": byol}
+    make = {"detcon_s": detcon_s, "detcon_b": detcon_b, "simclr": simclr}
     options = method.model_dump(exclude={"kind", "num_regions", "ema", "negatives"})
     if (groups := num_groups(method)) is not None:
         options["num_groups"] = groups // settings.accumulate
     if isinstance(method, DetConS | DetConB):
         options["own_view"] = settings.views.second == "own"
-    return make[method.kind](encoder, **options, normalisation=normalisation)
+    if isinstance(method, WithTarget):
+        options["same_start"] = settings.weights is not None
+    return make.get(method.kind, byol)(encoder, **options, normalisation=normalisation)
 
 
 def open_views(
@@ -143,7 +156,7 @@ def open_views(
 
 def _open_masks(settings: PretrainRecipe) -> MaskStore | None:
     """The masks that the recipe names; None for a method that needs none."""
-    if not isinstance(settings.method, DetConS | DetConB):
+    if not isinstance(settings.method, WithMasks):
         return None
     if settings.masks is None:
         raise RecipeError(

@@ -73,6 +73,19 @@ class BYOL(Recipe):
     ema: Ema = 0.996
 
 
+class RegionBYOL(Recipe):
+    """BYOL of regions: each regressed onto itself in the other view; no negatives.
+
+    The loss of R2O (arXiv:2208.11821), which finds its regions while it learns: `discovery`.
+    """
+
+    kind: Literal["region_byol"] = "region_byol"
+    num_regions: Regions = 16
+    hidden: Hidden = 4096
+    outputs: Outputs = 256
+    ema: Ema = 0.996
+
+
 class Supervised(Recipe):
     """Classification of whole photos: the baseline with labels."""
 
@@ -82,8 +95,10 @@ class Supervised(Recipe):
 
 
 MethodRecipe = Annotated[
-    DetConS | DetConB | SimCLR | BYOL | Supervised, Field(discriminator="kind")
+    DetConS | DetConB | SimCLR | BYOL | RegionBYOL | Supervised, Field(discriminator="kind")
 ]
+WithMasks = DetConS | DetConB | RegionBYOL
+WithTarget = DetConB | BYOL | RegionBYOL
 
 
 def num_groups(method: MethodRecipe) -> int | None:
@@ -99,9 +114,38 @@ class Discovery(Recipe):
 
     every: int = Field(ge=1, description="updates between clusterings of all photos")
     num: int = Field(default=16, ge=2, description="most clusters of a photo")
+    last_num: int | None = Field(
+        default=None, ge=2, description="most clusters in the last round; null: num in all rounds"
+    )
     side: int = Field(default=448, ge=32, description="longest side of the resized photos")
     stride: Literal[8, 16, 32] | None = Field(
         default=None, description="pixels to a cell of a ResNet's grid; null: encoder.stride"
+    )
+
+
+class WeightsRecipe(Recipe):
+    """Weights to start from, in place of fresh ones."""
+
+    main: ClassVar[str] = "source"
+
+    source: str = Field(
+        description="backbone file or checkpoint, torchvision:resnet50, timm:convnext_atto"
+    )
+    digest: str | None = Field(
+        default=None, description="of the tensors; computed and recorded, checked where given"
+    )
+    partial: bool = Field(
+        default=False, description="take what matches, leave the rest fresh, and report the match"
+    )
+    bands: Literal["fresh", "mean"] = Field(
+        default="fresh",
+        description="the first convolution for photos of other channels: fresh, or the mean of the "
+        "weights' filters for each channel",
+    )
+    stride: Literal[8, 16, 32] | None = Field(
+        default=None,
+        description="output stride of a ResNet; null: encoder.stride, if given, else "
+        "that of the weights",
     )
 
 
@@ -119,13 +163,31 @@ class PretrainRecipe(Recipe):
     )
     out: str = Field(description="run folder; the same command again goes on where it stopped")
     method: MethodRecipe = Field(default=DetConS(), description="method and loss")
-    encoder: EncoderRecipe = Field(default=EncoderRecipe(), description="the network")
+    encoder: EncoderRecipe = Field(
+        default=EncoderRecipe(), description="the network; with weights= that of the weights"
+    )
+    weights: WeightsRecipe | None = Field(
+        default=None,
+        description="start from these weights, with their architecture and normalisation: "
+        "weights=FILE, torchvision:NAME or timm:NAME; null: fresh ones",
+    )
+    warm_heads: int = Field(
+        default=0, ge=0, description="first steps, in which the encoder keeps its weights"
+    )
+    anchor: float = Field(
+        default=0.0, ge=0, description="pull of the encoder to its first weights: decoupled L2"
+    )
+    freeze_norms: bool = Field(
+        default=False, description="the encoder's batch norms keep the statistics of the weights"
+    )
     views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
     normalisation: Normalisation = Field(default=Normalisation(), description="of the colours")
     optimizer: OptimizerRecipe = Field(default=Lars(lr=0.2), description="optimiser")
     schedule: ScheduleRecipe = Field(default=Cosine(), description="learning-rate schedule")
     epochs: int = Field(default=100, ge=1, description="passes over the photos")
-    steps: int | None = Field(default=None, ge=1, description="updates, instead of epochs")
+    steps: int | None = Field(
+        default=None, ge=0, description="updates, instead of epochs; 0: only write weights="
+    )
     batch_size: int = Field(default=256, ge=2, description="photos per update, over all devices")
     accumulate: int = Field(
         default=1, ge=1, description="passes per update, each on an equal part of the batch"
@@ -146,7 +208,7 @@ class PretrainRecipe(Recipe):
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fills in the method's colours, and the normalisation of bands that aren't RGB."""
-        return _with_normalisation(_with_colours(values))
+        return _with_normalisation(_with_colours(_with_stride(values)))
 
     @model_validator(mode="after")
     def _contrast_stays_in_a_pass(self) -> "PretrainRecipe":
@@ -166,14 +228,24 @@ class PretrainRecipe(Recipe):
         return self
 
     @model_validator(mode="after")
+    def _has_a_start(self) -> "PretrainRecipe":
+        if self.weights is None:
+            for name, given in (("anchor", self.anchor), ("freeze_norms", self.freeze_norms)):
+                if given:
+                    raise ValueError(f"{name} is about weights to start from; give weights=")
+            if self.steps == 0:
+                raise ValueError("steps=0 would train nothing; give steps=1 or more")
+        return self
+
+    @model_validator(mode="after")
     def _regions_of_masks(self) -> "PretrainRecipe":
-        if isinstance(self.method, DetConS | DetConB):
+        if isinstance(self.method, WithMasks):
             return self
         kind, views = self.method.kind, self.views
         if self.discovery is not None:
             raise ValueError(
                 f"discovery finds masks, and {kind} has no use for them; give "
-                f"method.kind=detcon_s or detcon_b, or leave discovery out"
+                f"method.kind=detcon_s, detcon_b or region_byol, or leave discovery out"
             )
         for name, given, usual in (
             ("second", views.second, "own"),
@@ -182,7 +254,7 @@ class PretrainRecipe(Recipe):
             if given != usual:
                 raise ValueError(
                     f"views.{name}={given} is about masks, and {kind} has none; give "
-                    f"method.kind=detcon_s or detcon_b, or leave views.{name}={usual}"
+                    f"method.kind=detcon_s, detcon_b or region_byol, or leave views.{name}={usual}"
                 )
         return self
 
@@ -197,13 +269,21 @@ class PretrainRecipe(Recipe):
         return self
 
 
+def _with_stride(values: dict[str, Any]) -> dict[str, Any]:
+    """A stride that is given for the encoder counts for weights too; a default one doesn't."""
+    weights, encoder = values.get("weights"), values.get("encoder") or {}
+    if not isinstance(weights, dict) or not isinstance(encoder, dict):
+        return values
+    return values | {"weights": {"stride": encoder.get("stride"), **weights}}
+
+
 def _with_colours(values: dict[str, Any]) -> dict[str, Any]:
-    """Colours of DetCon-S for it and SimCLR, of DetCon-B for it and BYOL."""
+    """Colours of DetCon-S for it and SimCLR, of DetCon-B for it and both kinds of BYOL."""
     views, method = values.get("views") or {}, values.get("method") or {}
     if not isinstance(views, dict) or not isinstance(method, dict) or "colour" in views:
         return values
     kind = method.get("kind", "detcon_s")
-    colour = "detcon_b" if kind in ("detcon_b", "byol") else "detcon_s"
+    colour = "detcon_b" if kind in ("detcon_b", "byol", "region_byol") else "detcon_s"
     return values | {"views": views | {"colour": colour}}
 
 

@@ -15,7 +15,8 @@ from detcon.models.backbone_file import save_backbone
 from detcon.ops.schedules import ema_rate
 from detcon.pretraining.collapse import collapse_figures
 from detcon.pretraining.parts import Parts, open_parts
-from detcon.pretraining.recipe import BYOL, DetConB, PretrainRecipe
+from detcon.pretraining.recipe import PretrainRecipe, WithTarget
+from detcon.pretraining.start import describe_start, freeze_norms, open_start
 from detcon.results.history import read_history
 from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import fit
@@ -45,14 +46,18 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
         ValueError: Photos, masks or settings that don't fit; the sentence says which.
         OSError: A disk that is full or can't be written.
     """
-    settings = load_recipe(PretrainRecipe, recipe, overrides)
+    asked = load_recipe(PretrainRecipe, recipe, overrides)
+    settings, start = open_start(asked)
     run = open_run(settings.out, settings)
     backbone = run.folder / "backbone.safetensors"
     if not run.finished:
-        parts = open_parts(settings, run.folder)
+        parts = open_parts(settings, run.folder, start.encoder if start else None)
+        if settings.freeze_norms:
+            freeze_norms(parts.method)
         if is_first_rank():
-            for sentence in _notices(parts):
-                Console(stderr=True, highlight=False).print(sentence, markup=False)
+            about = [describe_start(start, asked)] if start and not run.resumes else []
+            for sentence in (*about, *_notices(parts)):
+                Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
         fit(
             parts.method,
             parts.rounds.batches,
@@ -75,6 +80,8 @@ def _plan(settings: PretrainRecipe, steps: int) -> Plan:
         loop=settings.loop,
         passes=settings.accumulate,
         sync_norms=settings.sync_norms,
+        warm_heads=settings.warm_heads,
+        anchor=settings.anchor,
         title=settings.method.kind,
     )
 
@@ -93,7 +100,7 @@ def _hooks(settings: PretrainRecipe, parts: Parts, folder: Path) -> Hooks:
 
 def _follow(settings: PretrainRecipe, method: Method, steps: int) -> Callable[[int], None] | None:
     """Moves the target after each step, where there is one that follows."""
-    if not isinstance(settings.method, DetConB | BYOL):
+    if not isinstance(settings.method, WithTarget):
         return None
     base = settings.method.ema
     return lambda step: method.update_target(ema_rate(step, total=steps, base=base))
@@ -119,6 +126,8 @@ def _save(
     settings: PretrainRecipe, encoder: nn.Module, path: Path, notes: Mapping[str, Any]
 ) -> None:
     origin = {"seed": settings.seed, "images": settings.images, "masks": settings.masks}
+    if settings.weights is not None:
+        origin["weights"] = settings.weights.source
     save_backbone(
         path,
         encoder,

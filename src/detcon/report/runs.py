@@ -23,6 +23,7 @@ METHOD_NAMES = {
     "detcon_b": "DetCon-B",
     "simclr": "SimCLR",
     "byol": "BYOL",
+    "region_byol": "region BYOL",
     "supervised": "supervised",
 }
 

@@ -19,7 +19,10 @@ FREE = (
 )  # fmt: skip
 """Settings that change how a run is watched or how fast it goes, but not its outcome."""
 
-LATER = {"discovery": None, "project_first": False}
+LATER = {
+    "discovery": None, "project_first": False, "weights": None, "warm_heads": 0, "anchor": 0.0,
+    "freeze_norms": False, "encoder_lr": None, "layer_decay": None, "last_num": None,
+}  # fmt: skip
 """Settings of later versions, with the value at which they are left out of fingerprints.
 
 So the fingerprints of older runs stay the same.

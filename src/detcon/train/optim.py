@@ -1,8 +1,11 @@
 """Optimisers and schedules built from their recipes, with biases and norms in their own group."""
 
+from typing import Any
+
 import torch
 from torch import _foreach_add, _foreach_add_, _foreach_mul_, _foreach_norm, nn  # pyright: ignore[reportPrivateImportUsage]
 
+from detcon.models.layers import layer_numbers
 from detcon.ops.schedules import step_decay, warmup_cosine
 from detcon.train.recipe import AdamW, Cosine, Lars, Sgd, StepDecay
 
@@ -71,18 +74,45 @@ def build_optimizer(
             {"params": weights, "weight_decay": decay, "always_adapt": True},
             {"params": small, "weight_decay": 0.0, "always_adapt": False},
         ]
+        groups = _by_rate(groups, recipe, module)
         common = {"lr": lr, "momentum": recipe.momentum, "trust_coeff": recipe.trust}
         return LayerwiseSgd(groups, common)
     groups = [
         {"params": weights, "weight_decay": decay},
         {"params": small, "weight_decay": decay if recipe.decay_all else 0.0},
     ]
+    groups = _by_rate(groups, recipe, module)
     fused = all(p.device.type in FUSED for p in weights + small)
     if isinstance(recipe, Sgd):
         return torch.optim.SGD(
             groups, lr, momentum=recipe.momentum, nesterov=recipe.nesterov, fused=fused
         )
     return torch.optim.AdamW(groups, lr, betas=recipe.betas, fused=fused)
+
+
+def _by_rate(
+    groups: list[dict[str, Any]], recipe: Lars | Sgd | AdamW, module: nn.Module
+) -> list[dict[str, Any]]:
+    """Cuts groups into parts of one rate: `scale` multiplies the rate of the schedule.
+
+    The scale of heads is 1; that of an encoder's layer l of n is encoder_lr / lr *
+    layer_decay^(n + 1 - l), as in BEiT (arXiv:2106.08254) with a head behind the last layer.
+    """
+    encoder = getattr(module, "encoder", None)
+    ratio = 1.0 if recipe.encoder_lr is None else recipe.encoder_lr / recipe.lr
+    decay = 1.0 if recipe.layer_decay is None else recipe.layer_decay
+    if encoder is None or ratio == decay == 1.0:
+        return groups
+    layers = layer_numbers(encoder)
+    top = max(layers.values(), default=0) + 1
+    of = {p: ratio * decay ** (top - layers[name]) for name, p in encoder.named_parameters()}
+    parts = []
+    for group in groups:
+        scales = [of.get(parameter, 1.0) for parameter in group["params"]]
+        for scale in sorted(set(scales)):
+            same = [p for p, own in zip(group["params"], scales, strict=True) if own == scale]
+            parts.append({**group, "params": same, "scale": scale})
+    return parts
 
 
 class LayerwiseSgd(torch.optim.Optimizer):

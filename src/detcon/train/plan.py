@@ -27,6 +27,8 @@ class Plan:
         passes: Into how many parts each rank's share of a batch is cut; their gradients are added
             up for one update, and the loss is their mean. Batch norms see one part at a time.
         sync_norms: Whether batch norms join the batches of all ranks.
+        warm_heads: First steps, in which the encoder keeps its weights.
+        anchor: Pulls the encoder to the weights that it started with.
         title: Before the progress bar.
     """
 
@@ -37,6 +39,8 @@ class Plan:
     loop: LoopRecipe
     passes: int = 1
     sync_norms: bool = False
+    warm_heads: int = 0
+    anchor: float = 0.0
     title: str = "pretraining"
 
     def rate(self, step: int) -> float:

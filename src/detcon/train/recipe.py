@@ -10,6 +10,17 @@ Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 WARMUP = "warm-up from 0, as a share of all steps"
 WARMUP_STEPS = "warm-up in steps, instead of a share"
+EncoderRate = Annotated[
+    Rate | None, Field(description="peak learning rate of the encoder; null: lr, as the heads")
+]
+LayerDecay = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        le=1,
+        description="factor of the encoder's rate from each block or stage to the one before it",
+    ),
+]
 
 
 class Lars(Recipe):
@@ -25,6 +36,8 @@ class Lars(Recipe):
     momentum: Share = Field(default=0.9, description="heavy-ball momentum, not Nesterov's")
     trust: Rate = Field(default=1e-3, description="LARS trust coefficient")
     scale_lr: bool = Field(default=True, description="multiply lr by (global batch) / 256")
+    encoder_lr: EncoderRate = None
+    layer_decay: LayerDecay = None
 
 
 class Sgd(Recipe):
@@ -37,6 +50,8 @@ class Sgd(Recipe):
     nesterov: bool = Field(default=False, description="Nesterov's momentum")
     decay_all: bool = Field(default=False, description="decay biases and norms too")
     scale_lr: bool = Field(default=False, description="multiply lr by (global batch) / 256")
+    encoder_lr: EncoderRate = None
+    layer_decay: LayerDecay = None
 
 
 class AdamW(Recipe):
@@ -48,6 +63,8 @@ class AdamW(Recipe):
     betas: tuple[Share, Share] = Field(default=(0.9, 0.999), description="of the two moments")
     decay_all: bool = Field(default=False, description="decay biases and norms too")
     scale_lr: bool = Field(default=False, description="multiply lr by (global batch) / 256")
+    encoder_lr: EncoderRate = None
+    layer_decay: LayerDecay = None
 
 
 OptimizerRecipe = Annotated[Lars | Sgd | AdamW, Field(discriminator="kind")]

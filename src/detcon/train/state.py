@@ -43,6 +43,7 @@ class Training:
         keep: How many of the last checkpoints stay.
         losses: The sum of the losses since the last log, on the device.
         first_bad: The first step with a non-finite loss, or -1, on the device.
+        start: The encoder's first weights, where they pull.
         num_narrow: How many convolutions are too narrow for channels-last memory on this CPU.
         step: Steps made.
         seconds: Time spent before this process began.
@@ -58,6 +59,7 @@ class Training:
     losses: Tensor
     first_bad: Tensor
     num_narrow: int
+    start: Mapping[nn.Parameter, Tensor]
     step: int = 0
     seconds: float = 0.0
     num_losses: int = 0
@@ -90,6 +92,24 @@ class Training:
         if isinstance(self.forward, DistributedDataParallel) and not ranks:
             return self.forward.no_sync()
         return nullcontext()
+
+    def keep_encoder(self) -> None:
+        """Drops the encoder's gradients: the optimiser passes over parameters without one."""
+        for parameter in self.module.encoder.parameters():
+            parameter.grad = None
+
+    @torch.no_grad()
+    def pull_to_start(self, strength: float) -> None:
+        """Moves the encoder towards its first weights w0: w <- w - lr * strength * (w - w0).
+
+        Weight decay of AdamW's kind towards w0 in place of 0 (L2-SP, arXiv:1802.01483), each layer
+        at its own rate.
+        """
+        for group in self.optimizer.param_groups if self.start else ():
+            moved = [p for p in group["params"] if p in self.start and p.grad is not None]
+            if moved:
+                starts = [self.start[parameter] for parameter in moved]
+                torch._foreach_lerp_(moved, starts, group["lr"] * strength)
 
     def add_loss(self, loss: Tensor) -> None:
         """Adds the loss of this step; does not wait for the device."""
@@ -209,6 +229,9 @@ def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
     fabric.to_device(module)
     if plan.sync_norms and fabric.world_size > 1:
         synchronise_norms(module, device)
+    start = {}
+    if plan.anchor:  # before a checkpoint is loaded
+        start = {p: p.detach().clone() for p in module.encoder.parameters() if p.requires_grad}
     if loop.recompute:
         _recompute(module)
     if loop.compile:
@@ -224,6 +247,7 @@ def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
         losses=torch.zeros((), device=fabric.device),
         first_bad=torch.full((), -1.0, device=fabric.device),
         num_narrow=num_narrow,
+        start=start,
     )
 
 

@@ -97,7 +97,7 @@ class Steps:
         before = Before(training.module, device) if device.type == "cpu" else None
         self.recent[step] = self.hooks.names(batch) if self.hooks.names else []
         for group in training.optimizer.param_groups:
-            group["lr"] = self.plan.rate(step)
+            group["lr"] = self.plan.rate(step) * group.get("scale", 1.0)
         loss, extra = training.learn(
             batch.split(self.plan.passes) if self.plan.passes > 1 else [batch]
         )
@@ -107,7 +107,10 @@ class Steps:
             training.save(NONFINITE)
             raise training.nonfinite(-1 if loss.isfinite() else step, self.recent, NONFINITE)
         training.add_loss(loss)
+        if step < self.plan.warm_heads:
+            training.keep_encoder()
         training.optimizer.step()
+        training.pull_to_start(self.plan.anchor)
         training.optimizer.zero_grad(set_to_none=True)
         if self.hooks.after_step is not None:
             self.hooks.after_step(step)

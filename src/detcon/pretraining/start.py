@@ -1,0 +1,79 @@
+"""The weights that a pretraining starts from, in place of fresh ones."""
+
+import torch
+from torch import nn
+
+from detcon.config import RecipeError
+from detcon.methods import Method
+from detcon.models.backbone_file import Backbone, load_backbone, plain_state, weights_digest
+from detcon.models.recipe import RESNETS
+from detcon.pretraining.recipe import PretrainRecipe
+
+
+def open_start(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | None]:
+    """Loads the weights that a recipe names.
+
+    Returns:
+        The recipe with the architecture and normalisation of the weights, and their digest; and
+        the weights, None where the recipe names none.
+
+    Raises:
+        BackboneError: No such source, or tensors without a place.
+        RecipeError: The source has another digest than the recipe.
+    """
+    given = settings.weights
+    if given is None:
+        return settings, None
+    encoder = settings.encoder
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)  # of what the source doesn't have
+        backbone = load_backbone(
+            given.source,
+            # a checkpoint doesn't name its timm model; a ResNet is known from its tensors
+            encoder=None if ":" in given.source or encoder.name in RESNETS else encoder,
+            stride=given.stride,
+            partial=given.partial,
+            in_channels=encoder.in_channels,
+            bands=given.bands,
+        )
+    assert backbone.match is not None
+    state = plain_state(backbone.encoder)
+    digest = weights_digest({name: state[name] for name in backbone.match.matched})
+    if given.digest not in (None, digest):
+        raise RecipeError(
+            f"the weights {given.source} have the digest {digest}, not {given.digest}: other "
+            f"weights are there now; give the right ones, or leave weights.digest out"
+        )
+    changed = {
+        "encoder": backbone.recipe,
+        "normalisation": backbone.normalisation,
+        "weights": given.model_copy(update={"digest": digest}),
+    }
+    return settings.model_copy(update=changed), backbone
+
+
+def describe_start(backbone: Backbone, asked: PretrainRecipe) -> str:
+    """One line for the user: what the training starts from, and what is fresh."""
+    recipe, match = backbone.recipe, backbone.match
+    assert match is not None
+    text = f"starting from {backbone.name}: {recipe.name}"
+    if recipe.name in RESNETS:
+        text += f" of width {recipe.width:g} and stride {recipe.stride}"
+    if asked.encoder.name != recipe.name or asked.encoder.width != recipe.width:
+        text += f", in place of the recipe's {asked.encoder.name}"
+    if not match.is_full:
+        text += f"; {match}"
+    if match.fresh:
+        text += (
+            f"; its first convolution is fresh: the photos have {recipe.in_channels} channels "
+            f"(weights.bands=mean takes the mean of its filters)"
+        )
+    return text
+
+
+def freeze_norms(method: Method) -> None:
+    """Lets the encoders' batch norms use and keep the statistics that they have."""
+    for tower in (method.online, method.target):
+        for part in tower.encoder.modules() if tower is not None else ():
+            if isinstance(part, nn.modules.batchnorm._BatchNorm):
+                part.eval()
