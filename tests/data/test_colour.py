@@ -154,7 +154,8 @@ def test_no_change_is_normalisation():
 def test_no_value_is_ever_asked_of_the_device():
     """A meta tensor has none, so any `.item()`, and whatever else would wait, raises."""
     parameters = torch.from_numpy(draws(STRONG, 16))
-    module._change(torch.empty(16, 3, 32, 32, device="meta"), parameters)
+    images = torch.empty(16, 3, 32, 32, device="meta", dtype=torch.uint8)
+    module._changed_on_device(images, parameters, MEAN, STD)
 
 
 def test_stays_exact_under_autocast():

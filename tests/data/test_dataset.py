@@ -10,7 +10,7 @@ from PIL import Image
 
 from detcon.data.colour import draw_colour
 from detcon.data.cut import draw_cut
-from detcon.data.dataset import MasksDoNotFit, MissingClass, PhotoViews
+from detcon.data.dataset import MasksDoNotFit, PhotoViews
 from detcon.data.recipe import DETCON_S_COLOUR, ViewsRecipe
 from detcon.masks.sources.grid import Grid
 from detcon.masks.store import MaskStore
@@ -196,11 +196,6 @@ def test_says_when_masks_are_of_another_size(photos, store, quarters):
     text = r"the masks of 2\.png were made on a photo of 50 x 40 pixels, but in .* it has 40 x 50;"
     with pytest.raises(MasksDoNotFit, match=text):
         views(photos, store, max_side=20)[0, 2]
-
-
-def test_says_when_a_photo_has_no_class(photos, store):
-    with pytest.raises(MissingClass, match=r"3 of the 4 photos have no class, 1\.png first among"):
-        views(photos, store, classes={"0.png": 0})
 
 
 def test_says_when_views_do_not_divide_into_cells(photos, store):

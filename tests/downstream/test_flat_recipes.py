@@ -54,7 +54,7 @@ def test_a_recipe_holds_the_settings_of_its_task_alone(kind):
     ("given", "message"),
     [
         ({"crop": 64}, "'crop' is a setting of the task now: give task.crop=64"),
-        ({"task": "depth", "depth.widths": [8, 4]}, "give task.widths=[8,4]"),
+        ({"task": "depth", "depth.widths": [8, 4]}, "give task.widths=8,4"),
         ({"task": "detection", "detector.anchor": 4}, "give task.detector.anchor=4"),
         (
             {"steps": 3, "optimizer.lr": 0.1},

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import detcon
-from detcon.downstream import strips
+from detcon.downstream import pictures
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.predicting import predict
 from detcon.downstream.transfer import transfer
@@ -57,7 +57,7 @@ def test_predictions_are_written_whole(trained, squares, tmp_path, monkeypatch):
     def full(path, data, **_):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(strips, "write_whole", full)
+    monkeypatch.setattr(pictures, "write_whole", full)
     with pytest.raises(OSError, match="no space left"):
         predict(model=str(trained), images=str(squares / "val/images"), out=str(tmp_path / "o"))
     assert not list((tmp_path / "o").rglob("*.png"))

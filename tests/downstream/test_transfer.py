@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe
 from detcon.data.labelled.examples import LabelError
-from detcon.downstream import cell as module, training
+from detcon.downstream import training
+from detcon.downstream.cell import build_network
 from detcon.downstream.model_file import load_model
 from detcon.downstream.recipe import TransferRecipe
-from detcon.downstream.tasks.registry import open_task
+from detcon.downstream.task import open_task
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
 from detcon.models.backbone_file import (
@@ -138,7 +139,7 @@ def test_seeds_differ_and_finished_ones_are_not_run_again(squares, tmp_path, mon
 def fresh_weights(seed, folder):
     settings = load_recipe(TransferRecipe, None, SMALL | {"data": folder, "out": "o", "seed": seed})
     task = open_task(settings.task)
-    backbone, network = module._build(settings, task, module.CellData(settings, task))
+    backbone, network = build_network(settings, task, lambda _: (task.open(settings, 3), None))
     return [backbone.encoder.state_dict()["conv1.weight"], *network.head.state_dict().values()]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import yaml
 
-from detcon.downstream.strips import strip, write_png
+from detcon.downstream.pictures import write_png
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
@@ -123,6 +123,6 @@ def write_transfer(
         (place / "metrics.jsonl").write_text(json.dumps({"step": 300, "loss": 0.5}) + "\n")
         for number, (photo, truth) in enumerate(pictures):
             drawn = class_colours()[truth]
-            picture = strip(photo, drawn, np.roll(drawn, 5 * seed + 5, 1))
+            picture = np.concatenate([photo, drawn, np.roll(drawn, 5 * seed + 5, 1)], axis=1)
             write_png(place / "predictions" / f"{number}.png", picture)
     return folder

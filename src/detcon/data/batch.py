@@ -16,12 +16,11 @@ class Batch:
         images: Views as cut out of the photos, before any change of colour.
         ids: Which mask each region is. Repeats are copies; -1 means that the view shows no mask.
         weights: The share of each grid cell that a region covers (0 or 1 in hard pooling).
-        colour: What to do to the colours of each view; see `detcon.data.colour`. Stays on the
-            CPU, so that the device code can branch on it without waiting for the device.
+        colour: The changes of each view's colours; see `detcon.data.colour`. Stays on the CPU, so
+            that code can branch on it without waiting for the device.
         index: The photo's number in its collection, for messages.
         classes: The photo's class, for supervised pretraining.
-        passed_over: Photos that belong here but can't be read, each with its sentence; others
-            stand in their places.
+        passed_over: Names of photos that can't be read and were replaced, each with the error.
     """
 
     images: UInt8[Tensor, "v b c y x"]
@@ -33,7 +32,7 @@ class Batch:
     passed_over: tuple[tuple[str, str], ...] = ()
 
     def to(self, device: torch.device | str, **options: bool) -> "Batch":
-        """Moves what the network reads to a device; `colour` and `index` stay on the host."""
+        """Moves what the network reads to a device; `colour` and `index` stay on the CPU."""
         return self._each(lambda part: part.to(device, non_blocking=True))
 
     def split(self, parts: int) -> list["Batch"]:
@@ -52,13 +51,10 @@ class Batch:
         return [self._cut(slice(start, start + size)) for start in range(0, photos, size)]
 
     def _cut(self, some: slice) -> "Batch":
+        by_view = {name: getattr(self, name)[:, some] for name in ("images", "ids", "weights")}
+        classes = None if self.classes is None else self.classes[some]
         return Batch(
-            images=self.images[:, some],
-            ids=self.ids[:, some],
-            weights=self.weights[:, some],
-            colour=self.colour[:, some],
-            index=self.index[some],
-            classes=None if self.classes is None else self.classes[some],
+            **by_view, colour=self.colour[:, some], index=self.index[some], classes=classes
         )
 
     def pin_memory(self) -> "Batch":
@@ -66,10 +62,5 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, do: Callable[[Tensor], Tensor]) -> "Batch":
-        return replace(
-            self,
-            images=do(self.images),
-            ids=do(self.ids),
-            weights=do(self.weights),
-            classes=None if self.classes is None else do(self.classes),
-        )
+        moved = {name: do(getattr(self, name)) for name in ("images", "ids", "weights")}
+        return replace(self, **moved, classes=None if self.classes is None else do(self.classes))

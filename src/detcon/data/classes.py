@@ -18,11 +18,10 @@ def read_classes(source: str, keys: Sequence[str]) -> tuple[list[int], list[str]
             CSV with the columns `path` (as in the list of photos) and `class`.
 
     Returns:
-        A class number for each photo, in order, and the names of the classes by number, sorted.
+        A class number for each photo, in order, and the sorted names of the classes.
 
     Raises:
-        ClassesError: If a photo has no class, there are fewer than two classes, or the source is
-            neither.
+        ClassesError: Unknown classes, fewer than two, or a CSV that can't be read.
     """
     if source == "folders":
         classes = [sys.intern(key.rpartition("/")[0]) for key in keys]  # few, for many photos

@@ -31,8 +31,7 @@ _ORDER, _GREY, _SIGMA, _SOLARIZE = slice(4, 8), 8, 9, 10
 
 
 def draw_colour(rng: np.random.Generator, recipe: ColourRecipe) -> Float32[np.ndarray, " p"]:
-    """Draws what is done to the colours of one view.
-    It always takes the same number of draws from `rng`.
+    """Draws the changes of one view's colours; takes 13 draws from `rng` whatever they are.
 
     Returns:
         The parameters, in the layout at the top of this file.
@@ -64,28 +63,20 @@ def apply_colour(
 
     In order: the four of `colour` in each photo's own order, grey, blur, solarize, clip to 0..1,
     normalise (`postprocess` in the official code's `augmentations.py`). On a CPU the loops of
-    `detcon.data.colour_cpu` do it, in one thread; elsewhere each operation takes all photos that
-    it touches at once.
+    `detcon.data.colour_cpu` do it, in one thread; elsewhere an operation takes all its photos at
+    once.
 
     Args:
         images: Views, on the training device. Where they aren't RGB, saturation, hue and grey
             are left out.
-        colour: Their parameters, on the CPU: which photos an operation touches is decided there,
-            so that nothing ever waits for the device.
+        colour: Their parameters, on the CPU, where it is decided which photos an operation
+            touches: nothing ever waits for the device.
         mean: Subtracted from each channel, in 0..1.
         std: What each channel is divided by.
     """
-    if images.device.type == "cpu":
-        return _changed_on_cpu(images, colour, mean, std)
-    return _changed_on_device(images, colour, mean, std)
-
-
-def _changed_on_cpu(
-    images: UInt8[Tensor, "b c y x"],
-    colour: Float[Tensor, "b p"],
-    mean: Sequence[float],
-    std: Sequence[float],
-) -> Float32[Tensor, "b c y x"]:
+    if images.device.type != "cpu":
+        with torch.autocast(images.device.type, enabled=False):
+            return _changed_on_device(images, colour, mean, std)
     out = torch.empty(images.shape, dtype=torch.float32)
     parameters = colour.numpy().astype(np.float32)
     change_colours(
@@ -103,20 +94,9 @@ def _changed_on_cpu(
 
 
 def _changed_on_device(
-    images: UInt8[Tensor, "b c y x"],
-    colour: Float[Tensor, "b p"],
-    mean: Sequence[float],
-    std: Sequence[float],
+    images: UInt8[Tensor, "b c y x"], colour: Tensor, mean: Sequence[float], std: Sequence[float]
 ) -> Float32[Tensor, "b c y x"]:
-    with torch.autocast(images.device.type, enabled=False):
-        out = images / 255
-        _change(out, colour)
-        _normalise(out, mean, std)
-    return out
-
-
-def _change(x: Float32[Tensor, "b c y x"], colour: Float[Tensor, "b p"]) -> None:
-    """All changes but the normalisation, in place."""
+    x = images / 255
     order = colour[:, _ORDER].tolist()
     is_rgb = x.shape[1] == 3
     jitter = (_brighten, _contrast, _saturate, _turn_hue) if is_rgb else (_brighten, _contrast)
@@ -128,6 +108,10 @@ def _change(x: Float32[Tensor, "b c y x"], colour: Float[Tensor, "b p"]) -> None
         _at(x, _rows(colour[:, _GREY]), _grey, colour[:, _GREY])
     _at(x, _rows(colour[:, _SIGMA]), _blur, colour[:, _SIGMA])
     _at(x, _rows(colour[:, _SOLARIZE]), _solarize, colour[:, _SOLARIZE])
+    x.clamp_(0, 1)
+    for channel, middle, spread in zip(x.unbind(1), mean, std, strict=True):
+        channel.sub_(middle).div_(spread)
+    return x
 
 
 def _rows(chosen: Float[Tensor, " b"]) -> list[int]:
@@ -143,11 +127,11 @@ def _at(
     """Applies an operation, which works in place, to some photos of a batch."""
     if not rows:
         return
-    if len(rows) == len(x):
-        operation(x, amount[:, None, None, None].to(x.device, non_blocking=True))
-        return
     index = torch.tensor(rows)
     amount = amount[index, None, None, None].to(x.device, non_blocking=True)
+    if len(rows) == len(x):
+        operation(x, amount)
+        return
     index = index.to(x.device, non_blocking=True)
     some = x[index]
     operation(some, amount)
@@ -164,7 +148,7 @@ def _contrast(x: Tensor, factor: Tensor) -> None:
 
 
 def _saturate(x: Tensor, factor: Tensor) -> None:
-    """The same as scaling and clipping the saturation in HSV, where value and hue stay.
+    """Scales and clips the saturation of HSV, where value and hue stay.
 
     With v the largest channel, saturation is s = (v - smallest) / v. Scaling it by k moves every
     channel to v - (v - rgb) * k, and clipping it at 1 means k <= 1 / s.
@@ -227,9 +211,3 @@ def _band(size: int, radius: int, sigma: Float32[Tensor, "b 1 1"]) -> Float32[Te
 def _solarize(x: Tensor, _: Tensor) -> None:
     """Inverts what is above a half: in 0..1, the smaller of x and 1 - x."""
     torch.minimum(x, 1 - x, out=x)
-
-
-def _normalise(x: Tensor, mean: Sequence[float], std: Sequence[float]) -> None:
-    x.clamp_(0, 1)
-    for channel, middle, spread in zip(x.unbind(1), mean, std, strict=True):
-        channel.sub_(middle).div_(spread)

@@ -1,9 +1,9 @@
 """Changes of colour on a CPU: compiled loops that work through a photo in blocks, in the cache.
 
-The same operations as the batched ones in `detcon.data.colour`, which other devices run and which
-on a CPU go through the memory once for each step of each operation (decision 6).
-Here a block of pixels takes all operations up to the contrast, which needs the mean of the whole
-photo, and then all that follow it; the blur goes down and across a row at once.
+The same operations as in `detcon.data.colour`, which go through the memory once for each step of
+each operation (decision 6). Here a block of pixels takes all operations up to the contrast, which
+needs the mean of the whole photo, and then all that follow it; the blur goes down and across a row
+at once.
 
 Numbers are written as float32: numba would otherwise compute in float64, at half the speed.
 
@@ -38,18 +38,10 @@ def change_colours(
     std: Float32[np.ndarray, " c"],
     out: Float32[np.ndarray, "b c y x"],
 ) -> None:
-    """Changes the colours of a batch of views, and normalises them.
+    """Changes the colours of a batch of views, normalises them, and writes them to `out`.
 
-    Args:
-        images: Views; saturation, hue and grey are for RGB alone.
-        amounts: Brightness added, factors of contrast and saturation, turns of the hue.
-        order: Which of the four comes first, second, ...; -1 where none does; none twice.
-        grey: Whether the view turns grey.
-        sigma: The blur's standard deviation in pixels, 0 for none.
-        solarize: Whether values above a half are inverted.
-        mean: Subtracted from each channel at last.
-        std: What each channel is then divided by.
-        out: Takes the result.
+    The parameters are those of `detcon.data.colour`: `amounts` and `order` of the four changes,
+    whether to turn `grey`, the blur's `sigma` (0: none), and whether to `solarize`.
     """
     channels, height, width = images.shape[1:]
     work = np.empty((channels, height * width), np.float32)

@@ -5,12 +5,13 @@ Axes: y x pixels of the photo or of its map, s pixels of a view's side, r region
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, Int64, Integer, UInt8
 
-from detcon.data.recipe import Pooling, Resize, ViewsRecipe
+from detcon.data.recipe import Resize, ViewsRecipe
 from detcon.data.regions import region_weights
 from detcon.masks.masks import Masks
 from detcon.ops.compiled import compiled
@@ -21,8 +22,7 @@ from detcon.photos import resize as resized
 class Cut:
     """A rectangle of a photo, in the photo's pixels, and whether it is mirrored.
 
-    Nothing in it is random: the same cut gives the same view of the photo and of its map, which
-    may be stored at any resolution.
+    The same cut gives the same view of the photo and of its map, which may have any resolution.
 
     >>> cut = Cut(top=0, left=1, height=2, width=2, flip=True)
     >>> photo = np.arange(6, dtype=np.uint8).reshape(2, 3, 1)
@@ -45,15 +45,14 @@ class Cut:
     ) -> UInt8[np.ndarray, "s s c"]:
         """Cuts the view out of the photo, in 8 bits, with OpenCV.
 
-        `official` is bicubic without antialiasing, as `tf.image.resize` in the official code.
-        Both libraries sample at half-pixel centres. OpenCV's cubic has a = -0.75 and repeats the
-        edge pixels, TensorFlow's has a = -0.5 and renormalises the weights inside; OpenCV rounds
-        to 8 bits, TensorFlow keeps floats and clips them. In 240 random
-        cuts of six photographs, the results differ by 0.4 to 0.9 grey levels on average, and by
-        up to 19 at sharp edges.
+        `official` is bicubic without antialiasing, as `tf.image.resize` in the official code. Both
+        libraries sample at half-pixel centres, but OpenCV's cubic has a = -0.75, repeats the edge
+        pixels and rounds to 8 bits; TensorFlow's has a = -0.5, renormalises the weights inside and
+        keeps floats. In 240 random cuts of six photographs, the results differ by 0.4 to 0.9 grey
+        levels on average, and by up to 19 at sharp edges.
 
-        `area` averages over each output pixel's area where the cut shrinks by more than 2 (in
-        the mean of both directions, and enlarges in neither), so that fine texture does not alias;
+        `area` averages over each output pixel's area where the cut shrinks by more than 2 (in the
+        mean of both directions, and enlarges in neither), so that fine texture does not alias;
         otherwise it is the same bicubic.
         """
         crop = photo[self.top : self.top + self.height, self.left : self.left + self.width]
@@ -65,8 +64,7 @@ class Cut:
     def reduced(self, factor: int) -> "Cut":
         """The same cut of the photo decoded at 1/`factor` of its size.
 
-        Its edges are moved to whole pixels there: by half of one at most, which is no more than
-        half a pixel of the view where the view is smaller than the reduced cut.
+        Its edges are moved to whole pixels there, by half of one at most.
         """
         top, left = round(self.top / factor), round(self.left / factor)
         bottom = round((self.top + self.height) / factor)
@@ -81,7 +79,7 @@ class Cut:
         Args:
             labels: The map of the whole photo, at any resolution.
             photo_size: Height and width of the photo that the cut was drawn for.
-            size: The side of the view in pixels.
+            size: The side of the view.
         """
         rows, columns = self._places(labels, photo_size, size)
         return labels[rows[:, None], columns]
@@ -94,41 +92,23 @@ class Cut:
         grid: tuple[int, int],
         *,
         rng: np.random.Generator,
-        num_regions: int = 16,
-        pooling: Pooling = "hard",
-        min_cells: float = 0.5,
-        least_cells: int = 1,
         absent: bool = False,
+        **drawing: Any,
     ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
         """Samples masks that the view shows, and where on the encoder's grid they lie.
 
         Args:
             masks: The masks of the whole photo, at any resolution.
             photo_size: Height and width of the photo that the cut was drawn for.
-            size: The side of the view in pixels.
-            grid: Rows and columns of the encoder's output; for the rest see `region_weights`.
+            size: The side of the view.
+            grid: Rows and columns of the encoder's output.
             absent: Whether masks that the view doesn't show are drawn too, with weights 0.
-
-        Returns:
-            The ids, and the share of each cell that each region covers. A view that shows no
-            mask has ids -1 and weights 1.
-
-        Raises:
-            ValueError: If the view doesn't divide evenly into cells.
+            drawing: Further arguments of `region_weights`, which says what is returned and raised.
         """
-        rows, columns = self._places(masks.patterns, photo_size, size)
+        places = self._places(masks.patterns, photo_size, size)
+        also = masks.ids if absent else None
         return region_weights(
-            masks.patterns,
-            masks.membership,
-            grid,
-            rng=rng,
-            num_regions=num_regions,
-            pooling=pooling,
-            min_cells=min_cells,
-            rows=rows,
-            columns=columns,
-            least_cells=least_cells,
-            also=masks.ids if absent else None,
+            masks.patterns, masks.membership, grid, rng=rng, places=places, also=also, **drawing
         )
 
     def _places(
@@ -143,11 +123,8 @@ class Cut:
 def draw_cut(rng: np.random.Generator, size: tuple[int, int], recipe: ViewsRecipe) -> Cut:
     """Draws a cut as the official code does (`get_random_crop_window` in `tf_image_ops.py`).
 
-    One draw of area and aspect, rounded, clipped to the photo: no ten attempts and no central
-    cut in the end, which is torchvision's way.
-
-    Returns:
-        The cut, at least one pixel high and wide, inside the photo.
+    One draw of area and aspect, rounded, clipped to the photo, and at least one pixel wide and
+    high. torchvision draws up to ten times, and takes a central cut in the end.
     """
     photo_height, photo_width = size
     draws = rng.random(5).tolist()

@@ -31,10 +31,6 @@ class MasksDoNotFit(ValueError):
     """A store of masks that doesn't belong to the photos."""
 
 
-class MissingClass(ValueError):
-    """A photo without a class, in supervised pretraining."""
-
-
 @runtime_checkable
 class MasksOfPhotos(Protocol):
     """A source of masks by photo key: a `MaskStore`, a dict, ..."""
@@ -46,10 +42,7 @@ class MasksOfPhotos(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """All views of one photo; see `Batch` for the meanings.
-
-    `index` is the photo that is seen, `passed_over` the ones that should have been.
-    """
+    """All views of one photo, numbered `index`; see `Batch` for the meanings."""
 
     images: UInt8[np.ndarray, "v c y x"]
     ids: Int64[np.ndarray, "v r"]
@@ -62,40 +55,27 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Held:
-    """A decoded photo with its masks, ready for cutting.
-
-    Attributes:
-        photo: Its pixels, at 1/`factor` of `size`.
-        masks: None for the whole image.
-        size: The height and width that cuts are drawn in.
-        factor: 1, or what the photo was reduced by when it was decoded.
-    """
+    """A decoded photo at 1/`factor` of `size`, in which cuts are drawn, and its masks."""
 
     photo: UInt8[np.ndarray, "y x c"]
     masks: Masks | None
     size: tuple[int, int]
     factor: int = 1
 
-    @property
-    def nbytes(self) -> int:
-        return self.photo.nbytes + (self.masks.patterns.nbytes if self.masks else 0)
-
 
 class PhotoViews:
     """The views of a collection of photos: `dataset[epoch, index]` is a `Sample`.
 
-    Every draw comes from (seed, epoch, index, view), so a sample doesn't depend on who asks for
-    it, nor on what was asked before. Cut and colour are drawn before the regions: two methods
-    with the same seed see the same pixels. With `views.second` other than `own`, view 1 is drawn as
-    ever, and all that is drawn for view 2 is how regions are halved.
+    Every draw comes from (seed, epoch, index, view), so a sample doesn't depend on which process
+    asks for it, nor on what was asked before. Cut and colour are drawn before the regions: two
+    methods with the same seed see the same pixels. Where `views.second` isn't `own`, view 2 draws
+    only how regions are halved.
 
-    Photos that the store lists as unreadable are left out, and `left_out` names them. With
-    `pass_over`, one that can't be read later gives its place to another, drawn from the place's
-    own number: the same whoever asks, as long as the files are.
+    Photos that the store lists as unreadable are left out; `left_out` names them. With `pass_over`,
+    one that can't be read later is replaced by another, drawn from the same numbers.
 
     Attributes:
         keys: The names of the photos, by number.
-        left_out: The names of photos that are in the collection, but can't be read.
         classes: Of the photos, by number; None without classes.
     """
 
@@ -114,13 +94,11 @@ class PhotoViews:
         cache: bool = True,
         pass_over: bool = False,
     ) -> None:
-        """Checks that photos, masks and classes belong together; reads no photo yet.
+        """Checks that photos and masks belong together; reads no photo yet.
 
         Args:
             store: The masks of its photos; None for one mask, the whole image (id 0, weights 1).
             grid: Rows and columns of the encoder's output for a view.
-            seed: Of all draws; not negative.
-            num_views: 1 or 2.
             num_regions: How many masks are sampled in each view.
             classes: The class of each photo by key, for supervised pretraining.
             max_side: Photos are shrunk to this before anything is cut out of them.
@@ -128,10 +106,8 @@ class PhotoViews:
             pass_over: Whether another photo takes the place of one that can't be read.
 
         Raises:
-            MasksDoNotFit: If photos have no masks in the store.
-            MissingClass: If photos have no class.
-            ValueError: If a view doesn't divide evenly into the grid's cells, photos are to be
-                both shrunk and decoded at reduced size, or there are no masks to halve.
+            MasksDoNotFit: Photos have no masks in the store.
+            ValueError: Settings that don't go together.
         """
         if views.reduced_decode and max_side is not None:
             raise ValueError(
@@ -147,16 +123,16 @@ class PhotoViews:
         self.photos, self.store, self.views = photos, store, views
         self.grid, self.seed, self.num_regions = grid, seed, num_regions
         self.num_views, self.max_side = num_views, max_side
-        self.left_out = [key for key in photos.keys if key in unreadable] if unreadable else []
+        self.left_out: list[str] = []
         self.keys: Sequence[str] = photos.keys
-        if self.left_out:
+        if unreadable:
+            self.left_out = [key for key in photos.keys if key in unreadable]
             self.keys = Keys(key for key in photos.keys if key not in unreadable)
         if store is not None:
             check_cells((views.size, views.size), grid)
             _check_all_in(store, self.keys, photos.source)
         self.classes: Int64[np.ndarray, " n"] | None = None
         if classes is not None:
-            _check_classes(classes, self.keys)
             self.classes = np.array([classes[key] for key in self.keys])
         self._cache = cache and not views.reduced_decode  # how far it reduces, each epoch decides
         self._held: list[_Held | UnreadablePhoto] | None = None
@@ -169,19 +145,31 @@ class PhotoViews:
         """The views of photo number `index` in an epoch, from `(epoch, index)`.
 
         Raises:
-            UnreadablePhoto: If the photo can't be decoded, and isn't to be passed over.
-            TooManyUnreadable: If none of those tried in its place can, either.
-            MasksDoNotFit: If its masks were made on a photo of another size.
+            UnreadablePhoto: The photo can't be decoded, and isn't to be passed over.
+            TooManyUnreadable: None of those tried in its place can be decoded, either.
+            MasksDoNotFit: Its masks were made on a photo of another size.
         """
         epoch, index = place
         number, held, passed_over = self._find(epoch, index)
-        label = None if self.classes is None else int(self.classes[number])
-        sample = self._empty(number, label, passed_over)
-        drawn = self.num_views if self.views.second == "own" else 1
+        views, regions, side = self.num_views, self.num_regions, self.views.size
+        sample = Sample(
+            images=np.empty((views, self.photos.channels, side, side), np.uint8),
+            ids=np.empty((views, regions), np.int64),
+            weights=np.empty((views, regions, *self.grid), np.float32),
+            colour=np.empty((views, NUM_PARAMETERS), np.float32),
+            index=number,
+            label=None if self.classes is None else int(self.classes[number]),
+            passed_over=passed_over,
+        )
+        drawn = views if self.views.second == "own" else 1
         for view in range(drawn):
             self._fill(sample, view, held, self.draws(epoch, index, view))
-        if drawn < self.num_views:
-            self._fill_again(sample, self.draws(epoch, index, 1))
+        if drawn < views:  # view 2 is made of view 1
+            for one, two in (sample.images, sample.ids, sample.colour, sample.weights):
+                two[:] = one
+        if self.views.second == "halves":
+            rng = self.draws(epoch, index, 1)
+            sample.weights[:] = split_in_halves(sample.ids[0], sample.weights[0], rng)
         return sample
 
     def __getstate__(self) -> dict[str, object]:
@@ -195,15 +183,8 @@ class PhotoViews:
     def keep_in_memory(self, limit: int = MEMORY_LIMIT) -> bool:
         """Decodes all photos and keeps them, if they fit in `limit` bytes with their masks.
 
-        Called before worker processes fork, which then share them. A few photos tell whether
-        trying is worth while.
-
-        Returns:
-            Whether everything is in memory.
-
-        Raises:
-            UnreadablePhoto: If a photo can't be decoded, and isn't to be passed over.
-            MasksDoNotFit: If a photo's masks were made on a photo of another size.
+        Called before worker processes fork, which then share them. A sample of 16 photos decides
+        whether it is tried. Returns whether everything is in memory, and raises as `[]` does.
         """
         if self._held is not None or not self._cache:
             return self._held is not None
@@ -260,37 +241,19 @@ class PhotoViews:
         size = _size(photo) if whole is None else whole
         masks = None if self.store is None else self.store[key]
         if masks is not None and tuple(masks.size) != size:
-            (y, x), (height, width) = masks.size, size
             raise MasksDoNotFit(
-                f"the masks of {key} were made on a photo of {y} x {x} pixels, but in "
-                f"{self.photos.source} it has {height} x {width}; make the masks of these photos "
-                f"again, into a new folder"
+                f"the masks of {key} were made on a photo of {masks.size[0]} x {masks.size[1]} "
+                f"pixels, but in {self.photos.source} it has {size[0]} x {size[1]}; make the masks "
+                f"of these photos again, into a new folder"
             )
         photo = shrink(photo, self.max_side)
         return _Held(photo, masks, _size(photo) if whole is None else whole, factor)
 
     def _factor(self, size: tuple[int, int], epoch: int, index: int) -> int:
-        """The factor by which a photo can be reduced before the views of a place are cut.
-
-        Always of two views: a method that sees one is compared with those that see both.
-        """
+        """How much a photo can be reduced before two views are cut, even if a method sees one."""
         cuts = [draw_cut(self.draws(epoch, index, view), size, self.views) for view in (0, 1)]
         shrink = min(min(cut.height, cut.width) for cut in cuts) / self.views.size
         return max(factor for factor in (1, 2, 4, 8) if factor <= max(shrink, 1))
-
-    def _empty(
-        self, index: int, label: int | None, passed_over: tuple[tuple[str, str], ...]
-    ) -> Sample:
-        views, regions, side = self.num_views, self.num_regions, self.views.size
-        return Sample(
-            images=np.empty((views, self.photos.channels, side, side), np.uint8),
-            ids=np.empty((views, regions), np.int64),
-            weights=np.empty((views, regions, *self.grid), np.float32),
-            colour=np.empty((views, NUM_PARAMETERS), np.float32),
-            index=index,
-            label=label,
-            passed_over=passed_over,
-        )
 
     def _fill(self, sample: Sample, view: int, held: _Held, rng: np.random.Generator) -> None:
         """Draws and makes one of the views of a sample."""
@@ -301,32 +264,20 @@ class PhotoViews:
         cv2.split(image, list(sample.images[view]))  # writes into these
         sample.ids[view], sample.weights[view] = self._regions(cut, held.masks, held.size, rng)
 
-    def _fill_again(self, sample: Sample, rng: np.random.Generator) -> None:
-        """Makes view 2 from view 1."""
-        for one, two in (sample.images, sample.ids, sample.colour, sample.weights):
-            two[:] = one
-        if self.views.second == "halves":
-            sample.weights[:] = split_in_halves(sample.ids[0], sample.weights[0], rng)
-
     def _regions(
         self, cut: Cut, masks: Masks | None, size: tuple[int, int], rng: np.random.Generator
     ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
         if masks is None:
             whole = np.ones((self.num_regions, *self.grid), np.float32)
             return np.zeros(self.num_regions, np.int64), whole
-        return cut.weights(
-            masks,
-            size,
-            self.views.size,
-            self.grid,
-            rng=rng,
-            num_regions=self.num_regions,
-            **self.views.drawing,
-        )
+        options = {"num_regions": self.num_regions, **self.views.drawing}
+        return cut.weights(masks, size, self.views.size, self.grid, rng=rng, **options)
 
 
 def _nbytes(held: _Held | UnreadablePhoto) -> int:
-    return held.nbytes if isinstance(held, _Held) else 0
+    if isinstance(held, UnreadablePhoto):
+        return 0
+    return held.photo.nbytes + (held.masks.patterns.nbytes if held.masks else 0)
 
 
 def _size(photo: UInt8[np.ndarray, "y x c"]) -> tuple[int, int]:
@@ -351,21 +302,10 @@ def _generator(place: str) -> np.random.Generator:
 
 
 def _check_all_in(store: MasksOfPhotos, keys: Sequence[str], source: str) -> None:
-    if isinstance(store, MaskStore):
-        missing = store.missing(keys)
-    else:
-        missing = [key for key in keys if key not in store]
+    is_store = isinstance(store, MaskStore)  # which checks a million keys faster
+    missing = store.missing(keys) if is_store else [key for key in keys if key not in store]
     if missing:
         raise MasksDoNotFit(
             f"{len(missing)} of the {len(keys)} photos in {source} have no masks, {missing[0]} "
             f"first among them; give the command 'detcon masks' again for these photos"
-        )
-
-
-def _check_classes(classes: Mapping[str, int], keys: Sequence[str]) -> None:
-    missing = [key for key in keys if key not in classes]
-    if missing:
-        raise MissingClass(
-            f"{len(missing)} of the {len(keys)} photos have no class, {missing[0]} first among "
-            f"them; put each photo into a folder of its class, or name it in the table of classes"
         )

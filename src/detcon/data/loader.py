@@ -17,11 +17,7 @@ class BatchTooLarge(ValueError):
 
 
 def steps_per_epoch(num_photos: int, batch_size: int) -> int:
-    """The number of whole batches in an epoch; an incomplete last one is left out.
-
-    Raises:
-        BatchTooLarge: If there is not even one.
-    """
+    """The number of whole batches in an epoch, or `BatchTooLarge` where there is none."""
     if num_photos < batch_size:
         raise BatchTooLarge(
             f"cannot make a batch of {batch_size} from {num_photos} photos; "
@@ -43,9 +39,9 @@ def batches(
 ) -> Iterator[Batch]:
     """Yields this rank's share of the batches of a run.
 
-    An epoch is a permutation of all photos, drawn from (seed, epoch), without its last
-    incomplete batch. Each rank takes a contiguous slice of each batch. What comes out depends
-    neither on the number of workers nor on where a run was interrupted.
+    An epoch is a permutation of all photos, drawn from (seed, epoch), without its last incomplete
+    batch. Each rank takes a contiguous slice of each batch. Batches depend neither on the number of
+    workers nor on where a run was interrupted.
 
     Args:
         batch_size: Of all ranks together.
@@ -54,10 +50,8 @@ def batches(
         workers: Processes that make batches; 0 makes them here.
 
     Raises:
-        BatchTooLarge: If there are fewer photos than one batch has, or it can't be shared evenly.
-        UnreadablePhoto: If a photo can't be decoded, and isn't to be passed over.
-        TooManyUnreadable: If photos drawn in its place can't, either.
-        MasksDoNotFit: If a photo's masks were made on a photo of another size.
+        BatchTooLarge: There are fewer photos than one batch has, or it can't be shared evenly.
+        ValueError: As `PhotoViews[...]`.
     """
     steps_per_epoch(len(dataset), batch_size)
     if batch_size % world:

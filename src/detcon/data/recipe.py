@@ -2,10 +2,18 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from detcon.config import Recipe
 
+
+def _ascending(value: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < value[0] <= value[1]:
+        raise ValueError("give the least, above 0, and then the greatest value")
+    return value
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0, le=1)]
 Pooling = Literal["hard", "soft"]
@@ -25,17 +33,10 @@ class ColourRecipe(Recipe):
     jitter: Probability = Field(default=0.8, description="probability of these four, together")
     grey: Probability = Field(default=0.2, description="probability of grey")
     blur: Probability = Field(default=1.0, description="probability of a Gaussian blur")
-    blur_sigma: tuple[float, float] = Field(
+    blur_sigma: Range = Field(
         default=(0.1, 2.0), description="least and greatest standard deviation in pixels"
     )
     solarize: Probability = Field(default=0.0, description="probability of inverting bright values")
-
-    @field_validator("blur_sigma")
-    @classmethod
-    def _range(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < value[0] <= value[1]:
-            raise ValueError("give the least, above 0, and then the greatest value")
-        return value
 
 
 DETCON_B_COLOUR = (ColourRecipe(), ColourRecipe(blur=0.1, solarize=0.2))
@@ -57,10 +58,10 @@ class ViewsRecipe(Recipe):
     """How the views of a photo are drawn. The defaults are the official ones of DetCon-B."""
 
     size: int = Field(default=224, ge=1, description="side of a view in pixels")
-    area: tuple[float, float] = Field(
+    area: Range = Field(
         default=(0.08, 1.0), description="least and greatest share of the photo's area in a view"
     )
-    aspect: tuple[float, float] = Field(
+    aspect: Range = Field(
         default=(3 / 4, 4 / 3), description="least and greatest width / height of a cut"
     )
     flip: Probability = Field(default=0.5, description="probability of mirroring a view")
@@ -103,13 +104,6 @@ class ViewsRecipe(Recipe):
             known = ", ".join(COLOUR_PRESETS)
             raise ValueError(f"known colours are {known}, or a list of two, one a view")
         return COLOUR_PRESETS[value]
-
-    @field_validator("area", "aspect")
-    @classmethod
-    def _range(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0 < value[0] <= value[1]:
-            raise ValueError("give the least, above 0, and then the greatest value")
-        return value
 
     @field_validator("area")
     @classmethod

@@ -22,8 +22,7 @@ def region_weights(
     num_regions: int = 16,
     pooling: Pooling = "hard",
     min_cells: float = 0.5,
-    rows: Int64[np.ndarray, " m"] | None = None,
-    columns: Int64[np.ndarray, " n"] | None = None,
+    places: tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " n"]] | None = None,
     least_cells: int = 1,
     also: Integer[np.ndarray, " i"] | None = None,
 ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
@@ -31,18 +30,18 @@ def region_weights(
 
     `hard`, as the official code: a cell belongs to the id that covers most of it, where "no mask"
     votes like any other id and ties go to the lowest; overlapping masks each win the cells that
-    they cover at least half. A mask is present if it wins a cell. `soft`, as the paper's text: a
-    mask weighs each cell by the share of its area that it covers, and is present if it covers
-    at least `min_cells` cells in all.
+    they cover at least half. A mask is present if it wins a cell.
+
+    `soft`, as the paper's text: a mask weighs each cell by the share of its area that it covers,
+    and is present if it covers at least `min_cells` cells in all.
 
     Args:
         patterns: The view's map: the mask of each pixel, -1 for none; or with `membership` the
-            row of it. The photo's map, where `rows` and `columns` are given.
+            row of it. The photo's map, where `places` are given.
         membership: Which masks each pattern belongs to; None if masks don't overlap.
         grid: Rows and columns of the encoder's output.
         min_cells: The area in cells that makes a mask present in soft pooling.
-        rows: Which row of the map each of the view's is; None where the map is the view's.
-        columns: Which column of the map each of the view's is.
+        places: The row and the column of the map that each of the view's is.
         least_cells: A mask that has a share of fewer cells isn't present.
         also: Masks that are drawn as well where they aren't present, with weights 0; None for none.
 
@@ -53,7 +52,7 @@ def region_weights(
     Raises:
         ValueError: If the view doesn't divide evenly into cells.
     """
-    found, counts = count_labels(patterns, grid, rows, columns)
+    found, counts = count_labels(patterns, grid, *(places or (None, None)))
     overlapping, soft = membership is not None, pooling == "soft"
     table = _DISJOINT if membership is None else membership
     ids, shares = _shares(found, counts, table, overlapping, soft, min_cells)
@@ -73,17 +72,13 @@ def split_in_halves(
 ) -> Float32[np.ndarray, "2 r h w"]:
     """Splits the cells of each region at random into two halves, which share none.
 
-    A mask is split once: copies of it are split alike, so that they stay copies of each other and
-    every half of one view is a positive of the same half in the other. Of an odd number of cells
-    either half gets one more. A cell goes with all of its share, in soft pooling too.
+    Copies of a mask are split alike, so that they stay copies of each other and every half in one
+    view is a positive of the same half in the other. Of an odd number of cells either half may get
+    one more. A cell goes with all of its share, in soft pooling too.
 
     Args:
         ids: Which mask each region is. Those of no mask (-1) are left whole in both halves.
         weights: The share of each cell that each region covers, of two cells at least.
-        rng: Where the draws come from: one for each distinct mask, in ascending order.
-
-    Returns:
-        The weights of one half and of the other, which add up to `weights`.
     """
     halves = np.stack([weights, weights])
     cells_of = halves.reshape(2, len(ids), -1)
@@ -112,13 +107,8 @@ def _with_absent(
 def _shares(found, counts, membership, overlapping, soft, min_cells):
     """The masks that are present, ascending, and their share of each cell `[k h w]`.
 
-    Args:
-        found: The patterns that the view shows, ascending.
-        counts: The pixels of each in each cell, `[h w n]`.
-        membership: As `region_weights` has it; not looked at unless `overlapping`.
-        overlapping: Whether it is.
-        soft: Whether a mask has its share of a cell; otherwise all or nothing.
-        min_cells: As `region_weights` has it.
+    `found` are the patterns that the view shows, ascending, and `counts` the pixels of each in each
+    cell, `[h w n]`. `membership` is read only if the masks are `overlapping`.
     """
     if overlapping:
         ids, area = np.arange(membership.shape[1]), _areas(found, counts, membership)

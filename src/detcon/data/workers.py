@@ -30,12 +30,12 @@ def make_ahead(
     thread here from now on.
 
     Args:
-        make: Makes a batch; it has `pin_memory()` where a GPU waits.
+        make: Makes a batch, which needs `pin_memory()` if there is a GPU.
         places: What each batch is made of.
-        workers: Processes; 0 makes them here.
+        workers: Processes; 0 makes batches here.
 
     Raises:
-        ValueError: What `make` raised, as it raised it; OSError likewise.
+        ValueError: As `make` raised it; OSError likewise.
         WorkerDied: A worker was killed, or crashed.
     """
     if workers:  # a child would wait for ever for OpenCV's threads, which don't survive a fork
@@ -71,8 +71,8 @@ def make_ahead(
 def _noticed_between_steps() -> Iterator[None]:
     """Puts back the handler of SIGCHLD that a loader replaces.
 
-    Torch's raises at once wherever the program is: in mid-update, where no checkpoint can be saved.
-    Without it, the loader notices when it waits for a batch of the dead worker, in seconds.
+    Torch's raises at once, even in mid-update, where no checkpoint can be saved. Without it, the
+    loader notices within seconds, when it waits for a batch of the dead worker.
     """
     if sys.platform == "win32" or threading.current_thread() is not threading.main_thread():
         yield
@@ -106,9 +106,7 @@ def _death(process: BaseProcess, workers: int) -> str:
 
 @dataclass(frozen=True)
 class _Making(Dataset):
-    """Returns errors that a user can fix as values: raised in a worker, they would arrive
-    wrapped in its traceback.
-    """
+    """Returns errors that a user can fix: raised in a worker, they would come with a traceback."""
 
     make: Callable[[Any], Any]
 

@@ -1,7 +1,7 @@
-"""The model file: a finished network of a transfer task, ready to be used on photos.
+"""The model file: a finished network of a transfer task, with all that is needed to use it.
 
-A safetensors file of the encoder and the head; its metadata says what they are and which classes
-they know, so that one file is enough: `detcon.load_model("model.safetensors").predict(photo)`.
+A safetensors file of encoder and head; its metadata has their settings and the classes:
+`detcon.load_model("model.safetensors").predict(photo)`.
 """
 
 import json
@@ -20,8 +20,7 @@ import detcon
 from detcon.config import RecipeError, recorded
 from detcon.downstream.network import Network
 from detcon.downstream.recipe import TransferRecipe
-from detcon.downstream.task import Task
-from detcon.downstream.tasks.registry import open_task
+from detcon.downstream.task import Task, open_task
 from detcon.files import write_whole
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder
@@ -46,6 +45,7 @@ class Model:
         network: Encoder and head, in eval mode.
         names: Of the classes; empty where the task has none.
         settings: The recipe that it was trained by.
+        in_channels: Of the photos that it takes.
     """
 
     task: Task

@@ -1,5 +1,6 @@
 """An encoder with a head: the network of every transfer task."""
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
@@ -26,14 +27,18 @@ class Network(nn.Module):
         """The device of the network."""
         return self.mean.device
 
-    def normalise(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
-        """Normalises photos as the encoder expects."""
-        return (images.float() / 255 - self.mean) / self.std
-
     @property
     def mean_colour(self) -> tuple[int, ...]:
         """The colour that normalises to about 0."""
         return tuple(round(255 * value) for value in self.mean.flatten().tolist())
+
+    def batch_of(self, photo: UInt8[np.ndarray, "y x c"]) -> UInt8[Tensor, "1 c y x"]:
+        """A batch of one photo, on the network's device."""
+        return torch.from_numpy(np.ascontiguousarray(photo)).to(self.device).permute(2, 0, 1)[None]
+
+    def normalise(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
+        """Normalises photos as the encoder expects."""
+        return (images.float() / 255 - self.mean) / self.std
 
     def features(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
         """The encoder's features of photos."""

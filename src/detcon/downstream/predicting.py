@@ -10,8 +10,8 @@ from rich.console import Console
 from detcon.config import load_recipe
 from detcon.data.labelled.examples import watched
 from detcon.downstream.model_file import Model, load_model
+from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import PredictRecipe
-from detcon.downstream.strips import write_png
 from detcon.photos import Photos, UnreadablePhoto, open_photos, shown
 from detcon.train.environment import open_fabric
 from detcon.train.run import open_run

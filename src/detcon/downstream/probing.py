@@ -1,12 +1,13 @@
 """A probe of the encoder during pretraining: a curve that shows whether it gets better."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
 from detcon.data.labelled.examples import Examples, nested_subset
 from detcon.downstream.recipe import ProbingRecipe, TransferRecipe
-from detcon.downstream.tasks.probes.tasks import Reading
-from detcon.downstream.tasks.registry import open_task
+from detcon.downstream.task import open_task
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.normalisation import Normalisation
@@ -16,8 +17,8 @@ from detcon.models.recipe import EncoderRecipe
 class PeriodicProbe:
     """Labelled photos, and a copy of the encoder that takes over the weights of the trained one.
 
-    A copy costs the memory of one more encoder, and keeps all that a probe does (evaluation mode,
-    32 bits, another stride) away from the network that is being trained.
+    The copy takes memory, but keeps evaluation mode, 32 bits and another stride away from the
+    network that is being trained.
     """
 
     def __init__(
@@ -33,12 +34,8 @@ class PeriodicProbe:
         Raises:
             ValueError: Labelled data that are missing or don't fit the task.
         """
-        task = open_task(recipe.task)
-        reading = getattr(task, "learning", None)
-        assert isinstance(reading, Reading)
-        self._reading = reading
+        self._task = task = open_task(recipe.task)
         same = recipe.model_dump(exclude={"every"})
-        self._task = task
         self._settings = TransferRecipe(backbone="online", out="", seed=seed, **same)
         labelled = task.open(self._settings, encoder.in_channels)
         self._names = labelled.names
@@ -61,7 +58,7 @@ class PeriodicProbe:
         network.encoder.load_state_dict(encoder.state_dict())
         network.to(next(encoder.parameters()).device)
         try:
-            network.head = self._reading.fit(settings, network, self._train)
+            self._task.learn(settings, network, self._train, Path())
             score = self._task.score(settings, network, self._val, self._names)
         finally:  # a bank isn't kept until the next time
             network.head = self._head

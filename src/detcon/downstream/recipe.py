@@ -1,12 +1,11 @@
 """Settings of a transfer, and of a probe during pretraining."""
 
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from detcon.config import Recipe, is_recorded
+from detcon.config import Recipe, is_recorded, shown
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, ProbeRecipe
@@ -16,7 +15,8 @@ from detcon.formats.registry import FormatName
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.recipe import LoopRecipe
 
-TaskRecipe = SegmentationRecipe | DetectionRecipe | DepthRecipe | ProbeRecipe
+FineTuned = SegmentationRecipe | DetectionRecipe | DepthRecipe
+TaskRecipe = FineTuned | ProbeRecipe
 BACKBONE = "file, torchvision:resnet50, timm:convnext_atto, or random"
 Labels = Annotated[
     Count | None, Field(description="use only this many labelled training photos; null: all")
@@ -52,7 +52,7 @@ class TaskSettings(Recipe):
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
         """The task's usual stride, where none is given."""
         task = KINDS.get(_kind(cls, values))
-        return values if task is None else {"stride": task.usual_stride, **values}
+        return {"stride": getattr(task, "usual_stride", 16), **values}
 
     @model_validator(mode="before")
     @classmethod
@@ -173,10 +173,6 @@ def from_flat(values: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Brings a recipe that version 0.1 saved into today's form.
 
     Settings that the task doesn't have are dropped: every task recorded those of all others.
-
-    Args:
-        values: As `recipe.yaml` or a model file holds them.
-        kind: Of the task.
     """
     flat: dict[str, Any] = {}
     for name in FLAT:
@@ -199,25 +195,19 @@ def _kind(model: type[Recipe], values: Mapping[str, Any]) -> str:
 def _new_places(values: Mapping[str, Any], kind: str) -> str:
     """Where settings are now that were at the top before."""
     moved = []  # old name, new name, value
-    for name in FLAT:
-        value = values.get(name)
-        if isinstance(value, Mapping):
-            place = "task" if name in UNPACKED else f"task.{name}"
-            moved += [(f"{name}.{one}", f"{place}.{one}", inner) for one, inner in value.items()]
-        elif name in values:
-            moved.append((name, f"task.{name}", value))
+    for name in (name for name in FLAT if name in values):
+        value, place = values[name], "task" if name in UNPACKED else f"task.{name}"
+        group = value if isinstance(value, Mapping) else None
+        parts = {"": value} if group is None else {f".{one}": v for one, v in group.items()}
+        moved += [(name + end, place + end, inner) for end, inner in parts.items()]
     known = KINDS[kind].model_fields if kind in KINDS else {}
-    give = [f"{new}={_shown(value)}" for _, new, value in moved if new.split(".")[1] in known]
+    give = [f"{new}={shown(value)}" for _, new, value in moved if new.split(".")[1] in known]
     drop = [old for old, new, _ in moved if new.split(".")[1] not in known]
     names = ", ".join(f"'{old}'" for old, _, _ in moved)
     what = "is a setting of the task" if len(moved) == 1 else "are settings of the task"
     ways = [f"give {' '.join(give)}"] if give else []
     ways += [f"leave out {', '.join(drop)}, which {kind} doesn't have"] if drop else []
     return f"{names} {what} now: {'; '.join(ways)}"
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 class PredictRecipe(Recipe):

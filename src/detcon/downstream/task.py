@@ -1,18 +1,27 @@
-"""The protocol of transfer tasks: the part of a transfer that knows what the labels mean."""
+"""Transfer tasks: their protocol, and where each kind is."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
-from torch import nn
 
 from detcon.data.labelled.examples import Example, Examples, LabelledData
 from detcon.downstream.network import Network
-from detcon.downstream.recipe import TaskSettings, TransferRecipe
+from detcon.downstream.recipe import TaskRecipe, TaskSettings, TransferRecipe
 from detcon.models.backbone_file import Backbone
+
+Photo = UInt8[np.ndarray, "y x c"]
+"""The pixels of an upright photo."""
+Drawing = UInt8[np.ndarray, "y x 3"]
+"""An RGB picture."""
+Names = tuple[str, ...]
+"""The names of the classes, by number; empty where a task has none."""
+Learn = Callable[[TransferRecipe, Any, Examples, Path], None]
+"""As `Task.learn`."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +30,13 @@ class Score:
 
     Attributes:
         metric: What was measured, "mIoU".
-        value: The figure; more is better.
-        unit: Of the value, "%" or "m".
+        value: The figure in per cent; more is better.
         per_class: The same by class; None for a class that occurs nowhere.
         figures: Everything else that was measured, by name.
     """
 
     metric: str
     value: float
-    unit: str = "%"
     per_class: dict[str, float | None] = field(default_factory=dict)
     figures: dict[str, float | None] = field(default_factory=dict)
 
@@ -38,38 +45,29 @@ class Score:
 class Task(Protocol):
     """One kind of labels: how to read, learn, score and draw them.
 
-    A prediction is whatever `predict` returns: a label map, objects, depths, a class; `truth`
-    gives the same kind from the labels, so that both are drawn alike.
+    A prediction is what `predict` returns: a label map, objects, depths or a class. `truth` gives
+    the labels in the same form, so that both are drawn alike.
     """
-
-    @property
-    def updates(self) -> int:
-        """Updates of the network, or iterations of a probe's solver."""
-        ...
 
     def open(self, settings: TaskSettings, channels: int) -> LabelledData:
         """Opens the labelled photos; validates everything it can before training."""
         ...
 
-    def build(
-        self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
-    ) -> Network:
+    def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Network:
         """Puts a fresh head, drawn from torch's generator, on the backbone."""
         ...
 
     def learn(
-        self, settings: TransferRecipe, network: Network, train: Examples, folder: Path
+        self, settings: TransferRecipe, network: Any, train: Examples, folder: Path, /
     ) -> None:
         """Trains the network, with its log and checkpoints in `folder`; leaves it in eval mode."""
         ...
 
-    def score(
-        self, settings: TransferRecipe, network: Network, val: Examples, names: tuple[str, ...]
-    ) -> Score:
+    def score(self, settings: TransferRecipe, network: Any, val: Examples, names: Names) -> Score:
         """Scores the network on photos that it hasn't learnt from."""
         ...
 
-    def predict(self, network: Network, photo: UInt8[np.ndarray, "y x c"]) -> Any:
+    def predict(self, network: Any, photo: Photo) -> Any:
         """The network's prediction for one photo."""
         ...
 
@@ -77,9 +75,7 @@ class Task(Protocol):
         """The labels of one photo as a prediction."""
         ...
 
-    def draw(
-        self, photo: UInt8[np.ndarray, "y x c"], prediction: Any, names: tuple[str, ...]
-    ) -> UInt8[np.ndarray, "y x 3"]:
+    def draw(self, photo: Photo, prediction: Any, names: Names) -> Drawing:
         """Draws a prediction, at the photo's size."""
         ...
 
@@ -87,24 +83,24 @@ class Task(Protocol):
         """The prediction for the photo at its own height and width, before it was shrunk."""
         ...
 
-    def save(self, found: Iterable[tuple[str, Any]], folder: Path, names: tuple[str, ...]) -> None:
+    def save(self, found: Iterable[tuple[str, Any]], folder: Path, names: Names) -> None:
         """Writes predictions by the key of their photo, in the format usual for the task."""
         ...
 
 
-@runtime_checkable
-class Learning(Protocol):
-    """How the head of a task is made and learnt: by fine-tuning, or by a probe."""
+TASKS = {
+    "segmentation": "segmentation.task:segmentation",
+    "detection": "detection.task:Detection",
+    "depth": "depth.task:Depth",
+    "linear_segmentation": "probes.tasks:linear_segmentation",
+    "knn_segmentation": "probes.tasks:knn_segmentation",
+    "linear_classification": "probes.tasks:linear_classification",
+    "knn_classification": "probes.tasks:knn_classification",
+}
+"""Where each kind is: loaded when asked for."""
 
-    @property
-    def updates(self) -> int:
-        """Updates of the network, or iterations of a probe's solver."""
-        ...
 
-    def head(self, channels: int, num_classes: int, /) -> nn.Module:
-        """A fresh head, drawn from torch's generator, for features of this many channels."""
-        ...
-
-    def learn(self, settings: TransferRecipe, network: Any, train: Examples, folder: Path) -> None:
-        """As `Task.learn`."""
-        ...
+def open_task(recipe: TaskRecipe) -> Task:
+    """The task that a recipe describes."""
+    module, _, make = TASKS[recipe.kind].partition(":")
+    return getattr(import_module(f"detcon.downstream.tasks.{module}"), make)(recipe)

@@ -3,7 +3,7 @@
 import hashlib
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from detcon.config import load_recipe
-from detcon.downstream.cell import CellData, run_cell
+from detcon.data.labelled.examples import Examples, LabelledData
+from detcon.downstream.cell import run_cell
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
-from detcon.downstream.tasks.registry import open_task
+from detcon.downstream.task import open_task
 from detcon.models.backbone_file import BackboneError
 from detcon.results.result import Result, written
 from detcon.results.statistics import deviation
@@ -43,8 +44,13 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
     """
     grid = load_recipe(GridRecipe, recipe, overrides)
     task = open_task(grid.task)
-    source = CellData(grid, task)
-    results = [run_cell(cell, task, source) for cell in list(_cells(grid))]
+
+    @lru_cache(maxsize=1)  # backbones mostly take the same number of channels
+    def open_data(channels: int) -> tuple[LabelledData, Examples]:
+        labelled = task.open(grid, channels)
+        return labelled, Examples(labelled.val, range(len(labelled.val.keys)))
+
+    results = [run_cell(cell, task, open_data) for cell in list(_cells(grid))]
     if is_first_rank():
         _say(results, dict(zip(grid.backbones, _folder_names(grid.backbones), strict=True)))
     return results
@@ -66,7 +72,7 @@ def _cells(grid: GridRecipe) -> Iterator[TransferRecipe]:
 
 
 def _folder_names(backbones: Sequence[str]) -> list[str]:
-    """A short name for each: of a run's file its folder, else the file or the source itself."""
+    """A short name for each: of a run's file its folder, else of the file or the source itself."""
     names: list[str] = []
     for backbone in backbones:
         path = Path(backbone)

@@ -20,13 +20,10 @@ from detcon.data.workers import make_ahead
 
 @dataclass(frozen=True)
 class LabelledBatch:
-    """Crops and their labels.
+    """Crops and their labels: a tensor, or a (named) tuple of tensors, by the task.
 
-    Attributes:
-        images: The crops, colours as they are.
-        labels: A tensor, or a (named) tuple of tensors, by the task.
-        index: The example's number among those that are learnt from; stays on the host.
-        colour: Colour augmentation to be applied (`detcon.data.colour`), on the host; None: none.
+    `index` is the example's number; it stays on the CPU, as does `colour`, the changes of colour
+    that are still to be made (`detcon.data.colour`).
     """
 
     images: UInt8[Tensor, "b c y x"]
@@ -58,13 +55,11 @@ class LabelledCrops:
     """Crops by (epoch, number of the example): each draw comes from these and the seed.
 
     Attributes:
-        examples: What to cut from.
-        seed: Of the draws.
         draw: From a generator and a photo's height and width to a window.
         cut: From the labels of an example and a window to those of the crop.
         join: From the labels of crops to those of a batch.
         fill: The colour around a small photo; normalised, it should be zero.
-        colour: Colour augmentation to draw; None: none.
+        colour: Changes of colour to draw.
     """
 
     examples: Examples
@@ -76,11 +71,7 @@ class LabelledCrops:
     colour: ColourRecipe | None = None
 
     def batch(self, places: list[tuple[int, int]]) -> LabelledBatch:
-        """The crops of several (epoch, number of the example).
-
-        Raises:
-            ValueError: If a photo or its labels can't be read; OSError likewise.
-        """
+        """The crops of several (epoch, number of the example)."""
         images, labels, colours = [], [], []
         for epoch, index in places:
             rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, index]))
@@ -104,18 +95,17 @@ def join_maps(maps: list[np.ndarray]) -> Tensor:
 
 
 def order(
-    num_examples: int, *, batch_size: int, seed: int, first_step: int, num_steps: int
+    num_examples: int, batch_size: int, seed: int, steps: range
 ) -> Iterator[list[tuple[int, int]]]:
-    """Which examples each step sees: permutations one after another, cut into full batches.
+    """Which (epoch, example) each step sees: permutations one after another, in full batches.
 
     With few labels an epoch is shorter than a batch; so batches run on over its end, and no
-    example is left out. The position follows from the step alone: nothing to store for resuming.
+    example is left out. The step alone determines its batch: nothing to store for resuming.
     """
-    for step in range(first_step, num_steps):
-        numbers = (
-            divmod(n, num_examples) for n in range(step * batch_size, (step + 1) * batch_size)
-        )
-        yield [(epoch, _permutation(num_examples, seed, epoch)[place]) for epoch, place in numbers]
+    for step in steps:
+        first = step * batch_size
+        places = (divmod(n, num_examples) for n in range(first, first + batch_size))
+        yield [(epoch, _permutation(num_examples, seed, epoch)[i]) for epoch, i in places]
 
 
 @lru_cache(maxsize=4)
@@ -125,9 +115,9 @@ def _permutation(num_examples: int, seed: int, epoch: int) -> list[int]:
 
 def batches(
     crops: LabelledCrops,
+    first_step: int,
     *,
     batch_size: int,
-    first_step: int,
     num_steps: int,
     workers: int = 0,
     rank: int = 0,
@@ -135,7 +125,7 @@ def batches(
 ) -> Iterator[LabelledBatch]:
     """This rank's share of the batches of steps `first_step` to `num_steps`.
 
-    `batch_size` is the examples a step on all ranks; the seed of the crops is that of the order.
+    `batch_size` counts the examples of a step on all ranks.
 
     Raises:
         ValueError: The batch can't be divided among the ranks; or an example can't be read.
@@ -145,12 +135,6 @@ def batches(
             f"cannot divide batch_size={batch_size} among {world} processes; choose a multiple"
         )
     share = slice(rank * batch_size // world, (rank + 1) * batch_size // world)
-    steps = order(
-        len(crops.examples),
-        batch_size=batch_size,
-        seed=crops.seed,
-        first_step=first_step,
-        num_steps=num_steps,
-    )
+    steps = order(len(crops.examples), batch_size, crops.seed, range(first_step, num_steps))
     places = (step[share] for step in steps)
     yield from make_ahead(crops.batch, places, workers=workers)

@@ -41,7 +41,6 @@ class LabelledSplit:
         pair: From the source, a key and a number of channels to a photo and its labels.
         resize: Brings labels to the height and width that their photo is shrunk to.
         max_side: The longest side of the photos as read; None leaves them as they are.
-        channels: Of the photos.
     """
 
     source: Any

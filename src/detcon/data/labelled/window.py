@@ -1,6 +1,6 @@
 """The training window: a random scale, place and flip of a photo and of all its labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -12,16 +12,18 @@ from detcon.photos import resize
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle over a scaled photo: cut where it is larger, filled up where it is smaller.
+    """A rectangle over a scaled photo: cut where that is larger, filled up where it is smaller.
+
+    Sizes are height and width.
 
     Attributes:
-        size: Height and width of the window.
-        photo: Height and width of the photo before scaling.
+        size: Of the window.
+        photo: Of the photo before scaling.
         factor: By which the photo is scaled.
-        scaled: Height and width of the photo after scaling.
+        scaled: Of the photo after scaling.
         top: The window's first row in the scaled photo; negative where there is room above.
         left: Its first column likewise.
-        mirrored: Whether the window is turned over at the end.
+        mirrored: Whether the window is mirrored at the end.
     """
 
     size: tuple[int, int]
@@ -51,10 +53,7 @@ class Window:
         boxes = np.clip(boxes, 0, _edges(self.photo)) * self._factors()
         boxes = np.clip(boxes - [self.left, self.top] * 2, 0, _edges(self.size))
         if self.mirrored:
-            width = self.size[1]
-            boxes = np.stack(
-                [width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], 1
-            )
+            boxes[:, [2, 0]] = self.size[1] - boxes[:, [0, 2]]
         return boxes.astype(np.float32)
 
     def boxes_back(self, boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 4"]:
@@ -103,14 +102,16 @@ def draw_window(
         scale: The bounds of the factor, drawn uniformly.
         flip: The probability of a mirror image.
         place: Anywhere, or always the middle.
-        fit: The factor is one of the size that fits into the window, not of the photo's own.
+        fit: The factor is relative to the photo fitted into the window, not to its own size.
     """
     factor = rng.uniform(*scale)
-    window = fitted(photo, size, factor) if fit else _scaled(photo, size, factor)
+    window = fitted(photo, size, factor)
+    if not fit:
+        y, x = (max(1, round(side * factor)) for side in photo)
+        window = Window(size, photo, factor, (y, x))
     spare = [window.scaled[i] - size[i] for i in (0, 1)]
     top, left = (n // 2 if place == "centre" else _place(rng, n) for n in spare)
-    mirrored = bool(rng.random() < flip)
-    return Window(size, photo, window.factor, window.scaled, top, left, mirrored)
+    return replace(window, top=top, left=left, mirrored=bool(rng.random() < flip))
 
 
 def fitted(photo: tuple[int, int], size: tuple[int, int], factor: float = 1.0) -> Window:
@@ -118,11 +119,6 @@ def fitted(photo: tuple[int, int], size: tuple[int, int], factor: float = 1.0) -
     longest = max(size) * factor
     y, x = (max(1, round(side * longest / max(photo))) for side in photo)
     return Window(size, photo, longest / max(photo), (y, x))
-
-
-def _scaled(photo: tuple[int, int], size: tuple[int, int], factor: float) -> Window:
-    y, x = (max(1, round(side * factor)) for side in photo)
-    return Window(size, photo, factor, (y, x))
 
 
 def _place(rng: np.random.Generator, spare: int) -> int:

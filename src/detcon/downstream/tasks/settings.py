@@ -41,12 +41,3 @@ class FineTunedRecipe(Recipe):
         default=Cosine(warmup=0.1), description="how the learning rate changes"
     )
     flip: float = Field(default=0.5, ge=0, le=1, description="share of mirrored training crops")
-
-
-def height_and_width(crop: int | tuple[int, int]) -> tuple[int, int]:
-    """The size of a training crop.
-
-    >>> height_and_width(320)
-    (320, 320)
-    """
-    return (crop, crop) if isinstance(crop, int) else crop

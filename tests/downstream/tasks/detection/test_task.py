@@ -18,12 +18,12 @@ from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream import training
 from detcon.downstream.model_file import load_model
 from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.task import open_task
 from detcon.downstream.tasks.detection import task as module
-from detcon.downstream.tasks.detection.data import object_split, open_object_data, resized
+from detcon.downstream.tasks.detection.data import object_split, resized
 from detcon.downstream.tasks.detection.detections import Detections
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import FIGURES
-from detcon.downstream.tasks.registry import open_task
 from detcon.downstream.transfer import transfer
 from detcon.models.backbone_file import load_backbone
 from detcon.results.history import read_history
@@ -193,10 +193,10 @@ def test_mistakes_get_a_sentence_and_leave_no_folder(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_validation_set_without_objects():
+def test_a_validation_set_without_objects(monkeypatch, tmp_path):
     nothing = Shapes(3, 0, most=0, least=0)
     with pytest.raises(LabelError, match="none of the 3 validation photos has an object"):
-        open_object_data(TRAIN, nothing, masks=True, max_side=None, channels=3)
+        run(monkeypatch, tmp_path / "run", val=nothing)
 
 
 def test_objects_shrink_with_their_photo():

@@ -15,14 +15,15 @@ from detcon.config import RecipeError
 from detcon.data.labelled.crops import LabelledBatch
 from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream.model_file import ModelError, load_model
-from detcon.downstream.tasks.probes import classifier, linear
-from detcon.downstream.tasks.probes.classification import is_among_first, score
-from detcon.downstream.tasks.probes.classifier import (
+from detcon.downstream.tasks.probes import classification as classifier, linear
+from detcon.downstream.tasks.probes.classification import (
     Classifier,
     centre_crop,
     centre_crops,
     classified,
+    is_among_first,
     pool_photos,
+    score,
 )
 from detcon.downstream.tasks.probes.linear import fit_linear
 from detcon.downstream.tasks.probes.recipe import CentreRecipe, LinearClassificationRecipe

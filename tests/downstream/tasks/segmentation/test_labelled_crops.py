@@ -73,10 +73,10 @@ def test_flips_as_often_as_asked():
 
 @given(st.integers(1, 9), st.integers(1, 20), st.integers(0, 5))
 def test_every_picture_comes_once_an_epoch(num, batch_size, seed):
-    steps = list(order(num, batch_size=batch_size, seed=seed, first_step=0, num_steps=num))
+    steps = list(order(num, batch_size, seed, range(num)))
     places = [place for step in steps for place in step]
     assert sorted(places) == [(epoch, i) for epoch in range(batch_size) for i in range(num)]
-    later = list(order(num, batch_size=batch_size, seed=seed, first_step=2, num_steps=num))
+    later = list(order(num, batch_size, seed, range(2, num)))
     assert later == steps[2:]
 
 

@@ -5,32 +5,10 @@ import functools
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from detcon.data.labelled.examples import LabelError, LabelledData, LabelledSplit, keep
+from detcon.data.labelled.examples import LabelError, LabelledSplit, keep
 from detcon.data.labelled.window import Window
-from detcon.downstream.recipe import TaskSettings
 from detcon.downstream.tasks.segmentation.data import resize_nearest
 from detcon.formats.format import DepthMaps
-from detcon.formats.registry import open_depth
-
-
-def open_depth_data(settings: TaskSettings, channels: int) -> LabelledData:
-    """Opens training photos and validation photos; depths to score on keep their own size.
-
-    Raises:
-        LabelError: Nothing was measured in any depth map of a split.
-        AnnotationError: A part is missing.
-    """
-    train, val = (
-        depth_split(
-            open_depth(settings.data, settings.format, name),
-            f"{name} of {settings.data}",
-            settings.size,
-            whole=name == "val",
-            channels=channels,
-        )
-        for name in ("train", "val")
-    )
-    return LabelledData(train, val)
 
 
 def depth_split(
@@ -44,15 +22,15 @@ def depth_split(
     """One split; labels are metres, NaN where nothing was measured.
 
     Args:
-        maps: The reader.
         name: Of the split, for messages.
-        max_side: The longest side of the photos as read; None leaves them as they are.
-        whole: Depth maps keep their size: predictions are scored at that. Else they are shrunk
-            with the photo, to the nearest pixel: crops are cut from both.
-        channels: Of the photos.
+        whole: Depth maps keep their size, to score predictions at. Else they are shrunk with the
+            photo, to the nearest pixel, so that crops can be cut from both.
+
+    Raises:
+        LabelError: Nothing was measured in any depth map.
     """
-    resize = keep if whole else resize_nearest
-    split = LabelledSplit(maps, functools.partial(_pair, name), resize, max_side, channels)
+    pair = functools.partial(_pair, name)
+    split = LabelledSplit(maps, pair, keep if whole else resize_nearest, max_side, channels)
     # usually the first photo has some depth
     if all(np.isnan(split.read(index).labels).all() for index in range(len(split.keys))):
         raise LabelError(

@@ -19,7 +19,7 @@ NEAREST = 1e-3
 
 
 class DepthNetwork(Network):
-    """Predicts the depth of every pixel: an encoder, and a head with one channel of metres."""
+    """Predicts the depth of every pixel; the head has one channel of metres."""
 
     def __init__(
         self, encoder: nn.Module, head: nn.Module, normalisation: Normalisation, loss: str
@@ -53,13 +53,11 @@ class DepthNetwork(Network):
 def up_convolution(in_channels: int, channels: int) -> nn.ConvTranspose2d:
     """Doubles the resolution: features spread out among zeros, then a 5 x 5 convolution.
 
-    Laina et al. (arXiv 1606.00373) do this fast: at each of the four kinds of pixels
-    of the result, told apart by even and odd rows and columns, only 3 x 3, 3 x 2, 2 x 3 or 2 x 2
-    of the 5 x 5 weights meet a feature, so four small convolutions are interleaved. A transposed
-    convolution is the same sum with the same number of products in one call; on a CPU it took 0.4
-    to 0.7 of the time of four interleaved ones for narrow heads, and 1.7 times theirs for the
-    protocol's first block. The TensorFlow code released with the paper looks one row or column
-    further back at odd places, which is no 5 x 5 convolution.
+    Laina et al. (arXiv 1606.00373) interleave four small convolutions: at even and odd rows and
+    columns, only 3 x 3, 3 x 2, 2 x 3 or 2 x 2 of the 5 x 5 weights meet a feature. A transposed
+    convolution is the same sum, with the same number of products, in one call. The TensorFlow code
+    released with the paper looks one row or column further back at odd places, which is no 5 x 5
+    convolution.
     """
     return nn.ConvTranspose2d(
         in_channels, channels, 5, stride=2, padding=2, output_padding=1, bias=False
@@ -69,8 +67,8 @@ def up_convolution(in_channels: int, channels: int) -> nn.ConvTranspose2d:
 class UpProjection(nn.Module):
     """A residual block that doubles the resolution (Laina et al.).
 
-    One branch is an up-convolution and a 3 x 3, the other, the projection, an up-convolution
-    alone; each with batch norm. Their sum is rectified.
+    One branch is an up-convolution and a 3 x 3; the other, the projection, an up-convolution. Each
+    has batch norm; their sum is rectified.
     """
 
     def __init__(self, in_channels: int, channels: int) -> None:
@@ -91,10 +89,10 @@ class UpProjection(nn.Module):
 
 
 def depth_head(in_channels: int, recipe: DepthRecipe) -> nn.Sequential:
-    """Builds the head that the recipe names, with fresh weights.
+    """The head that the recipe names, with fresh weights.
 
-    `up_projection` is that of Laina et al. and BYOL: a 1 x 1 convolution with batch norm to half
-    the channels, the up-projections, and a 3 x 3 to one channel. `deconvolution`: transposed 4 x 4
+    `up_projection`, of Laina et al. and BYOL: a 1 x 1 convolution with batch norm to half the
+    channels, the up-projections, and a 3 x 3 to one channel. `deconvolution`: transposed 4 x 4
     convolutions of stride 2 with batch norm and ReLU, and a 1 x 1 (Xiao et al., arXiv 1804.06208,
     have three for poses).
     """

@@ -10,37 +10,13 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from pycocotools import mask as rle
 
-from detcon.data.labelled.examples import LabelError, LabelledData, LabelledSplit
+from detcon.data.labelled.examples import LabelError, LabelledSplit
 from detcon.data.labelled.window import Window
 from detcon.formats.format import ObjectSets
 from detcon.formats.objects import Objects
 
 LEAST_SIDE = 1.0
 """Pixels of a box that must be visible, along either side, or the object isn't learnt."""
-
-
-def open_object_data(
-    train: ObjectSets, val: ObjectSets, *, masks: bool, max_side: int | None, channels: int
-) -> LabelledData:
-    """Joins the two splits; refuses a split without objects.
-
-    Raises:
-        LabelError: The classes differ, masks are wanted and missing, or no photo of a split has an
-            object that isn't a crowd.
-    """
-    if tuple(train.names) != tuple(val.names):
-        raise LabelError(
-            f"the training photos have the classes {', '.join(train.names)}, but the validation "
-            f"photos have {', '.join(val.names)}; give both the same, in the same order"
-        )
-    for source, name in ((train, "training"), (val, "validation")):
-        if not any(not objects_of(source, key, masks=masks).crowd.all() for key in source.keys):
-            raise LabelError(
-                f"none of the {len(source.keys)} {name} photos has an object that isn't a crowd; "
-                f"annotate some, or correct the folder"
-            )
-    splits = (object_split(one, masks, max_side, channels) for one in (train, val))
-    return LabelledData(*splits, names=tuple(train.names))
 
 
 def object_split(
@@ -51,7 +27,7 @@ def object_split(
 
 
 def objects_of(source: ObjectSets, key: str, *, masks: bool) -> Objects:
-    """The objects of a photo, with masks if these are wanted, without decoding the photo.
+    """The objects of a photo, with masks or without; the photo isn't decoded.
 
     Raises:
         LabelError: There are boxes alone, where masks are wanted.
@@ -81,24 +57,17 @@ def _pair(
 
 
 class CropObjects(NamedTuple):
-    """The objects of a crop; of a batch, a tuple of each by photo.
+    """The objects of a crop; of a batch, a tuple of each by photo."""
 
-    Attributes:
-        boxes: Left, top, right, bottom in pixels, "n 4".
-        classes: From 0, "n".
-        masks: "n y x"; None (of a batch: empty) where boxes alone are learnt.
-    """
-
-    boxes: Any
-    classes: Any
-    masks: Any
+    boxes: Any  # [n 4]: left, top, right, bottom in pixels
+    classes: Any  # [n], from 0
+    masks: Any  # [n y x]; None (of a batch: empty) where boxes alone are learnt
 
 
 def cut_objects(objects: Objects, window: Window, *, masks: bool) -> CropObjects:
-    """The objects that are visible in a window.
+    """The objects that are visible in a window; without any, the crop teaches the background.
 
-    Crowds aren't learnt, nor objects of which less than a pixel is left, be it of the box or of
-    the mask. A crop may be left without any: then it teaches the background.
+    Crowds aren't learnt, nor objects of which less than a pixel of the box or the mask is left.
     """
     boxes = window.cut_boxes(objects.boxes)
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -128,9 +97,7 @@ def cut_masks(
     chosen: Bool[np.ndarray, " n"],
     boxes: Float[np.ndarray, "m 4"],
 ) -> UInt8[np.ndarray, "m h w"]:
-    """The masks of the chosen objects, by the nearest pixel, drawn within their boxes alone.
-    `boxes` are those of the chosen objects, in the window.
-    """
+    """The masks of the chosen objects, by the nearest pixel, within their boxes in the window."""
     crops = np.zeros((len(boxes), *window.size), np.uint8)
     rows, columns = window.places()
     height, width = window.photo

@@ -1,13 +1,11 @@
 """The objects that a detector finds in a photo, in the photo's own pixels; and their drawing."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from detcon.data.labelled.window import fitted
@@ -34,36 +32,24 @@ class Detections:
 def detect(network: Detector, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
     """Finds the objects of an upright photo, in a square that its longest side fills."""
     window = fitted((photo.shape[0], photo.shape[1]), (network.size, network.size))
-    square = torch.from_numpy(window.cut_photo(photo, network.mean_colour)).permute(2, 0, 1)[None]
-    (found,) = network.find(square.to(network.device))
+    (found,) = network.find(network.batch_of(window.cut_photo(photo, network.mean_colour)))
     found = {name: value.cpu() for name, value in found.items()}
     boxes = window.boxes_back(found["boxes"].numpy())
     seen = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)  # not in the margin around the photo
     boxes = boxes[seen]
-    segments = (
-        _paste(found["masks"][torch.from_numpy(seen)], boxes, window.photo)
-        if "masks" in found
-        else ()
-    )
+    segments = []  # one at a time: a hundred masks of a large photo would need a gigabyte
+    drawn = found["masks"][torch.from_numpy(seen)] if "masks" in found else ()
+    for mask, box in zip(drawn, torch.from_numpy(boxes)):
+        pasted = paste_masks_in_image(mask[None], box[None], window.photo)[0, 0] >= _THRESHOLD
+        segments.append(encoded(pasted.numpy()))
     objects = Objects(
         size=window.photo,
         boxes=boxes,
         classes=found["labels"].numpy()[seen] - 1,
         crowd=np.zeros(len(boxes), bool),
-        segments=segments,
+        segments=tuple(segments),
     )
     return Detections(objects, found["scores"].numpy()[seen])
-
-
-def _paste(
-    masks: Float[Tensor, "n 1 m m"], boxes: Float[np.ndarray, "n 4"], size: tuple[int, int]
-) -> tuple[dict[str, Any], ...]:
-    """Draws masks one at a time: a hundred of a large photo would need a gigabyte at once."""
-    segments = []
-    for mask, box in zip(masks, torch.from_numpy(boxes), strict=True):
-        pasted = paste_masks_in_image(mask[None], box[None], size)[0, 0] >= _THRESHOLD
-        segments.append(encoded(pasted.numpy()))
-    return tuple(segments)
 
 
 SURE = 0.5

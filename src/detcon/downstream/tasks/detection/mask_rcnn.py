@@ -16,10 +16,11 @@ objects; masks of 28 x 28. Nothing is frozen. This isn't that implementation. It
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Integer, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.faster_rcnn import FasterRCNN, FastRCNNPredictor
@@ -30,7 +31,6 @@ from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastL
 
 from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.network import Network
-from detcon.downstream.tasks.detection.data import CropObjects
 from detcon.downstream.tasks.detection.recipe import COARSEST, DetectorRecipe
 from detcon.models.encoders import PyramidEncoder, with_pyramid
 from detcon.models.normalisation import Normalisation
@@ -53,7 +53,8 @@ class DetectionHead(nn.Module):
         self.fpn = FeaturePyramidNetwork(
             list(grid_channels), recipe.channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d
         )
-        model = build_rcnn(_Nothing(recipe.channels), num_classes, recipe)
+        width = SimpleNamespace(out_channels=recipe.channels)  # all that torchvision's models ask
+        model = build_rcnn(width, num_classes, recipe)
         self.rpn, self.roi_heads = model.rpn, model.roi_heads
 
     def levels(self, grids: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -62,9 +63,10 @@ class DetectionHead(nn.Module):
         return {name: _at_least_float32(level) for name, level in named.items()}
 
 
-def build_rcnn(backbone: nn.Module, num_classes: int, recipe: DetectorRecipe) -> FasterRCNN:
+def build_rcnn(backbone: Any, num_classes: int, recipe: DetectorRecipe) -> FasterRCNN:
     """torchvision's Mask R-CNN, or Faster R-CNN for boxes alone, with our sizes and norms.
-    `num_classes` is without the background.
+
+    `num_classes` is without the background; of the backbone, `out_channels` is read.
     """
     wide, outputs, norms = recipe.channels, num_classes + 1, recipe.norm == "all"
     options: dict[str, Any] = {
@@ -111,14 +113,6 @@ def box_head(in_channels: int, hidden: int, *, norm: bool) -> nn.Sequential:
     return head
 
 
-class _Nothing(nn.Module):
-    """torchvision's models ask their backbone how wide it is; ours stands before the head."""
-
-    def __init__(self, out_channels: int) -> None:
-        super().__init__()
-        self.out_channels = out_channels
-
-
 def _give_float32(module: nn.Module, inputs: Any, outputs: Any) -> Any:
     if isinstance(outputs, Tensor):
         return _at_least_float32(outputs)
@@ -155,7 +149,13 @@ class Detector(Network):
     ) -> tuple[Float[Tensor, ""], dict[str, Float[Tensor, ""]]]:
         """The loss of a batch, for the training loop, and the parts that it is the sum of."""
         levels = self.levels(batch.images)
-        images, targets = _image_list(batch.images), _targets(batch.labels)
+        images, objects = _image_list(batch.images), batch.labels
+        targets: list[dict[str, Tensor]] = [  # torchvision's class 0 is the background
+            {"boxes": boxes.to(torch.float32), "labels": classes.to(torch.int64) + 1}
+            for boxes, classes in zip(objects.boxes, objects.classes, strict=True)
+        ]
+        for target, masks in zip(targets, objects.masks):  # none where boxes alone are learnt
+            target["masks"] = masks
         proposals, losses = self.head.rpn(images, levels, targets)
         _, more = self.head.roi_heads(levels, proposals, images.image_sizes, targets)
         losses = {**losses, **more}
@@ -193,18 +193,3 @@ def _image_list(images: UInt8[Tensor, "b c y x"]) -> ImageList:
     """Photos of one size, as torchvision's heads take them."""
     height, width = images.shape[-2:]
     return ImageList(images, [(height, width)] * len(images))
-
-
-def _targets(objects: CropObjects) -> list[dict[str, Tensor]]:
-    """Targets in torchvision's form: class 0 is the background."""
-    targets: list[dict[str, Tensor]] = [
-        {"boxes": boxes.to(torch.float32), "labels": _labels(classes)}
-        for boxes, classes in zip(objects.boxes, objects.classes, strict=True)
-    ]
-    for target, masks in zip(targets, objects.masks):  # none at all where boxes alone are learnt
-        target["masks"] = masks
-    return targets
-
-
-def _labels(classes: Integer[Tensor, " n"]) -> Integer[Tensor, " n"]:
-    return classes.to(torch.int64) + 1

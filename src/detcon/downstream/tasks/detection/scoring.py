@@ -9,7 +9,7 @@ import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal
 
 import numpy as np
 from pycocotools import mask as rle
@@ -25,81 +25,57 @@ TYPES: dict[Kind, Literal["bbox", "segm"]] = {"box": "bbox", "mask": "segm"}
 FIGURES = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
 """COCO's twelve, in its order: precision over overlaps 0.5 to 0.95, at 0.5, at 0.75, of small,
 medium and large objects; recall with 1, 10 and 100 detections a photo, and again by size."""
+Ids = tuple[list[int], list[int]]
+"""The image ids of photos and the category ids of classes."""
 
 
-@runtime_checkable
-class Numbered(Protocol):
-    """A data set with ids of its own, for each photo and for each class."""
-
-    @property
-    def image_ids(self) -> Any: ...
-
-    @property
-    def category_ids(self) -> Any: ...
-
-
-def ids_of(source: Any, photos: Sequence[int], num_classes: int) -> tuple[list[int], list[int]]:
-    """The image ids of photos, given by their numbers in the data set, and the category ids."""
-    if isinstance(source, Numbered):
+def ids_of(source: Any, photos: Sequence[int], num_classes: int) -> Ids:
+    """The ids of photos, given by their numbers in the data set, and of classes."""
+    if hasattr(source, "image_ids"):  # and category_ids: a data set with ids of its own
         return [int(source.image_ids[i]) for i in photos], [int(i) for i in source.category_ids]
     return [number + 1 for number in photos], list(range(1, num_classes + 1))
 
 
-def coco_truth(
-    truth: Sequence[Objects], names: Sequence[str], ids: tuple[list[int], list[int]]
-) -> dict[str, Any]:
+def coco_truth(truth: Sequence[Objects], names: Sequence[str], ids: Ids) -> dict[str, Any]:
     """Objects as a COCO data set.
 
     The area by which COCO calls an object small or large is that of the mask, or of the box where
     there are boxes alone.
     """
     images, categories = ids
-    annotations = []
+    listed, annotations = [], []
     for image, objects in zip(images, truth, strict=True):
-        for number, (left, top, right, bottom) in enumerate(objects.boxes.tolist()):
+        listed.append({"id": image, "height": objects.size[0], "width": objects.size[1]})
+        for number, label in enumerate(objects.classes.tolist()):
+            box = _box(objects, number)
             entry = {
                 "id": len(annotations) + 1,  # 0 would never be matched
                 "image_id": image,
-                "category_id": categories[int(objects.classes[number])],
-                "bbox": [left, top, right - left, bottom - top],
-                "area": (right - left) * (bottom - top),
+                "category_id": categories[label],
+                "bbox": box,
+                "area": box[2] * box[3],
                 "iscrowd": int(objects.crowd[number]),
             }
             if objects.segments:
-                segment = objects.segments[number]
-                entry |= {"segmentation": _written(segment), "area": _area(segment)}
+                segment: Any = objects.segments[number]
+                entry |= {"segmentation": _as_text(segment), "area": float(rle.area(segment))}
             annotations.append(entry)
-    sizes = [objects.size for objects in truth]
-    return {
-        "images": [
-            {"id": image, "height": height, "width": width}
-            for image, (height, width) in zip(images, sizes, strict=True)
-        ],
-        "categories": [
-            {"id": category, "name": name} for category, name in zip(categories, names, strict=True)
-        ],
-        "annotations": annotations,
-    }
+    classes = [{"id": id_, "name": name} for id_, name in zip(categories, names, strict=True)]
+    return {"images": listed, "categories": classes, "annotations": annotations}
 
 
-def coco_results(
-    found: Sequence[Detections], ids: tuple[list[int], list[int]], kind: Kind
-) -> list[dict[str, Any]]:
+def coco_results(found: Sequence[Detections], ids: Ids, kind: Kind) -> list[dict[str, Any]]:
     """Detections in COCO's format of results, boxes or masks."""
     images, categories = ids
     results = []
     for image, one in zip(images, found, strict=True):
-        objects = one.objects
-        for number, (left, top, right, bottom) in enumerate(objects.boxes.tolist()):
-            entry = {
-                "image_id": image,
-                "category_id": categories[int(objects.classes[number])],
-                "score": float(one.scores[number]),
-            }
+        for number, label in enumerate(one.objects.classes.tolist()):
+            entry = {"image_id": image, "category_id": categories[label]}
+            entry["score"] = float(one.scores[number])
             if kind == "box":
-                entry["bbox"] = [left, top, right - left, bottom - top]
+                entry["bbox"] = _box(one.objects, number)
             else:
-                entry["segmentation"] = _written(objects.segments[number])
+                entry["segmentation"] = _as_text(one.objects.segments[number])
             results.append(entry)
     return results
 
@@ -109,7 +85,7 @@ def evaluate(
 ) -> tuple[dict[str, float | None], dict[str, float | None]]:
     """COCO's twelve figures, and the AP of each class by its name, all in per cent.
 
-    None stands for what can't be said: there is no object of that class or size.
+    None stands for what can't be measured: there is no object of that class or size.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         known = _coco(truth)
@@ -137,13 +113,11 @@ def named_results(
     results = []
     for number, (key, one) in enumerate(found, start=1):
         ids = [number], list(range(1, len(names) + 1))
-        parts = coco_results([one], ids, "box")
-        if one.objects.segments:
-            masks = coco_results([one], ids, "mask")
-            parts = [{**box, **mask} for box, mask in zip(parts, masks, strict=True)]
-        results += [
-            {**part, "file_name": key, "category": names[part["category_id"] - 1]} for part in parts
-        ]
+        kinds: tuple[Kind, ...] = ("box", "mask") if one.objects.segments else ("box",)
+        for parts in zip(*(coco_results([one], ids, kind) for kind in kinds), strict=True):
+            entry = {name: value for part in parts for name, value in part.items()}
+            category = names[entry["category_id"] - 1]
+            results.append({**entry, "file_name": key, "category": category})
     return results
 
 
@@ -161,18 +135,18 @@ def _coco(content: dict[str, Any]) -> COCO:
     return coco
 
 
-def _area(segment: dict[str, Any]) -> float:
-    return float(rle.area(segment))  # pyright: ignore[reportArgumentType]
+def _box(objects: Objects, number: int) -> list[float]:
+    """Left, top, width and height of a box."""
+    left, top, right, bottom = objects.boxes[number].tolist()
+    return [left, top, right - left, bottom - top]
 
 
 def _per_cent(value: float | np.floating) -> float | None:
     return None if value < 0 else 100 * float(value)
 
 
-def _written(segment: dict[str, Any]) -> dict[str, Any]:
+def _as_text(segment: dict[str, Any]) -> dict[str, Any]:
     """A run-length code as JSON holds it."""
     counts = segment["counts"]
-    return {
-        "size": [int(side) for side in segment["size"]],
-        "counts": counts.decode() if isinstance(counts, bytes) else counts,
-    }
+    counts = counts.decode() if isinstance(counts, bytes) else counts
+    return {"size": [int(side) for side in segment["size"]], "counts": counts}

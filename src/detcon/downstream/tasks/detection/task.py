@@ -1,26 +1,23 @@
 """Detection and instance segmentation as a transfer task: a Mask R-CNN, fine-tuned whole."""
 
-import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from jaxtyping import UInt8
 
-from detcon.data.labelled.crops import LabelledCrops
-from detcon.data.labelled.examples import Example, Examples, LabelledData, watched
-from detcon.data.labelled.window import draw_window
-from detcon.downstream.network import Network
+from detcon.data.labelled.examples import Example, Examples, LabelError, LabelledData, watched
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
-from detcon.downstream.task import Score
+from detcon.downstream.task import Drawing, Names, Photo, Score
 from detcon.downstream.tasks.detection.data import (
     cut_objects,
     join_objects,
-    open_object_data,
+    object_split,
+    objects_of,
     resized,
 )
 from detcon.downstream.tasks.detection.detections import Detections, detect, draw_detections
@@ -48,58 +45,51 @@ class Detection:
 
     recipe: DetectionRecipe
 
-    @property
-    def updates(self) -> int:
-        return self.recipe.steps
-
     def open(self, settings: TaskSettings, channels: int) -> LabelledData:
-        train, val = (
-            open_objects(settings.data, settings.format, split) for split in ("train", "val")
-        )
-        return open_object_data(
-            train, val, masks=self.recipe.detector.masks, max_side=settings.size, channels=channels
-        )
+        data, masks = settings.data, self.recipe.detector.masks
+        train, val = (open_objects(data, settings.format, split) for split in ("train", "val"))
+        if tuple(train.names) != tuple(val.names):
+            raise LabelError(
+                f"the training photos have the classes {', '.join(train.names)}, but the "
+                f"validation photos have {', '.join(val.names)}; give both the same, in the same "
+                f"order"
+            )
+        for source, name in ((train, "training"), (val, "validation")):
+            if all(objects_of(source, key, masks=masks).crowd.all() for key in source.keys):
+                raise LabelError(
+                    f"none of the {len(source.keys)} {name} photos has an object that isn't a "
+                    f"crowd; annotate some, or correct the folder"
+                )
+        splits = (object_split(one, masks, settings.size, channels) for one in (train, val))
+        return LabelledData(*splits, names=tuple(train.names))
 
-    def build(
-        self, settings: TransferRecipe, backbone: Backbone, names: tuple[str, ...]
-    ) -> Detector:
+    def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Detector:
         if settings.loop.compile:
             raise ValueError("loop.compile doesn't work with detection; leave it out")
+        normalisation, own = backbone.normalisation, self.recipe
         network = build_detector(
-            backbone.encoder,
-            backbone.normalisation,
-            len(names),
-            self.recipe.detector,
-            size=self.recipe.crop,
+            backbone.encoder, normalisation, len(names), own.detector, size=own.crop
         )
         feature_grid(network.encoder, network.size)  # refuses a size that it can't take
         return network
 
     def learn(
-        self, settings: TransferRecipe, network: Network, train: Examples, folder: Path
+        self, settings: TransferRecipe, network: Detector, train: Examples, folder: Path
     ) -> None:
-        draw = functools.partial(
-            draw_window,
-            size=(self.recipe.crop, self.recipe.crop),
-            scale=self.recipe.scale,
-            flip=self.recipe.flip,
-            fit=True,
-        )
-        cut = functools.partial(cut_objects, masks=self.recipe.detector.masks)
-        crops = LabelledCrops(
-            train, settings.seed, draw, cut, join_objects, fill=network.mean_colour
-        )
+        cut = partial(cut_objects, masks=self.recipe.detector.masks)
+        own = {"cut": cut, "join": join_objects, "observe": _floats, "fit": True}
+        source = np.random.SeedSequence([settings.seed, ranks().rank], spawn_key=(2,))
         with torch.random.fork_rng(devices=[]):  # anchors and regions to learn from are drawn
-            torch.manual_seed(_seed_of_rank(settings.seed))
-            fine_tune(settings, self.recipe, network, crops, folder, observe=_floats)
+            torch.manual_seed(int(source.generate_state(1)[0]))
+            fine_tune(settings, self.recipe, network, train, folder, **own)
 
     def score(
-        self, settings: TransferRecipe, network: Network, val: Examples, names: tuple[str, ...]
+        self, settings: TransferRecipe, network: Detector, val: Examples, names: Names
     ) -> Score:
-        assert isinstance(network, Detector)
         pairs = _find_all(network, val)
         ids = ids_of(val.split.source, val.indices, len(names))
         truth = coco_truth([truth for truth, _ in pairs], names, ids)
+        written: dict[str, Any] = {"truth": truth}
         figures: dict[str, float | None] = {}
         kinds: tuple[Kind, ...] = ("box", "mask") if self.recipe.detector.masks else ("box",)
         scores = []
@@ -109,37 +99,26 @@ class Detection:
             assert reached["AP"] is not None  # there are objects: it was made sure of in `open`
             scores.append(Score(f"AP {kind}", reached["AP"], per_class=per_class))
             figures |= {f"{kind} {name}": figure for name, figure in reached.items()}
-            if is_first_rank():
-                write_results(Path(settings.out), f"detections_{kind}", results)
-        if is_first_rank():
-            write_results(Path(settings.out), "truth", truth)
+            written[f"detections_{kind}"] = results
+        for name, content in written.items() if is_first_rank() else ():
+            write_results(Path(settings.out), name, content)
         return replace(scores[-1], figures=figures)
 
-    def predict(self, network: Network, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
-        assert isinstance(network, Detector)
+    def predict(self, network: Detector, photo: Photo) -> Detections:
         return detect(network, photo)
 
     def truth(self, example: Example) -> Detections:
         return Detections(example.labels, np.ones(len(example.labels)))
 
-    def draw(
-        self, photo: UInt8[np.ndarray, "y x c"], prediction: Detections, names: tuple[str, ...]
-    ) -> UInt8[np.ndarray, "y x 3"]:
+    def draw(self, photo: Photo, prediction: Detections, names: Names) -> Drawing:
         return draw_detections(photo, prediction, names)
 
     def enlarge(self, prediction: Detections, size: tuple[int, int]) -> Detections:
         return replace(prediction, objects=resized(prediction.objects, size))
 
-    def save(
-        self, found: Iterable[tuple[str, Detections]], folder: Path, names: tuple[str, ...]
-    ) -> None:
+    def save(self, found: Iterable[tuple[str, Detections]], folder: Path, names: Names) -> None:
         """`predictions.json` in COCO's format of results; photos and classes count from 1."""
         write_results(folder, "predictions", named_results(found, names))
-
-
-def _seed_of_rank(seed: int) -> int:
-    source = np.random.SeedSequence([seed, ranks().rank], spawn_key=(2,))
-    return int(source.generate_state(1)[0])
 
 
 def _find_all(network: Detector, val: Examples) -> list[tuple[Any, Detections]]:

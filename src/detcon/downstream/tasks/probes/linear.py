@@ -1,13 +1,13 @@
 """Linear probes: how well a linear layer tells classes from frozen features, of pixels or photos.
 
 Both are multinomial logistic regression by L-BFGS on features that are computed once. The problem
-is convex and has one solution, so a figure depends neither on a learning rate nor on how the layer
-was initialised; seeds differ only in their subset of labels.
+is convex: figures depend neither on a learning rate nor on initial weights, and seeds differ only
+in their subset of labels.
 
 Classification isn't the linear evaluation of the papers: BYOL (arXiv 2006.07733, appendix C.1)
 trains the layer for 80 epochs by SGD with Nesterov momentum on random crops and mirror images,
-without weight decay, and sweeps the rate over five values. Here each photo is seen as its centre
-crop and the mirror image of that. Don't compare the two kinds of figures.
+without weight decay, at the best of five rates. Here each photo is seen as its centre crop and its
+mirror image. Don't compare the two kinds of figures.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,10 +38,8 @@ Loss = Callable[[Tensor, Tensor], Iterable[Float[Tensor, ""]]]
 
 def minimise(loss: Loss, weight: Tensor, bias: Tensor, iterations: int) -> None:
     """Minimises the loss over weight and bias, in place, from the values that they hold."""
-    weight.requires_grad_(True)
-    bias.requires_grad_(True)
     solver = torch.optim.LBFGS(
-        [weight, bias],
+        [weight.requires_grad_(True), bias.requires_grad_(True)],
         max_iter=iterations,
         history_size=20,
         tolerance_grad=1e-6,
@@ -83,10 +81,9 @@ MEMORY = 4 * 2**30
 
 @dataclass(frozen=True)
 class Cells:
-    """Photos of one size: their features, and what share of each cell every class covers.
+    """Photos of one size: their features, and the share of each cell that every class covers.
 
-    The shares of a cell add up to 1, or to less where pixels are void; the grid of shares may be
-    finer than that of features.
+    The grid of shares may be finer than that of features.
     """
 
     features: Float[Tensor, "n c h w"]
@@ -102,10 +99,9 @@ def fit_probe(
 ) -> nn.Conv2d:
     """Fits the best linear classifier of cells.
 
-    The loss is the cross entropy between the interpolated logits and the labels, with the labels
-    averaged over cells `fineness` times finer than the features, instead of pixel by pixel: on
-    street photographs the same mean IoU to 0.1, for a tenth of the time.
-    Mirror images are added to the photos.
+    The loss is the cross entropy between the interpolated logits and the labels. The labels are
+    averaged over cells `fineness` times finer than the features: on street photographs the same
+    mean IoU to 0.1 as pixel by pixel, in a tenth of the time. Mirror images are added.
 
     Returns:
         A 1 x 1 convolution from features to logits, the standardisation folded into it.
@@ -119,7 +115,19 @@ def fit_probe(
         for moment in moments([part.features.movedim(1, 0).flatten(1) for part in cells])
     )
     cells = [Cells((part.features - mean) / std, part.shares) for part in cells]
-    weight, bias = _solve(cells, num_classes, recipe)
+    some = cells[0].features
+    weight, bias = some.new_zeros(num_classes, some.shape[1], 1, 1), some.new_zeros(num_classes)
+    total = torch.stack([part.shares.sum() for part in cells]).sum().clamp(min=1e-12)
+
+    def loss(weight: Tensor, bias: Tensor) -> Iterator[Tensor]:
+        value = recipe.weight_decay * weight.square().sum()
+        for part in cells:
+            logits = conv2d(part.features, weight, bias)
+            logits = interpolate(logits, size=part.shares.shape[-2:], mode="bilinear")
+            value = value - (part.shares * logits.log_softmax(1)).sum() / total
+        yield value
+
+    minimise(loss, weight, bias, recipe.iterations)
     weight = weight / std
     layer = nn.Conv2d(weight.shape[1], num_classes, 1, device=weight.device)
     with torch.no_grad():
@@ -167,27 +175,6 @@ def cell_shares(
     classes = torch.where(labels == VOID, num_classes, labels.long())
     members = one_hot(classes, num_classes + 1)[..., :num_classes].movedim(-1, 1)
     return adaptive_avg_pool2d(members.float(), grid)
-
-
-def _solve(
-    cells: list[Cells], num_classes: int, recipe: LinearSegmentationRecipe
-) -> tuple[Float[Tensor, "k c 1 1"], Float[Tensor, " k"]]:
-    """Minimises the mean cross entropy plus `weight_decay` times the squared weights."""
-    some = cells[0].features
-    weight = some.new_zeros(num_classes, some.shape[1], 1, 1)
-    bias = some.new_zeros(num_classes)
-    total = torch.stack([part.shares.sum() for part in cells]).sum().clamp(min=1e-12)
-
-    def loss(weight: Tensor, bias: Tensor) -> Iterator[Tensor]:
-        value = recipe.weight_decay * weight.square().sum()
-        for part in cells:
-            logits = conv2d(part.features, weight, bias)
-            logits = interpolate(logits, size=part.shares.shape[-2:], mode="bilinear")
-            value = value - (part.shares * logits.log_softmax(1)).sum() / total
-        yield value
-
-    minimise(loss, weight, bias, recipe.iterations)
-    return weight, bias
 
 
 ROWS = 2**15

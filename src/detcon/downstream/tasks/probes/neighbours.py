@@ -5,8 +5,7 @@ theirs; they take 200 neighbours, where DINO finds 20 to work best (facebookrese
 eval_knn.py). Nothing is fitted: only the labels depend on a seed, and which cells are kept.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -30,12 +29,7 @@ def vote(
     num_neighbours: int,
     temperature: float,
 ) -> Float[Tensor, "q k"]:
-    """The votes of the nearest neighbours of each query, by class.
-
-    Exact: each query is compared with the whole bank, a chunk of queries at a time.
-    The bank holds unit vectors; `shares` says how much of each belongs to each class.
-    The lower the temperature, the more the nearest ones count.
-    """
+    """The votes by class of each query's nearest neighbours in a bank of unit vectors."""
     rows = max(1, SIMILARITIES // max(len(bank), 1))
     votes = [queries.new_zeros(0, shares.shape[1])]
     for some in normalize(queries, dim=1).split(rows):
@@ -48,8 +42,7 @@ def vote(
 class Bank(nn.Module):
     """A head that holds labelled features, and classifies others by their nearest neighbours.
 
-    How many it remembers isn't known before it is filled: a bank that is loaded takes the size that
-    it has in the file.
+    A bank that is loaded takes the size that it has in the file.
 
     Attributes:
         features: Unit vectors [m d].
@@ -67,7 +60,7 @@ class Bank(nn.Module):
         num_neighbours: int,
         temperature: float,
     ) -> None:
-        """Fills the bank; see `vote` for the arguments."""
+        """Normalises and keeps the features."""
         super().__init__()
         self.num_neighbours, self.temperature = num_neighbours, temperature
         self.register_buffer("features", normalize(features, dim=1))
@@ -93,10 +86,9 @@ def bank_of_photos(
     num_classes: int,
     recipe: KnnClassificationRecipe = KnnClassificationRecipe(),  # noqa: B008  (frozen)
 ) -> Bank:
-    """Remembers all training photos.
+    """Remembers all training photos, without mirror images, as Wu et al. (2018) do.
 
-    No mirror images: a photo and its mirror image would be two of the k neighbours, and say the
-    same (Wu et al., 2018, have one view of each photo too).
+    A photo and its mirror image would be two of the k neighbours, and say the same.
     """
     shares = torch.cat([one_hot(some, num_classes).bool() for some in labels.split(2**16)])
     return Bank(features, shares, num_neighbours=recipe.k, temperature=recipe.temperature)
@@ -106,12 +98,8 @@ def empty_bank(
     channels: int, num_classes: int, recipe: KnnSegmentationRecipe | KnnClassificationRecipe
 ) -> Bank:
     """An empty bank, to be loaded or replaced."""
-    return Bank(
-        torch.empty(0, channels),
-        torch.empty(0, num_classes),
-        num_neighbours=recipe.k,
-        temperature=recipe.temperature,
-    )
+    features, shares = torch.empty(0, channels), torch.empty(0, num_classes)
+    return Bank(features, shares, num_neighbours=recipe.k, temperature=recipe.temperature)
 
 
 def _make_room(bank: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -119,15 +107,6 @@ def _make_room(bank: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> 
         found = state.get(prefix + name)
         if found is not None and found.shape[1:] == empty.shape[1:]:
             setattr(bank, name, torch.empty_like(found, device=empty.device))
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """Cells: a number drawn for each, its features, and what share of it every class covers."""
-
-    numbers: Float[Tensor, " n"]
-    features: Float[Tensor, "n d"]
-    shares: Float[Tensor, "n k"]
 
 
 @torch.no_grad()
@@ -142,17 +121,16 @@ def fill_bank(
 ) -> Bank:
     """Remembers cells of the training photos: all of them, or `recipe.bank` drawn at random.
 
-    A number is drawn for each cell, and those with the lowest are kept: every cell is as likely as
-    any other, however many there are, in memory for twice the bank. A cell's label is the share of
-    it that every class covers, so that one on a border votes for both sides; void votes for none,
-    and cells that are all void aren't kept. No mirror images: a cell and its mirror image would be
-    two of the k neighbours, and say the same.
+    A number is drawn for each cell, and the cells with the lowest are kept: all are equally likely,
+    and memory holds at most twice the bank and one photo. A cell's label is the share of it that
+    each class covers, so that one on a border votes for both sides. Cells that are all void aren't
+    kept, nor are there mirror images: they would be two of the k neighbours, and say the same.
 
     Raises:
         LabelError: All labels are void.
     """
     generator = torch.Generator().manual_seed(seed)
-    held: list[_Cells] = []
+    held: list[_Cells] = []  # of a photo each
     for example in examples:
         image = torch.from_numpy(example.image).to(device).permute(2, 0, 1)
         labels = torch.from_numpy(example.labels).to(device)
@@ -161,21 +139,21 @@ def fill_bank(
         numbers = torch.rand(grid[0, 0].numel(), generator=generator).to(grid.device)
         cells, of_classes = grid[0].flatten(1).T, shares[0].flatten(1).T
         known = of_classes.sum(1) > 0
-        held.append(_Cells(numbers[known], cells[known], of_classes[known]))
-        if sum(len(part.numbers) for part in held) > 2 * recipe.bank:
+        held.append((numbers[known], cells[known], of_classes[known]))
+        if sum(len(drawn) for drawn, *_ in held) > 2 * recipe.bank:
             held = [_lowest(held, recipe.bank)]
-    kept = _lowest(held, recipe.bank)
-    if not len(kept.features):
+    _, kept, classes = _lowest(held, recipe.bank)
+    if not len(kept):
         raise LabelError("all labels of the training photos are void; there is nothing to learn")
-    return Bank(kept.features, kept.shares, num_neighbours=recipe.k, temperature=recipe.temperature)
+    return Bank(kept, classes, num_neighbours=recipe.k, temperature=recipe.temperature)
 
 
-def _lowest(held: Sequence[_Cells], num: int) -> _Cells:
+_Cells = tuple[Tensor, Tensor, Tensor]
+"""Cells: the number drawn for each [n], their features [n d], shares of the classes [n k]."""
+
+
+def _lowest(held: list[_Cells], num: int) -> _Cells:
     """The `num` cells of the lowest numbers, in the order they came in."""
-    numbers = torch.cat([part.numbers for part in held])
+    numbers, features, shares = (torch.cat(parts) for parts in zip(*held, strict=True))
     kept = numbers.argsort(stable=True)[:num].sort().values
-    return _Cells(
-        numbers[kept],
-        torch.cat([part.features for part in held])[kept],
-        torch.cat([part.shares for part in held])[kept],
-    )
+    return numbers[kept], features[kept], shares[kept]

@@ -1,6 +1,6 @@
 """Settings of the probes: tasks that leave the encoder as it is."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -41,8 +41,6 @@ Centre = Annotated[CentreRecipe, Field(description="the part of a photo that is 
 class LinearSegmentationRecipe(Recipe):
     """Classifies each pixel by a linear layer on frozen features."""
 
-    usual_stride: ClassVar[int] = 16
-
     kind: Literal["linear_segmentation"] = "linear_segmentation"
     ignore: Ignore = None
     num_classes: NumClasses = None
@@ -55,8 +53,6 @@ class LinearSegmentationRecipe(Recipe):
 
 class KnnSegmentationRecipe(Recipe):
     """Classifies each pixel by the training cells whose frozen features are nearest."""
-
-    usual_stride: ClassVar[int] = 16
 
     kind: Literal["knn_segmentation"] = "knn_segmentation"
     ignore: Ignore = None
@@ -71,8 +67,6 @@ class KnnSegmentationRecipe(Recipe):
 class LinearClassificationRecipe(Recipe):
     """Classifies photos by a linear layer on frozen, pooled features."""
 
-    usual_stride: ClassVar[int] = 16
-
     kind: Literal["linear_classification"] = "linear_classification"
     centre: Centre = CentreRecipe()
     weight_decay: Penalty = 1e-4
@@ -81,8 +75,6 @@ class LinearClassificationRecipe(Recipe):
 
 class KnnClassificationRecipe(Recipe):
     """Classifies photos by the training photos whose frozen, pooled features are nearest."""
-
-    usual_stride: ClassVar[int] = 16
 
     kind: Literal["knn_classification"] = "knn_classification"
     centre: Centre = CentreRecipe()

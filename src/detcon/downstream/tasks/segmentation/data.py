@@ -1,7 +1,6 @@
 """Photos with a class for every pixel, in any format that has label maps."""
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -25,11 +24,8 @@ def open_label_data(
 ) -> LabelledData:
     """Opens the training and the validation photos of a data set.
 
-    Args:
-        ignore: For labelled folders: a class id that means void, in addition to 255.
-        num_classes: For labelled folders: else it is read from `classes.json`, or is the greatest
-            id in all label maps.
-        max_side: The longest side of the photos, shrunk when read.
+    `ignore` and `num_classes` are for labelled folders; `max_side` is the longest side of the
+    photos, shrunk when read.
 
     Raises:
         AnnotationError: A part is missing, or can't be read.
@@ -47,7 +43,8 @@ def open_label_data(
             )
         train, val = (open_label_maps(data, format, split) for split in ("train", "val"))
     splits = [
-        LabelledSplit(maps, _pair, resize_nearest, max_side, channels) for maps in (train, val)
+        LabelledSplit(maps, LabelMaps.pair, resize_nearest, max_side, channels)
+        for maps in (train, val)
     ]
     return LabelledData(*splits, names=train.names)
 
@@ -64,7 +61,3 @@ def resize_nearest(
 def cut_labels(labels: UInt8[np.ndarray, "y x"], window: Window) -> UInt8[np.ndarray, "h w"]:
     """The labels in a window, void around a small photo."""
     return window.cut_map(labels, VOID)
-
-
-def _pair(maps: LabelMaps, key: str, channels: int) -> tuple[UInt8[np.ndarray, "y x c"], Any]:
-    return maps.pair(key, channels)

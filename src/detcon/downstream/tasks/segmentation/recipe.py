@@ -1,6 +1,6 @@
 """Settings of semantic segmentation."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -9,8 +9,6 @@ from detcon.downstream.tasks.settings import Count, Crop, FineTunedRecipe, Ignor
 
 class SegmentationRecipe(FineTunedRecipe):
     """Fine-tunes an FCN on label maps."""
-
-    usual_stride: ClassVar[int] = 16
 
     kind: Literal["segmentation"] = "segmentation"
     crop: Crop = 320

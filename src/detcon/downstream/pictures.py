@@ -1,4 +1,4 @@
-"""Predictions as PNG files."""
+"""Writes predictions as PNG files."""
 
 import io
 from pathlib import Path
@@ -8,16 +8,6 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image
 
 from detcon.files import write_whole
-from detcon.photos import shown
-
-
-def strip(
-    photo: UInt8[np.ndarray, "y x c"],
-    truth: UInt8[np.ndarray, "y x 3"],
-    prediction: UInt8[np.ndarray, "y x 3"],
-) -> UInt8[np.ndarray, "y x3 3"]:
-    """Photo, truth and prediction side by side, three images of equal width."""
-    return np.concatenate([shown(photo), truth, prediction], axis=1)
 
 
 def write_png(
@@ -29,7 +19,7 @@ def write_png(
     """Writes a PNG in one move: RGB, grey of 8 or 16 bits, or ids with a palette of colours.
 
     Raises:
-        OSError: The disk refuses.
+        OSError: The disk is full or can't be written.
     """
     image = Image.fromarray(pixels)
     if palette is not None:
