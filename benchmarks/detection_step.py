@@ -27,6 +27,7 @@ from detcon.downstream.tasks.detection.data import CropObjects
 from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead, build_detector, build_rcnn
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.models.encoders import PyramidEncoder, build_encoder
+from detcon.models.normalisation import Normalisation
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.loop import fit
 from detcon.train.optim import build_optimizer
@@ -112,7 +113,7 @@ def measure(recipe: EncoderRecipe, size: int, num: int, sizes: DetectorRecipe) -
     """CPU seconds of a step and of the peer's, in turns."""
     torch.manual_seed(0)
     encoder = build_encoder(recipe)
-    network = build_detector(encoder, CLASSES, sizes, size=size, mean=MEAN, std=STD)
+    network = build_detector(encoder, Normalisation(), CLASSES, sizes, size=size)
     batch = make_batch(size, num)
     peer, ours, bare = peer_of(recipe, sizes, batch), [], []
 

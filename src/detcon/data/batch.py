@@ -58,7 +58,7 @@ class Batch:
         )
 
     def pin_memory(self) -> "Batch":
-        """Called by the data loader when a GPU waits at the other end."""
+        """Called by the data loader if there is a GPU."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, do: Callable[[Tensor], Tensor]) -> "Batch":

@@ -31,7 +31,7 @@ _ORDER, _GREY, _SIGMA, _SOLARIZE = slice(4, 8), 8, 9, 10
 
 
 def draw_colour(rng: np.random.Generator, recipe: ColourRecipe) -> Float32[np.ndarray, " p"]:
-    """Draws the changes of one view's colours; takes 13 draws from `rng` whatever they are.
+    """Draws the changes of one view's colours; always takes 13 draws from `rng`.
 
     Returns:
         The parameters, in the layout at the top of this file.

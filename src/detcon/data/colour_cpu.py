@@ -137,7 +137,7 @@ def _saturate(reds, greens, blues, factor):
 
 @compiled
 def _turn_hue(reds, greens, blues, turns):
-    """The hue counts turns from red; every selection is between values that are there already."""
+    """Turns the hue, in turns from red; computes both sides of each choice, without branches."""
     turns -= np.float32(math.floor(turns))
     for x in range(len(reds)):
         red, green, blue = reds[x], greens[x], blues[x]

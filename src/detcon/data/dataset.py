@@ -14,7 +14,7 @@ from jaxtyping import Float32, Int64, UInt8
 from numpy.random.bit_generator import ISeedSequence
 
 from detcon.data.colour import NUM_PARAMETERS, draw_colour
-from detcon.data.cut import Cut, draw_cut
+from detcon.data.cut import draw_cut
 from detcon.data.recipe import ViewsRecipe
 from detcon.data.regions import split_in_halves
 from detcon.masks.masks import Masks
@@ -130,7 +130,16 @@ class PhotoViews:
             self.keys = Keys(key for key in photos.keys if key not in unreadable)
         if store is not None:
             check_cells((views.size, views.size), grid)
-            _check_all_in(store, self.keys, photos.source)
+            known = isinstance(store, MaskStore)  # it checks a million keys faster
+            missing = (
+                store.missing(self.keys) if known else [k for k in self.keys if k not in store]
+            )
+            if missing:
+                raise MasksDoNotFit(
+                    f"{len(missing)} of the {len(self.keys)} photos in {photos.source} have no "
+                    f"masks, {missing[0]} first among them; give the command 'detcon masks' again "
+                    f"for these photos"
+                )
         self.classes: Int64[np.ndarray, " n"] | None = None
         if classes is not None:
             self.classes = np.array([classes[key] for key in self.keys])
@@ -250,7 +259,7 @@ class PhotoViews:
         return _Held(photo, masks, _size(photo) if whole is None else whole, factor)
 
     def _factor(self, size: tuple[int, int], epoch: int, index: int) -> int:
-        """How much a photo can be reduced before two views are cut, even if a method sees one."""
+        """By how much a photo can be reduced before its two views are cut, even if one is used."""
         cuts = [draw_cut(self.draws(epoch, index, view), size, self.views) for view in (0, 1)]
         shrink = min(min(cut.height, cut.width) for cut in cuts) / self.views.size
         return max(factor for factor in (1, 2, 4, 8) if factor <= max(shrink, 1))
@@ -262,16 +271,13 @@ class PhotoViews:
         seen = cut if held.factor == 1 else cut.reduced(held.factor)
         image = seen.image(held.photo, self.views.size, self.views.resize)
         cv2.split(image, list(sample.images[view]))  # writes into these
-        sample.ids[view], sample.weights[view] = self._regions(cut, held.masks, held.size, rng)
-
-    def _regions(
-        self, cut: Cut, masks: Masks | None, size: tuple[int, int], rng: np.random.Generator
-    ) -> tuple[Int64[np.ndarray, " r"], Float32[np.ndarray, "r h w"]]:
-        if masks is None:
-            whole = np.ones((self.num_regions, *self.grid), np.float32)
-            return np.zeros(self.num_regions, np.int64), whole
+        if held.masks is None:
+            sample.ids[view], sample.weights[view] = 0, 1
+            return
         options = {"num_regions": self.num_regions, **self.views.drawing}
-        return cut.weights(masks, size, self.views.size, self.grid, rng=rng, **options)
+        sample.ids[view], sample.weights[view] = cut.weights(
+            held.masks, held.size, self.views.size, self.grid, rng=rng, **options
+        )
 
 
 def _nbytes(held: _Held | UnreadablePhoto) -> int:
@@ -299,13 +305,3 @@ def _generator(place: str) -> np.random.Generator:
     state = hashlib.blake2b(place.encode(), digest_size=32).digest()
     words = np.random.PCG64(_Words(state))  # pyright: ignore[reportArgumentType]  numpy takes it
     return np.random.Generator(words)
-
-
-def _check_all_in(store: MasksOfPhotos, keys: Sequence[str], source: str) -> None:
-    is_store = isinstance(store, MaskStore)  # which checks a million keys faster
-    missing = store.missing(keys) if is_store else [key for key in keys if key not in store]
-    if missing:
-        raise MasksDoNotFit(
-            f"{len(missing)} of the {len(keys)} photos in {source} have no masks, {missing[0]} "
-            f"first among them; give the command 'detcon masks' again for these photos"
-        )

@@ -118,7 +118,7 @@ class _Making(Dataset):
 
 
 def _as_is(batch: Any) -> Any:
-    """Instead of torch's collate function, which would look into the batch."""
+    """Replaces torch's collate function, which would look into the batch."""
     return batch
 
 

@@ -33,7 +33,7 @@ ENTRY, FORMAT = "detcon_model", "detcon-model-1"
 
 
 class ModelError(ValueError):
-    """A file that is no model, or a damaged one."""
+    """A file that isn't a model, or is damaged."""
 
 
 @dataclass(frozen=True)

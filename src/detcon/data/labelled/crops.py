@@ -36,7 +36,7 @@ class LabelledBatch:
         return self._each(lambda part: part.to(device, non_blocking=True))
 
     def pin_memory(self) -> "LabelledBatch":
-        """Called by the data loader when a GPU waits at the other end."""
+        """Called by the data loader if there is a GPU."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, do: Callable[[Tensor], Tensor]) -> "LabelledBatch":

@@ -85,12 +85,12 @@ class LabelledData:
 
 
 def watched(items: Any, title: str) -> Iterator[Any]:
-    """Goes through items whose number is known, under a progress bar."""
+    """Goes through items under a progress bar."""
     return with_progress(items, title, len(items), transient=True)
 
 
 def nested_subset(num_photos: int, labels: int | None, seed: int) -> list[int]:
-    """Which photos keep their labels: the first ones of a permutation, so that more hold fewer.
+    """A random choice of photos to learn from; a larger one contains the smaller ones.
 
     >>> set(nested_subset(100, 5, seed=0)) < set(nested_subset(100, 10, seed=0))
     True

@@ -62,7 +62,7 @@ class Window:
         return np.clip(boxes, 0, _edges(self.photo)).astype(np.float32)
 
     def places(self) -> tuple[Integer[np.ndarray, " h"], Integer[np.ndarray, " w"]]:
-        """The photo's row and column that each of the window's pixels lies in; may be outside."""
+        """The photo's rows and columns under the window's pixels; some may lie outside it."""
         rows, columns = (
             np.floor((np.arange(self.size[i]) + begin + 0.5) * self.photo[i] / self.scaled[i])
             for i, begin in enumerate((self.top, self.left))

@@ -48,7 +48,7 @@ def score(predict: Predictor, examples: Iterable[Example]) -> Score:
 def _sums(
     predicted: Float[np.ndarray, "y x"], truth: Float[np.ndarray, "y x"]
 ) -> Float64[np.ndarray, " 7"]:
-    """Over the measured pixels of a photo: their number, and what is behind the six figures."""
+    """Of the measured pixels of a photo: their number, and the sums behind the six figures."""
     valid = ~np.isnan(truth)
     d, t = predicted[valid].astype(np.float64), truth[valid].astype(np.float64)
     ratio = np.maximum(d / t, t / d)

@@ -118,7 +118,7 @@ def encoded(mask: np.ndarray) -> dict[str, Any]:
 
 
 def resized(objects: Objects, size: tuple[int, int]) -> Objects:
-    """The objects of a photo that is scaled to this height and width; masks by nearest pixel."""
+    """The objects of a photo scaled to this height and width; masks by the nearest pixel."""
     if tuple(objects.size) == size:
         return objects
     factors = np.array([size[1] / objects.size[1], size[0] / objects.size[0]] * 2)

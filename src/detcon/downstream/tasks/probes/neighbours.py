@@ -153,7 +153,7 @@ _Cells = tuple[Tensor, Tensor, Tensor]
 
 
 def _lowest(held: list[_Cells], num: int) -> _Cells:
-    """The `num` cells of the lowest numbers, in the order they came in."""
+    """The `num` cells with the lowest numbers, in their original order."""
     numbers, features, shares = (torch.cat(parts) for parts in zip(*held, strict=True))
     kept = numbers.argsort(stable=True)[:num].sort().values
     return numbers[kept], features[kept], shares[kept]
