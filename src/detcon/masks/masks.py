@@ -50,7 +50,7 @@ class Masks:
         if min(self.size) < 1 or min(self.patterns.shape) < 1:
             raise ValueError(
                 f"a photo and its map have at least one pixel, got a photo of "
-                f"{_by(self.size)} and a map of {_by(self.patterns.shape)}"
+                f"{by(self.size)} and a map of {by(self.patterns.shape)}"
             )
         if self.membership is not None:
             low, high = int(self.patterns.min()), int(self.patterns.max())
@@ -71,7 +71,8 @@ class Masks:
         `size` is the photo's height and width, where the map has another resolution.
         """
         ids = np.maximum(labels, -1) if labels.dtype.kind == "i" else labels
-        return cls(size or _shape(labels), _narrow(ids))
+        y, x = labels.shape
+        return cls(size or (y, x), _narrow(ids))
 
     @classmethod
     def from_stack(
@@ -186,9 +187,6 @@ def _narrow(ids: np.ndarray) -> np.ndarray:
     return ids.astype(np.promote_types(narrowest, np.int16))
 
 
-def _shape(array: np.ndarray) -> tuple[int, int]:
-    return array.shape[0], array.shape[1]
-
-
-def _by(size: tuple[int, ...]) -> str:
+def by(size: tuple[int, ...]) -> str:
+    """`3 x 9`: a size in messages."""
     return " x ".join(map(str, size))

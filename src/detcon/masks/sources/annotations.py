@@ -123,7 +123,7 @@ def open_annotations(folder: str, format: str, options: SegmentOptions) -> Segme
 
 
 def check_options(format: str, options: SegmentOptions) -> None:
-    """Raises a `ValueError` for an option, unlike its default, that the format doesn't have."""
+    """Refuses options that the format doesn't have, unless they are at their defaults."""
     known = find_format(format)
     for one in fields(SegmentOptions):
         value = getattr(options, one.name)

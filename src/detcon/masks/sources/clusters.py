@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import cv2
@@ -87,9 +88,8 @@ class Clusters:
         return replace(self, digest=check_digest(f"backbone {self.backbone}", weights, self.digest))
 
     def _network(self) -> "Backbone":
-        from detcon.masks.sources.networks import stamp_of
-
-        stamp = stamp_of(self.backbone)
+        file = Path(self.backbone)
+        stamp = (file.stat().st_mtime_ns, file.stat().st_size) if file.is_file() else None
         return _open(self.backbone, self.encoder, self.stride, self.seed, stamp)
 
 
@@ -159,7 +159,7 @@ def _pieces(
 def _open(
     source: str, name: str | None, stride: int | None, seed: int, stamp: tuple[int, int] | None
 ) -> "Backbone":
-    """Opens a backbone once in a process, on a GPU if there is one."""
+    """Opens a backbone once in a process, on a GPU if there is one; again if `stamp` changed."""
     import torch
 
     from detcon.masks.sources.networks import free_device

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -31,12 +30,6 @@ def check_digest(network: str, tensors: Mapping[str, Tensor], wanted: str | None
             f"generator.digest out"
         )
     return found
-
-
-def stamp_of(source: str) -> tuple[int, int] | None:
-    """Time and size of a file, to notice when it was replaced; None if there is no file."""
-    path = Path(source)
-    return (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else None
 
 
 @contextmanager

@@ -54,16 +54,17 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
     settings = load_recipe(ConvertRecipe, recipe, overrides)
     store, out = MaskStore(settings.masks), Path(settings.out)
     keys = store.keys()
+    parts = [keys[start : start + _PHOTOS_A_JOB] for start in range(0, len(keys), _PHOTOS_A_JOB)]
     if settings.to == "png":
         check_names(keys)
     _begin(out, settings, store)
     if settings.to == "png":
-        for _ in _results(partial(write_pngs, store, out), _parts(keys), settings.workers):
+        for _ in _results(partial(write_pngs, store, out), parts, settings.workers):
             pass
         return out
     if settings.to == "coco":
         if not (out / FILE).exists():
-            described = _results(partial(describe_photos, store), _parts(keys), settings.workers)
+            described = _results(partial(describe_photos, store), parts, settings.workers)
             write_coco(out / FILE, chain.from_iterable(described))
         return out / FILE
     photos = replace(open_photos(settings.images or store.header["source"]), keys=keys)
@@ -100,10 +101,6 @@ def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
         raise StoreError(f"cannot write masks to {out}: it holds something else; give another out=")
     out.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(wanted | {"detcon": detcon.__version__}, indent=1))
-
-
-def _parts(keys: Sequence[str]) -> list[Sequence[str]]:
-    return [keys[start : start + _PHOTOS_A_JOB] for start in range(0, len(keys), _PHOTOS_A_JOB)]
 
 
 def _results(work: Callable[[Job], Result], jobs: Sequence[Job], workers: int) -> Iterator[Result]:

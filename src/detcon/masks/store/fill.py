@@ -70,7 +70,7 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
     """
     settings = load_recipe(MasksRecipe, recipe, overrides)
     if not isinstance(settings.generator, NetworkSource):
-        return _fill_store(settings, threads=None)
+        return _fill_store(settings)
     if settings.engine == "ray":
         raise ValueError(
             "a source that runs a network works on this machine alone; leave engine= out, and "
@@ -80,26 +80,23 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
 
     generator = settings.generator.identified()
     with one_thread():
-        return _fill_store(settings.model_copy(update={"generator": generator}), threads=True)
+        return _fill_store(settings.model_copy(update={"generator": generator}))
 
 
-def _fill_store(settings: MasksRecipe, *, threads: bool | None) -> Path:
-    """Fills a store; `threads=None`: with threads for few photos and workers, else processes."""
+def _fill_store(settings: MasksRecipe) -> Path:
     photos = open_photos(settings.images, settings.channels)
     folder = Path(settings.out)
     header = begin_store(folder, describe(settings.generator, photos, settings.shard_size))
-    _fill(folder, header, settings, photos, threads)
-    missing = len(missing_shards(folder, header))
-    if missing:
-        say = f"this share is done; {missing} of {num_shards(header)} shards are left to others"
-        print(say, file=sys.stderr)
+    _fill(folder, header, settings, photos)
+    if missing := len(missing_shards(folder, header)):
+        _say(f"this share is done; {missing} of {num_shards(header)} shards are left to others")
         return folder
     try:
         unreadable = merge_index(folder, header)
     except StoreError as error:
         if not (settings.check and settings.shard):
             raise
-        print(f"this share is done; another's is not: {error}", file=sys.stderr)
+        _say(f"this share is done; another's is not: {error}")
         return folder
     _list_unreadable(folder, unreadable, len(photos))
     return folder
@@ -118,13 +115,7 @@ def make_rows(job: MasksJob) -> tuple[int, list[ShardRow]]:
     return job.shard, rows
 
 
-def _fill(
-    folder: Path,
-    header: dict[str, Any],
-    settings: MasksRecipe,
-    photos: Photos,
-    threads: bool | None,
-) -> None:
+def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: Photos) -> None:
     """Makes the missing shards of this share, in order."""
     share, shares = parse_share(settings.shard or "1/1")
     size, fingerprint = header["shard_size"], header["fingerprint"]
@@ -147,7 +138,7 @@ def _fill(
         for start in span[::_PHOTOS_A_JOB]
     )
     left = sum(map(len, spans.values()))
-    results = _in_order(settings, jobs, left, threads)
+    results = _in_order(settings, jobs, left)
     with ProgressBar("masks", total, done=total - left, words="photos") as bar, closing(results):
         rows: list[ShardRow] = []
         for number, made in results:
@@ -159,14 +150,17 @@ def _fill(
 
 
 def _in_order(
-    settings: MasksRecipe, jobs: Iterable[MasksJob], num_photos: int, threads: bool | None
+    settings: MasksRecipe, jobs: Iterable[MasksJob], num_photos: int
 ) -> Generator[tuple[int, list[ShardRow]], None, None]:
-    """The rows of all jobs, in their order, from the chosen engine and workers."""
+    """The rows of all jobs, in their order, from the chosen engine and workers.
+
+    Workers are threads where a network runs, or there are few photos and workers; else processes.
+    """
     if settings.engine == "ray":
         return in_order_on_ray(make_rows, jobs)
     workers = max(1, min(settings.workers, -(-num_photos // _PHOTOS_A_JOB)))
-    if threads is None:
-        threads = workers <= _MOST_THREADS and num_photos < _FEW_PHOTOS
+    few = workers <= _MOST_THREADS and num_photos < _FEW_PHOTOS
+    threads = few or isinstance(settings.generator, NetworkSource)
     return in_order(make_rows, jobs, num_workers=workers, threads=threads)
 
 
@@ -176,7 +170,7 @@ def _is_damaged(path: Path, part: Photos, fingerprint: str) -> bool:
         if read_footer(path, fingerprint)["key"].to_pylist() != list(part.keys):
             raise DamagedShard(path, "it holds other photos")
     except DamagedShard as error:
-        print(f"{path}: {error.what}; its photos are done again", file=sys.stderr)
+        _say(f"{path}: {error.what}; its photos are done again")
         return True
     return False
 
@@ -195,10 +189,11 @@ def _list_unreadable(folder: Path, unreadable: dict[str, str], num_photos: int) 
         reason = next(iter(unreadable.values()))
         raise StoreError(f"none of the {num_photos} photos could be read; the first: {reason}")
     for reason in list(unreadable.values())[:10]:
-        print(reason, file=sys.stderr)
+        _say(reason)
     if unreadable:
-        print(
-            f"skipped {len(unreadable)} of {num_photos} photos; all are listed in "
-            f"{folder / 'unreadable.json'}",
-            file=sys.stderr,
-        )
+        listed = folder / "unreadable.json"
+        _say(f"skipped {len(unreadable)} of {num_photos} photos; all are listed in {listed}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)

@@ -195,7 +195,7 @@ def _find_nodes(
 
 @compiled
 def _kept(children, parents, most):
-    """Names, the smallest kept node that holds each superpixel [n], and pairs."""
+    """Names of the kept nodes, the smallest one around each superpixel [n], and their pairs."""
     num_nodes = len(parents)
     num = (num_nodes + 1) // 2
     cut = num_nodes - min(most, num - 1)  # nodes from here on were made by the last merges

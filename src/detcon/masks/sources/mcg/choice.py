@@ -47,53 +47,34 @@ def choose(
         Which superpixels each mask has, and its value when it was chosen, in falling order.
     """
     height, width = superpixels.labels.shape
-    reach = superpixels.boxes - np.array([0, 0, height - 1, width - 1], np.int32)
+    at_edge = (superpixels.boxes == (0, 0, height - 1, width - 1)).any(1)
     children = np.concatenate([tree.children for tree in trees])
-    return _choose(
-        superpixels.areas, superpixels.ends, (reach == 0).any(1), children,
-        candidates.members, candidates.areas, scores,
-        num, diversity, min(max_overlap, np.nextafter(_COPY, 0)), most * height * width,
-    )  # fmt: skip
-
-
-@compiled
-def _choose(
-    leaf_areas, leaf_ends, at_edge, children, members, areas, scores,
-    num, diversity, max_overlap, most,
-):  # fmt: skip
-    num_leaves, num_candidates = len(leaf_areas), len(members)
-    inside, worth = np.zeros((num, num_leaves), np.bool_), np.empty(num)
-    common = np.zeros(len(children) + 1)  # the last is that of node -1
-    overlaps, left = np.zeros(num_candidates), scores > -np.inf
+    pixels, largest = superpixels.areas, min(max_overlap, np.nextafter(_COPY, 0))
+    left = scores > -np.inf
+    scores, overlaps = np.where(left, scores, 0), np.zeros(len(scores))
+    masks, worth = np.zeros((num, len(pixels)), bool), np.empty(num)
     turn = 0
-    while turn < num:
-        best, worth[turn] = -1, -np.inf
-        for k in range(num_candidates):
-            marginal = (1 - diversity) * scores[k] - diversity * overlaps[k]
-            if left[k] and marginal > worth[turn]:
-                best, worth[turn] = k, marginal
-        if best < 0:
-            break
+    while turn < num and left.any():
+        marginal = np.where(left, (1 - diversity) * scores - diversity * overlaps, -np.inf)
+        best = int(marginal.argmax())
         left[best] = False
         # The mask with its holes filled. It counts only if it is not too large or too similar.
-        _fill(inside[turn], members[best], children)
-        _fill_holes(inside[turn], leaf_ends, at_edge)
-        area = (leaf_areas * inside[turn]).sum()
-        if area > most or _most_overlap(inside[: turn + 1], leaf_areas, area) > max_overlap:
+        mask = _leaves(candidates.members[best], children, len(pixels))
+        _fill_holes(mask, superpixels.ends, at_edge)
+        area = pixels[mask].sum()
+        both = (masks[:turn] & mask) @ pixels
+        overlap = both / (masks[:turn] @ pixels + area - both)
+        if area > most * height * width or (overlap > largest).any():
             continue
-        # The overlap of the new mask with every candidate, by adding up pixels in common along the
-        # trees; a candidate's `overlaps` is its largest with any chosen mask.
-        _add_up(common, leaf_areas, inside[turn], children)
-        for k in range(num_candidates):
-            if left[k]:
-                both = 0.0
-                for i in range(4):
-                    both += common[members[k, i]]
-                overlap = both / (areas[k] + area - both)
-                overlaps[k] = max(overlaps[k], overlap)
-                left[k] = overlap <= max_overlap
+        masks[turn], worth[turn] = mask, marginal[best]
         turn += 1
-    return inside[:turn].T.copy(), worth[:turn].copy()
+        # The overlap of the new mask with every candidate: pixels in common are added up along the
+        # trees. A candidate's `overlaps` is its largest with any chosen mask.
+        both = add_up(pixels * mask, children)[candidates.members].sum(1)
+        overlap = both / (candidates.areas + area - both)
+        overlaps = np.maximum(overlaps, overlap)
+        left &= overlap <= largest
+    return masks[:turn].T, worth[:turn]
 
 
 @compiled
@@ -124,24 +105,8 @@ def _top(above, place):
 
 
 @compiled
-def _most_overlap(inside, leaf_areas, area):
-    """The largest overlap of the last mask, of `area` pixels, with an earlier one."""
-    last, most = len(inside) - 1, 0.0
-    for m in range(last):
-        both, other = 0.0, 0.0
-        for leaf in range(len(leaf_areas)):
-            if inside[m, leaf]:
-                other += leaf_areas[leaf]
-                if inside[last, leaf]:
-                    both += leaf_areas[leaf]
-        most = max(most, both / (area + other - both))
-    return most
-
-
-@compiled
-def _fill(inside, members, children):
-    """Marks the superpixels below a few nodes of one tree."""
-    num_leaves = len(inside)
+def _leaves(members, children, num_leaves):
+    """Which superpixels are below a few nodes of one tree."""
     num_nodes = 2 * num_leaves - 1
     first = members[0] // num_nodes * num_nodes
     below = np.zeros(num_nodes, np.bool_)
@@ -151,16 +116,16 @@ def _fill(inside, members, children):
     for node in range(num_nodes - 1, num_leaves - 1, -1):
         if below[node]:
             below[children[first + node, 0]] = below[children[first + node, 1]] = True
-    inside[:] = below[:num_leaves]
+    return below[:num_leaves].copy()
 
 
 @compiled
-def _add_up(common, leaf_areas, inside, children):
-    """How many pixels each node of each tree has in common with a mask."""
-    num_leaves = len(inside)
-    num_nodes = 2 * num_leaves - 1
+def add_up(leaves, children):
+    """The sum over the superpixels of each node of each tree; the last is that of node -1, 0."""
+    found = np.zeros(len(children) + 1)
+    num_nodes = 2 * len(leaves) - 1
     for first in range(0, len(children), num_nodes):
-        for leaf in range(num_leaves):
-            common[first + leaf] = leaf_areas[leaf] if inside[leaf] else 0.0
-        for node in range(first + num_leaves, first + num_nodes):
-            common[node] = common[first + children[node, 0]] + common[first + children[node, 1]]
+        found[first : first + len(leaves)] = leaves
+        for node in range(first + len(leaves), first + num_nodes):
+            found[node] = found[first + children[node, 0]] + found[first + children[node, 1]]
+    return found

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
+from detcon.masks.masks import by
 from detcon.masks.sources.mcg.contours import smooth
 
 _FINE_SIGMA, _COARSE_SIGMA = 0.8, 2.0  # in pixels of the map that masks are made at
@@ -28,7 +29,7 @@ def read_contours(
     found = _load(path)
     if found.ndim != 2 or found.dtype.kind not in "buif":
         raise ContourMapError(
-            f"the contour map {path} is an array of {_by(found.shape)} numbers of the kind "
+            f"the contour map {path} is an array of {by(found.shape)} numbers of the kind "
             f"{found.dtype}, but one real number a pixel is needed; save it as a grey picture"
         )
     if found.size == 0 or not np.isfinite(found).all() or found.min() < 0:
@@ -38,8 +39,8 @@ def read_contours(
         )
     if abs(found.shape[0] * photo[1] - found.shape[1] * photo[0]) > sum(photo):  # half a pixel
         raise ContourMapError(
-            f"the contour map {path} has {_by(found.shape)} pixels, but its photo {key} has "
-            f"{_by(photo)}; any size will do, but of the same shape"
+            f"the contour map {path} has {by(found.shape)} pixels, but its photo {key} has "
+            f"{by(photo)}; any size will do, but of the same shape"
         )
     how = cv2.INTER_AREA if found.shape[0] > size[0] else cv2.INTER_LINEAR
     values = found.astype(np.float32)
@@ -81,7 +82,3 @@ def _load(path: Path) -> np.ndarray:
             f"cannot read the contour map {path}: it is damaged, or no {path.suffix[1:]} file; "
             f"make it again"
         ) from error
-
-
-def _by(size: tuple[int, ...]) -> str:
-    return " x ".join(map(str, size))

@@ -16,7 +16,7 @@ _LEAST = {"num": 1, "max_side": 1, "singles": 2, "pairs": 0, "triplets": 0, "qua
 
 @dataclass(frozen=True)
 class MCG:
-    """The best, possibly overlapping masks of a photo, as multiscale combinatorial grouping.
+    """The best masks of a photo by multiscale combinatorial grouping; they may overlap.
 
     Pont-Tuset et al., "Multiscale Combinatorial Grouping" (arXiv 1503.00848), whose 16 best
     masks are DetCon's better ones: contours at several scales, their hierarchies of regions,
@@ -36,9 +36,7 @@ class MCG:
         max_overlap: The largest intersection over union of two masks.
         diversity: The weight of being different from other masks against the score, from 0 to 1.
         singles: The number of single regions of each hierarchy that are considered.
-        pairs: The same, of two neighbouring regions.
-        triplets: The same, of three.
-        quadruplets: The same, of four.
+        pairs, triplets, quadruplets: The same, of two, three and four neighbouring regions.
         contours: A folder of contour maps to use instead of our own, for instance a network's:
             `a/b.png` (grey, 8 or 16 bits) or `a/b.npy` for the photo `a/b.jpg`, of any resolution.
         ranker: A file of `detcon train-ranker`, whose scores count as much as the formula's.
@@ -63,12 +61,7 @@ class MCG:
         check_ranges(self, _SHARES, **_LEAST)
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
-        """Finds the masks of a photo.
-
-        Raises:
-            ContourMapError: `contours` has none of this photo, or none that can be used.
-            RankerError: `ranker` can't be used.
-        """
+        """Finds the masks of a photo; raises `ContourMapError` and `RankerError`."""
         from detcon.masks.sources.mcg.grouping import find_masks  # compiles
 
         return find_masks(self, image, key)

@@ -51,10 +51,10 @@ def list_candidates(
 def find_hierarchies(
     settings: MCG | MCGFull, image: UInt8[np.ndarray, "y x c"], key: str = ""
 ) -> tuple[Superpixels, list[Tree]]:
-    """Superpixels and the trees that candidates come from.
+    """Superpixels and their trees.
 
-    Of `MCG` the fine tree and the coarse one; of `MCGFull` the multiscale tree and those of the
-    scales, the coarsest first.
+    Those of `MCG` are the fine and the coarse tree; those of `MCGFull` the multiscale tree and one
+    for each scale, the coarsest first.
     """
     if isinstance(settings, MCGFull):
         return _aligned_hierarchies(settings, image, key)

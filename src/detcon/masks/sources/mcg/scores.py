@@ -62,7 +62,7 @@ def choose_score(path: str | None) -> Scorer:
 
 
 def score_by_formula(candidates: Candidates, size: tuple[int, int]) -> Float64[np.ndarray, " k"]:
-    """The height at which it merges, times small powers of its area and of how it fills its box.
+    """The height at which a candidate merges, times small powers of its area and its box's fill.
 
     `size` is height and width of the map of superpixels.
     """

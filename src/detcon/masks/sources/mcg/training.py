@@ -23,6 +23,7 @@ from detcon.masks.quality.scoring import draw_keys
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.recipe import TrainRankerRecipe
 from detcon.masks.sources.mcg.candidates import Candidates
+from detcon.masks.sources.mcg.choice import add_up
 from detcon.masks.sources.mcg.grouping import list_candidates
 from detcon.masks.sources.mcg.hierarchy import Tree
 from detcon.masks.sources.mcg.scores import Ranker, find_features, save_ranker
@@ -78,7 +79,7 @@ def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **over
 def sample(
     settings: TrainRankerRecipe, photo: np.ndarray, key: str, truth: Truth, rng: np.random.Generator
 ) -> tuple[Float32[np.ndarray, "k f"], Float64[np.ndarray, " k"]]:
-    """Features and targets of random candidates of a photo and of the best one of each region."""
+    """Features and targets of some candidates: random ones, and the best one of each region."""
     superpixels, trees, candidates = list_candidates(settings.generator, photo, key)
     ious = overlaps(superpixels, trees, candidates, truth)
     num = len(candidates.areas)
@@ -106,20 +107,12 @@ def overlaps(
         for region in marked.at_size(labels.shape).stack():
             if bounds.least <= region.mean() <= bounds.most:
                 regions.append(region & counted)
-    leaves = np.stack([np.bincount(labels[one], minlength=num) for one in regions], 1)
-    nodes = np.concatenate([_add_up(leaves, tree) for tree in trees])
-    nodes = np.concatenate([nodes, np.zeros_like(nodes[:1])])  # the last is that of node -1
-    both = nodes[candidates.members].sum(1).T.astype(float)  # [1+t k]
-    sizes = leaves.sum(0)[1:, None]
+    leaves = [np.bincount(labels[one], minlength=num).astype(float) for one in regions]
+    children = np.concatenate([tree.children for tree in trees])
+    nodes = np.stack([add_up(one, children) for one in leaves])
+    both = nodes[:, candidates.members].sum(2)  # [1+t k]
+    sizes = np.array([one.sum() for one in leaves[1:]])[:, None]
     return both[1:] / np.maximum(sizes + both[0] - both[1:], 1)
-
-
-def _add_up(leaves: np.ndarray, tree: Tree) -> np.ndarray:
-    """Sums over the superpixels of each node, from the counts of superpixels."""
-    found = np.concatenate([leaves, np.zeros((len(leaves) - 1, leaves.shape[1]), leaves.dtype)])
-    for node in range(len(leaves), len(found)):
-        found[node] = found[tree.children[node]].sum(0)
-    return found
 
 
 def _import_ensemble() -> ModuleType:
@@ -134,7 +127,7 @@ def _import_ensemble() -> ModuleType:
 
 
 def _to_ranker(model: Any) -> Ranker:
-    """A `GradientBoostingRegressor` as arrays, from what scikit-learn makes public of trees."""
+    """Converts a `GradientBoostingRegressor` by the public attributes of its trees."""
     trees = [one.tree_ for one in model.estimators_[:, 0]]
     shape = (len(trees), max(tree.node_count for tree in trees))
     ranker = Ranker(
