@@ -218,7 +218,7 @@ STATES = {
     "folder missing": (lambda: None, [*ANEW, "images=none"], "there is no folder or manifest none"),
     "list names a missing photo": (
         lambda: put("list.txt", "photos/1.png\nphotos/99.png\nphotos/2.png\nphotos/3.png\n"),
-        [*ANEW, "images=list.txt"], "photos/99.png, though list.txt has it listed"
+        [*ANEW, "images=list.txt"], "photos/99.png, though list.txt lists it"
     ),
     "list without the column": (
         lambda: put("list.csv", "file\nphotos/1.png\n"), [*ANEW, "images=list.csv"],

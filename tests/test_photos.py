@@ -321,5 +321,5 @@ def test_paths_of_a_manifest_are_resolved_however_they_are_written(tmp_path, nam
 
 def test_a_listed_photo_that_is_gone(tmp_path):
     (tmp_path / "list.txt").write_text("a.jpg\nb.jpg")
-    with pytest.raises(UnreadablePhoto, match=r"a\.jpg, though .*list\.txt has it listed; copy it"):
+    with pytest.raises(UnreadablePhoto, match=r"a\.jpg, though .*list\.txt lists it; copy it"):
         open_photos(tmp_path / "list.txt").read("a.jpg")

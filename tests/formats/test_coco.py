@@ -228,7 +228,8 @@ def test_photos_that_are_not_as_the_json_says(data):
     coco = open_coco(data, "val")
     cv2.imwrite(str(data / "val2017" / "a.jpg"), np.zeros((30, 20, 3), np.uint8))
     with pytest.raises(
-        AnnotationError, match=r"a\.jpg has 30 x 20 pixels .* the image 4 of .*20 x"
+        AnnotationError,
+        match=r"the image 4 of .* is 20 x 30 pixels, but its photo .*a\.jpg is 30 x 20 ",
     ):
         coco.photo("a.jpg")
     (data / "val2017" / "b.jpg").unlink()

@@ -31,7 +31,7 @@ _FROM = "SceneParsing comes from sceneparsing.csail.mit.edu (ADEChallengeData201
 
 
 class Ade20kMaps(NamedTuple):
-    """The class, and the object of the photo, of each pixel, from 1; 0 where there is none."""
+    """The class of each pixel, and its object within the photo, from 1; 0 where there is none."""
 
     classes: Int32[np.ndarray, "y x"]
     instances: Int32[np.ndarray, "y x"]

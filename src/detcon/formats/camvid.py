@@ -1,4 +1,4 @@
-"""CamVid as SegNet's tutorial has it: 11 classes of street scenes, 367 / 101 / 233 photos.
+"""CamVid in the layout of SegNet's tutorial: 11 classes of street scenes, 367 / 101 / 233 photos.
 
     {train,val,test}/0001TP_006690.png      {train,val,test}annot/0001TP_006690.png
 

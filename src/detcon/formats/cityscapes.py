@@ -25,7 +25,7 @@ from detcon.formats.format import VOID, Format
 from detcon.formats.reading.ids import read_ids
 from detcon.formats.reading.instances import InstanceFiles, Kind
 from detcon.formats.reading.label_files import LabelFiles, check_files
-from detcon.formats.segments import ListedSegments, SegmentOptions, Segments, paths_in
+from detcon.formats.segments import ListedSegments, SegmentOptions, Segments, list_segments
 from detcon.formats.writing.scenes import (
     ScenePicture,
     ScenesPlan,
@@ -78,12 +78,11 @@ def open_segments(data: Path, options: SegmentOptions) -> ListedSegments[Path]:
     merged = options.regions == "classes"
     photos, files = _find(data, options.split, "labelIds" if merged else "instanceIds")
     load = partial(_load_segments, crowd=() if merged else _GROUPS)
-    listed = paths_in(data, photos.root, files)
-    return ListedSegments(listed, f"{data} ({options.split})", load)
+    return list_segments(data, options.split, photos.root, files, load)
 
 
 def _load_segments(path: Path, photo: str, crowd: tuple[int, ...]) -> list[Segments]:
-    """Label ids of classes are below 1000, ids of objects above."""
+    """Ids below 1000 are label ids of classes; those above are objects."""
     ids = read_ids(path, photo)
     known = (ids >= _FIRST_CLASS) & (ids < _NUM_IDS) | (ids >= _PER_CLASS)
     return [Segments(np.where(known, ids, -1), str(path), crowd=crowd)]
@@ -156,7 +155,7 @@ class CityscapesLayout:
         return {}
 
     def finish(self, split: str, records: list[dict[str, Any]]) -> None:
-        """Nothing concerns a split as a whole."""
+        """Does nothing: a split has no files of its own."""
 
     def _files(self, split: str, number: int) -> tuple[Path, Path, Path]:
         """The photo, the class map, the instance map."""

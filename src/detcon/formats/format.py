@@ -17,10 +17,11 @@ from detcon.formats.objects import Objects
 from detcon.formats.segments import (
     VOID as VOID,
     ListedSegments,
+    OverlappingSegments,
     Segments,
     SegmentSets,
+    list_segments,
     overlapping,
-    paths_in,
 )
 from detcon.formats.writing.scenes import Layout
 from detcon.photos import Photos
@@ -144,8 +145,7 @@ def check_size(
     if size != photo_size:
         raise AnnotationError(
             f"{annotation} is {size[0]} x {size[1]} pixels, but its photo {photo} is "
-            f"{photo_size[0]} x {photo_size[1]} pixels (upright); labels must have exactly the "
-            f"photo's size"
+            f"{photo_size[0]} x {photo_size[1]} pixels (upright); the two must match"
         )
 
 
@@ -157,16 +157,14 @@ def segments_of_labels(maps: LabelMaps, data: Path, split: str) -> ListedSegment
         return [Segments(np.where(labels == VOID, -1, labels), str(maps.label_file(key)))]
 
     keys = {key: key for key in maps.photos.keys}
-    return ListedSegments(paths_in(data, maps.photos.root, keys), f"{data} ({split})", load)
+    return list_segments(data, split, maps.photos.root, keys, load)
 
 
 def segments_of_objects(objects: ObjectSets, data: Path, split: str) -> ListedSegments[str]:
     """Each object of a photo as a region; `data` is the folder of the data set."""
-    source = f"{data} ({split})"
+
+    def load(key: str, photo: str) -> list[OverlappingSegments]:
+        return [overlapping(objects.objects(key), key, f"{data} ({split})")]
+
     root = objects.photos.root if isinstance(objects, PhotoFiles) else data
-    keys = {key: key for key in objects.keys}
-    return ListedSegments(
-        paths_in(data, root, keys),
-        source,
-        lambda key, photo: [overlapping(objects.objects(key), key, source)],
-    )
+    return list_segments(data, split, root, {key: key for key in objects.keys}, load)

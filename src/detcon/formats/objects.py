@@ -36,11 +36,7 @@ class Objects:
         return rle.decode(self.segments[number]).astype(bool)  # pyright: ignore[reportArgumentType]
 
     def masks(self) -> Bool[np.ndarray, "n y x"]:
-        """Draws all masks.
-
-        Raises:
-            ValueError: If there are boxes alone.
-        """
+        """Draws all masks. Raises `ValueError` if there are boxes alone."""
         if len(self.segments) != len(self.boxes):
             raise ValueError("these objects have boxes, but no masks")
         if not self.segments:

@@ -165,14 +165,11 @@ class ListedSegments(Generic[Found]):
 
 
 def match_path(key: str, paths: Iterable[str]) -> str | None:
-    """The one of some paths that is the end of `key`, or that `key` is the end of.
+    """The path that ends with `key`, or that `key` ends with; None if there is none.
 
     A data set knows a photo as `train2017/000000000139.jpg`. The collection that masks are made of
     may be the folder above it, that folder, or one within it, and so knows more or less of the
     path. Only whole names of folders count.
-
-    Returns:
-        None if there is none.
 
     Raises:
         AnnotationError: There are several, and none of them is `key` itself.
@@ -199,13 +196,21 @@ def overlapping(objects: Objects, key: str, source: str) -> OverlappingSegments:
     return OverlappingSegments(objects.masks(), place, objects.classes, objects.crowd)
 
 
-def paths_in(data: Path, root: str | Path, found: Mapping[str, Found]) -> dict[str, Found]:
-    """Replaces photos' paths in their folder `root` by paths from the data set's folder `data`.
+def list_segments(
+    data: Path,
+    split: str,
+    root: str | Path,
+    found: Mapping[str, Found],
+    load: Callable[[Found, str], Sequence[AnySegments]],
+) -> ListedSegments[Found]:
+    """The segments of a split whose photos are in the folder `root`, by keys relative to it.
 
-    So photos of the same name in two splits aren't confused.
+    They are listed by their paths from the data set's folder `data`, so that photos of the same
+    name in two splits aren't confused.
     """
     within = Path(root).relative_to(data) if Path(root).is_relative_to(data) else Path()
-    return {(within / key).as_posix(): one for key, one in found.items()}
+    listed = {(within / key).as_posix(): one for key, one in found.items()}
+    return ListedSegments(listed, f"{data} ({split})", load)
 
 
 def without(ids: Integer[np.ndarray, "y x"], ignore: int | None) -> Integer[np.ndarray, "y x"]:

@@ -64,15 +64,15 @@ class Photos:
         try:
             return path.read_bytes() if self.members is None else self._read_member(key)
         except FileNotFoundError as error:
-            raise UnreadablePhoto(f"there is no photo {path}{self._why_not(key)}") from error
+            listed = f", though {self.source} lists it; copy it there again"
+            why = nearest_key(key, self.keys) if self._place(key) is None else listed
+            raise UnreadablePhoto(f"there is no photo {path}{why}") from error
         except OSError as error:
             raise UnreadablePhoto(f"cannot read {path}: {error.strerror}") from error
 
-    def _why_not(self, key: str) -> str:
-        number = bisect_left(self.keys, key)
-        if number < len(self.keys) and self.keys[number] == key:
-            return f", though {self.source} has it listed; copy it there again"
-        return nearest_key(key, self.keys)
+    def _place(self, key: str) -> int | None:
+        place = bisect_left(self.keys, key)
+        return place if place < len(self.keys) and self.keys[place] == key else None
 
     def part(self, start: int, stop: int) -> "Photos":
         """The photos `start` to `stop - 1`, with the same keys."""
@@ -80,11 +80,10 @@ class Photos:
         return Photos(self.source, self.root, self.keys[start:stop], self.channels, members)
 
     def _read_member(self, key: str) -> bytes:
-        assert self.members is not None, "only collections of tars come here"
-        number = bisect_left(self.keys, key)
-        if number == len(self.keys) or self.keys[number] != key:
+        place = self._place(key)
+        if place is None or self.members is None:
             raise FileNotFoundError(key)
-        return self.members.read(number)
+        return self.members.read(place)
 
 
 class Keys(Sequence[str]):

@@ -13,17 +13,11 @@ _CHECKSUM_BYTES = 4
 
 
 def kept_table(path: Path, state: str, schema: pa.Schema, make: Callable[[], pa.Table]) -> pa.Table:
-    """The table in a file, memory-mapped; made, and kept in the file, where it isn't valid.
+    """Reads a kept table, memory-mapped; makes it, and keeps it, where the file isn't valid.
 
-    It is valid if it is whole, of this schema, and was made at the same `state`. A folder that
-    can't be written is no error.
-
-    Args:
-        path: An Arrow file, and behind it the CRC-32 of its bytes: Arrow would follow damaged
-            offsets anywhere.
-        state: The sizes and times of the files that it describes.
-        schema: Of the table.
-        make: Makes it.
+    It is valid if it is whole, of this schema, and was made at the same `state`: the sizes and
+    times of the files that it describes. The file is Arrow's, with the CRC-32 of its bytes behind
+    it: Arrow would follow damaged offsets anywhere. A folder that can't be written is no error.
     """
     with suppress(OSError, pa.ArrowException):
         file = pa.memory_map(str(path)).read_buffer()

@@ -44,10 +44,6 @@ class Members:
         tars = tuple(self.tars[i] for i in used.tolist())
         return Members(tars, tar.astype(np.int32), self.offset[start:stop], self.size[start:stop])
 
-    def path(self, number: int) -> str:
-        """The path of the tar that holds a file."""
-        return self.tars[int(self.tar[number])]
-
     def read(self, number: int) -> bytes:
         """The bytes of one file.
 
@@ -55,7 +51,7 @@ class Members:
             UnreadablePhoto: The tar has become shorter since it was listed.
             OSError: The tar is gone, or may not be read.
         """
-        path, size = self.path(number), int(self.size[number])
+        path, size = self.tars[int(self.tar[number])], int(self.size[number])
         with open(path, "rb", buffering=0) as file:
             file.seek(int(self.offset[number]))
             data = file.read(size)
@@ -125,11 +121,9 @@ def _walk(path: Path, length: int) -> pa.Table:
             end = tar.offset
     except PhotosError:
         raise
-    except OSError as error:
-        if error.errno is not None:
-            raise PhotosError(f"cannot read the tar {path}: {error.strerror}") from error
-        raise PhotosError(_what_it_is(path, str(error))) from error
     except Exception as error:  # tarfile has a dozen for a damaged file
+        if isinstance(error, OSError) and error.errno is not None:
+            raise PhotosError(f"cannot read the tar {path}: {error.strerror}") from error
         raise PhotosError(_what_it_is(path, str(error))) from error
     _check_end(path, end)
     if any(not 0 <= offset <= length - size for offset, size in rows.values()):

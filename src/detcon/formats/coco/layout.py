@@ -19,7 +19,6 @@ from detcon.formats.folder.layout import write_json
 from detcon.formats.writing.scenes import (
     ScenePicture,
     ScenesPlan,
-    boxes_of,
     is_sliver,
     read_pixels,
     write_pixels,
@@ -66,27 +65,20 @@ class CocoLayout:
         objects = [annotation for record in records for annotation in record["objects"]]
         for number, annotation in enumerate(objects, start=1):
             annotation["id"] = number
-        folder = self.root / "annotations"
-        write_json(
-            folder / f"instances_{split}2017.json",
-            {
+        stuff = self.plan.num_stuff
+        every = [one | {"isthing": int(label >= stuff)} for label, one in enumerate(categories)]
+        panoptic = [record["panoptic"] for record in records]
+        for kind, annotations, listed in (
+            ("instances", objects, categories[stuff:]),
+            ("panoptic", panoptic, every),
+        ):
+            values = {
                 "info": {"description": "scenes of detcon"},
                 "images": images,
-                "annotations": objects,
-                "categories": categories[self.plan.num_stuff :],
-            },
-        )
-        for label, category in enumerate(categories):
-            category["isthing"] = int(label >= self.plan.num_stuff)
-        write_json(
-            folder / f"panoptic_{split}2017.json",
-            {
-                "info": {"description": "scenes of detcon"},
-                "images": images,
-                "annotations": [record["panoptic"] for record in records],
-                "categories": categories,
-            },
-        )
+                "annotations": annotations,
+                "categories": listed,
+            }
+            write_json(self.root / "annotations" / f"{kind}_{split}2017.json", values)
 
     def _files(self, split: str, number: int) -> tuple[Path, Path]:
         stem = f"{number + 1 + (_VAL_IDS if split == 'val' else 0):012d}"
@@ -96,33 +88,16 @@ class CocoLayout:
     def _record(self, name: str, instances: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         image, (height, width) = int(Path(name).stem), instances.shape
         objects, segments = [], []
-        for number, box in enumerate(boxes_of(instances), start=1):
+        for number in range(1, int(instances.max()) + 1):
             inside = instances == number
             crowd = is_sliver(inside)
-            category = int(labels[inside][0]) + 1
-            left, top, right, bottom = (int(side) for side in box)
-            common = {
-                "category_id": category,
-                "iscrowd": int(crowd),
-                "bbox": [left, top, right - left, bottom - top],
-                "area": int(inside.sum()),
-            }
-            segments.append({"id": category * _PER_CLASS + number} | common)
+            segments.append(_segment(inside, int(labels[inside][0]) + 1, number, crowd))
             outline = runs_of(inside) if crowd else outline_of(inside)
-            objects.append({"id": 0, "image_id": image, "segmentation": outline} | common)
+            objects.append({"id": 0, "image_id": image, "segmentation": outline} | segments[-1])
         for label in range(self.plan.num_stuff):
             inside = (labels == label) & (instances == 0)
             if inside.any():
-                left, top, width_, height_ = cv2.boundingRect(inside.astype(np.uint8))
-                segments.append(
-                    {
-                        "id": (label + 1) * _PER_CLASS,
-                        "category_id": label + 1,
-                        "iscrowd": 0,
-                        "bbox": [left, top, width_, height_],
-                        "area": int(inside.sum()),
-                    }
-                )
+                segments.append(_segment(inside, label + 1, 0, False))
         return {
             "image": {"id": image, "file_name": name, "height": height, "width": width},
             "objects": objects,
@@ -134,8 +109,20 @@ class CocoLayout:
         }
 
 
+def _segment(
+    mask: Bool[np.ndarray, "y x"], category: int, number: int, crowd: bool
+) -> dict[str, Any]:
+    return {
+        "id": category * _PER_CLASS + number,
+        "category_id": category,
+        "iscrowd": int(crowd),
+        "bbox": list(cv2.boundingRect(mask.astype(np.uint8))),
+        "area": int(mask.sum()),
+    }
+
+
 def outline_of(mask: Bool[np.ndarray, "y x"]) -> list[list[float]] | dict[str, Any]:
-    """Polygons along the edges of pixels or, where these don't give the mask, as for a hole, runs.
+    """The outline of a mask as polygons or, where they can't give it (holes), as run lengths.
 
     Each pixel is doubled, and a contour of the doubled mask goes through one of the four halves
     of the pixels that meet at each corner, which tells where the corner is.
@@ -153,7 +140,7 @@ def outline_of(mask: Bool[np.ndarray, "y x"]) -> list[list[float]] | dict[str, A
 
 
 def runs_of(mask: Bool[np.ndarray, "y x"]) -> dict[str, Any]:
-    """The run lengths of a mask, column by column, of zeros first."""
+    """A run-length code without compression: column by column, beginning with zeros."""
     pixels = np.concatenate([[False], mask.ravel(order="F")])
     edges = np.flatnonzero(pixels[1:] != pixels[:-1])
     counts = np.diff(edges, prepend=0, append=mask.size).tolist()

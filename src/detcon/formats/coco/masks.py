@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,8 @@ FILE = "masks.json"
 _RLE: Any = coco_mask  # its stubs know one kind of argument each
 
 
-@dataclass(frozen=True)
-class Described:
-    """A photo's image entry and those of its masks that aren't empty, before they are numbered."""
-
-    image: dict[str, Any]
-    annotations: list[dict[str, Any]]
+Described = tuple[dict[str, Any], list[dict[str, Any]]]
+"""The entries of a photo and of its masks that aren't empty, before they are numbered."""
 
 
 def describe_photos(masks: MasksToWrite, keys: Sequence[str]) -> list[Described]:
@@ -35,9 +30,9 @@ def write_coco(path: Path, described: Iterable[Described]) -> None:
     images, number = [], 0
     with replacing(path) as file:
         file.write(b'{"categories": [{"id": 1, "name": "mask"}],\n"annotations": [')
-        for image, one in enumerate(described, start=1):
-            images.append(json.dumps({"id": image} | one.image))
-            for annotation in one.annotations:
+        for image, (photo, annotations) in enumerate(described, start=1):
+            images.append(json.dumps({"id": image} | photo))
+            for annotation in annotations:
                 number += 1
                 entry = {"id": number, "image_id": image, "category_id": 1, "iscrowd": 0}
                 comma = ",\n" if number > 1 else "\n"
@@ -60,4 +55,4 @@ def _describe(masks: WrittenMasks, key: str) -> Described:
         if masks.scores is not None:
             entry["score"] = round(float(masks.scores[number]), 4)
         found.append(entry)
-    return Described({"file_name": key, "height": height, "width": width}, found)
+    return {"file_name": key, "height": height, "width": width}, found

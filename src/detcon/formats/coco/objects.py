@@ -15,7 +15,7 @@ from jaxtyping import Int64, UInt8
 from detcon.formats.coco.json_file import find_json, read_categories, read_coco_json, read_images
 from detcon.formats.coco.rows import CocoRows, read_rows
 from detcon.formats.errors import AnnotationError, check_folders
-from detcon.formats.format import PhotoFiles
+from detcon.formats.format import PhotoFiles, check_size
 from detcon.formats.objects import Objects
 from detcon.formats.segments import ListedSegments, SegmentOptions, overlapping
 from detcon.photos import Photos, nearest_key
@@ -45,20 +45,11 @@ class CocoObjects(PhotoFiles):
     _places: dict[str, int] = field(repr=False)
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo, which must have the size that the JSON file says.
-
-        Raises:
-            UnreadablePhoto: It is missing or damaged.
-            AnnotationError: It has another size.
-        """
+        """Decodes a photo. Raises `UnreadablePhoto`, and `AnnotationError` for another size."""
         place, photo = self._place(key), PhotoFiles.photo(self, key, channels)
-        height, width = self._sizes[place].tolist()
-        if photo.shape[:2] != (height, width):
-            raise AnnotationError(
-                f"the photo {self.photos.path(key)} has {photo.shape[0]} x {photo.shape[1]} "
-                f"pixels (upright), but the image {self.image_ids[place]} of {self.annotations} "
-                f"has {height} x {width}; they must match"
-            )
+        image = f"the image {self.image_ids[place]} of {self.annotations}"
+        size = tuple(self._sizes[place].tolist())
+        check_size(image, size, str(self.photos.path(key)), photo.shape[:2])
         return photo
 
     def objects(self, key: str) -> Objects:

@@ -77,7 +77,7 @@ class FolderLayout:
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:
-    """One entry of a long list a line, so that people can read it and compare two."""
+    """Writes one line for each entry of a list, so that people can read and compare files."""
     lines = []
     for name, value in values.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):

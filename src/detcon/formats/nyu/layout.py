@@ -38,14 +38,14 @@ class NyuLayout:
         return {} if self._mat.is_file() or _read(self._file(split, number)) else None
 
     def save(self, split: str, number: int, picture: ScenePicture) -> dict[str, Any]:
-        """Keeps a picture until all are there."""
+        """Keeps a picture in the hidden folder."""
         assert picture.depth is not None
         with replacing(self._file(split, number), durable=False) as file:
             np.savez(file, rgb=picture.rgb, depth=picture.depth)
         return {}
 
     def finish(self, split: str, records: list[dict[str, Any]]) -> None:
-        """Joins all pictures once those of val, the last, are there."""
+        """Joins all pictures into one file after val, the last split."""
         if split == "train":
             return
         files = [self._file("train", number) for number in range(self.plan.num_train)]

@@ -33,6 +33,7 @@ def objects_from_ids(ids: Integer[np.ndarray, "y x"], kinds: Mapping[int, Kind])
     wanted = sorted(kinds)
     if not wanted:
         return _objects(ids.shape, [], [], [])
+    # ids to 1, 2, 3 ... in the order of `wanted`; 0 for all others
     places = np.searchsorted(wanted, ids)
     places[places == len(wanted)] = 0
     numbered = np.where(np.array(wanted)[places] == ids, places + 1, 0)
@@ -68,10 +69,9 @@ def majority(
 
 @dataclass(frozen=True, eq=False)
 class InstanceFiles(PhotoFiles):
-    """Photos with a map of instance ids each and, where ids don't tell the class, one of classes.
+    """Photos with a map of instance ids each, and one of classes where ids don't tell the class.
 
     Attributes:
-        photos: The photos; their keys.
         instances: The instance map of each photo, by key.
         labels: The class map of each photo, by key; empty where ids tell the class.
         names: Of the classes.

@@ -18,7 +18,6 @@ class LabelFiles(LabelMaps):
     """Photos with a file of ids each, which a table turns into classes.
 
     Attributes:
-        photos: The photos; their keys.
         files: The label file of each photo, by key: a PNG, or SBD's `.mat`.
         names: Of the classes; () where unknown.
         classes: The class of each id in the files, from id 0; 255 means void, -1 that there is no

@@ -40,15 +40,12 @@ class _Element:
 
 
 def read_mat(data: bytes) -> dict[str, Any]:
-    """Reads the variables of a file.
-
-    Args:
-        data: The whole file.
+    """Reads the variables of a file, by name.
 
     Returns:
-        By name: an array of numbers with the axes of MATLAB; a list of the values of a cell array,
-        column by column; a list of dictionaries, one for each structure of a structure array; None
-        for anything else, such as text.
+        An array of numbers with the axes of MATLAB; a list of the values of a cell array, column
+        by column; a list of dictionaries, one for each structure of a structure array; None for
+        anything else, such as text.
 
     Raises:
         ValueError: It is no such file, or damaged.

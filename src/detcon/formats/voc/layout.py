@@ -112,7 +112,7 @@ def voc_palette() -> UInt8[np.ndarray, "256 3"]:
 
 
 def _edges(instances: UInt8[np.ndarray, "y x"]) -> np.ndarray:
-    """Where another object, or none, is near: `[y x]`."""
+    """Pixels near the edge of an object: `[y x]`."""
     times = max(1, round(max(instances.shape) / _EDGE))
     kernel = np.ones((3, 3), np.uint8)
     most = cv2.dilate(instances, kernel, iterations=times)
@@ -120,7 +120,7 @@ def _edges(instances: UInt8[np.ndarray, "y x"]) -> np.ndarray:
 
 
 def _without_gaps(instances: UInt8[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x"]:
-    """Renumbers objects without gaps: those that were nothing but edge are gone."""
+    """Renumbers objects without gaps: some may have consisted of edges alone."""
     left = [number for number in np.unique(instances).tolist() if number not in (0, _VOID)]
     numbers = np.zeros(256, np.uint8)
     numbers[_VOID] = _VOID

@@ -24,7 +24,7 @@ from detcon.formats.segments import (
     ListedSegments,
     SegmentOptions,
     Segments,
-    paths_in,
+    list_segments,
     without,
 )
 from detcon.photos import Photos
@@ -105,8 +105,7 @@ def open_segments(data: Path, options: SegmentOptions) -> ListedSegments[Path]:
         ids = without(read_map(path, photo), options.ignore)
         return [Segments(ids, str(path), unmarked=(0,))]
 
-    listed = paths_in(data, photos.root, files)
-    return ListedSegments(listed, f"{data} ({options.split})", load)
+    return list_segments(data, options.split, photos.root, files, load)
 
 
 def _sort(

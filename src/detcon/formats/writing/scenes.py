@@ -1,4 +1,4 @@
-"""What the formats share that `detcon scenes` writes: layouts, pictures and their objects."""
+"""What all layouts of `detcon scenes` share: pictures, their objects, and the interface."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ _ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}  # of files that are wh
 
 @dataclass(frozen=True)
 class ScenePicture:
-    """A picture of either kind, as it is written; composites have no depth."""
+    """A rendered or composed picture, as it is written; composed ones have no depth."""
 
     rgb: UInt8[np.ndarray, "y x 3"]
     instances: UInt16[np.ndarray, "y x"]
@@ -73,7 +73,7 @@ class ScenesPlan:
 
 @runtime_checkable
 class Layout(Protocol):
-    """Where the files of a picture go; picklable. A record is what `finish` must know of one."""
+    """Writes the files of pictures; picklable. A record is what `finish` must know of a picture."""
 
     def find(self, split: str, number: int) -> dict[str, Any] | None:
         """The record of a picture that an earlier run wrote, if it is whole; else None."""
@@ -92,10 +92,7 @@ _SLIVER = 0.002  # of the picture
 
 
 def is_sliver(mask: Bool[np.ndarray, "y x"]) -> bool:
-    """Whether an object is too small to recognise, and formats with crowds call it one.
-
-    It should be neither learnt nor counted.
-    """
+    """Whether an object is too small to be learnt or counted; formats with crowds say so."""
     return bool(mask.sum() < _SLIVER * mask.size)
 
 
