@@ -150,7 +150,42 @@ def via(root: Path):
         save_text(root / split / "via_region_data.json", json.dumps(entries))
 
 
+def coco(root: Path, photos="{split}", file="{split}/_annotations.coco.json", outlines=True):
+    """As Roboflow writes it."""
+    values: dict[str, dict] = {
+        split: {"images": [], "annotations": [],
+                "categories": [{"id": n, "name": name} for n, name in enumerate(NAMES, start=1)]}
+        for split in SPLITS
+    }  # fmt: skip
+    for split, stem in every_photo(root, photos + "/{stem}.jpg"):
+        content, image = values[split], ord(stem)
+        content["images"].append(
+            {"id": image, "file_name": f"{stem}.jpg", "height": SIZE[0], "width": SIZE[1]}
+        )
+        for (label, points), (_, box) in zip(OUTLINES[stem], boxes(stem), strict=True):
+            left, top, right, bottom = box
+            content["annotations"].append(
+                {"id": len(content["annotations"]), "image_id": image, "iscrowd": 0,
+                 "category_id": NAMES.index(label) + 1, "area": 1,
+                 "segmentation": [np.ravel(points).tolist()] if outlines else [],
+                 "bbox": [left, top, right - left, bottom - top]}
+            )  # fmt: skip
+    for split, content in values.items():
+        save_text(root / file.format(split=split), json.dumps(content))
+
+
+def coco_boxes(root: Path):
+    coco(root, outlines=False)
+
+
+def coco_of_cvat(root: Path):
+    coco(root, "images/{split}", "annotations/instances_{split}.json")
+
+
 MAKERS = {
+    "coco of Roboflow": ("coco", coco),
+    "coco boxes": ("coco", coco_boxes),
+    "coco of CVAT": ("coco", coco_of_cvat),
     "yolo": ("yolo", yolo),
     "yolo of Roboflow": ("yolo", roboflow),
     "yolo boxes": ("yolo", yolo_boxes),
@@ -161,4 +196,4 @@ MAKERS = {
     "via": ("via", via),
 }
 """By layout: the format, and what writes it."""
-BOXES = ("yolo boxes", "voc_xml", "cvat boxes")
+BOXES = ("coco boxes", "yolo boxes", "voc_xml", "cvat boxes")

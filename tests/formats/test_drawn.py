@@ -118,6 +118,7 @@ def test_boxes_are_labelformats(layout, tmp_path):
         assert [ours.names[n] for n in found.classes] == [one.category.name for one in read[stem]]
 
 
+_COCO = "train/_annotations.coco.json"
 TWINS = {
     # layout: file, what is replaced (a pattern), by what, and the sentence that follows
     "yolo": [
@@ -137,7 +138,25 @@ TWINS = {
         ("data.yaml", r"names", "nc: 3\nnames", r"has nc: 3, but 2 names; correct one"),
         ("data.yaml", r"names", "kpt_shape: [17, 3]\nnames", r"describes key points \(kpt_shape\)"),
     ],
-    "yolo of Roboflow": [],
+    "coco of Roboflow": [
+        (_COCO, r"}$", "", r"coco\.json is no JSON that can be read"),
+        (_COCO, r'"images"', '"imgs"', r"json has no list of 'images'; it"),
+        (_COCO, r'"a\.jpg"', "7", r"the image 97 of .* has no 'file_name'"),
+        (_COCO, r'"a\.jpg"', '"x.jpg"', r"1 of 3 photos of .* are missi"),
+        (_COCO, r'"a\.jpg"', '"b.jpg"', r"both annotate the photo .*b\.j"),
+        (_COCO, r'"id": 98', '"id": 97', r"two images with the id 97; re"),
+        (_COCO, r'"width": 40', '"width": 4', r"of a photo of 4 x 32 pixel"),
+        (_COCO, r'"width": 40', '"width": -4', r"has 32 and -4 as 'height'"),
+        (_COCO, r'"image_id": 97', '"image_id": 7', r"annotation 0 .* is o"),
+        (_COCO, r'"category_id": 2', '"category_id": 9', r"has no category"),
+        (_COCO, r'"iscrowd": 0', '"iscrowd": "0"', r"has '0' as 'iscrowd'"),
+        (_COCO, r'"bbox": \[4\.0', '"bbox": [NaN', r"annotation 0 .* finite"),
+        (_COCO, r'"bbox": \[4\.0, ', '"bbox": [', r"as 'bbox'; it takes left"),
+        (_COCO, r"14\.5", "-999", r"annotation 0 .* reaches far out of it"),
+        (_COCO, r"14\.5,", "", r"annotation 0 .* of an odd count of numbe"),
+        (_COCO, r'"dog"', '"cat"', r"has 2 categories with the name 'cat'"),
+        (_COCO, r'"dog"', '"cow"', r"another file of .* has cat, (cow|dog)"),
+    ],
     "voc_xml": [
         ("Annotations/a.xml", r"</annotation>", "", r"a\.xml is no XML that can be read: no elem"),
         ("Annotations/a.xml", r"<name>dog</name>", "", r"object 1 of .*a\.xml has no <name>; give"),
@@ -583,3 +602,28 @@ def test_any_damage_is_read_or_refused(damageable, which, change):
     finally:
         path.write_bytes(whole)
     assert "\n" not in said and str(root) in said
+
+
+def test_coco_with_a_box_of_no_area_and_a_good_outline_is_kept(tmp_path):
+    layouts.coco(tmp_path)
+    path = tmp_path / "train" / "_annotations.coco.json"
+    values = json.loads(path.read_text())
+    values["annotations"][0]["bbox"] = [4, 2, 0, 0]
+    mask = rle.encode(np.asfortranarray(drawn_mask(OUTLINES["b"][0][1]), np.uint8))
+    runs = {"size": list(SIZE), "counts": mask["counts"].decode()}
+    values["annotations"][2]["segmentation"] = runs
+    path.write_text(json.dumps(values))
+    source = open_objects(tmp_path, "coco", "train")
+    assert source.objects("train/a.jpg").boxes[0].tolist() == [4, 2, 14.5, 20]
+    found = source.objects("train/b.jpg")
+    assert np.array_equal(found.masks()[0], drawn_mask(OUTLINES["b"][0][1]))
+    assert found.boxes.tolist() == [[1, 1, 9, 12]] and source.notes() == ""
+
+
+def test_coco_without_a_split_draws_one(tmp_path):
+    layouts.coco(tmp_path)
+    shutil.rmtree(tmp_path / "val")
+    for path in (tmp_path / "train").iterdir():
+        path.rename(tmp_path / path.name)
+    keys = [open_objects(tmp_path, "coco", s, holdout=Holdout(0.5)).keys for s in SPLITS]
+    assert sorted([*keys[0], *keys[1]]) == ["a.jpg", "b.jpg", "c.jpg"]

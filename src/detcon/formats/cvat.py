@@ -110,9 +110,10 @@ def _shape(entry: Element, label: str, place: str) -> Shape:
         x, y, rx, ry, degrees = _numbers(entry, "cx", "cy", "rx", "ry", "rotation")
         return outlined(label, [ellipse_of((x, y), (rx, ry), degrees)], place)
     if entry.tag == "mask":
-        left, top, width, height = _numbers(entry, "left", "top", "width", "height")
-        mask = _runs(entry.get("rle") or "", int(height), int(width))
-        return Shape(label, np.array([left, top, left + width, top + height]), place, mask=mask)
+        left, top, width, height = map(int, _numbers(entry, "left", "top", "width", "height"))
+        mask = _runs(entry.get("rle") or "", height, width)
+        box = np.array([left, top, left + width, top + height], float)
+        return Shape(label, box, place, mask=mask, corner=(left, top))
     if entry.tag != "box":
         raise ValueError(f"is none of {', '.join(_SHAPES)}")
     left, top, right, bottom, degrees = _numbers(entry, "xtl", "ytl", "xbr", "ybr", "rotation")

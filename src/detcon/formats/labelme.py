@@ -102,8 +102,9 @@ def _shape(entry: Mapping[str, Any], place: str) -> Shape:
     if kind == "rectangle":
         return Shape(label, box, place)
     mask = _picture(entry.get("mask"))
-    box[2:] = box[:2] + mask.shape[::-1]
-    return Shape(label, box, place, mask=mask)
+    left, top = np.round(box[:2]).astype(int).tolist()
+    box = np.array([left, top, left + mask.shape[1], top + mask.shape[0]], float)
+    return Shape(label, box, place, mask=mask, corner=(left, top))
 
 
 def _picture(text: Any) -> np.ndarray:

@@ -37,7 +37,8 @@ class Shape:
         box: Left, top, right and bottom edge; right and bottom are exclusive.
         place: Where it stands, for messages: "line 3 of labels/a.txt".
         polygons: Its outline; empty where there is a box alone or a mask.
-        mask: A picture of it, whose upper left corner is that of the box.
+        mask: A picture of it, or of a part of the photo.
+        corner: Column and row of the mask's upper left pixel.
         crowd: Whether it is neither learnt nor counted.
     """
 
@@ -46,6 +47,7 @@ class Shape:
     place: str
     polygons: tuple[Float64[np.ndarray, "p 2"], ...] = ()
     mask: Bool[np.ndarray, "y x"] | None = None
+    corner: tuple[int, int] = (0, 0)
     crowd: bool = False
 
 
@@ -346,11 +348,11 @@ def keep_shapes(
     boxes, classes, crowd, codes, alone = [], [], [], [], ""
     for shape in drawing.shapes:
         box = shape.box * np.tile(scale, 2)
-        if box.min() < -max(size) or box.max() > 2 * max(size):
+        points = np.concatenate([shape.box.reshape(2, 2), *shape.polygons]) * scale
+        if points.min() < -max(size) or points.max() > 2 * max(size):
             raise AnnotationError(
                 f"{shape.place} reaches far out of its photo {drawing.key}, which has {size[1]} x "
-                f"{size[0]} pixels: from {box[0]:g}, {box[1]:g} to {box[2]:g}, {box[3]:g}; "
-                f"correct or remove it"
+                f"{size[0]} pixels: to {points.min():g} or {points.max():g}; correct or remove it"
             )
         box = np.clip(box, 0, np.tile(size[::-1], 2))
         if not (box[2] > box[0] and box[3] > box[1]):
@@ -471,7 +473,7 @@ def _header(photos: Photos, key: str) -> tuple[tuple[int, int], tuple[int, int]]
 def _code(shape: Shape, size: tuple[int, int], scale: Float[np.ndarray, "2"]) -> bytes:
     """The run-length code of a shape; empty for a box."""
     if shape.mask is not None:
-        left, top = np.round(shape.box[:2]).astype(int)
+        left, top = shape.corner
         whole = np.zeros(size, np.uint8, order="F")
         rows = slice(max(top, 0), max(top + shape.mask.shape[0], 0))
         columns = slice(max(left, 0), max(left + shape.mask.shape[1], 0))
