@@ -41,6 +41,7 @@ _HOMES = {
     "supervised": "methods",
     "pretrain": "pretraining.training",
     "transfer": "downstream.transfer",
+    "adapt": "adapting.adapt",
     "predict": "downstream.predicting",
     "load_model": "downstream.model_file",
     "make_scenes": "scenes.write",

@@ -150,7 +150,7 @@ class TimeIsUp:
         def update(run, batch):
             self.left -= 1
             if self.left == 0:
-                patch.setattr("detcon.study.limit.TimeLimit.passed", True)
+                patch.setattr("detcon.train.limit.TimeLimit.passed", True)
                 os.kill(os.getpid(), signal.SIGINT)
             return whole(run, batch)
 

@@ -137,6 +137,13 @@ VERBS = {
         ),
         page=lambda s: s.is_grid,
     ),
+    "adapt": Verb(
+        "Adapt existing weights to your photos, and learn whether it helped.",
+        "adapting.recipe:AdaptRecipe",
+        "adapting.adapt:adapt",
+        "detcon adapt images=photos weights=torchvision:resnet50 data=labelled out=adapted",
+        lambda s: f"open {s.out}/report.html in a browser",
+    ),
     "predict": Verb(
         "Run a finished model on photos: label maps, boxes and masks, or depth.",
         "downstream.recipe:PredictRecipe",

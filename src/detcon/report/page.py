@@ -36,7 +36,7 @@ def make_report(
     Args:
         runs: Run folders of `pretrain` and `transfer`, or folders that hold such folders.
         out: The page. A page that was made by detcon is replaced; any other file is left alone.
-        **overrides: The other fields of `ReportRecipe`: `title`, `pictures`, `seed`.
+        **overrides: The other fields of `ReportRecipe`: `title`, `lead`, `pictures`, `seed`.
 
     Returns:
         The page's path.
@@ -67,7 +67,7 @@ def write_report_page(recipe: ReportRecipe) -> Path:
             *OF_BOTH,
         ),
         looks=styles,
-        sentences=summarise(runs.pretrainings, comparisons),
+        sentences=[*recipe.lead, *summarise(runs.pretrainings, comparisons)],
         tables=[make_table(comparison, outcomes, styles) for comparison in comparisons],
         counted=counted,
         label_words=label_words,

@@ -16,6 +16,7 @@ class ReportRecipe(Recipe):
         default="report.html", description="the page; an older page of ours is replaced"
     )
     title: str = Field(default="Contrastive detection", description="the page's headline")
+    lead: tuple[str, ...] = Field(default=(), description="sentences to begin the page with")
     pictures: int = Field(default=4, ge=1, le=24, description="photos in each section")
     seed: int = Field(default=0, ge=0, description="of the views that are drawn")
 

@@ -6,9 +6,9 @@ from statistics import median
 from typing import Any
 
 from detcon.study.cell import Cell
-from detcon.study.limit import SECONDS_AN_HOUR
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
+from detcon.train.limit import SECONDS_AN_HOUR
 
 
 @dataclass(frozen=True)

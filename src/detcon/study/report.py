@@ -11,9 +11,9 @@ from detcon.study import StudyError
 from detcon.study.arranged import StudyPanel, arrange
 from detcon.study.cell import Cell
 from detcon.study.figures import draw_study
-from detcon.study.limit import SECONDS_AN_HOUR
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
+from detcon.train.limit import SECONDS_AN_HOUR
 
 TITLE = "# The paper's claims, measured here\n"
 

@@ -15,11 +15,11 @@ from detcon.results.history import read_history
 from detcon.results.result import Result
 from detcon.study import StudyError
 from detcon.study.cell import PRETRAINED, SUPERVISED, Cell
-from detcon.study.limit import TimeLimit
 from detcon.study.places import Places, check_folders
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record, append_record
 from detcon.train.environment import describe_environment
+from detcon.train.limit import TimeLimit
 from detcon.train.run import LAST
 from detcon.train.stop import Stopped
 

@@ -1,0 +1,1 @@
+"""Adapts existing weights to unlabelled photos, and says whether it helped."""

@@ -1,0 +1,134 @@
+"""Masks, pretraining from weights, transfer before and after, and a page with the verdict."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from detcon.adapting.recipe import AdaptRecipe
+from detcon.adapting.verdict import compare, verdict
+from detcon.config import load_recipe
+from detcon.downstream.recipe import GridRecipe
+from detcon.downstream.transfer import transfer
+from detcon.masks.recipe import MasksRecipe
+from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
+from detcon.models.backbone_file import load_backbone
+from detcon.pretraining.recipe import PretrainRecipe, WithMasks
+from detcon.pretraining.training import pretrain
+from detcon.report.page import make_report
+from detcon.train.environment import is_first_rank, wait_for_ranks
+from detcon.train.limit import TimeLimit
+from detcon.train.stop import Stopped
+
+
+def adapt(recipe: str | Path | AdaptRecipe | None = None, /, **overrides: Any) -> Path:
+    """Adapts weights to unlabelled photos, and measures whether it helped.
+
+    Finds masks (`out/masks`), pretrains from the weights (`out/adapted`), transfers the weights as
+    they were, the adapted ones and fresh ones to the labelled data (`out/transfer`), and makes a
+    page whose first sentence is the answer (`out/report.html`). Given again, it goes on where it
+    stopped.
+
+    Args:
+        recipe: A recipe, its YAML file, or None for the defaults.
+        **overrides: The settings of `AdaptRecipe`; `pretrain` and `transfer` as mappings.
+
+    Returns:
+        The page; after `hours`, the folder of what was done so far.
+
+    Raises:
+        ValueError: Photos, weights, data or settings that don't fit; the sentence says which.
+        OSError: A disk that is full or can't be written.
+    """
+    settings = load_recipe(AdaptRecipe, recipe, overrides)
+    out = Path(settings.out)
+    plan, grid = _pretraining(settings), _transfer(settings)  # wrong settings are found now
+    with TimeLimit(settings.hours) as limit:
+        try:
+            return _carry_out(settings, plan, grid)
+        except (Stopped, KeyboardInterrupt):
+            if not limit.passed:
+                raise
+            _say(f"the {settings.hours:g} hours are over; give the same command again to go on")
+            return out
+
+
+def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | None) -> Path:
+    out = Path(settings.out)
+    if plan.masks is not None and plan.masks == str(out / "masks"):
+        _say(f"1/4  masks: {settings.masks}, of the photos alone")
+        if is_first_rank():
+            make_masks(_masks(settings))
+        wait_for_ranks()
+    _say(f"2/4  pretraining: {plan.method.kind}, from {settings.weights}")
+    adapted = pretrain(plan)
+    sentences = ["No labelled data were given (data=), so whether it helped isn't known."]
+    runs = [adapted.parent]
+    if grid is not None:
+        _say("3/4  transfer: before and after, with the same labelled photos")
+        results = transfer(_with_backbones(grid, settings, adapted))
+        found = compare(results, settings.weights, str(adapted))
+        sentences = verdict(found, results[0].metric, results[0].unit)
+        runs.append(out / "transfer")
+    _say("4/4  the page")
+    page = out / "report.html"
+    if is_first_rank():
+        make_report(runs, out=page, title="Adapted to your photos", lead=sentences)
+        _say("\n".join(sentences))
+    return page
+
+
+def _masks(settings: AdaptRecipe) -> MasksRecipe:
+    places = {"images": settings.images, "out": str(Path(settings.out) / "masks")}
+    return load_recipe(MasksRecipe, settings.masks, places)
+
+
+def _pretraining(settings: AdaptRecipe) -> PretrainRecipe:
+    """The recipe of the pretraining: photos, masks, weights and folder are set here."""
+    out = Path(settings.out)
+    recipe, own = _parts(settings.pretrain)
+    own |= {"images": settings.images, "out": str(out / "adapted"), "seed": settings.seed}
+    given = own.pop("weights", {})
+    own["weights"] = {**(given if isinstance(given, dict) else {}), "source": settings.weights}
+    plan = load_recipe(PretrainRecipe, recipe, own)
+    if not isinstance(plan.method, WithMasks) or plan.discovery is not None:
+        return plan
+    if Path(settings.masks).is_dir():
+        MaskStore(settings.masks)  # a folder that is none is found now
+        return plan.model_copy(update={"masks": settings.masks})
+    _masks(settings)
+    return plan.model_copy(update={"masks": str(out / "masks")})
+
+
+def _transfer(settings: AdaptRecipe) -> GridRecipe | None:
+    """The recipe of the transfers, from the weights alone so far; None without labelled data."""
+    if settings.data is None:
+        return None
+    recipe, own = _parts(settings.transfer)
+    own |= {"data": settings.data, "out": str(Path(settings.out) / "transfer")}
+    own |= {"backbone": settings.weights, "labels": settings.labels}
+    own |= {"seeds": settings.seeds, "seed": settings.seed}
+    for name in ("task", "format"):
+        if (value := getattr(settings, name)) is not None:
+            own[name] = value
+    return load_recipe(GridRecipe, recipe, own)
+
+
+def _with_backbones(grid: GridRecipe, settings: AdaptRecipe, adapted: Path) -> GridRecipe:
+    """Adds the adapted weights, and fresh ones of the same network."""
+    backbones = [settings.weights, str(adapted), *(["random"] if settings.fresh else [])]
+    changed = {"backbone": tuple(backbones), "encoder": load_backbone(adapted).recipe}
+    return grid.model_copy(update=changed)
+
+
+def _parts(values: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """The name of a recipe, and the settings over it."""
+    own = dict(values)
+    return own.pop("recipe", None), own
+
+
+def _say(sentence: str) -> None:
+    if is_first_rank():
+        Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)

@@ -1,0 +1,52 @@
+"""Settings of `detcon adapt`."""
+
+from typing import Any
+
+from pydantic import Field
+
+from detcon.config import Recipe
+from detcon.downstream.recipe import Amounts
+from detcon.formats.registry import FormatName
+
+
+class AdaptRecipe(Recipe):
+    """Adapts weights to photos, and measures on labelled data whether it helped."""
+
+    images: str = Field(description="the unlabelled photos: a folder, a list of them, or tars")
+    weights: str = Field(
+        description="to start from: backbone file, checkpoint, torchvision:resnet50, "
+        "timm:convnext_atto"
+    )
+    data: str | None = Field(
+        default=None, description="labelled data to measure on; null: none, and no verdict"
+    )
+    out: str = Field(description="folder; the same command again goes on where it stopped")
+    task: str | None = Field(
+        default=None,
+        description="segmentation, detection, depth or a probe such as linear_segmentation; null: "
+        "that of transfer.recipe",
+    )
+    format: FormatName | None = Field(
+        default=None, description="layout of the labelled data; null: that of transfer.recipe"
+    )
+    labels: Amounts = Field(
+        default=None, description="numbers of labelled photos to compare at, as in 10,50,all"
+    )
+    seeds: int = Field(
+        default=3, ge=1, description="transfers of each backbone; each draws its labelled photos"
+    )
+    fresh: bool = Field(default=True, description="transfer from fresh weights too")
+    masks: str = Field(
+        default="felzenszwalb", description="recipe of 'detcon masks', or the folder of a store"
+    )
+    pretrain: dict[str, Any] = Field(
+        default={"recipe": "adapt"}, description="'recipe' of 'detcon pretrain', settings over it"
+    )
+    transfer: dict[str, Any] = Field(
+        default={"recipe": "folder_fcn"},
+        description="'recipe' of 'detcon transfer', settings over it",
+    )
+    hours: float | None = Field(
+        default=None, gt=0, description="stop then, with a checkpoint; null: when all is done"
+    )
+    seed: int = Field(default=0, ge=0, description="of the pretraining, and the first transfer's")

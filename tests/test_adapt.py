@@ -1,0 +1,125 @@
+"""Tests for adapting weights to photos: the whole way, and an answer that is right."""
+
+import pytest
+import torch
+
+import detcon
+from detcon.adapting.verdict import Comparison, compare, verdict
+from detcon.config import RecipeError
+from detcon.models.backbone_file import BackboneError, save_backbone
+from detcon.models.encoders import build_encoder
+from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import EncoderRecipe
+from detcon.results.result import Result
+
+SMALL = EncoderRecipe(name="resnet18", width=0.25, stride=16)
+PRETRAIN = {
+    "recipe": "detcon_s_small", "views.size": 64, "batch_size": 32, "workers": 0,
+    "loop.precision": "32", "loop.log_every": 10,
+}  # fmt: skip
+TRANSFER = {"recipe": "folder_linear", "size": 96, "workers": 0, "loop.precision": "32"}
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    detcon.make_scenes(out=folder, num=96, size=96, seed=5)
+    torch.manual_seed(0)
+    normalisation = Normalisation()
+    encoder = build_encoder(SMALL)
+    save_backbone(folder / "untrained.safetensors", encoder, SMALL, normalisation=normalisation)
+    # the last stage shows nothing of the photo: its features are the same everywhere
+    for block in encoder.layer4:
+        torch.nn.init.zeros_(block.bn2.weight)
+        torch.nn.init.constant_(block.bn2.bias, 0.1)
+    torch.nn.init.zeros_(encoder.layer4[0].downsample[1].weight)
+    save_backbone(folder / "blind.safetensors", encoder, SMALL, normalisation=normalisation)
+    return folder
+
+
+def run(scenes, out, steps, **options):
+    given = {
+        "images": scenes / "train" / "images",
+        "data": scenes,
+        "weights": scenes / "untrained.safetensors",
+        "out": out,
+        "masks": "felzenszwalb_small",
+        "labels": 20,
+        "pretrain": {**PRETRAIN, "steps": steps},
+        "transfer": TRANSFER,
+    }
+    return detcon.adapt(**{**given, **options})
+
+
+def test_the_page_begins_with_the_answer_where_adapting_helps(scenes, tmp_path, capsys):
+    blind = scenes / "blind.safetensors"
+    page = run(scenes, tmp_path / "out", 60, weights=blind)
+    text = page.read_text()
+    assert "Adapting helped: with 20 labels mIoU +" in text
+    said = capsys.readouterr().err
+    assert "starting from" in said and "Adapting helped" in said
+    assert "random" in text, "fresh weights are in the table"
+    run(scenes, tmp_path / "out", 60, weights=blind)
+    assert "Adapting helped" in capsys.readouterr().err, "given again, it only reads"
+
+
+def test_the_answer_where_nothing_was_learnt(scenes, tmp_path):
+    page = run(scenes, tmp_path / "out", 0, fresh=False)
+    text = page.read_text()
+    assert "told whether adapting helped: with 20 labels mIoU +0.0" in text
+    assert "That may mean" in text and "Adapting helped" not in text
+
+
+def test_without_labels_there_is_a_page_and_no_answer(scenes, tmp_path):
+    page = run(scenes, tmp_path / "out", 2, data=None)
+    assert "No labelled data were given" in page.read_text()
+
+
+def test_wrong_settings_are_found_before_any_work(scenes, tmp_path):
+    with pytest.raises(RecipeError, match="there is no setting 'stepps'"):
+        run(scenes, tmp_path / "out", 2, pretrain={**PRETRAIN, "stepps": 3})
+    with pytest.raises(RecipeError, match="there is no setting 'sise'"):
+        run(scenes, tmp_path / "out", 2, transfer={**TRANSFER, "sise": 3})
+    with pytest.raises(RecipeError, match="no_such"):
+        run(scenes, tmp_path / "out", 2, masks="no_such")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(BackboneError, match="there is no backbone"):
+        run(scenes, tmp_path / "out", 2, weights="nothing.safetensors")
+
+
+def _results(backbone, values, labels=50):
+    return [
+        Result("segmentation", "mIoU", "%", value, seed, 1, labels, backbone, None, "", {}, 1.0, {})
+        for seed, value in enumerate(values)
+    ]
+
+
+def test_differences_are_paired_by_seed_and_sorted_by_labels():
+    results = [
+        *_results("a", [40.0, 50.0], None), *_results("b", [41.0, 52.0], None),
+        *_results("a", [10.0, 30.0]), *_results("b", [12.0, 31.0]),
+    ]  # fmt: skip
+    few, all_of_them = compare(results, "a", "b")
+    assert (few.labels, few.start, few.adapted, few.differences) == (50, 20.0, 21.5, (2.0, 1.0))
+    assert all_of_them.labels is None and all_of_them.differences == (1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("differences", "begin"),
+    [
+        (
+            [(2.9, 3.0, 3.1)],
+            "Adapting helped: with 0 labels mIoU +3.0 (95 % interval +2.8 to +3.2)",
+        ),
+        ([(-2.9, -3.0, -3.1)], "Adapting hurt: with 0 labels mIoU -3.0"),
+        ([(-1.0, 3.0, 1.0)], "It can't be told whether adapting helped: with 0 labels mIoU +1.0"),
+        ([(3.0,)], "It can't be told whether adapting helped"),
+        ([(2.9, 3.0, 3.1), (-1.0, 1.0)], "Adapting helped at some numbers of labels"),
+        ([(2.9, 3.0, 3.1), (-3.0, -3.1)], "Adapting helped at some numbers of labels and hurt"),
+    ],
+)
+def test_the_first_sentence_is_true(differences, begin):
+    given = [Comparison(i, 1.0, 2.0, values) for i, values in enumerate(differences)]
+    sentences = verdict(given, "mIoU", "%")
+    assert sentences[0].startswith(begin)
+    assert any("chance" in one for one in sentences) == (len(differences[0]) == 1)
