@@ -18,8 +18,7 @@ from detcon.masks.store.fill import make_masks
 from detcon.masks.store.shard import StoreError
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.photos import TooManyUnreadable
 from detcon.pretraining import discovery
 from detcon.pretraining.discovery import discovered

@@ -12,8 +12,7 @@ from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
 from detcon.models.backbone_file import load_backbone
 from detcon.models.encoders import build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.pretraining.training import pretrain
 from detcon.results.history import read_history
 from detcon.results.recipe import recorded_fingerprint

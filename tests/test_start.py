@@ -11,8 +11,7 @@ from detcon.masks.store.fill import make_masks
 from detcon.models.backbone_file import BackboneError, load_backbone, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.layers import layer_numbers
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.pretraining.parts import open_parts
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import open_start

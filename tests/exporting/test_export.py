@@ -15,8 +15,7 @@ from detcon.exporting import packing
 from detcon.exporting.recipe import ExportError
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 
 NOTES = {"method": "detcon_s", "steps": 7, "images": "/home/me/photos"}
 

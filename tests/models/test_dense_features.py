@@ -7,8 +7,7 @@ from torch import nn
 
 from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.models.dense_features import dense_features
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (40, 90, 3), dtype=np.uint8)
 NARROW = EncoderRecipe(name="resnet18", width=0.125)

@@ -163,10 +163,10 @@ def test_other_channels_are_normalised_as_ours(tmp_path):
 
 
 CHANGES = {
-    "renamed": r"lacks 1 of its tensors, first .* and has 1 besides, first .*x",
+    "renamed": r"lacks 1 of its tensors, first .* and has 1 more, first .*x",
     "dropped": r"lacks (1 of its tensors, first|\S+, which tells)",
     "reshaped": r"has other shapes of 1 of its tensors|which is no convolution|a stem of|is no",
-    "added": r"has 1 besides, first layer2\.0\.se",
+    "added": r"has 1 more, first layer2\.0\.se",
 }
 
 
@@ -191,7 +191,7 @@ def test_a_change_is_told_in_one_sentence(style, change, which, tmp_path_factory
     path = tmp_path_factory.mktemp("c") / "c.pth"
     torch.save(checkpoint(style, mine, make_state(seed=2)), path)
     with pytest.raises(
-        BackboneError, match=rf"c\.pth .*({CHANGES[change]}|tells the arch)"
+        BackboneError, match=rf"c\.pth .*({CHANGES[change]}|shows the arch)"
     ) as told:
         load_backbone(path)
     assert "\n" not in str(told.value)

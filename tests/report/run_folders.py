@@ -12,8 +12,7 @@ import yaml
 from detcon.downstream.pictures import write_png
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.palette import class_colours
 
 ENCODER = EncoderRecipe(name="resnet18", width=0.25, stride=16)

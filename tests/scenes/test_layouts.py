@@ -286,7 +286,7 @@ def test_says_what_a_format_cannot_hold(
         with pytest.raises(FormatError, match=sentence):
             make_scenes(out=tmp_path / "a", format=format, **many)
     assert not (tmp_path / "a").exists()
-    with pytest.raises(ScenesError, match="holds scenes made with format=coco, but format=voc was"):
+    with pytest.raises(ScenesError, match="holds other scenes: format is coco there and voc now"):
         make_scenes(out=made("coco"), format="voc", **SMALL)
     with pytest.raises(RecipeError, match="'format' cannot be 'ade20k'"):
         make_scenes(out=tmp_path / "a", format="ade20k")

@@ -20,8 +20,9 @@ from train_things import LOOP, Crash, Net, TwoRanks, points, train
 from detcon.results.history import read_history
 from detcon.train.checkpoint import CheckpointError, load_checkpoint
 from detcon.train.finite import NonFiniteLoss
-from detcon.train.plan import Probing
-from detcon.train.recipe import Lars, LoopRecipe
+from detcon.train.plan import Plan, Probing
+from detcon.train.recipe import Cosine, Lars, LoopRecipe, Sgd
+from detcon.train.state import start
 from detcon.train.stop import Stopped
 
 LAST = "checkpoints/last.ckpt"
@@ -262,9 +263,11 @@ def test_weights_that_are_no_numbers_never_replace_a_checkpoint(tmp_path):
     assert load_checkpoint(tmp_path / LAST).step == 4
 
 
-def test_many_photos_are_cut_short():
-    error = NonFiniteLoss.at(3, [f"{i}.jpg" for i in range(20)], Path("x"))
-    assert "on 0.jpg, 1.jpg, 2.jpg" in str(error) and "7.jpg and 12 more" in str(error)
+def test_many_photos_are_cut_short(tmp_path):
+    training = start(Net(), tmp_path, Plan(10, 6, Sgd(lr=0.1), Cosine(), LOOP))
+    error = str(training.nonfinite(2, {2: [f"{i}.jpg" for i in range(20)]}, Path("x")))
+    assert "the loss of step 3 is not finite, on 0.jpg, 1.jpg, 2.jpg" in error
+    assert "7.jpg and 12 more; the state before it is in" in error
 
 
 def test_a_finished_training_says_so_and_makes_no_step(tmp_path, capsys):

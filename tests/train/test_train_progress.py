@@ -12,7 +12,8 @@ def test_time_left_is_told_once_it_is_known(monkeypatch, capsys):
     clock = [0.0]
     monkeypatch.setattr("detcon.train.progress.time.monotonic", lambda: clock[0])
     monkeypatch.setattr("detcon.train.progress.LINE_EVERY", 1)
-    with ProgressReport("short", step=0, steps=100) as report:
+    report = ProgressReport("short", step=0, steps=100)
+    with report.bar:
         for step in range(1, 101):
             clock[0] += 60 if step == 1 else 1
             report.advance(step)
@@ -52,12 +53,14 @@ def test_waiting_that_the_device_worked_through_does_not_count(monkeypatch):
 
 def test_waiting_is_said_once_and_not_for_the_start_of_the_workers():
     waiting = Waiting("give workers=4")
-    assert [waiting.says(share, is_last=False) for share in (1.0, 0.3, 0.3, 0.3, 0.3)] == [""] * 5
-    said = waiting.says(0.3, is_last=False)
+    assert [waiting.warning(share, is_last=False) for share in (1.0, 0.3, 0.3, 0.3, 0.3)] == [
+        ""
+    ] * 5
+    said = waiting.warning(0.3, is_last=False)
     assert said == "30% of the time goes into waiting for data; give workers=4"
-    assert waiting.says(1.0, is_last=True) == ""
+    assert waiting.warning(1.0, is_last=True) == ""
     little = Waiting("give workers=4")
-    assert [little.says(0.2, is_last=n == 8) for n in range(9)] == [""] * 9
+    assert [little.warning(0.2, is_last=n == 8) for n in range(9)] == [""] * 9
     short = Waiting("give workers=4")
-    assert [bool(short.says(0.9, is_last=n == 1)) for n in range(2)] == [False, True]
-    assert Waiting("x").says(1.0, is_last=True) == "", "one log alone tells nothing"
+    assert [bool(short.warning(0.9, is_last=n == 1)) for n in range(2)] == [False, True]
+    assert Waiting("x").warning(1.0, is_last=True) == "", "one log alone tells nothing"

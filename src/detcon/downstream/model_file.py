@@ -24,8 +24,7 @@ from detcon.downstream.task import Task, open_task
 from detcon.files import write_whole
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.photos import decode, shrink
 
 MODEL = "model.safetensors"

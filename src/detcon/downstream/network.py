@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import Normalisation
 
 
 class Network(nn.Module):

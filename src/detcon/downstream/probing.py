@@ -10,8 +10,7 @@ from detcon.downstream.recipe import ProbingRecipe, TransferRecipe
 from detcon.downstream.task import open_task
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 
 
 class PeriodicProbe:

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from detcon.config import Recipe
-from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import Normalisation
 
 
 class ImportRecipe(Recipe):

@@ -15,16 +15,6 @@ from detcon.methods.method import Embeddings, Method, Tower
 from detcon.methods.objectives import Contrast, CrossEntropy, Objective, Regression
 
 __all__ = [
-    "Contrast",
-    "CrossEntropy",
-    "Embeddings",
-    "Method",
-    "Objective",
-    "Regression",
-    "Tower",
-    "byol",
-    "detcon_b",
-    "detcon_s",
-    "simclr",
-    "supervised",
-]
+    "Contrast", "CrossEntropy", "Embeddings", "Method", "Objective", "Regression", "Tower",
+    "byol", "detcon_b", "detcon_s", "simclr", "supervised",
+]  # fmt: skip

@@ -8,7 +8,7 @@ from torch import nn
 from detcon.methods.method import Method, Tower
 from detcon.methods.objectives import Contrast, CrossEntropy, Objective, Regression
 from detcon.models.heads import Head
-from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import Normalisation
 from detcon.models.resnet import Block, initialise
 
 

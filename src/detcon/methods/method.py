@@ -10,7 +10,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from detcon.data.batch import Batch
 from detcon.data.colour import apply_colour
 from detcon.methods.objectives import Objective
-from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import Normalisation
 from detcon.ops.regions import pool_regions
 
 

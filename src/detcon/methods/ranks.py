@@ -26,11 +26,8 @@ class Group:
 def groups_of_rank(photos: int, num_groups: int) -> Iterator[Group]:
     """The groups that this rank's photos are in, in order.
 
-    The joined batch is cut into groups of equal size, wherever ranks begin and end.
-
-    Args:
-        photos: How many each rank has.
-        num_groups: Of the joined batch.
+    The joined batch, of `photos` from each rank, is cut into `num_groups` groups of equal size,
+    regardless of where ranks begin and end.
 
     Raises:
         ValueError: The joined batch can't be cut evenly.

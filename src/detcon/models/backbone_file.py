@@ -7,7 +7,7 @@ the normalisation of the photos are in its metadata, so the file needs no recipe
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,11 +18,10 @@ from torch import Tensor, nn
 import detcon
 from detcon.files import write_whole
 from detcon.models.encoders import TimmEncoder, build_encoder
-from detcon.models.infer import UnknownArchitecture, infer_resnet
+from detcon.models.infer import infer_resnet
 from detcon.models.key_styles import Translated, UnknownKeys, translate
 from detcon.models.match import Match, match_tensors
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import RESNETS, EncoderRecipe
+from detcon.models.recipe import RESNETS, EncoderRecipe, Normalisation
 from detcon.models.sources import ENTRY, FORMAT, BackboneError, Weights, open_weights
 from detcon.models.timm_names import from_timm
 
@@ -35,9 +34,9 @@ class Backbone:
         encoder: The network; `encoder.num_channels` features a cell.
         recipe: Its architecture.
         normalisation: Mean and standard deviation for photos in [0, 1].
-        name: Where it came from, for tables: a file's path, "random", ...
-        notes: What the maker of the file wrote into it.
-        match: Which tensors of the source went where; None for random weights.
+        name: Its source, for tables: a file's path, "random", ...
+        notes: Notes of the file's maker.
+        match: Which tensors of the source were used; None for random weights.
     """
 
     encoder: nn.Module
@@ -61,15 +60,7 @@ def save_backbone(
     normalisation: Normalisation,
     notes: Mapping[str, Any] | None = None,
 ) -> None:
-    """Writes a backbone file, in one move, so that a reader never sees half a file.
-
-    Args:
-        path: The file, `backbone.safetensors` in a run folder.
-        encoder: A network made by `build_encoder(recipe)`.
-        recipe: Its architecture.
-        normalisation: Mean and standard deviation for photos in [0, 1].
-        notes: Anything that JSON holds: method, steps, data.
-    """
+    """Writes a backbone file in one move; the parts are those of `backbone_bytes`."""
     write_whole(Path(path), backbone_bytes(encoder, recipe, normalisation, notes or {}))
 
 
@@ -87,7 +78,7 @@ def backbone_bytes(
         encoder: A network made by `build_encoder(recipe)`.
         recipe: Its architecture.
         normalisation: Mean and standard deviation for photos in [0, 1].
-        notes: Anything that JSON holds.
+        notes: Anything that JSON holds: method, steps, data.
         names: From the network's names to others that `load_backbone` knows.
     """
     about = {
@@ -156,13 +147,17 @@ def load_backbone(
     """
     source = str(source)
     if source == "random":
-        recipe = _known(encoder, source).with_stride(stride)
+        if encoder is None:
+            raise BackboneError(
+                f"the backbone '{source}' doesn't say its architecture; give encoder.name=resnet50"
+            )
+        recipe = encoder.with_stride(stride)
         normalisation = Normalisation.of(recipe.in_channels)
         return Backbone(build_encoder(recipe), recipe, normalisation, source, {})
     weights = open_weights(source, encoder)
     try:
         network, recipe, translated = _build(weights, encoder, stride, in_channels)
-    except (UnknownKeys, UnknownArchitecture) as error:
+    except UnknownKeys as error:
         raise BackboneError(f"{source} {error}") from error
     match = _fill(network, translated, None if in_channels is None else bands)
     if not match.matched or not (match.is_full or partial):
@@ -207,40 +202,21 @@ def _build(
     return network, recipe, from_timm(weights.tensors, names, recipe.name)
 
 
-def _known(encoder: EncoderRecipe | None, source: str) -> EncoderRecipe:
-    if encoder is None:
-        raise BackboneError(
-            f"the backbone '{source}' doesn't say its architecture; give encoder.name=resnet50"
-        )
-    return encoder
-
-
 def _fill(network: nn.Module, translated: Translated, bands: str | None) -> Match:
     """Copies every tensor whose name and shape fit, and reports which did.
 
-    Args:
-        network: Filled in place.
-        translated: Tensors by its names.
-        bands: "fresh" or "mean", where the first convolution may be of other channels.
+    `bands` is "fresh" or "mean" where the first convolution may be of other channels.
     """
     body = _body(network)
     state, tensors = body.state_dict(), dict(translated.tensors)
     first = next(name for name, tensor in state.items() if tensor.ndim == 4)
     filters, channels = tensors.get(first), state[first].shape[1]
     differ = filters is not None and filters.shape[1] != channels
-    if (
-        differ and bands == "mean"
-    ):  # the sum over channels stays: grey photos give the same features
-        mean = filters.sum(1, keepdim=True) / channels
-        tensors[first] = mean.expand(-1, channels, -1, -1)
-    match = match_tensors(
-        state,
-        tensors,
-        aside=translated.aside,
-        style=translated.style,
-        prefix=translated.prefix,
-        fresh=(first,) if differ and bands == "fresh" else (),
-    )
+    if differ and bands == "mean":
+        # the sum over channels stays: grey photos give the same features
+        tensors[first] = (filters.sum(1, keepdim=True) / channels).expand(-1, channels, -1, -1)
+    fresh = (first,) if differ and bands == "fresh" else ()
+    match = match_tensors(state, replace(translated, tensors=tensors), fresh)
     body.load_state_dict({name: tensors[name] for name in match.matched}, strict=False)
     return match
 

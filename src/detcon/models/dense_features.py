@@ -16,13 +16,10 @@ _UNIT = 32  # of ResNets, with any output stride
 def dense_features(
     backbone: Backbone, photo: UInt8[np.ndarray, "y x c"], *, side: int
 ) -> Float[np.ndarray, "d h w"]:
-    """The backbone's last feature map of a photo, in evaluation mode, where the backbone is.
+    """The backbone's last feature map of a photo, computed on the backbone's device.
 
-    Args:
-        backbone: Its encoder is switched to evaluation mode.
-        photo: Of as many channels as the backbone takes.
-        side: The photo is brought near this longest side, keeping its proportions, so that both
-            sides are multiples of the encoder's largest stride.
+    Switches the encoder to evaluation mode. The photo is resized to about `side` pixels on its
+    longest side, so that both sides are multiples of the encoder's largest stride.
 
     Raises:
         ValueError: The encoder can't take photos of this size, or with this number of channels.
@@ -44,9 +41,7 @@ def dense_features(
     try:
         return encoder(((image - mean) / std)[None])[0].float().cpu().numpy()
     except (AssertionError, RuntimeError):
-        feature_grid(
-            encoder, (fitted.shape[0], fitted.shape[1])
-        )  # raises its own message if the size is the reason
+        feature_grid(encoder, fitted.shape[:2])  # has its own message if the size is the reason
         raise
 
 

@@ -60,13 +60,9 @@ class TimmEncoder(nn.Module):
     """Any timm model that returns feature maps; the last of them is the encoder's output."""
 
     def __init__(self, name: str, in_channels: int, stages: tuple[int, ...] = (-1,)) -> None:
-        """Makes the model.
+        """Makes the model; `pyramid` gives the feature maps of these stages, the last one last.
 
-        Args:
-            name: Of timm.
-            in_channels: Of the photos.
-            stages: Which of timm's feature maps `pyramid` gives; the last of them must be the
-                last of all. They don't change the names or shapes of the weights.
+        The stages don't change the names or shapes of the weights.
         """
         super().__init__()
         self.name = name
@@ -109,15 +105,10 @@ class TimmEncoder(nn.Module):
 
 @runtime_checkable
 class PyramidEncoder(Protocol):
-    """An encoder that returns the grid of each stage.
-
-    Attributes:
-        pyramid_channels: Of each grid that `pyramid` gives.
-        pyramid_strides: Pixels to a cell of each.
-    """
+    """An encoder that returns the grid of each stage."""
 
     pyramid_channels: list[int]
-    pyramid_strides: list[int]
+    pyramid_strides: list[int]  # pixels to a cell
 
     def pyramid(self, photos: Tensor) -> list[Tensor]: ...
 

@@ -19,11 +19,7 @@ class Head(nn.Module):
     ) -> None:
         """Makes the head with fresh weights.
 
-        Args:
-            num_inputs: Channels of the features.
-            num_hidden: Width between the layers.
-            num_outputs: Size of the embedding.
-            output_norm: Adds a batch norm behind, as SimCLR's projector has (BYOL, section 3.3).
+        `output_norm` adds a batch norm at the end, as SimCLR's projector has (BYOL, section 3.3).
         """
         super().__init__()
         self.hidden = nn.Linear(num_inputs, num_hidden)

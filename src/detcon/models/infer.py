@@ -5,11 +5,8 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from detcon.models.key_styles import UnknownKeys
 from detcon.models.recipe import BASIC, BOTTLENECK, EncoderRecipe
-
-
-class UnknownArchitecture(ValueError):
-    """The shapes are not of a ResNet that we have."""
 
 
 def infer_resnet(tensors: Mapping[str, Tensor]) -> EncoderRecipe:
@@ -19,13 +16,13 @@ def infer_resnet(tensors: Mapping[str, Tensor]) -> EncoderRecipe:
     Stride and padding leave no trace in the shapes: they are the defaults.
 
     Raises:
-        UnknownArchitecture: A tensor that tells is missing, or the stages are no ResNet's.
+        UnknownKeys: A deciding tensor is missing, or the stages are no ResNet's.
     """
     stem = _shape(tensors, "conv1.weight")
     inner = _shape(tensors, "layer4.0.conv1.weight")[0]
     if stem[2:] != (7, 7):
         size = " x ".join(map(str, stem[2:]))
-        raise UnknownArchitecture(f"has a stem of {size} pixels, where our ResNets have 7 x 7")
+        raise UnknownKeys(f"has a stem of {size} pixels, where our ResNets have 7 x 7")
     blocks = [0, 0, 0, 0]
     for name in tensors:
         if found := re.match(r"layer([1-4])\.(\d+)\.", name):
@@ -41,7 +38,7 @@ def infer_resnet(tensors: Mapping[str, Tensor]) -> EncoderRecipe:
                 project_first=not bottleneck and "layer1.0.downsample.0.weight" in tensors,
             )
     kind = "bottleneck" if bottleneck else "basic"
-    raise UnknownArchitecture(
+    raise UnknownKeys(
         f"has {', '.join(map(str, blocks))} {kind} blocks in its stages, which is no ResNet of 18, "
         f"34, 50, 101, 152 or 200 layers; check the file, or give encoder.name"
     )
@@ -49,8 +46,8 @@ def infer_resnet(tensors: Mapping[str, Tensor]) -> EncoderRecipe:
 
 def _shape(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
     if name not in tensors:
-        raise UnknownArchitecture(f"lacks {name}, which tells the architecture; give encoder.name")
+        raise UnknownKeys(f"lacks {name}, which shows the architecture; give encoder.name")
     shape = tuple(tensors[name].shape)
     if len(shape) != 4:
-        raise UnknownArchitecture(f"has a {name} of shape {list(shape)}, which is no convolution")
+        raise UnknownKeys(f"has a {name} of shape {list(shape)}, which is no convolution")
     return shape

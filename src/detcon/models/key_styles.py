@@ -12,8 +12,8 @@ prefix of their own:
 - detectron2, `res2.0.conv1.weight` next to `res2.0.conv1.norm.weight` (`backbone.bottom_up.`), as
   `tools/convert-torchvision-to-d2.py` there names them.
 
-Names don't tell where a block has its stride. Detectron2's MSRA models have it on the 1x1
-convolution, and take BGR: they load, and compute something else.
+Names don't show which convolution of a block has the stride. Detectron2's MSRA models have it on
+the 1x1 convolution, and take BGR: they load, and compute something else.
 """
 
 import re
@@ -35,7 +35,7 @@ _SECOND_CHOICE = ("encoder_k", "momentum", "target", "student")
 
 
 class UnknownKeys(ValueError):
-    """The names hold no ResNet, or more than one."""
+    """Names or shapes of no network that we know, or of more than one."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,13 @@ class Style:
 
 @dataclass(frozen=True)
 class Translated:
-    """The tensors of one ResNet, by torchvision's names.
+    """The tensors of one network, by the names in our encoder.
 
     Attributes:
         tensors: All that may belong to the network.
-        style: How they were named.
-        prefix: What stood before each name.
-        aside: The file's names of what is no part of it: heads, projectors, other networks.
+        style: How the file names its tensors.
+        prefix: The start of each name in the file, left out here.
+        aside: Names in the file of other parts: heads, projectors, other networks.
     """
 
     tensors: dict[str, Tensor]
@@ -125,8 +125,7 @@ def flatten(loaded: Any, prefix: str = "") -> dict[str, Tensor]:
 def translate(tensors: Mapping[str, Tensor]) -> Translated:
     """Finds the ResNet among the tensors, and gives it torchvision's names.
 
-    Of several networks the one that its method transfers is taken: the query encoder and not the
-    momentum encoder, the online network and not the target, the teacher and not the student.
+    Of several networks it takes the one that the method transfers (see `_SECOND_CHOICE`).
 
     Raises:
         UnknownKeys: No style fits, or several networks are left to choose from.

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from detcon.models.key_styles import Translated
+
 
 @dataclass(frozen=True)
 class Match:
@@ -12,35 +14,33 @@ class Match:
 
     Attributes:
         matched: Filled from the file.
-        missing: Of the network alone; fresh.
-        reshaped: Of both, with other shapes; fresh.
-        left_over: Of the file alone.
-        aside: What is no part of the network, by the file's names: heads, other networks.
-        style: How the file names its tensors.
-        prefix: What stands before each name there.
-        fresh: Of both, but fresh because photos have other channels than the file's.
+        missing: Only in the network; left fresh.
+        reshaped: In both, with different shapes; left fresh.
+        left_over: Only in the file.
+        aside: As in `Translated`, and so are `style` and `prefix`.
+        fresh: In both; left fresh because the photos have other channels.
     """
 
     matched: tuple[str, ...]
     missing: tuple[str, ...]
     reshaped: tuple[str, ...]
     left_over: tuple[str, ...]
-    aside: tuple[str, ...] = ()
-    style: str = ""
-    prefix: str = ""
+    aside: tuple[str, ...]
+    style: str
+    prefix: str
     fresh: tuple[str, ...] = ()
 
     @property
     def is_full(self) -> bool:
-        """Whether every tensor of one has its place in the other."""
+        """Whether network and file hold the same tensors."""
         return not (self.missing or self.reshaped or self.left_over)
 
     def faults(self) -> str:
-        """What isn't as it should be, as the end of a sentence that begins with "it"."""
+        """What differs, as the end of a sentence that begins with "it"."""
         found = (
             (self.missing, "lacks {} of its tensors"),
             (self.reshaped, "has other shapes of {} of its tensors"),
-            (self.left_over, "has {} besides"),
+            (self.left_over, "has {} more"),
         )
         return " and ".join(
             f"{words.format(len(names))}, first {names[0]}" for names, words in found if names
@@ -56,26 +56,14 @@ class Match:
 
 
 def match_tensors(
-    network: Mapping[str, Tensor],
-    given: Mapping[str, Tensor],
-    *,
-    aside: tuple[str, ...] = (),
-    style: str = "",
-    prefix: str = "",
-    fresh: tuple[str, ...] = (),
+    network: Mapping[str, Tensor], found: Translated, fresh: tuple[str, ...] = ()
 ) -> Match:
-    """Compares names and shapes; counters of batch norms may be missing, some files leave them out.
+    """Compares names and shapes with the state of a network, but for the `fresh` tensors.
 
-    Args:
-        network: The state of the network.
-        given: What there is, by the network's names.
-        aside: What was left aside before.
-        style: For the report.
-        prefix: For the report.
-        fresh: Tensors that aren't to be taken from the file.
+    Counters of batch norms may be missing: some files leave them out.
     """
     network = {name: tensor for name, tensor in network.items() if name not in fresh}
-    given = {name: tensor for name, tensor in given.items() if name not in fresh}
+    given = {name: tensor for name, tensor in found.tensors.items() if name not in fresh}
     both = [name for name in network if name in given]
     same = [name for name in both if given[name].shape == network[name].shape]
     counters = {name for name in network if name.endswith("num_batches_tracked")}
@@ -84,9 +72,9 @@ def match_tensors(
         missing=tuple(n for n in network if n not in given and n not in counters),
         reshaped=tuple(n for n in both if n not in same),
         left_over=tuple(n for n in given if n not in network),
-        aside=aside,
-        style=style,
-        prefix=prefix,
+        aside=found.aside,
+        style=found.style,
+        prefix=found.prefix,
         fresh=fresh,
     )
 

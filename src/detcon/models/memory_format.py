@@ -17,16 +17,10 @@ BLOCK = 16  # channels; of the widest instructions, so that all CPUs compute in 
 
 
 def set_memory_format(module: nn.Module, *, channels_last: bool, device: str) -> int:
-    """Chooses the memory format of a network that will be trained.
+    """Sets the memory format of a network's weights in place, before it is trained.
 
-    Args:
-        module: Changed in place; the values of its weights stay.
-        channels_last: Whether convolutions get channels-last weights. Photos may come with the
-            channels last either way.
-        device: Where the network will run: "cpu" or "cuda".
-
-    Returns:
-        How many convolutions were made to compute on contiguous tensors.
+    Photos may come with channels last either way. Returns how many convolutions were made to
+    compute on contiguous tensors, as they must on a `device` of "cpu".
     """
     if channels_last:
         module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]

@@ -1,4 +1,4 @@
-"""Settings of an encoder, without the networks: no torch is loaded here."""
+"""Settings of an encoder and of its input, without the networks: no torch is loaded here."""
 
 from typing import Any
 
@@ -9,6 +9,20 @@ from detcon.config import Recipe, is_recorded
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 RESNETS = {f"resnet{depth}": depth for depth in (*BASIC, *BOTTLENECK)}
+
+
+class Normalisation(Recipe):
+    """Mean and standard deviation of the channels of photos in [0, 1]."""
+
+    mean: tuple[float, ...] = (0.485, 0.456, 0.406)
+    std: tuple[float, ...] = (0.229, 0.224, 0.225)
+
+    @classmethod
+    def of(cls, channels: int) -> "Normalisation":
+        """ImageNet's for RGB; other channels are brought from [0, 1] to [-2, 2]."""
+        if channels == 3:
+            return cls()
+        return cls(mean=(0.5,) * channels, std=(0.25,) * channels)
 
 
 class EncoderRecipe(Recipe):

@@ -84,9 +84,9 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     """ResNet v1 with the stride on the 3x3 convolution (He et al., 2016), down to its last grid.
 
-    Keys, shapes and features are torchvision's for depths 18 to 152; 200 and any width besides
-    (ResNet-200 2x: 250 M parameters, BYOL table 9). A stride of 16 or 8 turns the last strides
-    into dilation, as torchvision's `replace_stride_with_dilation`.
+    Keys, shapes and features are torchvision's for depths 18 to 152; there is also depth 200, and
+    any width (ResNet-200 2x: 250 M parameters, BYOL table 9). A stride of 16 or 8 turns the last
+    strides into dilation, as torchvision's `replace_stride_with_dilation`.
     """
 
     def __init__(

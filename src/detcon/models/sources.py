@@ -20,8 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from detcon.models.key_styles import flatten
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import RESNETS, EncoderRecipe
+from detcon.models.recipe import RESNETS, EncoderRecipe, Normalisation
 
 FORMAT = "detcon-backbone-1"
 ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn't fixed
@@ -33,14 +32,7 @@ class BackboneError(ValueError):
 
 @dataclass(frozen=True)
 class Weights:
-    """Tensors, with the architecture and normalisation that their source states.
-
-    Attributes:
-        tensors: By the names of the source.
-        encoder: The architecture, where the source knows it.
-        normalisation: What photos in [0, 1] were normalised by, where the source knows it.
-        notes: What the maker of one of our files wrote into it.
-    """
+    """Tensors by the names of their source, and what else the source knows."""
 
     tensors: Mapping[str, Tensor]
     encoder: EncoderRecipe | None = None
@@ -51,17 +43,13 @@ class Weights:
 def open_weights(source: str, encoder: EncoderRecipe | None) -> Weights:
     """Reads the tensors of a file, of "torchvision:NAME" or of "timm:NAME".
 
-    Args:
-        source: As `load_backbone` takes it, but for "random".
-        encoder: The architecture, where the user gave it.
-
     Raises:
-        BackboneError: There is no such thing, or it is damaged, or would need to run code.
+        BackboneError: There is no such source, or it is damaged, or would need to run code.
     """
-    library, colon, name = source.partition(":")
-    if colon and library == "torchvision":
+    library, _, name = source.partition(":")
+    if name and library == "torchvision":
         return _from_torchvision(name, encoder)
-    if colon and library == "timm":
+    if name and library == "timm":
         return _from_timm(name, encoder)
     path = Path(source)
     if not path.is_file():

@@ -15,15 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 def synchronise_norms(module: nn.Module, device: str) -> nn.Module:
     """Replaces every batch norm within a module by one that joins the batches of all ranks.
 
-    The names, shapes and values of the state dict stay as they are, and so does what the module
-    does in eval mode, or alone.
-
-    Args:
-        module: Changed in place, unless it is itself a batch norm.
-        device: Where it will run, "cuda", or "cpu" for gloo.
-
-    Returns:
-        The module, or what replaces it.
+    The state dict stays the same, and so does the result in eval mode or on one rank. Returns the
+    module, changed in place, or its replacement where it is itself a batch norm.
     """
     if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
         return _joined(module, nn.SyncBatchNorm if device == "cuda" else CpuSyncNorm)

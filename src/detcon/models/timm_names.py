@@ -22,14 +22,10 @@ def to_timm(names: Iterable[str], model: str) -> dict[str, str]:
 
 
 def from_timm(tensors: Mapping[str, Tensor], names: Iterable[str], model: str) -> Translated:
-    """Gives tensors of a timm model the names that our encoder has.
+    """Gives tensors of a timm model the `names` in our encoder.
 
-    What the whole model has after its last grid (a last norm, a classifier) is left aside.
-
-    Args:
-        tensors: By the names of the whole model or of its features, below any prefix.
-        names: The names in our encoder.
-        model: timm's name of the model.
+    The tensors may have the names of the whole model or of its features, below any prefix. What
+    the whole model has after its last grid (a last norm, a classifier) is left aside.
 
     Raises:
         UnknownKeys: None of the names is the model's, or several networks have them.

@@ -47,21 +47,21 @@ def plain_contrastive_detection(
     '0.0001'
     """
     b, r, n = *query_ids.shape, len(other)
+    mine = slice(first * r, (first + b) * r)  # the regions of this rank's images among all
+    image = torch.arange(n).repeat_interleave(r)
+    same_image = image[mine, None] == image
 
-    def among_all(own: Bool[Tensor, "b r r"]) -> Bool[Tensor, "br nr"]:
-        """Widens a table within each image to columns of all images, with False for others."""
-        image = torch.arange(b)
-        table = own.new_zeros(b, r, n, r)
-        table[image, :, first + image] = own
-        return table.view(b * r, n * r)
+    def same_mask(ids: Integer[Tensor, "b r"]) -> Bool[Tensor, "br nr"]:
+        """Whether an anchor and a region of a view show the same mask of the same image."""
+        ids_of_all = ids.new_zeros(n * r)  # those of other images don't matter
+        ids_of_all[mine] = ids.flatten()
+        return same_image & (query_ids.view(-1, 1) == ids_of_all)
 
-    same_mask = query_ids[:, :, None] == other_ids[:, None, :]
-    copy = query_ids[:, :, None] == query_ids[:, None, :]
-    positive = among_all(same_mask & (query_ids >= 0)[:, :, None])  # a negative id is no mask
-    removed = [torch.zeros_like(positive), among_all(copy)]  # in view two and in view one
+    positive = same_mask(other_ids) & (query_ids >= 0).view(-1, 1)  # a negative id is no mask
+    copy = same_mask(query_ids)
+    removed = [torch.zeros_like(positive), copy]  # from view two, and from view one
     if not local_negatives:
-        own_image = among_all(torch.ones_like(copy))
-        removed = [own_image & ~positive, own_image]
+        removed = [same_image & ~positive, same_image]
     views = [other] if same is None else [other, same]
 
     candidates = torch.cat(views).flatten(0, 1)
@@ -72,7 +72,7 @@ def plain_contrastive_detection(
     logits = logits + REMOVED * torch.cat(removed[: len(views)], 1)
     log_share = log_softmax(logits, 1)[:, : n * r]  # positives are in view two
     found = (log_share * positive).sum(1) / positive.sum(1).clamp(min=1)  # the mean of positives
-    weight = positive.any(1).to(logits) / copy.sum(-1).flatten()  # so that each mask counts once
+    weight = positive.any(1).to(logits) / copy.sum(1)  # so that each mask counts once
     return -(weight * found).mean()
 
 
@@ -153,17 +153,8 @@ def contrastive_detection_of_both(
     similarities is symmetric, and a triangle of it is enough. That makes 8 matrix products of
     `[b * r, d] x [d, b * r]` where two calls make 12. Value and gradient are the same.
 
-    Args:
-        one: Projections for view one. Normalised inside, as is `two`.
-        two: Projections for view two.
-        ids_one: Which mask each region of `one` is; see `contrastive_detection`.
-        ids_two: The same for `two`.
-        temperature: Divides the cosine similarities.
-        local_negatives: As in `contrastive_detection`.
-
-    Returns:
-        `contrastive_detection(one, two, one, ids_one, ids_two)` and
-        `contrastive_detection(two, one, two, ids_two, ids_one)`, added.
+    It is `contrastive_detection(one, two, one, ids_one, ids_two)` and
+    `contrastive_detection(two, one, two, ids_two, ids_one)`, added.
 
     Raises:
         ValueError: If `temperature` is not positive.

@@ -17,15 +17,14 @@ def count_labels(
 ) -> tuple[Int64[np.ndarray, " k"], Int64[np.ndarray, "h w k"]]:
     """Counts how many pixels of each grid cell carry each id.
 
-    One pass over the map, in compiled code; neither a stack of k full-size masks nor the
-    `labels[rows[:, None], columns]` that is counted is ever made.
+    It counts `labels[rows[:, None], columns]` in one pass of compiled code, without making it or
+    a stack of k full-size masks.
 
     Args:
         labels: The id of each pixel. May be negative, and have gaps.
         grid: Rows and columns of cells.
-        rows: Which rows of the map are counted, in this order, as often as they are named; None
-            for each once.
-        columns: Which columns, likewise.
+        rows: The rows of the map to count, repeated or left out as needed; None: each once.
+        columns: The columns, likewise.
 
     Returns:
         The ids that occur, ascending, and the number of pixels of each in each cell.

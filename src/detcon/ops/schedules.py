@@ -1,7 +1,7 @@
-"""Schedules of the learning rate and of the target's average, as pure functions of the step.
+"""Schedules of the learning rate and of the target network's EMA rate, by the step.
 
-`step` is the number of updates already made, so 0 at the first one, as `global_step` in the
-official code; `total` that of the whole run, `warmup` that of the rise.
+`step` is the number of updates made before, so 0 at the first one, as `global_step` in the
+official code; `total` is that of the whole run, `warmup` that of the warm-up.
 """
 
 import math
@@ -9,12 +9,9 @@ from collections.abc import Sequence
 
 
 def warmup_cosine(step: int, *, total: int, warmup: int = 0) -> float:
-    """Rises in a straight line from 0, then falls along half a cosine to 0.
+    """Linear warm-up from 0, then half a cosine down to 0, as a share of the peak rate.
 
     As in `optimizers.py` of the official code: the first update of a run with warm-up has rate 0.
-
-    Returns:
-        The share of the peak rate, between 0 and 1.
     """
     if step < warmup:
         return step / warmup
@@ -30,17 +27,10 @@ def step_decay(
     milestones: Sequence[float] = (0.7, 0.9),
     gamma: float = 0.1,
 ) -> float:
-    """Rises in a straight line, then is multiplied by `gamma` at each milestone.
+    """Linear warm-up, then times `gamma` at each milestone, as a share of the peak rate.
 
-    The defaults are those of PASCAL and Cityscapes segmentation in MoCo (appendix A.5) and BYOL
-    (appendix D.4).
-
-    Args:
-        milestones: Shares of the run after which the rate falls.
-        gamma: The factor.
-
-    Returns:
-        The share of the peak rate.
+    Milestones are shares of the run. The defaults are those of PASCAL and Cityscapes segmentation
+    in MoCo (appendix A.5) and BYOL (appendix D.4).
     """
     rise = min(1.0, (step + 1) / warmup) if warmup else 1.0
     passed = sum(step >= share * total for share in milestones)
@@ -48,12 +38,8 @@ def step_decay(
 
 
 def ema_rate(step: int, *, total: int, base: float) -> float:
-    """How much of the target network stays at this update (BYOL, section 3.2, Eq. for tau).
+    """The EMA rate of the target network (tau of BYOL, section 3.2): from `base` to 1 by a cosine.
 
-    Args:
-        base: The rate at the start: 0.996 for 1000 epochs, 0.99 for 300.
-
-    Returns:
-        `base` at first, 1 at the end, along half a cosine.
+    BYOL starts at 0.996 for 1000 epochs, at 0.99 for 300.
     """
     return 1 - (1 - base) * (1 + math.cos(math.pi * min(1.0, step / max(1, total)))) / 2

@@ -19,14 +19,10 @@ ROUNDING = 1e-6
 
 @torch.no_grad()
 def collapse_figures(embeddings: Embeddings, *, max_rows: int = MAX_ROWS) -> dict[str, float]:
-    """The figures of one step.
+    """The figures of one step, of this rank's share of the batch.
 
-    Looks at the first photos of the batch only, so that at most `max_rows` regions of a view are
-    compared with each other, in float32, and waits for the device once.
-
-    Args:
-        embeddings: Of this rank's share of a step.
-        max_rows: Bounds the memory: one matrix of `max_rows` x `max_rows`.
+    Looks at the first photos only: at most `max_rows` regions of a view are compared with each
+    other, in a float32 matrix of `max_rows` x `max_rows`. Waits for the device once.
 
     Returns:
         `embedding_std`: see `embedding_std`; `effective_rank`: see `effective_rank`, both of the

@@ -42,12 +42,12 @@ class Discoverer:
 
     Attributes:
         settings: The whole recipe.
-        discovery: Its part about discovery.
-        photos: What `settings.images` names.
+        discovery: The settings of discovery in it.
+        photos: The photos that `settings.images` names.
         encoder: The network in training, or its average; masks are found by a copy of it.
         run: The run folder.
         steps: Updates in all.
-        left_out: Photos that are known not to be readable.
+        left_out: Photos that are known to be unreadable.
     """
 
     settings: PretrainRecipe
@@ -88,7 +88,6 @@ class Discoverer:
         began, share = time.monotonic(), ranks()
         masks_recipe = self._recipe(store, step)
         if is_first_rank():
-            store.parent.mkdir(exist_ok=True)
             recipe, normalisation = self.settings.encoder, self.settings.normalisation
             save_backbone(_weights(store), self.encoder, recipe, normalisation=normalisation)
             self._remove_others(masks_recipe, store)

@@ -1,5 +1,6 @@
-"""Opens the photos and masks of a pretraining and builds its network, by its recipe."""
+"""The parts of a pretraining: its network, and its batches of photos and masks."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import torch
 from torch import nn
 
 from detcon.config import RecipeError
+from detcon.data.batch import Batch
 from detcon.data.classes import read_classes
 from detcon.data.dataset import PhotoViews
-from detcon.data.loader import steps_per_epoch
+from detcon.data.loader import batches, steps_per_epoch
 from detcon.downstream.probing import PeriodicProbe
 from detcon.masks.store import MaskStore
 from detcon.methods import Method, byol, detcon_b, detcon_s, simclr, supervised
@@ -25,39 +27,84 @@ from detcon.pretraining.recipe import (
     WithTarget,
     num_groups,
 )
-from detcon.pretraining.rounds import Rounds
-from detcon.train.environment import is_first_rank
+from detcon.train.environment import is_first_rank, ranks
 
 
-@dataclass(frozen=True)
+@dataclass
 class Parts:
     """The parts of a pretraining.
 
     Attributes:
+        settings: The whole recipe.
         photos: The collection, with the photos that can't be read.
+        grid: Rows and columns of the encoder's features.
         method: The network that learns, its target and its objective.
-        rounds: The batches.
+        views: The current views; None before the network has found masks.
+        discoverer: Finds masks before each round of updates; None if they are given.
         steps: Updates in all.
         num_photos: How many photos are used.
         probe: Measures the encoder regularly; None without `probing`, and on all ranks but the
             first, which wait while it measures.
     """
 
+    settings: PretrainRecipe
     photos: Photos
+    grid: tuple[int, int]
     method: Method
-    rounds: Rounds
+    views: PhotoViews | None
+    discoverer: Discoverer | None
     steps: int
     num_photos: int
     probe: PeriodicProbe | None
+
+    def batches(self, first_step: int) -> Iterator[Batch]:
+        """Yields this rank's share of the batches from a step on, in rounds.
+
+        With discovery, the network finds new masks before each round. The loop asks for a batch
+        only when all updates before it are made. So masks are found by the network as it is at
+        that moment, and no worker makes views of the next round ahead of time.
+
+        Raises:
+            StoreError: If the masks of the round that `first_step` belongs to are gone.
+            TooManyUnreadable: If too many photos couldn't be read to find their masks.
+            ValueError: As `detcon.data.loader.batches`.
+        """
+        settings, share = self.settings, ranks()
+        every = self.steps if settings.discovery is None else settings.discovery.every
+        while first_step < self.steps:
+            begin = first_step // every * every
+            end = min(begin + every, self.steps)
+            yield from batches(
+                self._views(begin, first_step),
+                batch_size=settings.batch_size,
+                seed=settings.seed,
+                first_step=first_step,
+                num_steps=end,
+                workers=settings.workers,
+                rank=share.rank,
+                world=share.world,
+            )
+            first_step = end
+
+    def names(self, batch: Batch) -> list[str]:
+        """The photos of the last batch."""
+        assert self.views is not None, "a batch has come"
+        return [str(self.views.keys[i]) for i in batch.index.tolist()]
+
+    def _views(self, begin: int, step: int) -> PhotoViews:
+        """The views of the round that begins at step `begin`; `step` is the next one."""
+        if self.discoverer is not None and (begin or self.views is None):
+            self.views = None  # its photos in memory can go
+            masks = MaskStore(self.discoverer.masks(begin, step))
+            self.views = open_views(self.settings, self.photos, self.grid, masks=masks)
+        assert self.views is not None, "there are masks, or a network that finds them"
+        return self.views
 
 
 def open_parts(settings: PretrainRecipe, folder: Path, start: nn.Module | None = None) -> Parts:
     """Opens photos, masks and labels, and builds the network. Reads no photo yet.
 
-    Args:
-        settings: The whole recipe.
-        folder: The run folder.
-        start: An encoder with weights to start from; None for fresh ones.
+    `start` is an encoder with weights to start from; None for fresh ones.
 
     Raises:
         ValueError: Photos, masks, labels or settings that don't fit; the sentence says which.
@@ -76,26 +123,20 @@ def open_parts(settings: PretrainRecipe, folder: Path, start: nn.Module | None =
     encoder = build_encoder(settings.encoder) if start is None else start
     method = build_method(settings, encoder, num_classes)
     grid = feature_grid(encoder, settings.views.size)
-    views = None
+    views, discoverer = None, None
     if settings.discovery is None or settings.masks is not None:
         views = open_views(settings, photos, grid, classes=classes)
     num_photos = len(photos if views is None else views)
     steps = settings.steps
     if steps is None:
         steps = settings.epochs * steps_per_epoch(num_photos, settings.batch_size)
-    discoverer = None
     if settings.discovery is not None:  # with the average of the network, where there is one
         tower = method.online if method.target is None else method.target
         left_out = () if views is None else views.left_out
         discoverer = Discoverer(
             settings, settings.discovery, photos, tower.encoder, folder, steps, left_out
         )
-
-    def open_round(masks: MaskStore) -> PhotoViews:
-        return open_views(settings, photos, grid, masks=masks)
-
-    rounds = Rounds(settings, steps, views, discoverer, open_round)
-    return Parts(photos, method, rounds, steps, num_photos, probe)
+    return Parts(settings, photos, grid, method, views, discoverer, steps, num_photos, probe)
 
 
 def build_method(settings: PretrainRecipe, encoder: nn.Module, num_classes: int = 0) -> Method:
@@ -131,9 +172,9 @@ def open_views(
 
     Args:
         settings: The whole recipe.
-        photos: What `settings.images` names.
+        photos: The photos that `settings.images` names.
         grid: Rows and columns of the encoder's features, for the regions.
-        masks: In place of those that the recipe names.
+        masks: Masks to use instead of those that the recipe names.
         classes: The class of each photo by key, for supervised pretraining.
 
     Raises:

@@ -7,8 +7,7 @@ from pydantic import Field, model_validator
 from detcon.config import Recipe
 from detcon.data.recipe import ViewsRecipe
 from detcon.downstream.recipe import ProbingRecipe
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.train.recipe import Cosine, Lars, LoopRecipe, OptimizerRecipe, ScheduleRecipe
 
 Regions = Annotated[int, Field(ge=1, description="masks sampled per view")]
@@ -103,10 +102,9 @@ WithTarget = DetConB | BYOL | RegionBYOL
 
 def num_groups(method: MethodRecipe) -> int | None:
     """The number of groups that `negatives` cuts the batch into; None without contrast."""
-    negatives = getattr(method, "negatives", None)
-    if negatives is None:
+    if isinstance(method, BYOL | RegionBYOL | Supervised):
         return None
-    return 1 if negatives == "all" else int(negatives.removeprefix("1/"))
+    return 1 if method.negatives == "all" else int(method.negatives.removeprefix("1/"))
 
 
 class Discovery(Recipe):

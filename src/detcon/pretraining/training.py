@@ -21,7 +21,7 @@ from detcon.results.history import read_history
 from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan, Probing
-from detcon.train.run import open_run
+from detcon.train.run import LAST, open_run
 from detcon.train.unreadable import UnreadablePhotos
 from detcon.workers import num_cores
 
@@ -55,13 +55,28 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
         if settings.freeze_norms:
             freeze_norms(parts.method)
         if is_first_rank():
-            about = [describe_start(start, asked)] if start and not run.resumes else []
+            about = (
+                [describe_start(start, asked)]
+                if start and not (run.folder / LAST).is_file()
+                else []
+            )
             for sentence in (*about, *_notices(parts)):
                 Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
         fit(
             parts.method,
-            parts.rounds.batches,
-            plan=_plan(settings, parts.steps),
+            parts.batches,
+            plan=Plan(
+                parts.steps,
+                settings.batch_size,
+                settings.optimizer,
+                settings.schedule,
+                settings.loop,
+                passes=settings.accumulate,
+                sync_norms=settings.sync_norms,
+                warm_heads=settings.warm_heads,
+                anchor=settings.anchor,
+                title=settings.method.kind,
+            ),
             folder=run.folder,
             hooks=_hooks(settings, parts, run.folder),
         )
@@ -71,35 +86,22 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     return backbone
 
 
-def _plan(settings: PretrainRecipe, steps: int) -> Plan:
-    return Plan(
-        steps=steps,
-        batch_size=settings.batch_size,
-        optimizer=settings.optimizer,
-        schedule=settings.schedule,
-        loop=settings.loop,
-        passes=settings.accumulate,
-        sync_norms=settings.sync_norms,
-        warm_heads=settings.warm_heads,
-        anchor=settings.anchor,
-        title=settings.method.kind,
-    )
-
-
 def _hooks(settings: PretrainRecipe, parts: Parts, folder: Path) -> Hooks:
     photos, share = parts.photos, settings.max_unreadable
     return Hooks(
-        after_step=_follow(settings, parts.method, parts.steps),
+        after_step=_target_update(settings, parts.method, parts.steps),
         observe=None if settings.method.kind == "supervised" else collapse_figures,
-        names=parts.rounds.names,
+        names=parts.names,
         probing=_probing(settings, parts, folder),
         unreadable=UnreadablePhotos(folder, photos.read, num_photos=parts.num_photos, share=share),
         if_waiting=_advice_if_waiting(settings, ranks().per_machine),
     )
 
 
-def _follow(settings: PretrainRecipe, method: Method, steps: int) -> Callable[[int], None] | None:
-    """Moves the target after each step, where there is one that follows."""
+def _target_update(
+    settings: PretrainRecipe, method: Method, steps: int
+) -> Callable[[int], None] | None:
+    """Moves the target network after each step; None without one."""
     if not isinstance(settings.method, WithTarget):
         return None
     base = settings.method.ema
@@ -139,7 +141,7 @@ def _save(
 
 def _notices(parts: Parts) -> Iterator[str]:
     """Sentences for the user before the first step."""
-    channels, views = parts.photos.channels, parts.rounds.views
+    channels, views = parts.photos.channels, parts.views
     if channels != 3:
         yield f"photos of {channels} channels: changes of saturation and hue, and grey, are off"
     if views is not None and views.left_out:

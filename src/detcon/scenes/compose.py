@@ -8,18 +8,16 @@ Axes: y x pixels, k objects.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Int32, UInt8, UInt16
+from jaxtyping import Bool, Float32, UInt8, UInt16
 
-from detcon.formats.writing.scenes import boxes_of
+from detcon.formats.writing.scenes import ScenePicture
 from detcon.photos import Photos
 from detcon.scenes.cutouts import Cutouts
-
-MIN_SIZE = 32
 
 _LONGEST_SIDE = (0.22, 0.75)  # of an object, as a share of the picture's
 _TRIES = 12  # places to try for an object
@@ -27,25 +25,6 @@ _REDRAWS = 20  # attempts at a picture until it has enough objects
 _IN_SIGHT, _UNCOVERED = 0.5, 0.3  # least shares of an object within the picture, and still visible
 _BY_AREA = 0.7  # scale below which averaging is worth five times the time
 _MEMORY_BYTES = 256 << 20  # of decoded pictures that a process keeps
-
-
-@dataclass(frozen=True)
-class Composite:
-    """A composed picture and its exact labels.
-
-    Attributes:
-        rgb: The picture.
-        instances: Which object is seen, from 1 without gaps, later ones in front; 0 for none.
-        labels: 0 for the background, else the cut-out's class id.
-        boxes: Of the visible pixels: left, top, right, bottom (exclusive).
-        classes: The class id of each object.
-    """
-
-    rgb: UInt8[np.ndarray, "y x 3"]
-    instances: UInt16[np.ndarray, "y x"]
-    labels: UInt8[np.ndarray, "y x"]
-    boxes: Int32[np.ndarray, "k 4"]
-    classes: UInt8[np.ndarray, " k"]
 
 
 @dataclass(frozen=True)
@@ -65,25 +44,25 @@ def compose_scene(
     index: int,
     size: int,
     objects: tuple[int, int] = (2, 6),
-) -> Composite:
-    """Composes one picture; the same arguments and files always give the same picture.
+) -> ScenePicture:
+    """Composes picture `index` of the collection `seed`.
+
+    The same arguments and files always give the same picture. Every class is equally likely.
+    Later instances are in front of earlier ones; labels are 0 for the background, else the class
+    id of the cut-out.
 
     Args:
-        cutouts: Where objects come from; every class is as likely.
-        backgrounds: Where backgrounds come from.
-        seed: Of the whole collection.
-        index: Which picture of it.
-        size: Height and width in pixels, at least 32.
-        objects: The least and the most objects to paste.
+        cutouts: Objects to paste.
+        backgrounds: Photos to paste them on.
+        seed: Seed of the whole collection.
+        index: Number of the picture.
+        size: Height and width in pixels.
+        objects: The least and the most objects.
 
     Raises:
-        ValueError: If the size is too small, or a picture can't be read.
+        CutoutsError: If a cut-out can't be used.
+        UnreadablePhoto: If a background can't be decoded.
     """
-    if size < MIN_SIZE:
-        raise ValueError(
-            f"cannot compose pictures of {size} x {size} pixels; choose a size of at least "
-            f"{MIN_SIZE}"
-        )
     for attempt in range(_REDRAWS):
         rng = np.random.default_rng(np.random.SeedSequence([seed, index, attempt]))
         canvas = _background(rng, backgrounds, size).astype(np.float32)
@@ -91,9 +70,8 @@ def compose_scene(
         classes = _paste_objects(rng, cutouts, canvas, instances, objects)
         if len(classes) >= objects[0] or attempt == _REDRAWS - 1:
             break
-    rgb = _photograph(rng, canvas)
     ids = np.array([0, *classes], np.uint8)
-    return Composite(rgb, instances, ids[instances], boxes_of(instances), ids[1:])
+    return ScenePicture(_photograph(rng, canvas), instances, ids[instances], None)
 
 
 def _paste_objects(
@@ -109,8 +87,8 @@ def _paste_objects(
     areas = [0]  # of each object when it was pasted
     for _ in range(wanted):
         label = labels[int(rng.integers(len(labels)))]
-        items = cutouts.by_label[label]
-        key = items[int(rng.integers(len(items)))].key
+        keys = cutouts.by_label[label]
+        key = keys[int(rng.integers(len(keys)))]
         picture = _memory.get(
             ("cutout", cutouts.root, key, len(canvas)),
             lambda key=key: cutouts.read(key, len(canvas)),
@@ -247,12 +225,12 @@ def _noise(size: int) -> Float32[np.ndarray, "y x 3"]:
     return rng.standard_normal((size + 64, size + 64, 3), np.float32)
 
 
+@dataclass
 class _Memory:
-    """A cache of decoded pictures, which keeps the first ones until it is full."""
+    """A cache of decoded pictures, which keeps the first ones until `room` bytes are full."""
 
-    def __init__(self, num_bytes: int) -> None:
-        self.pictures: dict[tuple, np.ndarray] = {}
-        self.room = num_bytes
+    room: int
+    pictures: dict[tuple, np.ndarray] = field(default_factory=dict)
 
     def get(self, key: tuple, decode: Callable[[], np.ndarray]) -> np.ndarray:
         if key in self.pictures:

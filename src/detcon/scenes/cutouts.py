@@ -1,8 +1,7 @@
 """Collections for composites: cut-outs with alpha, by class, and the split into train and val."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +22,20 @@ class CutoutsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Cutout:
-    """A cut-out: its file, relative to the collection, and its class id, from 1."""
-
-    key: str
-    label: int
-
-
-@dataclass(frozen=True)
 class Cutouts:
     """A folder of PNG cut-outs; holds names only.
 
     Attributes:
         root: The folder.
         names: The classes: its sub-folders, sorted. Class id 1 is the first; 0 is the background.
-        items: The cut-outs by class and name.
+        by_label: The files of each class id, relative to the folder, sorted.
         skipped: How many PNG files had no alpha channel.
     """
 
     root: str
     names: tuple[str, ...]
-    items: tuple[Cutout, ...]
+    by_label: dict[int, list[str]]
     skipped: int = 0
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    @cached_property
-    def by_label(self) -> dict[int, list[Cutout]]:
-        """The cut-outs of each class id."""
-        groups: dict[int, list[Cutout]] = {}
-        for item in self.items:
-            groups.setdefault(item.label, []).append(item)
-        return groups
 
     def read(self, key: str, max_side: int) -> UInt8[np.ndarray, "y x 4"]:
         """Decodes a cut-out, trims its transparent border, and shrinks it to `max_side`.
@@ -107,9 +87,11 @@ def open_cutouts(source: str | Path) -> Cutouts:
             f"{root} holds {len(names)} classes of cut-outs, but a label map of 8 bits can tell "
             f"only {_MAX_CLASSES} from the background; use fewer sub-folders"
         )
-    items = [Cutout(path.as_posix(), names.index(path.parts[0]) + 1) for path in kept]
-    items.sort(key=lambda item: (item.label, item.key))
-    return Cutouts(str(root), names, tuple(items), len(opaque))
+    by_label = {
+        label: [path.as_posix() for path in kept if path.parts[0] == name]
+        for label, name in enumerate(names, start=1)
+    }
+    return Cutouts(str(root), names, by_label, len(opaque))
 
 
 def split_cutouts(cutouts: Cutouts) -> tuple[Cutouts, Cutouts]:
@@ -118,17 +100,15 @@ def split_cutouts(cutouts: Cutouts) -> tuple[Cutouts, Cutouts]:
     Raises:
         CutoutsError: If nothing can be held out.
     """
-    kept, held = [], []
-    for items in cutouts.by_label.values():
-        chosen = _chosen(len(items))
-        held += [item for number, item in enumerate(items) if number in chosen]
-        kept += [item for number, item in enumerate(items) if number not in chosen]
+    halves = {label: _hold_out(keys) for label, keys in cutouts.by_label.items()}
+    kept = {label: keys for label, (keys, _) in halves.items()}
+    held = {label: keys for label, (_, keys) in halves.items() if keys}
     if not held:
         raise CutoutsError(
             f"cannot hold out cut-outs of {cutouts.root}: no class has more than one; "
             f"give holdout=none or holdout=backgrounds"
         )
-    return replace(cutouts, items=tuple(kept)), replace(cutouts, items=tuple(held))
+    return replace(cutouts, by_label=kept), replace(cutouts, by_label=held)
 
 
 def split_backgrounds(photos: Photos) -> tuple[Photos, Photos]:
@@ -137,30 +117,29 @@ def split_backgrounds(photos: Photos) -> tuple[Photos, Photos]:
     Raises:
         CutoutsError: If there is only one photo.
     """
-    chosen = _chosen(len(photos))
-    if not chosen:
+    kept, held = _hold_out(photos.keys)
+    if not held:
         raise CutoutsError(
             f"cannot hold out backgrounds of {photos.source}: it holds only one photo; "
             f"give holdout=none or holdout=cutouts"
         )
-    kept = [key for number, key in enumerate(photos.keys) if number not in chosen]
-    held = [key for number, key in enumerate(photos.keys) if number in chosen]
     return replace(photos, keys=kept), replace(photos, keys=held)
 
 
-def _chosen(num: int) -> set[int]:
-    """Which of `num` items are held out: a random choice that is always the same."""
-    if num < 2:
-        return set()
+def _hold_out(keys: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Splits keys into (kept, held out) by a random choice that is always the same."""
+    num = len(keys)
     order = np.random.default_rng(0).permutation(num)
-    return {int(one) for one in order[: max(1, num // _HELD_OUT)]}
+    chosen = set(order[: max(1, num // _HELD_OUT)].tolist()) if num > 1 else set()
+    kept = [key for number, key in enumerate(keys) if number not in chosen]
+    return kept, [key for number, key in enumerate(keys) if number in chosen]
 
 
 def _walk(root: Path) -> Iterator[Path]:
     for path in root.rglob("*"):
-        relative = path.relative_to(root)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if len(relative.parts) > 1 and not hidden and path.suffix.lower() == ".png":
+        parts = path.relative_to(root).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if len(parts) > 1 and not hidden and path.suffix.lower() == ".png":
             yield path
 
 

@@ -6,65 +6,33 @@ each pixel; colours are averaged, labels are those of the majority.
 Axes: y x pixels (or rays), n points.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float32, UInt8, UInt16
 
-from detcon.scenes.shading import (
-    FIRST_SOLID,
-    FLOOR,
-    WALL,
-    Hits,
-    finish,
-    lit,
-    openness,
-    shade,
-    to_lamp,
-)
+from detcon.formats.writing.scenes import ScenePicture
+from detcon.scenes.shading import FIRST_SOLID, FLOOR, WALL, Hits, radiance
 from detcon.scenes.stage import KINDS, SOLIDS, Solid, Stage, draw_stage
 
 CLASSES: tuple[str, ...] = ("floor", "wall", *KINDS)
-MIN_SIZE = 32
 
 _SAMPLES = 2  # rays a pixel, down and across
 _WELL_SEEN = 0.012  # share of the picture that two solids, or the only one, cover at least
 _TOO_LARGE = 0.33  # share of the picture that no solid exceeds
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A rendered picture and its exact labels.
+def render_scene(
+    seed: int, index: int, size: int, solids: tuple[int, int] = SOLIDS
+) -> ScenePicture:
+    """Draws and renders picture `index` of the collection `seed`.
 
-    Attributes:
-        rgb: The picture.
-        instances: Which solid is seen, counted from 1 without gaps; 0 for floor and walls.
-        labels: Positions in `CLASSES`.
-        depth: Distance along the camera's axis, in metres.
-    """
-
-    rgb: UInt8[np.ndarray, "y x 3"]
-    instances: UInt16[np.ndarray, "y x"]
-    labels: UInt8[np.ndarray, "y x"]
-    depth: Float32[np.ndarray, "y x"]
-
-
-def render_scene(seed: int, index: int, size: int, solids: tuple[int, int] = SOLIDS) -> Scene:
-    """Draws and renders one picture.
+    Its instances are the solids that can be seen, its labels positions in `CLASSES`.
 
     Args:
-        seed: Of the whole collection.
-        index: Which picture of it.
+        seed: Seed of the whole collection.
+        index: Number of the picture.
         size: Height and width in pixels, at least 32.
-        solids: The least and the most of them, as far as there is room.
-
-    Raises:
-        ValueError: If the size is too small to recognise anything.
+        solids: The least and the most solids, as far as there is room.
     """
-    if size < MIN_SIZE:
-        raise ValueError(
-            f"cannot render scenes of {size} x {size} pixels; choose a size of at least {MIN_SIZE}"
-        )
     attempt = 0
     while True:
         rng = np.random.default_rng(np.random.SeedSequence([seed, index, attempt]))
@@ -113,19 +81,11 @@ def _cast_room(
     return depth, (to_wall < to_floor).astype(np.uint8), (to_y < to_x).astype(np.uint8)
 
 
-def _develop(stage: Stage, hits: Hits) -> Scene:
+def _develop(stage: Stage, hits: Hits) -> ScenePicture:
     """Shades the first surface on each ray, and joins rays to pixels."""
-    size = hits.depth.shape[0] // _SAMPLES
-    points = stage.camera.position[:, None, None] + hits.rays * hits.depth
-    ways = to_lamp(stage.light, points).reshape(3, -1)
-    points, rays = points.reshape(3, -1), hits.rays.reshape(3, -1)
-    looks = finish(stage, hits, points)
-    owner = np.maximum(hits.surface.ravel(), 1) - np.uint8(1)
-    seen = lit(points, looks.normals, ways, owner, stage.solids, stage.light)
-    free = openness(points, looks.normals, owner, stage.solids)
-    radiance = shade(looks, rays, ways, seen, free, stage.light)
     surface, depth = _majority(hits)
-    return Scene(_expose(radiance, size), *_name(surface, stage.solids), depth)
+    rgb = _expose(radiance(stage, hits), len(surface))
+    return ScenePicture(rgb, *_name(surface, stage.solids), depth)
 
 
 def _majority(hits: Hits) -> tuple[UInt8[np.ndarray, "y x"], Float32[np.ndarray, "y x"]]:
@@ -150,9 +110,9 @@ def _name(
     return ids[surface], classes[surface]
 
 
-def _expose(radiance: Float32[np.ndarray, "3 n"], size: int) -> UInt8[np.ndarray, "y x 3"]:
+def _expose(light: Float32[np.ndarray, "3 n"], size: int) -> UInt8[np.ndarray, "y x 3"]:
     """Averages the rays of each pixel, sets the exposure, and applies sRGB's curve."""
-    cells = radiance.reshape(3, size, _SAMPLES, size, _SAMPLES)
+    cells = light.reshape(3, size, _SAMPLES, size, _SAMPLES)
     linear = (cells[:, :, 0, :, 0] + cells[:, :, 0, :, 1]) + (
         cells[:, :, 1, :, 0] + cells[:, :, 1, :, 1]
     )

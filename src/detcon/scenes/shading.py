@@ -12,7 +12,11 @@ from detcon.scenes.camera import turn
 from detcon.scenes.stage import Light, Solid, Stage
 from detcon.scenes.textures import Texture, paint
 
+Vectors = Float32[np.ndarray, "3 n"]
+Values = Float32[np.ndarray, " n"]
+
 FLOOR, WALL, FIRST_SOLID = 0, 1, 2  # numbers of surfaces
+_OFF_SURFACE = 4e-3  # metres from which a shadow ray starts, beyond all rounding
 
 
 @dataclass(frozen=True)
@@ -36,26 +40,32 @@ class Hits:
 class Finish:
     """Linear colour, unit normal and strength of the highlight of each point."""
 
-    colours: Float32[np.ndarray, "3 n"]
-    normals: Float32[np.ndarray, "3 n"]
-    gloss: Float32[np.ndarray, " n"]
+    colours: Vectors
+    normals: Vectors
+    gloss: Values
 
 
-@dataclass(frozen=True)
-class _Patch:
-    """Points of one surface: their coordinates on its pattern, and normals."""
-
-    texture: Texture
-    u: Float32[np.ndarray, " n"]
-    v: Float32[np.ndarray, " n"]
-    normals: Float32[np.ndarray, "3 n"]
+Patch = tuple[Texture, Values, Values, Vectors]  # of one surface: (u, v) on its pattern, normals
 
 
-def finish(stage: Stage, hits: Hits, points: Float32[np.ndarray, "3 n"]) -> Finish:
+def radiance(stage: Stage, hits: Hits) -> Vectors:
+    """The linear colour that each ray brings to the camera."""
+    points = stage.camera.position[:, None, None] + hits.rays * hits.depth
+    ways = to_lamp(stage.light, points).reshape(3, -1)
+    points, rays = points.reshape(3, -1), hits.rays.reshape(3, -1)
+    looks = _finish(stage, hits, points)
+    owner = np.maximum(hits.surface.ravel(), 1) - np.uint8(1)  # the solid's number, from 1
+    seen = lit(points, looks.normals, ways, owner, stage.solids, stage.light)
+    free = openness(points, looks.normals, owner, stage.solids)
+    return shade(looks, rays, ways, seen, free, stage.light)
+
+
+def _finish(stage: Stage, hits: Hits, points: Vectors) -> Finish:
     """Colour, normal and gloss of each point, surface by surface."""
     surface, axis, rays = hits.surface.ravel(), hits.wall_axis.ravel(), hits.rays.reshape(3, -1)
     colours, normals = np.empty_like(points), np.empty_like(points)
     gloss = np.zeros(points.shape[1], np.float32)
+    # metres that a ray spans at its point
     span = hits.depth.ravel() * np.float32(2 * stage.camera.tangent / hits.depth.shape[0])
     for number in np.flatnonzero(np.bincount(surface)):
         which = np.flatnonzero(surface == number)
@@ -65,9 +75,10 @@ def finish(stage: Stage, hits: Hits, points: Float32[np.ndarray, "3 n"]) -> Fini
         elif number == WALL:
             patch = _walls(stage, here, axis[which])
         else:
-            patch = _solid(stage, int(number) - FIRST_SOLID, here)
-            gloss[which] = stage.solids[number - FIRST_SOLID].gloss
-        normals[:, which] = patch.normals
+            solid = stage.solids[number - FIRST_SOLID]
+            patch = _patch_of(solid, here)
+            gloss[which] = solid.gloss
+        normals[:, which] = patch[3]
         colours[:, which] = _colours(patch, rays[:, which], span[which])
         if number == WALL and stage.skirting:
             board = which[here[2] < stage.skirting]
@@ -75,44 +86,35 @@ def finish(stage: Stage, hits: Hits, points: Float32[np.ndarray, "3 n"]) -> Fini
     return Finish(colours, normals, gloss)
 
 
-def _colours(
-    patch: _Patch, rays: Float32[np.ndarray, "3 n"], span: Float32[np.ndarray, " n"]
-) -> Float32[np.ndarray, "3 n"]:
+def _colours(patch: Patch, rays: Vectors, span: Values) -> Vectors:
     """Colours of the pattern, without details finer than the `span` (metres) of a ray."""
-    slant = np.abs((rays * patch.normals).sum(0)) / np.sqrt((rays * rays).sum(0))
-    blur = span / (np.float32(patch.texture.period) * np.maximum(slant, np.float32(0.05)))
-    return paint(patch.texture, patch.u, patch.v, blur)
+    texture, u, v, normals = patch
+    slant = np.abs((rays * normals).sum(0)) / np.sqrt((rays * rays).sum(0))
+    blur = span / (np.float32(texture.period) * np.maximum(slant, np.float32(0.05)))
+    return paint(texture, u, v, blur)
 
 
-def _floor(stage: Stage, points: Float32[np.ndarray, "3 n"]) -> _Patch:
+def _floor(stage: Stage, points: Vectors) -> Patch:
     u, v = points[:2] / np.float32(stage.floor.period)
     normals = np.zeros_like(points)
     normals[2] = 1
-    return _Patch(stage.floor, u, v, normals)
+    return stage.floor, u, v, normals
 
 
-def _walls(
-    stage: Stage, points: Float32[np.ndarray, "3 n"], axis: UInt8[np.ndarray, " n"]
-) -> _Patch:
+def _walls(stage: Stage, points: Vectors, axis: UInt8[np.ndarray, " n"]) -> Patch:
     normals = np.zeros_like(points)
     for i in range(2):
         inwards = np.where(points[i] > stage.room[i] / 2, np.float32(-1), np.float32(1))
         normals[i] = np.where(axis == i, inwards, 0)
     along = np.where(axis == 0, points[1], points[0])
     period = np.float32(stage.walls.period)
-    return _Patch(stage.walls, along / period, points[2] / period, normals)
+    return stage.walls, along / period, points[2] / period, normals
 
 
-def _solid(stage: Stage, number: int, points: Float32[np.ndarray, "3 n"]) -> _Patch:
-    solid = stage.solids[number]
+def _patch_of(solid: Solid, points: Vectors) -> Patch:
     local = solid.local(points)
     u, v = solid.shape.skin(local, solid.size, solid.texture.period)
-    return _Patch(solid.texture, u, v, turn(solid.axes.T, solid.shape.normal(local, solid.size)))
-
-
-Vectors = Float32[np.ndarray, "3 n"]
-
-_OFF_SURFACE = 4e-3  # metres from which a shadow ray starts, beyond all rounding
+    return solid.texture, u, v, turn(solid.axes.T, solid.shape.normal(local, solid.size))
 
 
 def to_lamp(light: Light, points: Float32[np.ndarray, "3 y x"]) -> Float32[np.ndarray, "3 y x"]:
@@ -142,18 +144,11 @@ def lit(
     owner: UInt8[np.ndarray, " n"],
     solids: tuple[Solid, ...],
     light: Light,
-) -> Float32[np.ndarray, " n"]:
-    """1 where the lamp is visible, 0 in shadow.
+) -> Values:
+    """1 where the lamp is visible, 0 in shadow; `ways` lead from the points to the lamp.
 
-    A solid is only tested for points in the shadow cone of its bounding sphere.
-
-    Args:
-        points: The points.
-        normals: Of the surface at these points.
-        ways: From the points to the lamp.
-        owner: The solid that each point lies on, from 1; 0 for none.
-        solids: All solids, each of which may cast a shadow.
-        light: The lamp.
+    A solid is only tested for points in the shadow cone of its bounding sphere. `owner` is the
+    number of the solid that a point lies on, from 1; 0 for none.
     """
     seen = np.ones(points.shape[1], np.float32)
     starts = points + np.float32(_OFF_SURFACE) * normals
@@ -178,7 +173,7 @@ def lit(
 
 def openness(
     points: Vectors, normals: Vectors, owner: UInt8[np.ndarray, " n"], solids: tuple[Solid, ...]
-) -> Float32[np.ndarray, " n"]:
+) -> Values:
     """Ambient occlusion: how much ambient light the solids leave to each point.
 
     Each solid counts as a sphere, which takes the share cos(angle) (radius / distance)² of the
@@ -198,12 +193,7 @@ def openness(
 
 
 def shade(
-    looks: Finish,
-    rays: Vectors,
-    ways: Vectors,
-    seen: Float32[np.ndarray, " n"],
-    free: Float32[np.ndarray, " n"],
-    light: Light,
+    looks: Finish, rays: Vectors, ways: Vectors, seen: Values, free: Values, light: Light
 ) -> Vectors:
     """Lambert's law, with Blinn's highlight, for a lamp whose light falls off with distance."""
     colours, normals, gloss = looks.colours, looks.normals, looks.gloss

@@ -1,6 +1,6 @@
 """A scene before it is rendered: a room, solids in it, a light and a camera."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -73,7 +73,7 @@ class Light:
 
     Attributes:
         position: In the room, in metres.
-        radius: Of the lamp, in metres; the larger, the softer are the shadows.
+        radius: In metres; a larger lamp has softer shadows.
         colour: Linear RGB, about 1.
         ambient: Linear RGB of the light from everywhere, relative to the lamp's at 2 metres.
     """
@@ -163,9 +163,8 @@ def _draw_solids(
             break
         kind = KINDS[rng.integers(len(KINDS))]
         size, axes = _draw_body(rng, kind)
-        solid = Solid(
-            kind, size, np.zeros(3, np.float32), axes, draw_texture(rng, palette, room=False)
-        )
+        texture = draw_texture(rng, palette, room=False)
+        solid = Solid(kind, size, np.zeros(3, np.float32), axes, texture)
         half = np.abs(solid.corners).max(1)
         foot = float(np.hypot(half[0], half[1])) if kind == "box" else float(half[:2].max())
         place = rng.uniform([foot, foot], np.array(room) - foot)
@@ -173,7 +172,7 @@ def _draw_solids(
         centre = np.array([*place, height], np.float32)
         if _has_space(place, foot, feet) and _is_in_sight(camera, centre, foot):
             gloss = float(rng.uniform(0.1, 0.7)) if rng.random() < 0.5 else 0.0
-            solids.append(Solid(kind, size, centre, axes, solid.texture, gloss))
+            solids.append(replace(solid, centre=centre, gloss=gloss))
             feet.append((float(place[0]), float(place[1]), foot))
     return tuple(solids)
 

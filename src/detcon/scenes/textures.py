@@ -11,7 +11,6 @@ import colorsys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -19,11 +18,6 @@ from jaxtyping import Float32
 
 Values = Float32[np.ndarray, " n"]
 Colour = tuple[float, float, float]  # linear light, not sRGB
-PatternName = Literal[
-    "checker", "stripes", "bricks", "dots", "zigzag", "noise", "marble", "tiles", "triangles",
-    "planks",
-]  # fmt: skip
-PATTERN_NAMES: tuple[PatternName, ...] = get_args(PatternName)
 
 # Whole numbers, so that a pattern that closes around a round solid still closes when turned.
 TURNS = ((1, 0, 0, 1), (0, 1, 1, 0), (1, 1, -1, 1), (1, -1, 1, 1))
@@ -39,15 +33,15 @@ class Texture:
     """A pattern of two colours on a surface.
 
     Attributes:
-        pattern: Which of the patterns.
-        colours: The two colours, in linear light.
+        pattern: A name in `PATTERNS`.
+        colours: In linear light.
         period: The length of a unit of the pattern on the surface, in metres.
         share: About how much of the surface is of the first colour, in (0, 1).
         turn: One of `TURNS`, how the pattern lies on the surface.
         grain: The strength of the fine noise over it.
     """
 
-    pattern: PatternName
+    pattern: str
     colours: tuple[Colour, Colour]
     period: float
     share: float = 0.5
@@ -56,17 +50,10 @@ class Texture:
 
 
 def paint(texture: Texture, u: Values, v: Values, blur: Values) -> Float32[np.ndarray, "3 n"]:
-    """The colour of a texture at points of a surface.
+    """The colour of a texture, in linear RGB, at points (u, v) of a surface.
 
-    Args:
-        texture: The texture.
-        u: First coordinate on the surface, in units.
-        v: Second coordinate.
-        blur: How many units a sample spans there. A pattern that is too fine to be seen gives
-            its average, instead of moiré.
-
-    Returns:
-        Linear RGB.
+    `blur` is how many units a sample spans there. A pattern that is too fine to be seen gives its
+    average, instead of moiré.
     """
     a, b, c, d = texture.turn
     u, v = a * u + b * v, c * u + d * v
@@ -168,7 +155,7 @@ def _planks(u: np.ndarray, v: np.ndarray, share: float) -> np.ndarray:
     return np.where(joint, 1, grain).astype(np.float32)
 
 
-PATTERNS: dict[PatternName, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
+PATTERNS: dict[str, Callable[[np.ndarray, np.ndarray, float], np.ndarray]] = {
     "checker": _checker,
     "stripes": _stripes,
     "bricks": _bricks,
@@ -180,9 +167,7 @@ PATTERNS: dict[PatternName, Callable[[np.ndarray, np.ndarray, float], np.ndarray
     "triangles": _triangles,
     "planks": _planks,
 }
-
-
-ROOM_PATTERNS: tuple[PatternName, ...] = ("checker", "bricks", "planks", "tiles", "marble", "noise")
+ROOM_PATTERNS = ("checker", "bricks", "planks", "tiles", "marble", "noise")
 _NUM_COLOURS = 7
 
 
@@ -200,14 +185,11 @@ def draw_palette(rng: np.random.Generator) -> list[Colour]:
 
 
 def draw_texture(rng: np.random.Generator, palette: list[Colour], *, room: bool) -> Texture:
-    """A texture of two colours that differ well in lightness.
+    """A texture of two colours that differ well in lightness; the palette is from dark to light.
 
-    Args:
-        rng: The source of randomness.
-        palette: From dark to light.
-        room: Whether it is for floor or walls, which have larger patterns, and not for a solid.
+    Floor and walls of a `room` have larger patterns than solids.
     """
-    patterns = ROOM_PATTERNS if room else PATTERN_NAMES
+    patterns = ROOM_PATTERNS if room else tuple(PATTERNS)
     dark = int(rng.integers(0, len(palette) - 2))
     light = int(rng.integers(dark + 2, len(palette)))
     muted = float(rng.uniform(0, 0.8))

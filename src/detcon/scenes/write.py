@@ -1,8 +1,8 @@
 """Writing folders of scenes: rendered, or composed of cut-outs on backgrounds."""
 
 import itertools
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from detcon.formats.registry import FormatName, find_format, formats_with, open_
 from detcon.formats.writing.scenes import Layout, ScenePicture, ScenesPlan
 from detcon.photos import Photos, open_photos
 from detcon.progress import with_progress
+from detcon.results.recipe import differences, read_recipe
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts, split_backgrounds, split_cutouts
 from detcon.scenes.raycast import CLASSES, render_scene
@@ -104,37 +105,7 @@ class ScenesRecipe(Recipe):
         return self
 
 
-@dataclass(frozen=True)
-class Materials:
-    """Cut-outs and backgrounds of a split of composites."""
-
-    cutouts: Cutouts
-    backgrounds: Photos
-    objects: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Split:
-    """Train or val: everything that a worker needs to make its pictures."""
-
-    name: str
-    layout: Layout
-    num: int
-    size: int
-    seed: int
-    solids: tuple[int, int]
-    materials: Materials | None
-
-    def draw(self, number: int) -> ScenePicture:
-        """Renders or composes a picture."""
-        if self.materials is None:
-            scene = render_scene(self.seed, number, self.size, self.solids)
-            return ScenePicture(scene.rgb, scene.instances, scene.labels, scene.depth)
-        parts = self.materials
-        composite = compose_scene(
-            parts.cutouts, parts.backgrounds, self.seed, number, self.size, parts.objects
-        )
-        return ScenePicture(composite.rgb, composite.instances, composite.labels, None)
+Materials = tuple[Cutouts, Photos]  # of a split of composites
 
 
 def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides: Any) -> Path:
@@ -160,76 +131,62 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
         UnreadablePhoto: If a background can't be decoded.
     """
     settings = load_recipe(ScenesRecipe, recipe, overrides)
-    splits = _splits(settings)
-    _begin(settings)
-    for split in splits:
-        _make(split, settings.workers)
-    return Path(settings.out)
+    folder = Path(settings.out)
+    names, materials = _materials(settings)
+    plan = ScenesPlan(names, num_train=settings.num, has_depth=settings.cutouts is None)
+    layout = open_layout(folder, settings.format, plan)
+    _begin(settings, folder)
+    numbers = (settings.num, max(_MIN_VAL, settings.num // 10))
+    seeds = (settings.seed, settings.seed + _VAL_SEEDS)
+    for split, num, seed, parts in zip(("train", "val"), numbers, seeds, materials, strict=True):
+        draw = partial(draw_picture, settings, seed, parts)
+        starts = range(0, num, _PICTURES_A_JOB)
+        jobs = [range(n, min(n + _PICTURES_A_JOB, num)) for n in starts]
+        make = partial(make_pictures, layout, split, draw)
+        with closing(in_order(make, jobs, num_workers=min(settings.workers, len(jobs)))) as made:
+            records = itertools.chain.from_iterable(made)
+            images = with_progress(records, f"scenes for {split}", num, words="pictures")
+            layout.finish(split, list(images))
+    return folder
 
 
-def _begin(settings: ScenesRecipe) -> None:
+def _begin(settings: ScenesRecipe, folder: Path) -> None:
     """Makes the folder, or checks that scenes with the same settings were begun there.
 
     Settings that an earlier version didn't have, and didn't write down, count as their defaults.
     """
-    folder, without = Path(settings.out), {"out", "workers"}
+    without = {"out", "workers"}
     values = settings.model_dump(mode="json", exclude=without)
-    path = folder / "recipe.yaml"
-    if path.is_file():
+    if saved := read_recipe(folder):
         defaults = ScenesRecipe(out=settings.out).model_dump(mode="json", exclude=without)
-        before = defaults | _read_recipe(path)
-        for name in {**values, **before}:
-            if before.get(name) != values.get(name):
-                raise ScenesError(
-                    f"the folder {folder} holds scenes made with {name}={before.get(name)}, but "
-                    f"{name}={values.get(name)} was asked for; choose another out=, or remove the "
-                    f"folder"
-                )
+        if differing := differences({**defaults, **saved.values}, values):
+            raise ScenesError(
+                f"the folder {folder} holds other scenes: {', '.join(differing)}; choose another "
+                f"out=, or remove the folder"
+            )
     elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ScenesError(
             f"cannot write scenes to {folder}: it holds something else; choose another out="
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(path, yaml.safe_dump(values, sort_keys=False, width=100).encode())
+    write_whole(folder / "recipe.yaml", yaml.safe_dump(values, sort_keys=False, width=100).encode())
 
 
-def _read_recipe(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError):
-        values = None
-    if not isinstance(values, dict):
-        raise ScenesError(
-            f"cannot go on with the scenes in {path.parent}: {path} is damaged; choose another "
-            f"out=, or remove the folder"
-        )
-    return values
+def draw_picture(
+    settings: ScenesRecipe, seed: int, materials: Materials | None, number: int
+) -> ScenePicture:
+    """Renders or composes a picture."""
+    if materials is None:
+        return render_scene(seed, number, settings.size, settings.solids)
+    return compose_scene(*materials, seed, number, settings.size, settings.objects)
 
 
-def make_pictures(split: Split, numbers: range) -> list[dict[str, Any]]:
+def make_pictures(
+    layout: Layout, split: str, draw: Callable[[int], ScenePicture], numbers: range
+) -> list[dict[str, Any]]:
     """Makes and writes pictures, unless they are there; returns their records for the index."""
-    records = []
-    for number in numbers:
-        record = split.layout.find(split.name, number)
-        if record is None:
-            record = split.layout.save(split.name, number, split.draw(number))
-        records.append(record)
-    return records
-
-
-def _splits(settings: ScenesRecipe) -> list[Split]:
-    names, materials = _materials(settings)
-    plan = ScenesPlan(names, num_train=settings.num, has_depth=settings.cutouts is None)
-    layout = open_layout(Path(settings.out), settings.format, plan)
-    num_val = max(_MIN_VAL, settings.num // 10)
-    shape = (
-        ("train", settings.num, settings.seed, materials[0]),
-        ("val", num_val, settings.seed + _VAL_SEEDS, materials[1]),
-    )
-    return [
-        Split(name, layout, num, settings.size, seed, settings.solids, parts)
-        for name, num, seed, parts in shape
-    ]
+    found = ((n, layout.find(split, n)) for n in numbers)
+    return [layout.save(split, n, draw(n)) if old is None else old for n, old in found]
 
 
 def _materials(
@@ -244,16 +201,5 @@ def _materials(
         pieces = split_cutouts(cutouts)
     if settings.holdout in ("backgrounds", "both"):
         photos = split_backgrounds(backgrounds)
-    train, val = (Materials(*parts, settings.objects) for parts in zip(pieces, photos, strict=True))
+    train, val = zip(pieces, photos, strict=True)
     return ("background", *cutouts.names), (train, val)
-
-
-def _make(split: Split, workers: int) -> None:
-    starts = range(0, split.num, _PICTURES_A_JOB)
-    jobs = [range(n, min(n + _PICTURES_A_JOB, split.num)) for n in starts]
-    make = partial(make_pictures, split)
-    with closing(in_order(make, jobs, num_workers=min(workers, len(jobs)))) as made:
-        records = itertools.chain.from_iterable(made)
-        title = f"scenes for {split.name}"
-        images = list(with_progress(records, title, split.num, words="pictures"))
-    split.layout.finish(split.name, images)

@@ -27,7 +27,7 @@ class Checkpoint:
         optimizer: The optimiser's state.
         ranks: For each rank its random states (`rng_state`) and its sum of losses since the last
             log: {"rng": ..., "losses": ...}.
-        num_losses: How many losses that sum has.
+        num_losses: The number of losses in that sum.
         seconds: Training time so far.
         fingerprint: Of the recipe, "" for none.
         format: Version of the file's layout.
@@ -44,7 +44,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint; at any moment `path` is the old file or the new one, never half of it.
+    """Writes a checkpoint in one move.
 
     Raises:
         CheckpointError: If the disk is full or not writable; the old file is untouched.
@@ -62,15 +62,11 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def keep_last(path: Path, step: int, number: int) -> None:
-    """Keeps a checkpoint as `step-000500.ckpt`, and removes all but the last of those files.
+    """Keeps a new checkpoint as `step-000500.ckpt` too, and removes all but the last `number`.
 
     It is a hard link, which takes no time, or a copy where the disk has no links. Files of later
-    steps are removed: they belong to a run that went on from an earlier checkpoint.
-
-    Args:
-        path: Of the checkpoint, just written.
-        step: Steps made.
-        number: How many to keep, with this one; 1: none but `path`.
+    steps are removed: they belong to a run that went on from an earlier checkpoint. With a
+    `number` of 1 there is only `path`.
 
     Raises:
         CheckpointError: If the disk is full or not writable; `path` is untouched.

@@ -20,13 +20,7 @@ from detcon.workers import num_cores
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that torchrun or Slurm started; alone, rank 0 of 1.
-
-    Attributes:
-        rank: Of this process, over all machines.
-        world: Processes over all machines.
-        per_machine: Processes on this machine.
-    """
+    """This process among the `world` processes, on all machines, of torchrun or Slurm."""
 
     rank: int = 0
     world: int = 1
@@ -45,12 +39,12 @@ def ranks() -> Ranks:
 
 
 def is_first_rank() -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process has rank 0; it alone writes files."""
     return ranks().rank == 0
 
 
 def open_fabric(precision: str, accelerator: str = "auto") -> Fabric:
-    """Opens one device for each rank that the environment started; without ranks, one device."""
+    """Opens one device per rank."""
     place = ranks()
     strategy = DDPStrategy(broadcast_buffers=False) if place.world > 1 else "auto"
     fabric = Fabric(
@@ -79,7 +73,7 @@ def _leave() -> None:
 
 
 def agree(fabric: Fabric, *flags: bool | Tensor) -> list[bool]:
-    """Whether each flag is raised on any rank; all ranks must ask at the same time."""
+    """Whether each flag is true on any rank; all ranks must call this together."""
     if fabric.world_size == 1:
         return [bool(flag) for flag in flags]
     votes = torch.tensor([float(flag) for flag in flags], device=fabric.device)
@@ -94,7 +88,7 @@ def wait_for_ranks() -> None:
 
 
 def mean_over_ranks(fabric: Fabric, value: Float[Tensor, ""]) -> float:
-    """The mean of a value over all ranks, which must ask together; waits for the device."""
+    """The mean of a value over all ranks, which must call this together; waits for the device."""
     return float(cast(Tensor, fabric.all_reduce(value)))
 
 
@@ -108,7 +102,7 @@ def gather_objects(fabric: Fabric, value: Any) -> list[Any]:
 
 
 def describe_environment(command: str = "") -> dict[str, Any]:
-    """What this process runs on, for `environment.json`."""
+    """The machine, devices and versions, for `environment.json`."""
     has_gpu = torch.cuda.is_available()
     return machine_facts(
         command,

@@ -1,6 +1,6 @@
 """Non-finite losses: report step and photos, and undo the step where that costs little."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -15,17 +15,6 @@ SHOWN = 8
 
 class NonFiniteLoss(ValueError):
     """A loss, or the weights after a step, are NaN or infinite."""
-
-    @classmethod
-    def at(cls, step: int, photos: Sequence[str], kept: Path) -> "NonFiniteLoss":
-        """The error of step `step` (from 1) on `photos`; the state before it is in `kept`."""
-        some = ", ".join(photos[:SHOWN])
-        more = f" and {len(photos) - SHOWN} more" if len(photos) > SHOWN else ""
-        seen = f", on {some}{more}" if photos else ""
-        return cls(
-            f"the loss of step {step} is not finite{seen}; the state before it is in {kept}: lower "
-            f"optimizer.lr, lengthen the warm-up, try loop.precision=32, or look at these photos"
-        )
 
 
 class Before:

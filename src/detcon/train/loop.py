@@ -51,9 +51,9 @@ def fit(
     first = training.fabric.global_rank == 0
     log = MetricsLog(folder, step=training.step, write=first, wandb=plan.loop.wandb)
     report = ProgressReport(plan.title, step=training.step, steps=plan.steps, show=first)
-    with closing(log), report, StopSignals() as stop:
+    with closing(log), report.bar, StopSignals() as stop:
         for sentence in _beginning(training, plan):
-            report.say(sentence)
+            report.bar.say(sentence)
         if training.step < plan.steps:
             steps = Steps(training, plan, hooks or Hooks(), log=log, report=report, stop=stop)
             steps.report_unreadable()  # photos that were unreadable before

@@ -23,45 +23,47 @@ class MetricsLog:
         folder: The run folder.
         step: Steps made so far.
         write: False on all ranks but the first: then nothing is written.
-        wandb: The project of W&B to log to as well.
+        wandb: Project of W&B to log to as well.
 
     Raises:
-        WandbError: If W&B can't be had.
+        WandbError: If W&B can't be used.
     """
 
     def __init__(
         self, folder: Path, *, step: int, write: bool = True, wandb: str | None = None
     ) -> None:
-        self._file: HistoryFile | None = None
-        self._events: Any = None
-        self._wandb: WandbLog | None = None
-        if not write:
-            return
+        self._logs: list[HistoryFile | TensorBoard | WandbLog] = []
+        if write:
+            if wandb is not None:
+                self._logs.append(WandbLog(wandb, folder))
+            self._logs += [HistoryFile(folder, step=step), TensorBoard(folder, step)]
+
+    def write(self, step: int, figures: dict[str, float]) -> None:
+        """Writes a line; leaves out figures that are not finite, which JSON can't hold."""
+        figures = {name: value for name, value in figures.items() if math.isfinite(value)}
+        for log in self._logs:
+            log.write(step, figures)
+
+    def close(self) -> None:
+        """Flushes all logs."""
+        for log in self._logs:
+            log.close()
+
+
+class TensorBoard:
+    """Logs to TensorBoard, whose events after the checkpoint's step are dropped."""
+
+    def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import
 
-        if wandb is not None:
-            self._wandb = WandbLog(wandb, folder)
-        self._file = HistoryFile(folder, step=step)
         self._events = SummaryWriter(str(folder), purge_step=step + 1)
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        """One line; a figure that is not finite is left out, since JSON has no name for it."""
-        if self._file is None:
-            return
-        figures = {name: value for name, value in figures.items() if math.isfinite(value)}
-        self._file.write(step, figures)
         for name, value in figures.items():
             self._events.add_scalar(name, value, step)
-        if self._wandb is not None:
-            self._wandb.write(step, figures)
 
     def close(self) -> None:
-        """Writes what TensorBoard still holds back."""
-        if self._file is not None:
-            self._file.close()
-            self._events.close()
-        if self._wandb is not None:
-            self._wandb.close()
+        self._events.close()
 
 
 class WandbError(ValueError):
@@ -69,19 +71,15 @@ class WandbError(ValueError):
 
 
 class WandbLog:
-    """Logs a run folder as one run of W&B, however often it is resumed, and wherever it is moved.
+    """Logs a run folder as one run of W&B, also when it is resumed or moved.
 
-    Its id is drawn once and kept in the folder. Steps that a resumed run makes again give the same
-    figures, and W&B leaves them out, since its steps only go up. The program's random
-    generators go on as if W&B were not there.
-
-    Args:
-        project: Of W&B. Everything else comes from its own environment: WANDB_MODE=offline,
-            WANDB_ENTITY.
-        folder: The run folder; its recipe becomes the run's configuration.
+    The run's id is drawn once and kept in the folder; its configuration is the recipe there. Steps
+    that a resumed run makes again give the same figures, and W&B leaves them out, since its steps
+    only go up. The program's random generators aren't changed. All but the project comes from the
+    environment: WANDB_MODE=offline, WANDB_ENTITY.
 
     Raises:
-        WandbError: If it isn't installed, or doesn't begin.
+        WandbError: If it isn't installed, or doesn't start.
     """
 
     def __init__(self, project: str, folder: Path) -> None:
@@ -110,11 +108,10 @@ class WandbLog:
             ) from error
 
     def write(self, step: int, figures: dict[str, float]) -> None:
-        """One line of the log."""
         self._run.log(figures, step=step)
 
     def close(self) -> None:
-        """Waits until everything is sent, or noted to be sent later."""
+        """Waits until everything is sent, or stored to be sent later."""
         self._run.finish()
 
 

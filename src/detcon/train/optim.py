@@ -17,7 +17,7 @@ class NothingToTrain(ValueError):
 
 
 def peak_lr(recipe: Lars | Sgd | AdamW, batch_size: int) -> float:
-    """The rate that the schedule multiplies, for a global batch of `batch_size` photos."""
+    """The peak learning rate for a global batch of `batch_size` photos."""
     return recipe.lr * batch_size / 256 if recipe.scale_lr else recipe.lr
 
 
@@ -52,12 +52,9 @@ def split_parameters(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Par
 def build_optimizer(
     recipe: Lars | Sgd | AdamW, module: nn.Module, batch_size: int
 ) -> torch.optim.Optimizer:
-    """Makes the optimiser of a recipe for the trained parameters of a module.
+    """Makes the optimiser for the trained parameters of a module.
 
-    Args:
-        recipe: Settings of the optimiser.
-        module: Parameters with `requires_grad=False` are left out.
-        batch_size: Photos in a step, on all ranks; scales the rate where `scale_lr` is set.
+    `batch_size`, over all ranks, scales the rate where `scale_lr` is set.
 
     Raises:
         NothingToTrain: If every parameter is frozen.

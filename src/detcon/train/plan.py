@@ -24,12 +24,12 @@ class Plan:
         optimizer: Its learning rate is the peak.
         schedule: Gives each step its share of the peak.
         loop: Precision, logs, checkpoints.
-        passes: Into how many parts each rank's share of a batch is cut; their gradients are added
-            up for one update, and the loss is their mean. Batch norms see one part at a time.
+        passes: Equal parts of each rank's share of a batch. Their gradients are added up for one
+            update, and the loss is their mean. Batch norms see one part at a time.
         sync_norms: Whether batch norms join the batches of all ranks.
         warm_heads: First steps, in which the encoder keeps its weights.
         anchor: Pulls the encoder to the weights that it started with.
-        title: Before the progress bar.
+        title: Title of the progress bar.
     """
 
     steps: int
@@ -51,13 +51,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Probing:
-    """A measurement, and when it is due: every `every` steps, and after the last one.
+    """A measurement at every `every`-th step and after the last one, on the first rank.
 
     Attributes:
         every: Steps from one to the next.
-        measure: Figures of the module as it is; it must not change the module. Called by the first
-            rank alone: it must not wait for others.
-        keep: Called there after it with the number of steps made and the figures.
+        measure: Figures of the module, which it must not change. It must not wait for other ranks.
+        keep: Called afterwards with the number of steps made and the figures.
     """
 
     every: int
@@ -69,14 +68,10 @@ class Probing:
         return step % self.every == 0 or step == steps
 
     def figures(self, fabric: Fabric, step: int) -> dict[str, float]:
-        """Measures after `step` steps, on the first rank, while the others wait.
-
-        Returns:
-            The figures, and `probe_seconds`; nothing but that on other ranks.
+        """Measures after `step` steps, while the other ranks wait; they get only `probe_seconds`.
 
         Raises:
-            ValueError: What the measurement raised, or on other ranks that it did; OSError
-                likewise.
+            ValueError: If the measurement failed, on all ranks; on the first also OSError.
         """
         begin = time.monotonic()
         figures: dict[str, float] = {}

@@ -4,7 +4,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Literal
 
@@ -29,10 +29,9 @@ class Throughput:
     def spent(self, on: Literal["data", "device", "aside"]) -> Iterator[None]:
         """A context whose time is counted.
 
-        Args:
-            on: data: it only fetches data. device: it waits for the device, which was busy while
-                data were fetched, so that fetching them was no wait. aside: it isn't training, and
-                counts for nothing.
+        "data" is time spent on fetching data. "device" is time spent on waiting for the device: it
+        was busy while data were fetched, so that fetching them was no wait. "aside" is no training
+        at all, and is left out.
         """
         begin = time.perf_counter()
         try:
@@ -57,10 +56,9 @@ class Throughput:
 
 
 def peak_memory(device: torch.device) -> dict[str, float]:
-    """The most memory in use, in GiB, without a wait for the device.
+    """The peak memory in GiB: of tensors on a GPU since the last call, else of this process.
 
-    Of an accelerator, what tensors took on it since the last call; else what this process took
-    since its start, without its workers. Nothing where the system doesn't tell.
+    A process's peak is since its start, without its workers. Empty on Windows.
     """
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device)
@@ -76,81 +74,56 @@ def peak_memory(device: torch.device) -> dict[str, float]:
 
 
 class Waiting:
-    """Reports once, and early, that a run waits for its data, and what to change.
-
-    Args:
-        remedy: What to change: the end of a sentence; "" turns the report off.
-    """
+    """Warns once, and early, that a run waits for its data; `remedy` ends the sentence."""
 
     def __init__(self, remedy: str) -> None:
         self._remedy, self._logs, self._sum = remedy, -1, 0.0
 
-    def says(self, share: float, *, is_last: bool) -> str:
-        """The report, or ""; called at each log, of which the first (the start) is ignored."""
+    def warning(self, share: float, *, is_last: bool) -> str:
+        """The warning, or ""; called at each log, of which the first (the start) is ignored."""
         self._logs += 1
         if self._logs:
             self._sum += share
         enough = self._logs >= (1 if is_last else PATIENCE)
         if not (self._remedy and enough and self._sum / self._logs > HIGH_WAIT):
             return ""
-        report = (
-            f"{self._sum / self._logs:.0%} of the time goes into waiting for data; {self._remedy}"
-        )
-        self._remedy = ""
-        return report
+        remedy, self._remedy = self._remedy, ""
+        return f"{self._sum / self._logs:.0%} of the time goes into waiting for data; {remedy}"
 
 
 class ProgressReport:
-    """Shows loss, images a second, time left and the share of waiting for data, on stderr.
+    """Shows loss, images a second, time left and the share of waiting for data.
 
-    Args:
-        title: Before the bar.
-        step: Steps made so far.
-        steps: Steps in all.
-        show: False on all ranks but the first.
+    They are shown on the bar, or where there is no terminal as a line at the first log, at every
+    tenth and at the last.
     """
 
     def __init__(self, title: str, *, step: int, steps: int, show: bool = True) -> None:
         self._title, self._steps, self._logs = title, steps, 0
         self._ends: deque[tuple[int, float]] = deque(maxlen=RECENT + 1)  # steps made, and when
-        self._bar = ProgressBar(title, steps, done=step, show=show)
-
-    def __enter__(self) -> "ProgressReport":
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.__exit__()
-
-    def aside(self) -> AbstractContextManager[None]:
-        """Hides the bar while something else may draw one."""
-        return self._bar.hidden()
-
-    def say(self, text: str) -> None:
-        """Prints a line above the bar."""
-        self._bar.say(text)
+        self.bar = ProgressBar(title, steps, done=step, show=show)
 
     def advance(self, step: int) -> None:
         """After each step."""
         self._ends.append((step, time.monotonic()))
-        self._bar.reach(step)
+        self.bar.reach(step)
 
     def log(self, step: int, figures: dict[str, float]) -> None:
-        """After each log: on the bar, or as a line after the first, every tenth and the last."""
+        """After each log."""
         words = (
             f"loss {figures['loss']:.4g} · {figures['images_per_second']:.0f} images/s · "
             f"data wait {figures['data_wait']:.0%}"
         )
-        if self._bar.is_visible:
-            self._bar.write(words)
+        if self.bar.is_visible:
+            self.bar.write(words)
         elif self._logs % LINE_EVERY == 0 or step == self._steps:
             left = self._time_left()
             words += f" · {left} left" if left else ""  # neither unknown nor nothing
-            self.say(f"{self._title} {step}/{self._steps} · {words}")
+            self.bar.say(f"{self._title} {step}/{self._steps} · {words}")
         self._logs += 1
 
     def _time_left(self) -> timedelta | None:
-        """By the pace of recent steps, in whole seconds; None as long as they are too few.
+        """The time left by the pace of recent steps; None as long as they are too few.
 
         The first step of a process doesn't count: it compiles, and starts the workers.
         """

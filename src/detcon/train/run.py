@@ -30,24 +30,10 @@ LAST = Path("checkpoints") / "last.ckpt"
 
 @dataclass(frozen=True)
 class Run:
-    """An open run folder.
-
-    Attributes:
-        folder: Where it is.
-        finished: The recipe was already carried out here, to the end; there is nothing to do.
-        resumes: A checkpoint is there, to go on from.
-    """
+    """An open run folder; a finished run leaves nothing to do."""
 
     folder: Path
     finished: bool = False
-    resumes: bool = False
-
-    @property
-    def message(self) -> str:
-        """Tells the user the folder's state; "" for a new one."""
-        if self.finished:
-            return f"{self.folder} holds this run, finished; give another out= to make it again"
-        return f"going on with the run in {self.folder}" if self.resumes else ""
 
     def finish(self) -> None:
         """Records that everything was written. Called last."""
@@ -59,12 +45,8 @@ class Run:
 def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
     """Makes a run folder, or checks that the one there holds a run of the same recipe.
 
-    Only the first rank writes; the others trust it.
-
-    Args:
-        folder: May exist, if it is empty or holds this run.
-        recipe: The complete recipe; saved as `recipe.yaml`.
-        command: What was typed, for `environment.json`; taken from the process if empty.
+    Only the first rank writes; the others trust it. `command` is for `environment.json`, and taken
+    from the process if empty.
 
     Raises:
         RunError: If the folder is a file, holds something else, or a run of another recipe: then
@@ -72,8 +54,7 @@ def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
     """
     folder = Path(folder)
     if not is_first_rank():
-        finished = bool(read_environment(folder).get("finished"))
-        return Run(folder, finished=finished, resumes=(folder / LAST).is_file())
+        return Run(folder, finished=bool(read_environment(folder).get("finished")))
     if _check(folder, recipe):
         write_recipe(folder, recipe)
     before = read_environment(folder)
@@ -84,12 +65,11 @@ def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
         "finished": before.get("finished"),
     }
     write_environment(folder, environment)
-    resumes = (folder / LAST).is_file()
-    return Run(folder, finished=bool(environment["finished"]), resumes=resumes)
+    return Run(folder, finished=bool(environment["finished"]))
 
 
 def _check(folder: Path, recipe: Recipe) -> bool:
-    """Checks a folder; whether to write the recipe there.
+    """Checks a folder; returns whether to write the recipe there.
 
     A recipe of an earlier version, which had fewer settings, stays as it was, and with it the
     fingerprint of its checkpoints. The missing settings count as defaults.

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor, _foreach_lerp_, nn  # pyright: ignore[reportPrivateImportUsage]
 from torch.nn.parallel import DistributedDataParallel
 
 from detcon.models.memory_format import set_memory_format
@@ -23,7 +23,7 @@ from detcon.train.checkpoint import (
     save_checkpoint,
 )
 from detcon.train.environment import agree, gather_objects, mean_over_ranks, open_fabric
-from detcon.train.finite import NonFiniteLoss, all_finite, first_nonfinite
+from detcon.train.finite import SHOWN, NonFiniteLoss, all_finite, first_nonfinite
 from detcon.train.optim import build_optimizer
 from detcon.train.plan import Plan
 from detcon.train.random_state import rng_state, set_rng_state
@@ -36,9 +36,8 @@ class Training:
 
     Attributes:
         fabric: The device, the ranks and the precision.
-        module: What is trained, and what is saved.
+        module: The module that is trained and saved.
         forward: The module, wrapped for several ranks.
-        optimizer: Over the module's parameters.
         folder: The run folder.
         keep: How many of the last checkpoints stay.
         losses: The sum of the losses since the last log, on the device.
@@ -46,8 +45,8 @@ class Training:
         start: The encoder's first weights, where they pull.
         num_narrow: How many convolutions are too narrow for channels-last memory on this CPU.
         step: Steps made.
-        seconds: Time spent before this process began.
-        num_losses: How many losses are in the sum.
+        seconds: Training time of earlier processes.
+        saved: When the last checkpoint was saved, by the monotonic clock.
     """
 
     fabric: Fabric
@@ -65,7 +64,7 @@ class Training:
     num_losses: int = 0
     _rng: dict[str, Any] | None = None
     _begin: float = field(default_factory=time.monotonic)
-    _saved: float = field(default_factory=time.monotonic)
+    saved: float = field(default_factory=time.monotonic)
 
     @property
     def elapsed(self) -> float:
@@ -78,24 +77,20 @@ class Training:
         Returns:
             The mean loss without gradient, and the module's second output for the last part.
         """
-        losses, extra = [], None
+        losses, extra, forward = [], None, self.forward
         for number, part in enumerate(parts, 1):
-            with self._joining(number == len(parts)):
+            is_wrapped = isinstance(forward, DistributedDataParallel)
+            # gradients are averaged over the ranks with the last part
+            with forward.no_sync() if is_wrapped and number < len(parts) else nullcontext():
                 with self.fabric.autocast():
-                    loss, extra = self.forward(part)
+                    loss, extra = forward(part)
                 self.fabric.backward(loss / len(parts))
             losses.append(loss.detach())
         return torch.stack(losses).mean(), extra
 
-    def _joining(self, ranks: bool) -> AbstractContextManager[Any]:
-        """A context for a pass, in which its backward averages gradients over all ranks, or not."""
-        if isinstance(self.forward, DistributedDataParallel) and not ranks:
-            return self.forward.no_sync()
-        return nullcontext()
-
     def keep_encoder(self) -> None:
         """Drops the encoder's gradients: the optimiser passes over parameters without one."""
-        for parameter in self.module.encoder.parameters():
+        for parameter in _encoder(self.module).parameters():
             parameter.grad = None
 
     @torch.no_grad()
@@ -109,7 +104,7 @@ class Training:
             moved = [p for p in group["params"] if p in self.start and p.grad is not None]
             if moved:
                 starts = [self.start[parameter] for parameter in moved]
-                torch._foreach_lerp_(moved, starts, group["lr"] * strength)
+                _foreach_lerp_(moved, starts, group["lr"] * strength)
 
     def add_loss(self, loss: Tensor) -> None:
         """Adds the loss of this step; does not wait for the device."""
@@ -127,8 +122,7 @@ class Training:
     def check(self, names: Mapping[int, list[str]]) -> None:
         """Checks that all losses since the last log were finite; waits for the device.
 
-        Args:
-            names: The photos of each step since then.
+        `names` are the photos of each step since then.
 
         Raises:
             NonFiniteLoss: On all ranks, if any loss on any rank wasn't; all must ask together.
@@ -142,12 +136,13 @@ class Training:
         reports = gather_objects(self.fabric, (bad, names.get(bad, [])))
         first = min(step for step, _ in reports if step >= 0)
         photos = [name for step, some in reports if step == first for name in some]
-        return NonFiniteLoss.at(first + 1, photos, self.folder / kept)
-
-    def is_due(self, every: int | None, minutes: float | None) -> tuple[bool, bool]:
-        """Whether a checkpoint is due by the number of steps, and by this rank's clock."""
-        by_steps = every is not None and self.step % every == 0
-        return by_steps, minutes is not None and time.monotonic() - self._saved > 60 * minutes
+        more = f" and {len(photos) - SHOWN} more" if len(photos) > SHOWN else ""
+        seen = f", on {', '.join(photos[:SHOWN])}{more}" if photos else ""
+        return NonFiniteLoss(
+            f"the loss of step {first + 1} is not finite{seen}; the state before it is in "
+            f"{self.folder / kept}: lower optimizer.lr, lengthen the warm-up, try "
+            f"loop.precision=32, or look at these photos"
+        )
 
     def replay_rng(self) -> None:
         """Puts the generators where the checkpoint found them.
@@ -188,7 +183,7 @@ class Training:
             if name == LAST:
                 keep_last(self.folder / name, self.step, self.keep)
         self.fabric.barrier()
-        self._saved = time.monotonic()
+        self.saved = time.monotonic()
 
     def resume(self) -> None:
         """Goes back to `last.ckpt`, where there is one.
@@ -231,7 +226,7 @@ def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
         synchronise_norms(module, device)
     start = {}
     if plan.anchor:  # before a checkpoint is loaded
-        start = {p: p.detach().clone() for p in module.encoder.parameters() if p.requires_grad}
+        start = {p: p.detach().clone() for p in _encoder(module).parameters() if p.requires_grad}
     if loop.recompute:
         _recompute(module)
     if loop.compile:
@@ -249,6 +244,12 @@ def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
         num_narrow=num_narrow,
         start=start,
     )
+
+
+def _encoder(module: nn.Module) -> nn.Module:
+    encoder = module.encoder
+    assert isinstance(encoder, nn.Module)
+    return encoder
 
 
 def _recompute(module: nn.Module) -> None:

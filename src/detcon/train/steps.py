@@ -1,5 +1,6 @@
 """The steps of a training: batch, update, log, checkpoint, and a clean end."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NoReturn
@@ -19,10 +20,7 @@ from detcon.train.stop import Stopped, StopSignals
 class Steps:
     """Makes the steps of a training, and reports them.
 
-    Attributes:
-        training: The state that a step changes.
-        report: The progress bar.
-        recent: The names of the photos of each step since the last log.
+    `recent` holds the names of the photos of each step since the last log.
     """
 
     training: Training
@@ -98,9 +96,8 @@ class Steps:
         self.recent[step] = self.hooks.names(batch) if self.hooks.names else []
         for group in training.optimizer.param_groups:
             group["lr"] = self.plan.rate(step) * group.get("scale", 1.0)
-        loss, extra = training.learn(
-            batch.split(self.plan.passes) if self.plan.passes > 1 else [batch]
-        )
+        parts = batch.split(self.plan.passes) if self.plan.passes > 1 else [batch]
+        loss, extra = training.learn(parts)
         if before is not None and any(agree(training.fabric, not torch.isfinite(loss))):
             before.restore()
             training.optimizer.zero_grad(set_to_none=True)
@@ -130,8 +127,8 @@ class Steps:
             figures |= self.hooks.observe(extra)
         self.report.log(training.step, figures)
         is_last = training.step == self.plan.steps
-        if warning := self._waiting.says(figures["data_wait"], is_last=is_last):
-            self.report.say(warning)
+        if warning := self._waiting.warning(figures["data_wait"], is_last=is_last):
+            self.report.bar.say(warning)
         self.recent.clear()
         return figures
 
@@ -140,7 +137,7 @@ class Steps:
         if self.hooks.unreadable is None:
             return
         for sentence in self.hooks.unreadable.settle(self.training.fabric):
-            self.report.say(sentence)
+            self.report.bar.say(sentence)
         if self.hooks.unreadable.are_too_many:
             self.training.check(self.recent)
             self.training.save()
@@ -152,23 +149,24 @@ class Steps:
         if probing is None or not probing.is_due(training.step, self.plan.steps):
             return {}
         training.check(self.recent)
-        with self.report.aside(), self.meter.spent("aside"):
+        with self.report.bar.hidden(), self.meter.spent("aside"):
             return probing.figures(training.fabric, training.step)
 
     def stop_or_save(self, is_log: bool) -> tuple[bool, bool]:
         """Whether to stop, and whether to save. Several ranks agree about this at logs only."""
-        due, late = self.training.is_due(
-            self.plan.loop.checkpoint_every, self.plan.loop.checkpoint_minutes
-        )
-        if not is_log and self.training.fabric.world_size > 1:
+        training, loop = self.training, self.plan.loop
+        due = loop.checkpoint_every is not None and training.step % loop.checkpoint_every == 0
+        if not is_log and training.fabric.world_size > 1:
             return False, due
-        stop, late = agree(self.training.fabric, self.stop.received is not None, late)
+        minutes = loop.checkpoint_minutes
+        late = minutes is not None and time.monotonic() - training.saved > 60 * minutes
+        stop, late = agree(training.fabric, self.stop.received is not None, late)
         return stop, due or late
 
     def end(self) -> NoReturn:
         """Ends the run after a signal; the checkpoint was saved before."""
         made, steps = self.training.step, self.plan.steps
-        self.report.say(
+        self.report.bar.say(
             f"stopped after step {made} of {steps}; give the same command again to go on"
         )
         raise Stopped(self.stop.exit_code)

@@ -20,10 +20,10 @@ class UnreadablePhotos:
     """The unreadable photos of all ranks and of earlier starts, unless repaired since.
 
     Args:
-        folder: The run folder; `unreadable.jsonl` in it has a line a photo.
+        folder: The run folder; `unreadable.jsonl` in it has one line per photo.
         read: Reads a photo by its key, to see whether it was repaired.
-        num_photos: In the collection.
-        share: How many of them may be unreadable: 1 at least, unless it is 0.
+        num_photos: Size of the collection.
+        share: Share of the photos that may be unreadable (at least one photo); 0: none.
     """
 
     def __init__(
@@ -49,10 +49,9 @@ class UnreadablePhotos:
         self._fresh.update(passed_over)
 
     def settle(self, fabric: Fabric) -> list[str]:
-        """Joins and writes down the findings of all ranks, which must call it together.
+        """Joins and writes the findings of all ranks, which must call this together.
 
-        Returns:
-            A sentence about each new one.
+        Returns a sentence about each new one.
         """
         found = {k: v for some in gather_objects(fabric, self._fresh) for k, v in some.items()}
         self._known |= found

@@ -4,8 +4,7 @@ import torch
 
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 
 NARROW = EncoderRecipe(name="resnet18", width=0.125)
 

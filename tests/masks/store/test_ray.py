@@ -53,6 +53,6 @@ def test_says_that_ray_is_not_installed(images, tmp_path, monkeypatch):
     def without(name):
         raise ModuleNotFoundError(name)
 
-    monkeypatch.setattr("detcon.workers.on_ray.import_module", without)
+    monkeypatch.setattr("detcon.workers.import_module", without)
     with pytest.raises(ValueError, match=r"engine=ray needs Ray, .*: pip install 'detcon\[ray\]'"):
         make_masks(images=images, generator=Grid(3), out=tmp_path / "o", engine="ray")

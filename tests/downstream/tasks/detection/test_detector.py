@@ -26,8 +26,7 @@ from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.downstream.tasks.detection.scoring import coco_truth, ids_of
 from detcon.downstream.transfer import transfer
 from detcon.models.encoders import build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.models.sync_norm import synchronise_norms as synchronise_norms
 from detcon.results.result import read_result
 

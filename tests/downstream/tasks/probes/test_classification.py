@@ -31,7 +31,7 @@ from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import ClassifiedPhotos
 from detcon.formats.imagenet import open_class_folders
-from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import Normalisation
 
 SMALL = {
     "backbone": "random",

@@ -12,7 +12,7 @@ from detcon.data.labelled.crops import LabelledBatch
 from detcon.data.labelled.examples import Example
 from detcon.downstream.tasks.segmentation.fcn import Segmenter, fcn_head, pixel_loss
 from detcon.downstream.tasks.segmentation.task import score
-from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import Normalisation
 
 
 def segmenter(num_classes=3):

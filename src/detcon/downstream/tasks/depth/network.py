@@ -12,7 +12,7 @@ from detcon.data.colour import apply_colour
 from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.network import Network
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
-from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import Normalisation
 
 NEAREST = 1e-3
 """The least prediction, in metres: the head is linear, and ratios need a positive depth."""

@@ -33,7 +33,7 @@ from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.network import Network
 from detcon.downstream.tasks.detection.recipe import COARSEST, DetectorRecipe
 from detcon.models.encoders import PyramidEncoder, with_pyramid
-from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import Normalisation
 
 LEVELS = (4, 8, 16, 32, COARSEST)
 """Pixels to a cell of each level of the pyramid; heads read the first four."""

@@ -1,8 +1,13 @@
-"""Runs many small jobs on this machine, in threads or processes.
+"""Runs many small jobs in order: on this machine, or on a cluster of Ray.
 
-Threads begin at once and share all memory, but take turns with what is plain Python. Processes
-are spawned, not forked: a parent that has used threads can't be forked safely. They end with
-their parent, even if that was killed.
+Threads start at once and share all memory, but take turns in plain Python. Processes are spawned,
+not forked: a parent that has used threads can't be forked safely. They end with their parent, even
+if that was killed.
+
+Ray (https://docs.ray.io) is the extra `ray`. The cluster is the one that the environment names
+(`RAY_ADDRESS`, or `ray job submit`), one that the caller is connected to, or one that is started on
+this machine. Its nodes need this package and see the photos under the same paths. Results come back
+to this process, which alone writes files.
 """
 
 import multiprocessing
@@ -14,11 +19,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from importlib import import_module
 from multiprocessing.connection import wait as wait_for_handles
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
+_AHEAD = 4  # jobs for each worker
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 Job = TypeVar("Job")
@@ -43,13 +50,13 @@ def in_order(
 
     Args:
         work: A function of a module.
-        jobs: What to do; picklable. Taken as needed, a few for each worker ahead.
+        jobs: Picklable. Taken as needed, a few for each worker, so that memory stays bounded.
         num_workers: Processes or threads at once; 1 works in this thread.
-        threads: Whether they are threads: for work that lets go of Python's lock.
+        threads: Use threads: for work that releases Python's lock.
 
     Raises:
-        WorkerDied: If a process is killed, for want of memory for instance.
-        Exception: What `work` raised.
+        WorkerDied: If a process is killed, for instance for lack of memory.
+        Exception: Any that `work` raises.
     """
     if num_workers == 1:
         with _one_thread():
@@ -57,7 +64,7 @@ def in_order(
         return
     if threads:
         with _one_thread(), ThreadPoolExecutor(num_workers) as pool:
-            yield from _ahead(pool, work, jobs, 4 * num_workers)
+            yield from _ahead(pool, work, jobs, _AHEAD * num_workers)
         return
     if multiprocessing.parent_process() is not None:
         raise WorkerDied(
@@ -70,7 +77,7 @@ def in_order(
         ProcessPoolExecutor(num_workers, context, _begin_worker) as pool,
     ):
         try:
-            yield from _ahead(pool, work, jobs, 4 * num_workers)
+            yield from _ahead(pool, work, jobs, _AHEAD * num_workers)
         except BrokenProcessPool as error:
             raise WorkerDied(
                 "a worker process died, perhaps for want of memory: give fewer workers=, and in "
@@ -131,3 +138,55 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait_for_handles([parent.sentinel])
         os._exit(1)
+
+
+def in_order_on_ray(
+    work: Callable[[Job], Result], jobs: Iterable[Job]
+) -> Generator[Result, None, None]:
+    """Yields `work(job)` for each job, in order, computed ahead on all cores.
+
+    Raises:
+        ValueError: If Ray isn't installed.
+        WorkerDied: If a process or node was lost more often than Ray retries.
+        Exception: Any that `work` raises.
+    """
+    try:
+        ray = import_module("ray")
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            "engine=ray needs Ray, which is not installed here: pip install 'detcon[ray]'"
+        ) from error
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, configure_logging=False)
+    most = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
+    task = ray.remote(num_cpus=1)(_work)
+    ahead: deque[Any] = deque()
+    try:
+        for job in jobs:
+            ahead.append(task.remote(work, job, os.getcwd()))
+            if len(ahead) == most:
+                yield _result(ray, ahead.popleft())
+        while ahead:
+            yield _result(ray, ahead.popleft())
+    finally:
+        for pending in ahead:
+            ray.cancel(pending)
+
+
+def _work(work: Callable[[Job], Result], job: Job, folder: str) -> Result:
+    """Runs a job on a node, with one thread, in the folder of the calling process."""
+    cv2.setNumThreads(1)
+    os.chdir(folder)
+    return work(job)
+
+
+def _result(ray: Any, pending: Any) -> Any:
+    try:
+        return ray.get(pending)
+    except ray.exceptions.RayTaskError as error:
+        raise (error.cause or error) from None
+    except ray.exceptions.RayError as error:
+        raise WorkerDied(
+            f"the cluster of Ray lost a job ({type(error).__name__}); give the command again, what "
+            f"is done is kept"
+        ) from error
