@@ -211,11 +211,11 @@ def _fill(network: nn.Module, translated: Translated, bands: str | None) -> Matc
     state, tensors = body.state_dict(), dict(translated.tensors)
     first = next(name for name, tensor in state.items() if tensor.ndim == 4)
     filters, channels = tensors.get(first), state[first].shape[1]
-    differ = filters is not None and filters.shape[1] != channels
-    if differ and bands == "mean":
-        # the sum over channels stays: grey photos give the same features
-        tensors[first] = (filters.sum(1, keepdim=True) / channels).expand(-1, channels, -1, -1)
-    fresh = (first,) if differ and bands == "fresh" else ()
+    fresh = ()
+    if filters is not None and filters.shape[1] != channels:
+        fresh = (first,) if bands == "fresh" else ()
+        if bands == "mean":  # the sum over channels stays: grey photos give the same features
+            tensors[first] = (filters.sum(1, keepdim=True) / channels).expand(-1, channels, -1, -1)
     match = match_tensors(state, replace(translated, tensors=tensors), fresh)
     body.load_state_dict({name: tensors[name] for name in match.matched}, strict=False)
     return match
