@@ -27,8 +27,7 @@ from detcon.downstream.tasks.detection.data import CropObjects
 from detcon.downstream.tasks.detection.mask_rcnn import DetectionHead, build_detector, build_rcnn
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.models.encoders import PyramidEncoder, build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.train.loop import fit
 from detcon.train.optim import build_optimizer
 from detcon.train.plan import Plan

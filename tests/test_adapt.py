@@ -8,8 +8,7 @@ from detcon.adapting.verdict import Comparison, compare, verdict
 from detcon.config import RecipeError
 from detcon.models.backbone_file import BackboneError, save_backbone
 from detcon.models.encoders import build_encoder
-from detcon.models.normalisation import Normalisation
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.results.result import Result
 
 SMALL = EncoderRecipe(name="resnet18", width=0.25, stride=16)

@@ -36,7 +36,7 @@ from detcon.files import write_whole
 from detcon.formats.format import ClassifiedPhotos
 from detcon.formats.registry import open_classes
 from detcon.models.backbone_file import Backbone
-from detcon.models.normalisation import Normalisation
+from detcon.models.recipe import Normalisation
 from detcon.palette import class_colours
 from detcon.photos import resize, shown
 
