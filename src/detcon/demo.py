@@ -1,4 +1,4 @@
-"""The demo: scenes, masks, two pretrainings, transfer and a report, from end to end."""
+"""The demo: scenes, masks, two pretrainings, transfer and a report."""
 
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ METHODS = ("detcon_s", "simclr")
 class DemoRecipe(Recipe):
     """Settings of the demo."""
 
-    out: str = Field(default="demo", description="folder; given again, it goes on there")
+    out: str = Field(default="demo", description="folder; given again, the demo continues there")
     quick: bool = Field(default=False, description="two minutes instead of twelve; learns little")
-    seed: int = Field(default=0, ge=0, description="of scenes, pretraining and transfer")
+    seed: int = Field(default=0, ge=0, description="seed of scenes, pretraining and transfer")
 
 
 def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> Path:

@@ -33,8 +33,8 @@ def rgb(colour: str) -> tuple[int, int, int]:
 def class_colours() -> UInt8[np.ndarray, "256 3"]:
     """A fixed colour for each class id: the first seven by Okabe and Ito; void is black.
 
-    After those hues step by the golden angle, so that neighbouring ids are far apart; brightness
-    and saturation change from round to round.
+    The next hues step by the golden angle, so that neighbouring ids differ; brightness and
+    saturation change from round to round.
     """
     ids = np.arange(256)
     hue = (ids * 0.618034 * 180) % 180
@@ -50,8 +50,8 @@ def class_colours() -> UInt8[np.ndarray, "256 3"]:
 def depth_colours(depth: Float[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x 3"]:
     """Depth in metres as colours: viridis, the nearest brightest; NaN is black.
 
-    The place on the scale is 1 / (1 + depth / 3 m), so that one scale does for a desk and for a
-    street, and the same depth has the same colour in truth and prediction, in every picture.
+    The position on the scale is 1 / (1 + depth / 3 m). One scale fits a desk and a street, and a
+    depth has the same colour in every picture.
     """
     known = ~np.isnan(depth)
     nearness = 1 / (1 + np.where(known, depth, 0.0) / MIDDLE_DEPTH)

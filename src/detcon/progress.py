@@ -23,10 +23,8 @@ class ProgressBar:
     """A progress bar: title, bar, done of total, a few words, time left.
 
     Args:
-        title: What is being done.
-        total: How many things there are to do.
-        done: How many of them are done already.
-        words: What comes after the numbers: the unit, or figures that change.
+        done: How many of the things to do are done already.
+        words: Text after the numbers: the unit, or figures that change.
         transient: Whether the bar leaves the terminal when it is done.
         show: False on all ranks but the first.
 
@@ -95,15 +93,7 @@ class ProgressBar:
 def with_progress(
     items: Iterable[Item], title: str, total: int, *, words: str = "", transient: bool = False
 ) -> Iterator[Item]:
-    """Goes through the items under a progress bar.
-
-    Args:
-        items: What to go through.
-        title: What is being done.
-        total: How many items there are.
-        words: What comes after the numbers, such as the unit.
-        transient: Whether the bar leaves the terminal when it is done.
-    """
+    """Iterates over items under a progress bar; see `ProgressBar` for the arguments."""
     with ProgressBar(title, total, words=words, transient=transient) as bar:
         for item in items:
             yield item

@@ -276,7 +276,7 @@ def test_a_place_that_does_not_suit(make, tmp_path):
     for to, out, sentence in (
         ("torchvision", "b.onnx", "give a name that ends in .pth or .pt or .safetensors"),
         ("hub", path, "it is a file; hub needs a folder"),
-        ("hub", tmp_path, "holds backbone.safetensors, which is no part of this export"),
+        ("hub", tmp_path, "holds backbone.safetensors, which is not part of this export"),
     ):
         with pytest.raises(ExportError, match=sentence):
             export(backbone=path, to=to, out=out)

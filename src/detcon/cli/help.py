@@ -1,7 +1,7 @@
 """Help: the list of commands, and all settings of a command."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
@@ -30,7 +30,7 @@ def list_verbs(verbs: Mapping[str, Verb], out: Console) -> None:
     table.add_row("  version", "Print the version.")
     out.print(table)
     out.print("\nThe settings of a command: detcon VERB --help.")
-    out.print("An interrupted command, given again, goes on where it stopped.")
+    out.print("An interrupted command continues where it stopped when it is given again.")
 
 
 def teach(name: str, verb: Verb, model: type[Recipe], out: Console) -> None:
@@ -50,7 +50,7 @@ def teach(name: str, verb: Verb, model: type[Recipe], out: Console) -> None:
     flags = {**verb.flags, "debug": "show the traceback of an error"}
     _print("switches", [(f"--{flag}", about) for flag, about in flags.items()], out)
     out.print(
-        escape("Settings are name=value, in any order; lists are a,b or [a, b]; null is none.")
+        escape("Settings are name=value, in any order. Lists are a,b or [a, b]. null: no value.")
     )
 
 
@@ -77,6 +77,8 @@ def _rows_of_group(record: Any, usual: Any, group: str, prefix: str) -> list[Set
 
 
 def _row(record: Any, usual: Any, name: str, prefix: str) -> SettingRow:
+    if name not in getattr(usual, "model_fields_set", (name,)):
+        usual = None  # the class's own default is clearer: "auto", not what it stands for
     must_be_given = usual is None and is_required(record, name)
     default = "required" if must_be_given else _default(default_of(record, name, usual))
     return prefix + name, default, _described(record).get(name, "")
@@ -92,19 +94,16 @@ def _described(record: Any) -> dict[str, str]:
 
 def _default(value: Any) -> str:
     if isinstance(value, tuple) and value and is_record(type(value[0])):
-        return "see recipes"
+        return "see the recipes"
     return shown(value)
 
 
-def _print(title: str, rows: list[Any], out: Console) -> None:
+def _print(title: str, rows: Sequence[tuple[str, ...]], out: Console) -> None:
     """Prints a title and a table below it."""
     out.print(f"[bold]{escape(title)}[/bold]")
     table = Table(box=None, pad_edge=False, show_header=False)
-    for place in range(len(rows[0]) if rows else 0):
-        table.add_column(no_wrap=place == 0, overflow="fold")
-    for row in rows:
-        table.add_row(
-            *(escape(f"  {part}" if not place else part) for place, part in enumerate(row))
-        )
+    table.add_column(no_wrap=True, overflow="fold")
+    for first, *others in rows:
+        table.add_row(f"  {escape(first)}", *map(escape, others))
     out.print(table)
     out.print()

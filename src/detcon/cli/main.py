@@ -1,7 +1,6 @@
 """Runs a command: from the words of the command line to the function.
 
-A verb's settings are the fields of its recipe. So its help and its checks come from there, and its
-Python function takes the same names.
+A verb's settings are the fields of its recipe, which also gives its help and its checks.
 """
 
 import re
@@ -28,12 +27,9 @@ _EVERYWHERE = ("help", "debug")
 
 @dataclass(frozen=True)
 class Words:
-    """The words of a command, sorted by what they are.
+    """The words of a command by kind: bare ones, settings `name=value`, and names of switches.
 
-    Attributes:
-        bare: Those that are no setting: a recipe, or values of the verb's `bare` setting.
-        settings: `name=value`.
-        switches: Names of those with `--`.
+    A bare word is a recipe, or a value of the verb's `bare` setting.
     """
 
     bare: tuple[str, ...]
@@ -144,7 +140,7 @@ def _load(address: str) -> Any:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; give the same command again to go on"
+        return "interrupted; give the same command again to continue"
     if isinstance(error, OSError) and error.strerror:
         place = f" {error.filename}" if error.filename else ""
         return f"cannot use{place}: {error.strerror.lower()}; make room or choose another place"

@@ -7,20 +7,19 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Verb:
-    """One command: its settings, its function, its example, and what comes next.
+    """One command: its settings, its function, an example, and the next command.
 
     Attributes:
-        does: What it does, in one line.
+        does: Its description, in one line.
         recipe: "module:Class" of its settings, in `detcon`.
-        function: "module:name" of what is called with the loaded recipe.
-        example: A command line that works.
+        function: "module:name" of the function that is called with the loaded recipe.
         then: From the settings to the command that a user would want next.
-        flags: Switches `--NAME`, which stand for `NAME=true`, with what they do.
-        bare: The setting that words without `=` are for, which else name a recipe; with "*": all
-            of them are its values.
-        table: "module:name" of what makes a table of the settings' results, to be printed.
+        flags: Switches `--NAME`, which stand for `NAME=true`, and their descriptions.
+        bare: The setting of a first word without `=` that is no YAML file; with "*", of all words
+            without `=`. Otherwise such a word names a recipe.
+        table: "module:name" of a function from the settings to a table of results to print.
         page: Whether a page of the results is made afterwards.
-        records_words: Whether the function records the words that it was called with.
+        records_words: Whether the function records the words of the command line.
     """
 
     does: str
@@ -62,11 +61,11 @@ _AFTER_CONVERT = {
 
 VERBS = {
     "demo": Verb(
-        "Walk the whole way on built-in scenes, to a page you can open.",
+        "Run every step on built-in scenes: masks, pretraining, transfer and a page of results.",
         "demo:DemoRecipe",
         "demo:demo",
         "detcon demo",
-        flags={"quick": "smaller, in two minutes"},
+        flags={"quick": "a smaller demo, in two minutes"},
         then=lambda s: f"open {s.out}/report.html in a browser",
     ),
     "scenes": Verb(
@@ -82,10 +81,10 @@ VERBS = {
         "masks.store.fill:make_masks",
         "detcon masks felzenszwalb images=photos out=masks",
         lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
-        flags={"check": "look for damaged files of the store, and make them again"},
+        flags={"check": "look for damaged files of the store, and make their masks again"},
     ),
     "score": Verb(
-        "Compare masks with annotations, before paying for pretraining.",
+        "Score masks against annotations, before spending time on pretraining.",
         "report.recipe:ScoreRecipe",
         "report.score:score",
         "detcon score masks=grid,felzenszwalb truth=labels out=score.html",
@@ -103,10 +102,10 @@ VERBS = {
         "masks.recipe:ConvertRecipe",
         "masks.store.convert:convert_masks",
         "detcon convert masks=masks to=png out=masks-png",
-        lambda s: f"to read them back, {_AFTER_CONVERT[s.to].format(out=s.out)}",
+        lambda s: f"to read them again, {_AFTER_CONVERT[s.to].format(out=s.out)}",
     ),
     "train-ranker": Verb(
-        "Learn from annotated photos which candidates of MCG are objects.",
+        "Learn from annotated photos which candidate masks of MCG are objects.",
         "masks.recipe:TrainRankerRecipe",
         "masks.sources.mcg.training:train_ranker",
         "detcon train-ranker images=photos truth=labels out=ranker.npz",
@@ -167,7 +166,7 @@ VERBS = {
         table="importing.write:imported_table",
     ),
     "report": Verb(
-        "Make one page from run folders.",
+        "Make one HTML page of run folders: losses, masks, results and predictions.",
         "report.recipe:ReportRecipe",
         "report.page:write_report_page",
         "detcon report runs/* out=report.html",
@@ -175,12 +174,12 @@ VERBS = {
         bare="runs*",
     ),
     "study": Verb(
-        "Run a grid of pretrainings and transfers, and report what it says of a claim.",
+        "Run a grid of pretrainings and transfers to test a claim, and report the results.",
         "study.recipe:StudyRecipe",
         "study.command:run_study",
         "detcon study studies/quick.yaml",
         lambda s: "" if s.report else "the same command with --report, for figure and tables",
-        flags={"plan": "only list cells and hours", "report": "only write the report"},
+        flags={"plan": "only list the cells and their hours", "report": "only write the report"},
         records_words=True,
     ),
 }

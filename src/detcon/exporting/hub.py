@@ -13,8 +13,8 @@ from detcon.models.recipe import RESNETS
 def pack_hub(backbone: Backbone, license: str | None) -> dict[str, bytes]:
     """The files of the folder, by name.
 
-    `model.safetensors` is a backbone file of ours, by timm's names where timm has the network;
-    then timm loads the folder too (`timm.create_model("local-dir:FOLDER")`, or "hf-hub:").
+    `model.safetensors` is a backbone file of detcon, with timm's names where timm has the network.
+    Then timm loads the folder too (`timm.create_model("local-dir:FOLDER")`, or "hf-hub:").
     """
     names = dict(zip(plain_state(backbone.encoder), timm_state(backbone), strict=True))
     weights = backbone_bytes(
@@ -32,7 +32,7 @@ def pack_hub(backbone: Backbone, license: str | None) -> dict[str, bytes]:
 
 
 def _config(backbone: Backbone) -> dict[str, Any]:
-    """Our entries of config.json, and timm's where timm has the network."""
+    """The entries of config.json for detcon, and for timm where timm has the network."""
     recipe, normalisation = backbone.recipe, backbone.normalisation
     ours = {
         "library_name": "detcon",
@@ -101,9 +101,9 @@ def _card(backbone: Backbone, license: str | None) -> str:
 
 def _history(notes: dict[str, Any]) -> str:
     if not notes:
-        return "The backbone file says nothing of it; add it here."
+        return "The backbone file has no notes about it; add them here."
     lines = [f"- {name}: {json.dumps(value)}" for name, value in notes.items()]
-    return "\n".join([*lines, "", "Say here on which photos, and where they come from."])
+    return "\n".join([*lines, "", "Add on which photos, and where they come from."])
 
 
 def _usage(backbone: Backbone) -> str:
@@ -124,10 +124,10 @@ def _usage(backbone: Backbone) -> str:
 def _licence(license: str | None) -> str:
     if license:
         return (
-            f"The weights: {license}. Whether the photos' licence allows it is for the publisher "
-            f"to say."
+            f"The weights: {license}. The publisher must check that the licence of the photos "
+            f"allows it."
         )
     return (
-        "Not stated. detcon's code is Apache-2.0; that says nothing of these weights, which depend "
-        "on the photos they were trained on."
+        "Not stated. detcon's code is Apache-2.0, but these weights also depend on the photos they "
+        "were trained on."
     )

@@ -1,4 +1,4 @@
-"""Single files of other frameworks: state dicts and ONNX, as bytes."""
+"""Files of other frameworks, as bytes: state dicts and ONNX."""
 
 import io
 import json
@@ -21,11 +21,11 @@ from detcon.models.timm_names import to_timm
 SIDES = (96, 128)
 """Height and width of the photos for tracing; the graph accepts others."""
 _PRIVATE = ("images", "masks", "data", "from")
-"""Notes with paths of this machine, which are private."""
+"""Notes that hold paths of this machine."""
 
 
 def public_notes(notes: dict[str, Any]) -> dict[str, Any]:
-    """The notes without paths, at all levels."""
+    """The notes without paths of this machine."""
     return {
         name: public_notes(value) if isinstance(value, dict) else value
         for name, value in notes.items()
@@ -34,9 +34,9 @@ def public_notes(notes: dict[str, Any]) -> dict[str, Any]:
 
 
 def timm_state(backbone: Backbone) -> dict[str, Tensor]:
-    """The tensors by the names of the whole timm model; its last norm and classifier are missing.
+    """The tensors by the names of the timm model, without its last norm and classifier.
 
-    timm's ResNets have torchvision's names, which are ours.
+    timm's ResNets have torchvision's names, which a backbone file has too.
     """
     state = plain_state(backbone.encoder)
     if backbone.recipe.name in RESNETS:
@@ -72,8 +72,8 @@ def pack_detectron2(backbone: Backbone) -> bytes:
 def pack_onnx(backbone: Backbone) -> bytes:
     """Exports the encoder as ONNX, in evaluation mode, for any batch and photo size.
 
-    The input `photos` [b c y x] is normalised already; mean and standard deviation stand in the
-    metadata of the model. The output `features` is [b d h w].
+    The input `photos` [b c y x] must be normalised; the model's metadata has mean and standard
+    deviation. The output `features` is [b d h w].
 
     Raises:
         ExportError: The extra `onnx` isn't installed, or torch can't trace the encoder.
@@ -123,7 +123,7 @@ def _trace(backbone: Backbone) -> Any:
 
 
 def _forget_traces(graph: Any) -> None:
-    """Removes source locations from all nodes: they name paths of this machine."""
+    """Removes source locations from all nodes, as they hold paths of this machine."""
     del graph.metadata_props[:]
     for entries in (graph.node, graph.value_info, graph.input, graph.output, graph.initializer):
         for entry in entries:

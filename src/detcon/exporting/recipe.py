@@ -1,4 +1,4 @@
-"""Settings of an export, and which networks each format can hold."""
+"""Settings of an export, and which networks each format supports."""
 
 from typing import Literal
 
@@ -11,41 +11,42 @@ ExportFormat = Literal["torchvision", "timm", "detectron2", "onnx", "hub"]
 
 
 class ExportError(ValueError):
-    """A backbone that a format can't hold, or an output path that is taken."""
+    """A backbone that a format doesn't support, or an output path that exists."""
 
 
 class ExportRecipe(Recipe):
-    """A backbone becomes a file of another framework, or a Hugging Face repository folder.
+    """Writes a backbone as a file of another framework, or as a Hugging Face repository folder.
 
     torchvision and timm get a state dict with their names (.pth, .pt or .safetensors), detectron2
     its .pkl, onnx a graph from normalised photos to the grid of features (.onnx, any batch and
     size), hub a folder with model.safetensors, config.json and a card.
     """
 
-    backbone: str = Field(description="file, torchvision:resnet50 or timm:convnext_atto")
-    to: ExportFormat = Field(description="torchvision, timm, detectron2, onnx or hub")
+    backbone: str = Field(description="a backbone file, torchvision:resnet50 or timm:convnext_atto")
+    to: ExportFormat = Field(
+        description="the framework: torchvision, timm, detectron2, onnx or hub (Hugging Face)"
+    )
     out: str = Field(description="the file, or the folder for hub; existing files are not replaced")
     encoder: EncoderRecipe | None = Field(
-        default=None, description="the architecture, for files that don't record it"
+        default=None, description="the architecture, for backbone files that don't record it"
     )
     stride: Literal[8, 16, 32] | None = Field(
         default=None,
-        description="output stride of the exported ResNet, with the same weights",
+        description="output stride of the exported ResNet (same weights); null: unchanged",
     )
     license: str | None = Field(
         default=None,
-        description="licence of the weights for hub's card, as apache-2.0; null: not stated",
+        description="licence of the weights for hub's card, such as apache-2.0; null: not stated",
     )
 
 
 def check_carried(recipe: EncoderRecipe, to: ExportFormat) -> None:
-    """Refuses architectures that a format can't hold.
+    """Refuses architectures that a format doesn't support.
 
-    A state dict holds names and tensors: what leaves no trace in them (dilation, padding) would be
-    lost unseen.
+    A state dict holds names and tensors only, so that dilation or padding would be lost silently.
 
     Raises:
-        ExportError: Names the first setting that the format can't carry.
+        ExportError: Names the first setting that the format loses.
     """
     if to in ("onnx", "hub"):
         return

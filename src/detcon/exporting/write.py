@@ -23,8 +23,8 @@ SUFFIXES: dict[ExportFormat, tuple[str, ...]] = {
 def export(recipe: str | Path | ExportRecipe | None = None, /, **overrides: Any) -> Path:
     """Writes a backbone in the format of another framework.
 
-    What is at `out` already is left alone, unless it is the same bytes: given again, an
-    interrupted export ends with the same files.
+    Existing files at `out` are never replaced. Equal ones are fine, so that an interrupted export
+    can be given again.
 
     Args:
         recipe: A recipe, its YAML file or name, or None for the defaults.
@@ -36,8 +36,8 @@ def export(recipe: str | Path | ExportRecipe | None = None, /, **overrides: Any)
 
     Raises:
         BackboneError: A backbone that can't be opened.
-        ExportError: A setting of the encoder that the format can't carry, or an `out` that is
-            something else.
+        ExportError: A setting of the encoder that the format loses, or an `out` that exists and
+            holds something else.
     """
     settings = load_recipe(ExportRecipe, recipe, overrides)
     out = Path(settings.out)
@@ -52,7 +52,9 @@ def export(recipe: str | Path | ExportRecipe | None = None, /, **overrides: Any)
     if settings.to == "hub":
         _write_folder(out, pack_hub(backbone, settings.license))
     else:
-        _write_file(out, _pack(backbone, settings.to, out.suffix.lower()))
+        content = _pack(backbone, settings.to, out.suffix.lower())
+        _refuse_other(out, content)
+        write_whole(out, content)
     return out
 
 
@@ -79,17 +81,12 @@ def _check_name(out: Path, to: ExportFormat) -> None:
         raise ExportError(f"cannot write to {out}: it is a folder; give the name of a file")
 
 
-def _write_file(out: Path, content: bytes) -> None:
-    _refuse_other(out, content)
-    write_whole(out, content)
-
-
 def _write_folder(out: Path, files: dict[str, bytes]) -> None:
     there = [path for path in out.iterdir() if not is_partial(path)] if out.is_dir() else []
     for path in there:
         if path.name not in files:
             raise ExportError(
-                f"{out} holds {path.name}, which is no part of this export; give another out=, or "
+                f"{out} holds {path.name}, which is not part of this export; give another out=, or "
                 f"an empty folder"
             )
         _refuse_other(path, files[path.name])

@@ -35,26 +35,24 @@ _NORM = {
     "num_batches_tracked": ("/~/mean_ema", "counter"),
 }
 _SPARE = (("mean_ema", "hidden"), ("var_ema", "hidden"), ("var_ema", "counter"))
-"""Further arrays of a norm: the averages that are pulled to 0, and the same count again."""
+"""Arrays of a norm that aren't read: averages with the pull to 0, and a second counter."""
 
 Place = tuple[str, str]
-"""Of an array in the file: module path and entry."""
+"""The place of an array in the file: module path and entry."""
 
 
 class UnknownNetwork(ValueError):
-    """The arrays are not of a ResNet that we have; the message goes on after the file's name."""
+    """The arrays are not of a known ResNet; the message continues after the file's name."""
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """The encoder of a checkpoint, by torchvision's names.
+    """The encoder of a checkpoint, with torchvision's names.
 
     Attributes:
-        recipe: Its architecture.
-        tensors: All that the network has.
-        network: What the file calls it: "res_net50".
-        norms: What the file calls its norms: "batchnorm" or "norm".
-        left: How many arrays of which parts of the file were not read.
+        network: Its name in the file: "res_net50".
+        norms: The name of its norms in the file: "batchnorm" or "norm".
+        left: The number of arrays that were not read, by part of the file.
     """
 
     recipe: EncoderRecipe
@@ -65,15 +63,13 @@ class Encoder:
 
 
 def read_encoder(arrays: Arrays, *, same_padding: bool) -> Encoder:
-    """Finds the encoder in a checkpoint; every array of it must have its place in the network.
+    """Finds the encoder in a checkpoint; each of its arrays must have a place in the network.
 
-    Args:
-        arrays: The checkpoint.
-        same_padding: Of the network that is made; it leaves no trace in a file.
+    `same_padding` is a setting of the new network, as a file holds no trace of it.
 
     Raises:
-        UnknownNetwork: There is no encoder, or more than one, or it is no ResNet of ours, or an
-            array of it is missing, left over, or of another shape or type.
+        UnknownNetwork: There is no encoder, or more than one, or it is no known ResNet, or an
+            array is missing, left over, or of another shape or type.
     """
     prefix = _find_prefix(arrays)
     mine = [m for m in arrays if m.startswith(prefix) and not is_head(m.removeprefix(prefix))]
@@ -94,10 +90,7 @@ def read_encoder(arrays: Arrays, *, same_padding: bool) -> Encoder:
 def haiku_place(name: str, *, prefix: str, norms: str) -> Place:
     """Where Haiku keeps a tensor: `layer1.0.bn2.bias` is `offset` of `.../batchnorm_1`.
 
-    Args:
-        name: torchvision's.
-        prefix: Before each module path: `res_net50/~/`.
-        norms: What the file calls its norms: "batchnorm" or "norm".
+    Module paths begin with the prefix, `res_net50/~/`; `norms` is "batchnorm" or "norm".
     """
     found = _PART.fullmatch(name)
     assert found, name
@@ -207,7 +200,7 @@ def _shape_in_haiku(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _count_left(arrays: Arrays, mine: list[str], num_read: int) -> dict[str, int]:
-    """How many arrays of the encoder's averages, and of other parts of the file, are not read."""
+    """The number of arrays that are not read: of the encoder's norms, and of other parts."""
     inside = sum(len(arrays[module]) for module in mine) - num_read
     others = Counter[str]()
     for module in arrays.keys() - set(mine):

@@ -3,14 +3,13 @@
 They are `.npy` files of one object: a pickle of dictionaries of arrays in a dictionary.
 
 A pickle is a program: it names callables, which `pickle.load` imports and calls. Here a file may
-only use the steps in `_STEPS`, and every name in it stands for a function of this file. Not even
-numpy's own constructors are called, whose checks were not made for hostile arguments.
+only use the steps in `_STEPS`, and each name in it stands for a function of this module. numpy's
+own constructors aren't called either: their checks were not made for hostile arguments.
 """
 
 import math
 import pickle
 import pickletools
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format
 
 from detcon.models.sources import BackboneError
 
@@ -37,11 +37,8 @@ _NUMBERS = ("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f
 _OBJECTS = ("O", "O8", "O4")
 _MOST_AXES = 8
 _NOT_RUN = "nothing of it was run"
-_MAGIC = b"\x93NUMPY"
-_LENGTH_BYTES = {1: 2, 2: 4, 3: 4}  # by the format's version
-_ONE_OBJECT = re.compile(
-    rb"\{'descr': '\|?O8?', 'fortran_order': (True|False), 'shape': \(\), ?\}\s*"
-)
+_HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
+_GIVE = "give one of the released checkpoints of DetCon"
 _LONGEST_NAME = 300
 
 Arrays = dict[str, dict[str, np.ndarray]]
@@ -67,22 +64,22 @@ def read_arrays(path: Path) -> Arrays:
 
 
 def _pickle_within(data: bytes) -> bytes:
-    """What follows the header of a `.npy` file of one object (numpy.lib.format)."""
-    if not data.startswith(_MAGIC) or len(data) < 10:
-        raise NotArrays("is no .npy file; give one of the released checkpoints of DetCon")
-    width = _LENGTH_BYTES.get(data[6])
-    if width is None:
-        raise NotArrays(f"is of version {data[6]} of the .npy format; versions 1 to 3 can be read")
-    start = 8 + width
-    end = start + int.from_bytes(data[8:start], "little")
-    header = data[start:end]
-    if not _ONE_OBJECT.fullmatch(header):
-        shown = ascii(header[:80].decode("latin1").strip())
-        raise NotArrays(
-            f"holds no dictionary of arrays (its header is {shown}); give one of the released "
-            f"checkpoints of DetCon"
-        )
-    return data[end:]
+    """The pickle after the header of a `.npy` file of one object."""
+    file = BytesIO(data)
+    try:
+        major, _ = version = format.read_magic(file)
+    except ValueError:
+        raise NotArrays(f"is no .npy file; {_GIVE}") from None
+    if version not in _HEADERS:
+        raise NotArrays(f"is of version {major} of the .npy format; versions 1 and 2 can be read")
+    try:
+        shape, _, dtype = _HEADERS[version](file)
+    except Exception as error:  # numpy parses Python, and passes on errors of its parser
+        raise NotArrays("is damaged: its header is no header of .npy; get it again") from error
+    if shape or not dtype.hasobject:
+        shown = f"shape {list(shape)}, type {dtype.str}"
+        raise NotArrays(f"holds no dictionary of arrays (its header is {shown}); {_GIVE}")
+    return file.read()
 
 
 def _checked(loaded: object) -> Arrays:
@@ -110,15 +107,10 @@ def _is_name(key: object) -> bool:
 
 
 def unpickle_arrays(data: bytes) -> Any:
-    """What a pickle of dictionaries, lists, tuples, numbers, text and numpy arrays holds.
+    """Reads a pickle of dictionaries, lists, tuples, numbers, text and numpy arrays.
 
-    `OrderedDict` and Haiku's `FlatMap` become dictionaries.
-
-    Args:
-        data: The pickle, of protocol 2 to 5, as numpy writes it.
-
-    Returns:
-        The object; an array of one object becomes that object.
+    Protocols 2 to 5, as numpy writes them. `OrderedDict` and Haiku's `FlatMap` become
+    dictionaries, an array of one object becomes that object.
 
     Raises:
         NotArrays: The pickle asks for anything else, or is damaged.
@@ -134,7 +126,7 @@ def unpickle_arrays(data: bytes) -> Any:
 
 
 def _check_steps(data: bytes) -> None:
-    """Refuses what no array needs, and places of the memo for which pickle would reserve memory."""
+    """Refuses steps that no array needs, and memo places that would make pickle reserve memory."""
     for number, (step, argument, _) in enumerate(pickletools.genops(data)):
         if step.name not in _STEPS:
             raise NotArrays(f"asks for {step.name}, a step that no array needs; {_NOT_RUN}")
@@ -174,7 +166,7 @@ class _Type:
 
 @dataclass
 class _Array:
-    """An array in the making: pickles first name it, and give its content later."""
+    """An array in the making: a pickle names it first, and gives its content later."""
 
     content: Any = None
 
@@ -205,7 +197,7 @@ def _expect(value: Any, kind: type) -> Any:
 
 
 def _bytes(text: str = "", encoding: str = "latin1") -> bytes:
-    """Protocol 2 has no bytes: it writes them as text, and no bytes at all as a call of `bytes`."""
+    """Protocol 2 has no bytes: it writes them as text, and empty ones as a call of `bytes`."""
     if encoding != "latin1":
         raise NotArrays(f"is damaged: bytes as {ascii(encoding)[:40]}; get it again")
     return _expect(text, str).encode("latin1")

@@ -26,9 +26,9 @@ COLOURS = [rgb(colour) for colour in OKABE_ITO.values()]
 def mask_colours(masks: Masks) -> dict[int, Colour]:
     """A colour for each mask; touching masks differ, if each mask is one connected piece.
 
-    Greedy colouring in "smallest last" order (Matula and Beck, 1983), for which six colours
-    suffice on a map without corners: each mask takes the least used colour that none of its
-    neighbours has. Overlapping masks get the colours in turn.
+    Greedy colouring in "smallest last" order (Matula and Beck, 1983): each mask takes the least
+    used colour that none of its neighbours has. Six colours suffice for a map without corners.
+    Overlapping masks get the colours in turn.
     """
     ids = masks.ids.tolist()
     if masks.membership is not None:
@@ -145,17 +145,15 @@ def frame_cuts(
         cuts: Top, left, bottom and right as shares (0 to 1) of the photo's height and width.
     """
     framed = photo.copy()
-    last = np.array(photo.shape[:2]) - 1
-    for number, (top, left, bottom, right) in enumerate(cuts, start=1):
-        (y0, x0), (y1, x1) = ((np.array(p) * last).round().astype(int) for p in (
-            (top, left), (bottom, right)
-        ))  # fmt: skip
+    last = np.tile(photo.shape[:2], 2) - 1
+    for number, cut in enumerate(cuts, start=1):
+        y0, x0, y1, x1 = (np.array(cut) * last).round().astype(int).tolist()
         corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
         for begin, end in zip(corners, [*corners[1:], corners[0]]):
             _frame_side(framed, np.array(begin), np.array(end), dashed=number > 1)
         size = max(photo.shape[:2]) // 24
         corner = (x1 - 2 * size, y1 - size) if number > 1 else (x0 + 2 * size, y0 + size)
-        _write(framed, f"view {number}", *map(int, corner))
+        _write(framed, f"view {number}", *corner)
     return framed
 
 
@@ -192,9 +190,8 @@ def features_as_rgb(
     mean = cells.mean(0)
     _, strength, directions = np.linalg.svd(cells - mean, full_matrices=False)
     directions = directions[:3]
-    directions *= np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(1)])[
-        :, None
-    ]
+    largest = np.abs(directions).argmax(1)[:, None]
+    directions *= np.sign(np.take_along_axis(directions, largest, 1))
     values = (cells - mean) @ directions.T
     low, high = np.percentile(values, [2, 98], axis=0)
     stretched = np.clip((values - low) / np.maximum(high - low, 1e-12), 0, 1)
@@ -221,8 +218,7 @@ def _to_size(region: Bool[np.ndarray, "h w"], size: Sequence[int]) -> Bool[np.nd
 
 
 def _outline(region: Bool[np.ndarray, "y x"]) -> Sequence[np.ndarray]:
-    mode = cv2.RETR_CCOMP
-    return cv2.findContours(region.astype(np.uint8), mode, cv2.CHAIN_APPROX_NONE)[0]
+    return cv2.findContours(region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
 
 
 def _write(picture: UInt8[np.ndarray, "y x 3"], name: str, column: int, row: int) -> None:

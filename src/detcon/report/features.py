@@ -17,7 +17,7 @@ from detcon.report.panels import SIDE, Panel, Picture, panel_or_note, some_keys
 from detcon.report.runs import RANDOM, Pretraining
 
 NETWORK_SIDE = 384
-"""Photos are brought to this longest side first: small ones would have a handful of cells."""
+"""Photos are resized to this longest side first: small ones would have a handful of cells."""
 
 MOST_BACKBONES = 5
 
@@ -36,10 +36,17 @@ def _feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
     keys = some_keys(photos.keys, num)
     pictures = [photos.read(key) for key in keys]
     backbones.append((RANDOM, random_backbone(backbones[0][1].recipe)))
-    columns, shares = [_photo_column(keys, pictures)], []
+    large = [scale_to(picture, SIDE) for picture in pictures]
+    names = [Path(key).name for key in keys]
+    columns = [[Picture(data_uri(p), n, f"photo {n}") for p, n in zip(large, names)]]
+    shares = []
     for name, backbone in backbones:
-        column, share = _feature_column(name, backbone, keys, pictures)
-        columns.append(column)
+        found = [dense_features(backbone, picture, side=NETWORK_SIDE) for picture in pictures]
+        maps, share = features_as_rgb(found)
+        addresses = [_squares(colours, photo.shape[:2]) for colours, photo in zip(maps, large)]
+        columns.append(
+            [Picture(a, name, f"features of {key}, {name}") for a, key in zip(addresses, keys)]
+        )
         shares.append(f"{name} {100 * share:.0f}\u00a0%")
     left_out = [run.name for run in runs[MOST_BACKBONES:]]
     caption = (
@@ -57,31 +64,10 @@ def _feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
     )
 
 
-def _photo_column(
-    keys: Sequence[str], photos: Sequence[UInt8[np.ndarray, "_ _ c"]]
-) -> list[Picture]:
-    names = [Path(key).name for key in keys]
-    return [Picture(data_uri(scale_to(p, SIDE)), n, f"photo {n}") for n, p in zip(names, photos)]
-
-
-def _feature_column(
-    name: str, backbone: Backbone, keys: Sequence[str], photos: Sequence[UInt8[np.ndarray, "_ _ c"]]
-) -> tuple[list[Picture], float]:
-    found = [dense_features(backbone, photo, side=NETWORK_SIDE) for photo in photos]
-    maps, share = features_as_rgb(found)
-    column = []
-    for colours, photo, key in zip(maps, photos, keys):
-        address = data_uri(_squares(colours, photo), photo=False)
-        column.append(Picture(address, name, f"features of {key}, {name}"))
-    return column, share
-
-
-def _squares(
-    colours: UInt8[np.ndarray, "h w 3"], photo: UInt8[np.ndarray, "y x c"]
-) -> UInt8[np.ndarray, "_ _ 3"]:
-    """Feature cells enlarged to the proportions of the photo."""
-    height, width = scale_to(photo, SIDE).shape[:2]
-    return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
+def _squares(colours: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> str:
+    """Feature cells enlarged to the size of the photo, as a data URI."""
+    large = cv2.resize(colours, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    return data_uri(np.asarray(large), photo=False)
 
 
 def random_backbone(recipe: EncoderRecipe, seed: int = 0) -> Backbone:

@@ -60,6 +60,12 @@ class Look:
         """The dash as matplotlib writes it."""
         return (0.0, tuple(float(d) / 1.5 for d in self.dash.split())) if self.dash else "-"
 
+    @property
+    def points(self) -> dict[str, Any]:
+        """How matplotlib draws points of single seeds."""
+        edge = {"markeredgecolor": "white", "markeredgewidth": 0.8}
+        return {"marker": self.marker, "ls": "", "color": self.colour, "alpha": 0.75, **edge}
+
 
 def looks(names: Iterable[str]) -> dict[str, Look]:
     """One look a run. Random weights are always grey."""
@@ -86,18 +92,12 @@ def plot_curves(
         label: The quantity with its unit, written along the upright axis.
         share: The values are shares: shown in per cent, from 0 to 100.
         below: A second quantity of the same unit, drawn thin and dotted.
-        dots: Each value is marked and none averaged, since they are few.
+        dots: Marks each value, and averages none; for quantities with few values.
     """
     with mpl.rc_context(SETTINGS):
         figure, axes = _figure(4.3, 2.9)
         for name, (steps, values) in curves.items():
-            if dots:
-                look = looks[name]
-                axes.plot(
-                    steps, values, look.marker, color=look.colour, linestyle=look.line, markersize=5
-                )
-            else:
-                _line(axes, steps, values, looks[name])
+            _line(axes, steps, values, looks[name], dots=dots)
         for name, (steps, values) in (below or {}).items():
             axes.plot(steps, values, color=looks[name].colour, linestyle=":", linewidth=1.3)
         axes.set_xlabel("step")
@@ -110,10 +110,14 @@ def plot_curves(
         return _address(figure, f"{label}{sorted(curves)}")
 
 
-def _line(axes: Axes, steps: Sequence[int], values: Sequence[float], look: Look) -> None:
+def _line(
+    axes: Axes, steps: Sequence[int], values: Sequence[float], look: Look, *, dots: bool
+) -> None:
     """A long curve is drawn faintly, with its moving average over a twentieth of it on top."""
-    if len(values) == 1:
-        axes.plot(steps, values, color=look.colour, marker=look.marker)
+    if dots or len(values) == 1:
+        size = 5 if dots else None
+        style = {"marker": look.marker, "linestyle": look.line, "markersize": size}
+        axes.plot(steps, values, color=look.colour, **style)
         return
     width = len(values) // 20
     if width >= 3:
@@ -125,8 +129,7 @@ def _line(axes: Axes, steps: Sequence[int], values: Sequence[float], look: Look)
 def moving_average(values: Sequence[float], width: int) -> list[float]:
     """The mean of each value and up to `width` before and after it.
 
-    Sums of windows are differences of running sums, so the work grows with the number of values
-    alone.
+    Windows are differences of running sums: the work doesn't depend on their width.
 
     >>> moving_average([0.0, 3.0, 6.0], 1)
     [1.5, 3.0, 4.5]
@@ -151,10 +154,7 @@ def plot_seeds(
         for row, (name, seeds) in enumerate(values.items()):
             look, mean = looks[name], math.fsum(seeds) / len(seeds)
             axes.plot([mean, mean], [row - 0.3, row + 0.3], color=look.colour, linewidth=2.5)
-            axes.plot(
-                seeds, [row] * len(seeds), look.marker, color=look.colour, alpha=0.75,
-                markersize=7.5, markeredgecolor="white", markeredgewidth=0.8, clip_on=False,
-            )  # fmt: skip
+            axes.plot(seeds, [row] * len(seeds), markersize=7.5, clip_on=False, **look.points)
             axes.annotate(written(mean), (mean, row - 0.32), ha="center", va="bottom", fontsize=9.5)
         axes.set_yticks(range(len(values)), list(values))
         axes.tick_params(axis="y", length=0, labelcolor=_INK)
@@ -178,18 +178,13 @@ def plot_by_labels(
         figure, axes = _figure(5.6, 3.5)
         for i, (name, by) in enumerate(values.items()):
             look = looks[name]
-            places = [amounts.index(n) + 0.07 * (i - (len(values) - 1) / 2) for n in by]
-            order = sorted(range(len(places)), key=places.__getitem__)
-            means = [math.fsum(seeds) / len(seeds) for seeds in by.values()]
-            axes.plot(
-                [places[j] for j in order], [means[j] for j in order],
-                color=look.colour, linestyle=look.line,
-            )  # fmt: skip
-            for place, seeds in zip(places, by.values()):
-                axes.plot(
-                    [place] * len(seeds), seeds, look.marker, color=look.colour, alpha=0.75,
-                    markersize=7, markeredgecolor="white", markeredgewidth=0.8,
-                )  # fmt: skip
+            shift = 0.07 * (i - (len(values) - 1) / 2)
+            places = {n: amounts.index(n) + shift for n in by}
+            order = sorted(by, key=places.__getitem__)
+            means = [math.fsum(by[n]) / len(by[n]) for n in order]
+            axes.plot([places[n] for n in order], means, color=look.colour, linestyle=look.line)
+            for n, seeds in by.items():
+                axes.plot([places[n]] * len(seeds), seeds, markersize=7, **look.points)
         axes.set_xticks(range(len(amounts)), ["all" if n is None else str(n) for n in amounts])
         axes.margins(x=0.1)
         axes.yaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))

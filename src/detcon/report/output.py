@@ -20,12 +20,7 @@ class OutputExists(ValueError):
 
 
 def check_output(path: Path, *, suffixes: tuple[str, ...]) -> None:
-    """Refuses to write over a file that we didn't make, and names of another kind of file.
-
-    Raises:
-        OutputExists: A folder or another file is there.
-        ValueError: The name ends in something else than what is written.
-    """
+    """Refuses to write over a file that we didn't make, and names of another kind of file."""
     if path.suffix.lower() not in suffixes:
         kinds = " or ".join(suffixes)
         raise ValueError(f"cannot write to {path}: give a name that ends in {kinds}")

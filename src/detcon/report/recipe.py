@@ -13,16 +13,16 @@ class ReportRecipe(Recipe):
 
     runs: tuple[str, ...] = Field(description="run folders, or folders of them")
     out: str = Field(
-        default="report.html", description="the page; an older page of ours is replaced"
+        default="report.html", description="the page; an older page of detcon is replaced"
     )
     title: str = Field(default="Contrastive detection", description="the page's headline")
     lead: tuple[str, ...] = Field(default=(), description="sentences to begin the page with")
     pictures: int = Field(default=4, ge=1, le=24, description="photos in each section")
-    seed: int = Field(default=0, ge=0, description="of the views that are drawn")
+    seed: int = Field(default=0, ge=0, description="seed of the views that are drawn")
 
 
 class ScoreRecipe(Recipe):
-    """Compares mask stores with annotations, before paying for pretraining."""
+    """Scores mask stores against annotations."""
 
     masks: Several = Field(min_length=1, description="mask stores of the same photos, as in a,b")
     truth: str = Field(
@@ -31,33 +31,36 @@ class ScoreRecipe(Recipe):
     )
     format: FormatName | None = Field(
         default=None,
-        description=f"what truth is: {', '.join(FORMATS)}; found from what is there unless given",
+        description=f"format of truth: {', '.join(FORMATS)}; null: recognised by its files",
     )
     split: str = Field(default="train", description="train or val, where truth has both")
     regions: Regions = Field(
-        default="instances", description="classes: one region of all objects of a class"
+        default="instances",
+        description="instances: a region for each object; classes: one for all objects of a class",
     )
     out: str = Field(
-        default="score.html", description="the page; the figures go into a .json of the same name"
+        default="score.html", description="the page; the scores go into a .json of the same name"
     )
     images: str | None = Field(
-        default=None, description="the photos, for the page; where the masks were made unless given"
+        default=None, description="the photos, for the page; null: those the masks were made of"
     )
     num: int | None = Field(default=None, ge=1, description="number of photos to score; null: all")
     least: float = Field(
-        default=0.005, ge=0, le=1, description="smallest region looked for, as a share of the photo"
+        default=0.005, ge=0, le=1, description="smallest region that counts, as share of the photo"
     )
-    most: float = Field(default=0.9, ge=0, le=1, description="largest region looked for")
-    ignore: int | None = Field(default=255, description="id of void pixels, of png, voc, tfrecord")
+    most: float = Field(default=0.9, ge=0, le=1, description="largest region that counts")
+    ignore: int | None = Field(
+        default=255, description="id of void pixels, for png, voc and tfrecord"
+    )
     background: bool = Field(
-        default=False, description="whether what no object covers is a region too"
+        default=False, description="whether pixels without an object are a region too"
     )
     pictures: int = Field(default=4, ge=0, le=24, description="best and worst photos on the page")
     workers: int = Field(default=1, ge=1, description="processes at once")
 
 
 class ShowRecipe(Recipe):
-    """Photos, their masks and two views of each, on one sheet."""
+    """Draws photos, their masks and two views of each on one sheet."""
 
     images: str = Field(
         description="a folder of photos, a list of them (.txt, .csv, .parquet), or tars"
@@ -66,11 +69,13 @@ class ShowRecipe(Recipe):
         default=(), description="mask stores to compare, as in a,b; views are cut with the first"
     )
     out: str = Field(
-        default="sheet.png", description="the sheet; an older sheet of ours is replaced"
+        default="sheet.png", description="the sheet; an older sheet of detcon is replaced"
     )
-    num: int = Field(default=6, ge=1, le=100, description="photos, one a row")
-    seed: int = Field(default=0, ge=0, description="of the choice of photos and of the views")
+    num: int = Field(default=6, ge=1, le=100, description="number of photos, one in each row")
+    seed: int = Field(default=0, ge=0, description="seed of the choice of photos and of the views")
     views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
     stride: int = Field(default=32, ge=1, description="pixels to a cell of the encoder's grid")
     num_regions: int = Field(default=16, ge=1, description="masks sampled per view")
-    channels: int = Field(default=3, ge=1, description="3: RGB; 1: grey; else bands of the files")
+    channels: int = Field(
+        default=3, ge=1, description="3: RGB; 1: grey; other numbers: bands of the files"
+    )

@@ -93,12 +93,7 @@ class Runs:
 
 
 def gather_runs(folders: Iterable[str | Path]) -> Runs:
-    """Reads all runs in and below some folders, in the order given, each once.
-
-    Raises:
-        RunError: A folder doesn't exist or holds no run, or a file of a run is damaged: the
-            sentence names the file, and in `metrics.jsonl` the line.
-    """
+    """Reads all runs in and below some folders, in the order given, each once."""
     pretrained, transferred = {}, {}
     for given in folders:
         found = list(_find_runs(Path(given)))

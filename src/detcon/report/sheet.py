@@ -3,7 +3,6 @@
 import io
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +26,12 @@ from detcon.report.views import draw_views, paint_views
 _INCHES = 3.1
 
 
-@dataclass(frozen=True, eq=False)
-class SheetRow:
-    """One photo's pictures, each with what is written below it."""
-
-    pictures: tuple[UInt8[np.ndarray, "_ _ 3"], ...]
-    labels: tuple[str, ...]
+Labelled = tuple[UInt8[np.ndarray, "_ _ 3"], str]
+"""A picture, and the text below it."""
 
 
 def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> Path:
-    """Draws the sheet.
+    """Draws photos, their masks and two views of each on one sheet.
 
     Args:
         recipe: A recipe, its YAML file or name, or None for the defaults.
@@ -46,7 +41,7 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
         The sheet's path, a PNG.
 
     Raises:
-        OutputExists: `out` is a file of another origin.
+        OutputExists: `out` is a file that detcon didn't make.
         ValueError: Photos or masks that can't be opened, stores without masks for the photos,
             views that don't divide into cells of the encoder's grid.
     """
@@ -87,7 +82,8 @@ def _row(
     masks: Sequence[Masks],
     settings: ShowRecipe,
     grid: tuple[int, int],
-) -> SheetRow:
+) -> list[Labelled]:
+    """The photo with the cuts of its views, its masks, and the views."""
     first = masks[0] if masks else None
     seed = [settings.seed, *key.encode()]
     views = draw_views(
@@ -97,18 +93,13 @@ def _row(
     large = scale_to(photo, SIDE)
     shared = len(set(views[0].ids) & set(views[1].ids))
     height, width = photo.shape[:2]
-    return SheetRow(
-        pictures=(
-            frame_cuts(large, [view.place for view in views]),
-            *(paint_masks(large, m) for m in masks),
-            *paint_views(views, first, side=SIDE),
-        ),
-        labels=(
-            f"{Path(key).name}\n{width} x {height} pixels",
-            *(counted(m.num_masks, "mask") for m in masks),
-            *(regions_in_words(view.ids, shared).replace(", ", ",\n") for view in views),
-        ),
-    )
+    framed = frame_cuts(large, [view.place for view in views])
+    drawn = [regions_in_words(view.ids, shared).replace(", ", ",\n") for view in views]
+    return [
+        (framed, f"{Path(key).name}\n{width} x {height} pixels"),
+        *((paint_masks(large, m), counted(m.num_masks, "mask")) for m in masks),
+        *zip(paint_views(views, first, side=SIDE), drawn),
+    ]
 
 
 def _titles(stores: Sequence[MaskStore], settings: ShowRecipe) -> list[str]:
@@ -123,14 +114,14 @@ _CAPTION = (
 )
 
 
-def _sheet(rows: Sequence[SheetRow], titles: Sequence[str]) -> bytes:
+def _sheet(rows: Sequence[Sequence[Labelled]], titles: Sequence[str]) -> bytes:
     """All rows as one PNG, with its origin in its first bytes."""
     columns = len(titles)
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 10, "text.color": "#1f2328"}):
         figure = Figure(figsize=(_INCHES * columns, _height(rows)), layout="constrained", dpi=110)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for axes, row in zip(grid, rows):
-            for place, picture, label in zip(axes, row.pictures, row.labels):
+            for place, (picture, label) in zip(axes, row):
                 place.imshow(picture, interpolation="none")
                 place.set_axis_off()
                 place.set_anchor("N")
@@ -146,7 +137,7 @@ def _sheet(rows: Sequence[SheetRow], titles: Sequence[str]) -> bytes:
     return written.getvalue()
 
 
-def _height(rows: Sequence[SheetRow]) -> float:
+def _height(rows: Sequence[Sequence[Labelled]]) -> float:
     """Inches: each row as high as its highest picture, and room for text."""
-    highest = [max(p.shape[0] / p.shape[1] for p in row.pictures) for row in rows]
+    highest = [max(p.shape[0] / p.shape[1] for p, _ in row) for row in rows]
     return sum(_INCHES * h + 0.5 for h in highest) + 1.0

@@ -1,4 +1,4 @@
-"""What a run ran on: `environment.json`, with versions, machine, commit, command and times."""
+"""The machine and versions of a run: `environment.json`, with command, commit and times."""
 
 import json
 import platform
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detcon.files import write_whole
-from detcon.results import RunError
+from detcon.results.lines import parse_object
 
 ENVIRONMENT = "environment.json"
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
@@ -20,12 +20,10 @@ PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "opencv-python
 def machine_facts(
     command: str = "", *, device: str, cores: int, threads: int, ranks: int
 ) -> dict[str, Any]:
-    """What this process runs on.
+    """Describes the machine, the package versions and the command of this process.
 
     Args:
-        command: What was typed; taken from the process if empty.
-        device: The name of the GPU, or `cpu`.
-        cores: Processor cores that the process may use.
+        command: As it was typed; taken from the process if empty.
         threads: Threads of one operation.
         ranks: Processes that train together.
     """
@@ -50,19 +48,11 @@ def read_environment(folder: Path) -> dict[str, Any]:
         RunError: The file is damaged.
     """
     path = folder / ENVIRONMENT
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except ValueError as error:
-        raise RunError(f"{path} is not JSON: {error}; restore it, or remove it") from error
-    if not isinstance(values, dict):
-        raise RunError(f"{path} holds no names and values; restore it, or remove it")
-    return values
+    return parse_object(path, "restore it, or remove it") if path.exists() else {}
 
 
 def write_environment(folder: Path, values: Mapping[str, Any]) -> None:
-    """Writes `environment.json` in one move."""
+    """Writes `environment.json`."""
     write_whole(folder / ENVIRONMENT, json.dumps(values, indent=1))
 
 

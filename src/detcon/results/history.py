@@ -1,4 +1,4 @@
-"""What a run logs while it trains: `metrics.jsonl`, one line a log."""
+"""The log of a training run: `metrics.jsonl`, one line a log."""
 
 import json
 import math
@@ -62,12 +62,7 @@ def read_history(folder: Path) -> History:
 
 
 class HistoryFile:
-    """Writes the log of a run; on resume, first removes the lines after the checkpoint's step.
-
-    Args:
-        folder: The run folder.
-        step: Steps made so far.
-    """
+    """Writes the log of a run that has made `step` steps; lines of later steps are removed."""
 
     def __init__(self, folder: Path, *, step: int) -> None:
         path = folder / METRICS

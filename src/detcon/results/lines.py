@@ -1,4 +1,7 @@
-"""Files with one JSON object a line: whole lines are appended, a torn last line is skipped."""
+"""Files of JSON objects: one object, or one a line.
+
+Whole lines are appended; a last line that was cut off is skipped.
+"""
 
 import json
 import os
@@ -47,15 +50,31 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())
 
 
-def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
-    remedy = "delete the line, or leave the file out"
+def parse_object(path: Path, remedy: str) -> dict[str, Any]:
+    """Reads a file that holds one object.
+
+    Raises:
+        RunError: It can't be read, or holds something else; the message ends with the remedy.
+    """
     try:
-        row = json.loads(line)
+        return _parsed(path.read_text("utf-8"), str(path), remedy)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise RunError(f"cannot read {path}: {reason}; {remedy}") from error
+
+
+def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
+    return _parsed(line, f"line {number} of {path}", "delete the line, or leave the file out")
+
+
+def _parsed(text: str, place: str, remedy: str) -> dict[str, Any]:
+    try:
+        values = json.loads(text)
     except ValueError as error:
-        raise RunError(f"line {number} of {path} is not JSON: {error}; {remedy}") from error
-    if not isinstance(row, dict):
-        raise RunError(f"line {number} of {path} holds no names and values; {remedy}")
-    return row
+        raise RunError(f"{place} is not JSON: {error}; {remedy}") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{place} holds no names and values; {remedy}")
+    return values
 
 
 def _lock(file: BinaryIO) -> None:

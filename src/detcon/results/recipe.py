@@ -17,7 +17,7 @@ FREE = (
     "out", "workers", "max_unreadable", "log_every", "checkpoint_every", "checkpoint_minutes",
     "keep", "wandb", "probing",
 )  # fmt: skip
-"""Settings that change how a run is watched or how fast it goes, but not its outcome."""
+"""Settings that change how a run is logged or how fast it is, but not its outcome."""
 
 LATER = {
     "discovery": None, "project_first": False, "weights": None, "warm_heads": 0, "anchor": 0.0,
@@ -31,7 +31,7 @@ So the fingerprints of older runs stay the same.
 
 @dataclass(frozen=True)
 class SavedRecipe:
-    """The recipe of a run: its file, the text in it, and the settings."""
+    """The recipe of a run: its file, the text in the file, and the settings."""
 
     file: Path
     text: str
@@ -47,7 +47,7 @@ def read_recipe(folder: Path) -> SavedRecipe | None:
     """Reads `recipe.yaml`; None where there is none.
 
     Raises:
-        RunError: The file is no YAML, or holds something else than names and values.
+        RunError: The file is no YAML, or doesn't hold names and values.
     """
     path = folder / RECIPE
     if not path.is_file():
@@ -66,7 +66,7 @@ def read_recipe(folder: Path) -> SavedRecipe | None:
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
-    """Writes the complete recipe in one move."""
+    """Writes the complete recipe."""
     write_whole(folder / RECIPE, to_yaml(recipe))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from detcon.files import write_whole
 from detcon.results import RunError
+from detcon.results.lines import parse_object
 
 RESULT = "result.json"
 
@@ -16,20 +17,16 @@ _OWN = {"rms": ("m", 3), "relative": ("", 3), "log10": ("", 4)}
 
 @dataclass(frozen=True)
 class Result:
-    """What a backbone reached on a task, with everything needed to repeat it.
+    """The result of a backbone on a task, with everything needed to repeat it.
 
     Attributes:
-        task: `segmentation`, `detection`, `depth`, ...
-        metric: The main metric, as `mIoU`.
+        metric: The main metric, such as `mIoU`.
         unit: Of `value` and `per_class`: `%` or `m`.
-        value: Of the main metric.
         seed: Of the labelled subset, the order of the pictures and the fresh weights.
         steps: Updates of the network; iterations of the solver of a linear probe; 0 for k-NN.
         labels: How many labelled pictures were used; None for all.
         backbone: The file, "torchvision:resnet50" or "random".
-        backbone_sha256: Of the file.
         recipe: The fingerprint of the complete recipe, `recipe.yaml` in the same folder.
-        versions: Of the packages that took part.
         seconds: Training and validation, without the time in which the run was stopped.
         per_class: The metric by class; None for a class that occurs nowhere.
         figures: Further metrics, by name.
@@ -52,7 +49,7 @@ class Result:
 
 
 def write_result(folder: Path, result: Result) -> None:
-    """Writes `result.json` in one move."""
+    """Writes `result.json`."""
     write_whole(folder / RESULT, json.dumps(asdict(result), indent=1) + "\n")
 
 
@@ -64,14 +61,7 @@ def read_result(folder: Path) -> Result:
     """
     path = folder / RESULT
     remedy = f"restore it, or remove the folder {folder} to make it again"
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise RunError(f"cannot read {path}: {error.strerror}; {remedy}") from error
-    except ValueError as error:
-        raise RunError(f"{path} is not JSON: {error}; {remedy}") from error
-    if not isinstance(values, dict):
-        raise RunError(f"{path} is no result of detcon transfer; {remedy}")
+    values = parse_object(path, remedy)
     values.setdefault("figures", {})  # files of version 0.1 have none
     for name in (part.name for part in fields(Result)):
         if name not in values:

@@ -58,8 +58,7 @@ class Sooner:
     Attributes:
         level: The highest value that both means reach.
         factor: The other's budget divided by this one's, at that level.
-        low: The lower end of the interval: the 2.5 % quantile over resamplings of the seeds.
-        high: The upper end.
+        low: The 2.5 % quantile of the factor over resamplings of the seeds; `high`: the 97.5 %.
         crossing: The share of resamplings in which both curves cross a level.
     """
 
@@ -74,12 +73,7 @@ def sooner(curve: Curve, other: Curve) -> Sooner | None:
     """Compares the budgets of two curves at one level; None where one of them doesn't cross it.
 
     Both are means over seeds, interpolated along the logarithm of the budget. The level is the
-    highest that both reach; a curve that lies above it from its first budget on doesn't cross it,
-    and nothing is stated then.
-
-    Args:
-        curve: The one that is perhaps sooner.
-        other: The one to compare with.
+    highest that both reach. A curve that lies above it from its first budget on doesn't cross it.
     """
     found = _factor(_means(curve), _means(other))
     if found is None:

@@ -45,11 +45,7 @@ class StudyPanel:
 
 
 def check_figure(study: StudyRecipe) -> None:
-    """Checks that the figure shows no cells of different settings as one.
-
-    Raises:
-        StudyError: It names an axis or a line that isn't there, or leaves an axis out.
-    """
+    """Checks that the figure shows no cells of different settings as one."""
     figure, axes = study.figure, study.grid
     shown = [figure.x, *filter(None, [figure.lines]), *figure.panels]
     for axis in shown:

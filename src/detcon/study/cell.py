@@ -93,10 +93,6 @@ def make_cells(study: StudyRecipe) -> list[Cell]:
     """The cells of a study, each once: points with the same settings are one cell.
 
     Random weights have no budget and SimCLR has no masks: their points along these axes are one.
-
-    Raises:
-        RecipeError: A setting that a recipe doesn't know; the sentence names the cell.
-        StudyError: Names of data or masks that the study doesn't have.
     """
     cells: dict[str, Cell] = {}
     for point in points(study):

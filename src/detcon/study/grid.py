@@ -46,11 +46,7 @@ class Point:
 
 
 def points(study: StudyRecipe) -> list[Point]:
-    """All points of a study, the last axis changing fastest.
-
-    Raises:
-        StudyError: An axis or a bundle names no setting, or `exclude` names nothing in the grid.
-    """
+    """All points of a study, the last axis changing fastest."""
     axes = {axis: dict(_choices(axis, values)) for axis, values in study.grid.items()}
     _check_exclude(study, axes)
     found = []

@@ -18,11 +18,7 @@ _SCORED = 200  # photos
 
 
 def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
-    """Checks that all folders that cells need exist, before anything begins.
-
-    Raises:
-        StudyError: One sentence that says which, and what should be in it.
-    """
+    """Checks that all folders that cells need exist, before anything begins."""
     for cell in cells:
         for name in cell.data:
             data = study.data[name]

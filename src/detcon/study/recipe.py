@@ -45,16 +45,16 @@ Data = Annotated[Folder | Scenes, Field(discriminator="kind"), BeforeValidator(_
 class FigureRecipe(Recipe):
     """How the results are drawn: each axis of the grid but `seed` has one place."""
 
-    x: str = Field(description="the axis along the figure")
+    x: str = Field(description="the axis of the grid along x")
     lines: str | None = Field(default=None, description="the axis with a line for each value")
     panels: tuple[str, ...] = Field(default=(), description="axes with a panel for each value")
-    label: str | None = Field(default=None, description="what to write along x")
-    baseline: str | None = Field(default=None, description="the line to tell differences from")
+    label: str | None = Field(default=None, description="label of the x axis")
+    baseline: str | None = Field(default=None, description="the line that others are compared with")
     floor: str | None = Field(
-        default=None, description="the line without pretraining; no factor is reported at its level"
+        default=None, description="the line without pretraining: factors at its level mean nothing"
     )
     sooner: tuple[tuple[str, str], ...] = Field(
-        default=(), description="pairs of lines: how much less of x the first needs than the second"
+        default=(), description="pairs of lines: report how much less of x the first needs"
     )
 
 
@@ -70,50 +70,51 @@ class CostRecipe(Recipe):
 class StudyRecipe(Recipe):
     """A paper's claim, and the grid of pretrainings and transfers that tests it."""
 
-    name: Name = Field(description="of the study; its results and figures are called so")
-    claim: str = Field(description="what the paper says, and where")
-    differs: str = Field(default="", description="how this study departs from the paper's")
-    found: str = Field(default="", description="what the results say, for the report")
+    name: Name = Field(description="the study's name, also of its results and figures")
+    claim: str = Field(description="what the paper claims, and where")
+    differs: str = Field(default="", description="how this study differs from the paper's")
+    found: str = Field(default="", description="a summary of the results, for the report")
     data: dict[Name, Data] = Field(
         min_length=1, description="folders (data.NAME=DIR says where), or built-in scenes"
     )
     masks: dict[Name, AnySource] = Field(
-        default={}, description="sources by name; the folder of annotations is seen from the data"
+        default={},
+        description="mask sources by name; a folder of annotations is relative to the data",
     )
     overlap: dict[Name, Name] = Field(
-        default={}, description="by data, the masks that others' best overlap is measured with"
+        default={}, description="for each data, the true masks that others are compared with"
     )
     pretrain: dict[str, Any] = Field(
-        default={}, description="'recipe' and settings over it; images and masks by their names"
+        default={}, description="'recipe' and changes of it; images and masks by their names"
     )
     supervise: dict[str, Any] = Field(
         default={},
-        description="'recipe' and settings of the transfer whose encoder is the backbone of cells "
-        "with backbone=supervised; data by its name",
+        description="'recipe' and changes of it, of the transfer whose encoder is the backbone of "
+        "cells with backbone=supervised; data by its name",
     )
     transfer: dict[str, Any] = Field(
-        default={}, description="'recipe' and settings over it; data by its name"
+        default={}, description="'recipe' and changes of it; data by its name"
     )
     grid: dict[str, Values] = Field(
-        min_length=1, description="axes: values of a setting, or settings under names"
+        min_length=1, description="the axes: values of a setting, or named groups of settings"
     )
     exclude: tuple[dict[str, Any], ...] = Field(
-        default=(), description="cells to leave out: values of axes, one or several"
+        default=(), description="cells to leave out, by their values on some axes"
     )
     figure: FigureRecipe = Field(description="how the results are drawn")
-    cost: CostRecipe = Field(default=CostRecipe(), description="for the plan")
+    cost: CostRecipe = Field(default=CostRecipe(), description="expected speed, for the plan")
     results: str | None = Field(
         default=None,
         description="file with a line for each finished cell; null: studies/results/NAME.jsonl",
     )
     work: str | None = Field(
-        default=None, description="folder of data, masks and runs; runs/NAME unless given"
+        default=None, description="folder of data, masks and runs; null: runs/NAME"
     )
-    out: str = Field(default="docs/claims.md", description="the report, a section a study")
+    out: str = Field(default="docs/claims.md", description="the report; a section for each study")
     hours: float | None = Field(
-        default=None, ge=0, description="stop then, with a checkpoint; null: when all is done"
+        default=None, ge=0, description="stop after this time, with a checkpoint; null: no limit"
     )
-    shard: str | None = Field(default=None, description="do only this share of the cells, as 1/3")
+    shard: str | None = Field(default=None, description="run this share of the cells, such as 1/3")
     plan: bool = Field(default=False, description="only list the cells and their hours (--plan)")
     report: bool = Field(default=False, description="only write the report (--report)")
 

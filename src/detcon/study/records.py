@@ -61,9 +61,6 @@ def read_records(path: Path) -> dict[str, Record]:
 
     An earlier version wrote one JSON a cell into a folder, `NAME/` for `NAME.jsonl`. These are
     read too, first. A torn last line is skipped and reported: its cell runs again.
-
-    Raises:
-        StudyError: A record is damaged, or is no result of a study.
     """
     try:
         lines, is_torn = read_lines(path)
@@ -83,9 +80,6 @@ def find_records(path: Path, cells: Sequence[Cell]) -> dict[str, Record]:
     Results are matched by their settings, not by their names, so axes may be added to a grid.
     Settings that the version of a result didn't know get today's defaults. The last record of a
     cell counts.
-
-    Raises:
-        StudyError: A result has a cell's name but other settings; the sentence says which.
     """
     wanted = {cell.fingerprint for cell in cells}
     by_name = {cell.name: cell for cell in cells}

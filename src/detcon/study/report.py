@@ -22,9 +22,6 @@ def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, R
     """Writes the study's section into `out`, in the place of an older one, and its figure.
 
     Sections of other studies and all other text of the file stay as they are.
-
-    Raises:
-        StudyError: No cell is finished, or they measure different things.
     """
     if not done:
         raise StudyError(
