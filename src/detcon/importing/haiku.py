@@ -172,7 +172,11 @@ def _check_complete(arrays: Arrays, mine: list[str], places: Iterable[Place], ne
 
 
 def _tensor(array: np.ndarray, shape: tuple[int, ...], place: Place) -> Tensor:
-    """The array as torch has it: convolutions [out in y x], norms [c], counters without axes."""
+    """An array as torch has it.
+
+    Convolutions [y x in out] become [out in y x], vectors of norms [1 1 1 c] become [c], counters
+    have no axes.
+    """
     counts = place[1] == "counter"
     kind = np.integer if counts else np.floating
     if not np.issubdtype(array.dtype, kind):
@@ -180,7 +184,9 @@ def _tensor(array: np.ndarray, shape: tuple[int, ...], place: Place) -> Tensor:
         raise UnknownNetwork(
             f"has {_said([place])} of type {array.dtype}, where {due} numbers are due"
         )
-    due = _shape_in_haiku(shape)
+    due = (1, 1, 1, *shape) if shape else ()
+    if len(shape) == 4:
+        due = (*shape[2:], shape[1], shape[0])
     if array.shape != due:
         raise UnknownNetwork(
             f"has {_said([place])} of shape {list(array.shape)}, where {list(due)} is due"
@@ -190,13 +196,6 @@ def _tensor(array: np.ndarray, shape: tuple[int, ...], place: Place) -> Tensor:
     if not tensor.isfinite().all():
         raise UnknownNetwork(f"has {_said([place])} with values that are not finite")
     return tensor
-
-
-def _shape_in_haiku(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of a convolution [y x in out], of a norm's vectors [1 1 1 c], of a counter []."""
-    if len(shape) == 4:
-        return (*shape[2:], shape[1], shape[0])
-    return (1, 1, 1, *shape) if shape else ()
 
 
 def _count_left(arrays: Arrays, mine: list[str], num_read: int) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Import: turns the released weights into a backbone file."""
+"""Turns DeepMind's released weights into a backbone file."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ import torch
 
 from detcon.config import load_recipe
 from detcon.files import holds_other, write_whole
-from detcon.importing.haiku import Encoder, UnknownNetwork, read_encoder
+from detcon.importing.haiku import UnknownNetwork, read_encoder
 from detcon.importing.npy import read_arrays
 from detcon.importing.recipe import ImportRecipe
 from detcon.models.backbone_file import backbone_bytes, load_backbone
@@ -31,7 +31,7 @@ def import_weights(recipe: str | Path | ImportRecipe | None = None, /, **overrid
 
     Raises:
         BackboneError: A file that is damaged, holds another network or asks to run code, or an
-            `out` that is something else.
+            `out` that exists and holds something else.
     """
     settings = load_recipe(ImportRecipe, recipe, overrides)
     weights, out = Path(settings.weights), Path(settings.out)
@@ -48,7 +48,18 @@ def import_weights(recipe: str | Path | ImportRecipe | None = None, /, **overrid
             f"{weights} is for photos of {channels} channels, but normalisation has {means} means; "
             f"give normalisation.mean and normalisation.std with one of each a channel"
         )
-    content = _content(found, settings, _notes(found, weights))
+    with torch.device("meta"):
+        network = build_encoder(found.recipe)
+    network.load_state_dict(found.tensors, assign=True)
+    notes = {
+        "imported": weights.name,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "network": found.network,
+        "tensors": len(found.tensors),
+        "statistics": f"average of {found.norms}/~/mean_ema and var_ema",
+        "left": found.left,
+    }
+    content = backbone_bytes(network, found.recipe, settings.normalisation, notes)
     if holds_other(out, content):
         raise BackboneError(
             f"{out} exists and holds something else; give another out=, or remove it"
@@ -58,7 +69,7 @@ def import_weights(recipe: str | Path | ImportRecipe | None = None, /, **overrid
 
 
 def imported_table(settings: ImportRecipe) -> str:
-    """What was read and what was left out, from the notes of the backbone file."""
+    """A summary for the terminal: what was read and what was left out."""
     backbone = load_backbone(settings.out)
     notes, recipe = backbone.notes, backbone.recipe
     left = ", ".join(f"{name} ({number})" for name, number in notes["left"].items())
@@ -66,21 +77,3 @@ def imported_table(settings: ImportRecipe) -> str:
         f"read {notes['tensors']} tensors of {notes['network']} ({recipe.name}, width "
         f"{recipe.width:g}), statistics of norms from {notes['statistics']}\nleft {left}"
     )
-
-
-def _content(found: Encoder, settings: ImportRecipe, notes: dict[str, Any]) -> bytes:
-    with torch.device("meta"):
-        network = build_encoder(found.recipe)
-    network.load_state_dict(found.tensors, assign=True)
-    return backbone_bytes(network, found.recipe, settings.normalisation, notes)
-
-
-def _notes(found: Encoder, weights: Path) -> dict[str, Any]:
-    return {
-        "imported": weights.name,
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "network": found.network,
-        "tensors": len(found.tensors),
-        "statistics": f"average of {found.norms}/~/mean_ema and var_ema",
-        "left": found.left,
-    }

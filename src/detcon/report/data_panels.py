@@ -71,7 +71,8 @@ def _view_panel(run: Pretraining, num: int, seed: int) -> Panel:
     photos, store = _open(run)
     recipe = ViewsRecipe.model_validate(run.recipe.get("views") or {})
     encoder = build_encoder(EncoderRecipe.model_validate(run.recipe.get("encoder") or {}))
-    grid, num_regions = feature_grid(encoder, recipe.size), _num_regions(run)
+    method, grid = run.recipe.get("method"), feature_grid(encoder, recipe.size)
+    num_regions = int(method.get("num_regions", 16)) if isinstance(method, Mapping) else 16
     pictures = []
     for number, key in enumerate(_keys(photos, store, num)):
         photo = shrink(photos.read(key), run.recipe.get("max_side"))
@@ -113,11 +114,6 @@ def masks_of(run: Pretraining) -> str | None:
     masks = run.recipe.get("masks")
     whole = method_of(run.recipe) in ("simclr", "byol", "supervised")
     return None if whole or masks in (None, "none", "") else str(masks)
-
-
-def _num_regions(run: Pretraining) -> int:
-    method = run.recipe.get("method")
-    return int(method.get("num_regions", 16)) if isinstance(method, Mapping) else 16
 
 
 def _open(run: Pretraining) -> tuple[Photos, MaskStore | None]:

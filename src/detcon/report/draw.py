@@ -83,12 +83,10 @@ def scale_to(picture: UInt8[np.ndarray, "y x c"], side: int) -> UInt8[np.ndarray
     return np.asarray(cv2.resize(shown(picture), size, interpolation=how))
 
 
-def paint_masks(
-    photo: UInt8[np.ndarray, "y x 3"], masks: Masks, *, fill: float = 0.45
-) -> UInt8[np.ndarray, "y x 3"]:
+def paint_masks(photo: UInt8[np.ndarray, "y x 3"], masks: Masks) -> UInt8[np.ndarray, "y x 3"]:
     """Paints all masks onto a photo. Pixels without a mask keep their colours."""
     colours = mask_colours(masks)
-    return paint_regions(photo, masks.stack(), [colours[i] for i in masks.ids.tolist()], fill=fill)
+    return paint_regions(photo, masks.stack(), [colours[i] for i in masks.ids.tolist()], fill=0.45)
 
 
 def paint_regions(
@@ -113,7 +111,8 @@ def paint_regions(
     for region, colour in zip(large[::-1], colours[::-1]):
         tinted[region] += fill * (np.array(colour, np.float32) - tinted[region])
     painted = np.ascontiguousarray(tinted.round().astype(np.uint8))
-    outlines = [_outline(region) for region in large]
+    how = cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+    outlines = [cv2.findContours(region.astype(np.uint8), *how)[0] for region in large]
     for outline in outlines:
         cv2.drawContours(painted, outline, -1, (255, 255, 255), line + 2, cv2.LINE_AA)
     for outline, colour in zip(outlines[::-1], colours[::-1]):
@@ -215,10 +214,6 @@ def data_uri(picture: UInt8[np.ndarray, "y x 3"], *, photo: bool = True) -> str:
 def _to_size(region: Bool[np.ndarray, "h w"], size: Sequence[int]) -> Bool[np.ndarray, "y x"]:
     mask = region.astype(np.uint8)
     return np.asarray(cv2.resize(mask, tuple(size), interpolation=cv2.INTER_NEAREST_EXACT)) > 0
-
-
-def _outline(region: Bool[np.ndarray, "y x"]) -> Sequence[np.ndarray]:
-    return cv2.findContours(region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
 
 
 def _write(picture: UInt8[np.ndarray, "y x 3"], name: str, column: int, row: int) -> None:

@@ -57,7 +57,9 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
         _row(photos.read(key), key, [store[key] for store in stores], settings, grid)
         for key in _keys(photos, stores, settings)
     ]
-    write_whole(path, _sheet(rows, _titles(stores, settings)))
+    named = [f"masks: {describe_generator(s.header) or s.folder.name}" for s in stores]
+    views = [f"view {n}, {size[0]} x {size[1]} pixels" for n in (1, 2)]
+    write_whole(path, _sheet(rows, ["photo and cuts", *named, *views]))
     return path
 
 
@@ -102,12 +104,6 @@ def _row(
     ]
 
 
-def _titles(stores: Sequence[MaskStore], settings: ShowRecipe) -> list[str]:
-    named = [f"masks: {describe_generator(s.header) or s.folder.name}" for s in stores]
-    size = f"{settings.views.size} x {settings.views.size} pixels"
-    return ["photo and cuts", *named, f"view 1, {size}", f"view 2, {size}"]
-
-
 _CAPTION = (
     "Neighbouring masks have different colours. In the views, the same number and colour is the "
     "same mask, sampled in both; grey outlines were sampled in one view only."
@@ -117,8 +113,10 @@ _CAPTION = (
 def _sheet(rows: Sequence[Sequence[Labelled]], titles: Sequence[str]) -> bytes:
     """All rows as one PNG, with its origin in its first bytes."""
     columns = len(titles)
+    highest = [max(p.shape[0] / p.shape[1] for p, _ in row) for row in rows]
+    height = sum(_INCHES * h + 0.5 for h in highest) + 1.0  # with room for text
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 10, "text.color": "#1f2328"}):
-        figure = Figure(figsize=(_INCHES * columns, _height(rows)), layout="constrained", dpi=110)
+        figure = Figure(figsize=(_INCHES * columns, height), layout="constrained", dpi=110)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for axes, row in zip(grid, rows):
             for place, (picture, label) in zip(axes, row):
@@ -135,9 +133,3 @@ def _sheet(rows: Sequence[Sequence[Labelled]], titles: Sequence[str]) -> bytes:
         written = io.BytesIO()
         figure.savefig(written, format="png", metadata={"Software": MARK})
     return written.getvalue()
-
-
-def _height(rows: Sequence[Sequence[Labelled]]) -> float:
-    """Inches: each row as high as its highest picture, and room for text."""
-    highest = [max(p.shape[0] / p.shape[1] for p, _ in row) for row in rows]
-    return sum(_INCHES * h + 0.5 for h in highest) + 1.0

@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from detcon.results import RunError
 
@@ -43,8 +43,14 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(row, ensure_ascii=False) + "\n"
     with path.open("a+b") as file:
-        _lock(file)
-        _remove_torn_end(file)
+        if os.name == "posix":
+            import fcntl  # there is none on Windows
+
+            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+        file.seek(0)
+        written = file.read()
+        if not written.endswith(b"\n"):
+            file.truncate(written.rfind(b"\n") + 1)
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
@@ -75,18 +81,3 @@ def _parsed(text: str, place: str, remedy: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise RunError(f"{place} holds no names and values; {remedy}")
     return values
-
-
-def _lock(file: BinaryIO) -> None:
-    """Waits until no other process appends. The lock goes when the file is closed."""
-    if os.name == "posix":
-        import fcntl  # there is none on Windows
-
-        fcntl.flock(file, fcntl.LOCK_EX)
-
-
-def _remove_torn_end(file: BinaryIO) -> None:
-    file.seek(0)
-    written = file.read()
-    if not written.endswith(b"\n"):
-        file.truncate(written.rfind(b"\n") + 1)

@@ -76,17 +76,11 @@ def unit_of(figure: str, unit: str) -> str:
     return _OWN[figure][0] if figure in _OWN else unit
 
 
-def written(value: float, figure: str, unit: str, *, sign: str = "") -> str:
-    """A figure as text, without its unit.
+def written(value: float, figure: str, unit: str) -> str:
+    """A figure as text, without its unit; `unit` is that of the result's main metric.
 
     >>> written(0.5731, "rms", "%"), written(0.0587, "log10", "%"), written(81.13, "delta1", "%")
     ('0.573', '0.0587', '81.1')
-
-    Args:
-        value: In the figure's own unit.
-        figure: Its name, such as `rms`.
-        unit: The unit of the result's main metric.
-        sign: "+" to write the sign of positive values too.
     """
     digits = _OWN[figure][1] if figure in _OWN else 1 if unit == "%" else 3
-    return f"{value:{sign}.{digits}f}"
+    return f"{value:.{digits}f}"

@@ -27,6 +27,8 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel], metric: str) ->
     `metric` is the label of the upright axis, with its unit.
     """
     names = list(dict.fromkeys(line for panel in panels for line in panel.lines))
+    styles = looks(name for name in names if name != "random")
+    styles["random"] = styles[RANDOM]  # grey, as on the page of `detcon report`
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": study.name}):
         covered = [panel for panel in panels if panel.sources]
         plots = len(panels) + len(covered)
@@ -34,7 +36,7 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel], metric: str) ->
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
         every = figure.subplots(1, plots, squeeze=False, sharey=True)[0]
         for axes, panel in zip(every, panels):
-            _draw(axes, panel, _styles(names))
+            _draw(axes, panel, styles)
             axes.set_title(panel.title, fontsize=10.5)
             axes.set_xlabel(study.figure.label or study.figure.x)
         for axes, panel in zip(every[len(panels) :], covered):
@@ -47,12 +49,6 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel], metric: str) ->
         written = io.BytesIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     return written.getvalue()
-
-
-def _styles(names: Sequence[str]) -> dict[str, Look]:
-    """Random weights are grey, as on the page of `detcon report`."""
-    styles = looks(name for name in names if name != "random")
-    return {**styles, "random": styles[RANDOM]}
 
 
 def _draw(axes: Axes, panel: StudyPanel, styles: dict[str, Look]) -> None:

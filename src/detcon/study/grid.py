@@ -39,7 +39,9 @@ class Point:
     def name(self) -> str:
         """A name that fits into a file name: `detcon_s-steps128-seed0`."""
         words = [
-            value if _is_word(value) else f"{axis.rpartition('.')[2]}{value}"
+            value
+            if isinstance(value, str) and value[:1].isalpha()
+            else f"{axis.rpartition('.')[2]}{value}"
             for axis, value in self.values.items()
         ]
         return "-".join(re.sub(r"[^A-Za-z0-9_.]+", "_", word) for word in words)
@@ -100,10 +102,6 @@ def _check_exclude(study: StudyRecipe, axes: Mapping[str, Mapping[str, Any]]) ->
 
 def _matches(values: Mapping[str, Any], left_out: Mapping[str, Any]) -> bool:
     return all(str(values[axis]) in map(str, _several(wanted)) for axis, wanted in left_out.items())
-
-
-def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and value[:1].isalpha()
 
 
 def _several(value: Any) -> list[Any]:

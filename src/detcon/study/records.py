@@ -3,7 +3,6 @@
 The same settings give the same line on every machine, except for times and the machine itself.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,7 +13,7 @@ from rich.console import Console
 
 from detcon.config import fingerprint, recorded
 from detcon.results import RunError
-from detcon.results.lines import append_line, read_lines
+from detcon.results.lines import append_line, parse_object, read_lines
 from detcon.results.recipe import differences
 from detcon.study import StudyError
 from detcon.study.cell import Cell, CellSettings
@@ -69,8 +68,13 @@ def read_records(path: Path) -> dict[str, Record]:
     if is_torn:
         say = Console(stderr=True, highlight=False, soft_wrap=True).print
         say(f"the last line of {path} is torn and is skipped; its cell runs again", markup=False)
-    older = {str(one): _read_older(one) for one in sorted(path.with_suffix("").glob("*.json"))}
-    found = older | {f"line {number} of {path}": values for number, values in lines.items()}
+    remedy = "move it away to run its cell again"
+    try:
+        files = sorted(path.with_suffix("").glob("*.json"))
+        found = {str(file): parse_object(file, remedy) for file in files}
+    except RunError as error:
+        raise StudyError(f"{error} (no result of a study)") from error
+    found |= {f"line {number} of {path}": values for number, values in lines.items()}
     return {place: _record(place, values) for place, values in found.items()}
 
 
@@ -101,13 +105,6 @@ def find_records(path: Path, cells: Sequence[Cell]) -> dict[str, Record]:
                 f"move it away, or give another results= and work="
             )
     return found
-
-
-def _read_older(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _record(place: str, values: Any) -> Record:

@@ -39,16 +39,17 @@ def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, R
     panels = arrange(study, cells, done)
     write_whole(picture, draw_study(study, panels, metric))
     before = page.read_text("utf-8") if page.is_file() else TITLE
-    section = make_section(study, cells, done, f"{page.stem}/{picture.name}")
+    address = f"{page.stem}/{picture.name}"
+    section = "\n\n".join([*_tables(study, panels, done, address), _footing(cells, done)]) + "\n"
     write_whole(page, _replaced(before, study.name, section))
     return page
 
 
-def make_section(
-    study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record], picture: str
-) -> str:
-    """Claim, figure, tables, and the runs behind them."""
-    panels, record = arrange(study, cells, done), next(iter(done.values()))
+def _tables(
+    study: StudyRecipe, panels: Sequence[StudyPanel], done: Mapping[str, Record], picture: str
+) -> list[str]:
+    """The paragraphs of a section: claim, figure, tables."""
+    record = next(iter(done.values()))
     parts = [f"## {study.name.replace('_', ' ').capitalize()}", f"**The paper:** {study.claim}"]
     if study.found:
         parts.append(f"**Found:** {study.found.strip()}")
@@ -67,8 +68,7 @@ def make_section(
             parts.append(_differences(study, panel, study.figure.baseline))
     if study.differs:
         parts.append(f"**What differs from the paper:** {study.differs.strip()}")
-    parts.append(_footing(cells, done))
-    return "\n\n".join(parts) + "\n"
+    return parts
 
 
 def _table(study: StudyRecipe, panel: StudyPanel) -> str:
