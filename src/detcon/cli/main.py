@@ -140,7 +140,7 @@ def _load(address: str) -> Any:
 
 def _sentence(error: BaseException) -> str:
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted; give the same command again to continue"
+        return "interrupted; give the same command again to go on"
     if isinstance(error, OSError) and error.strerror:
         place = f" {error.filename}" if error.filename else ""
         return f"cannot use{place}: {error.strerror.lower()}; make room or choose another place"
