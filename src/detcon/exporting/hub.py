@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import jinja2
+
 import detcon
 from detcon.exporting.packing import public_notes, timm_state
 from detcon.exporting.recipe import fits_timm
@@ -69,65 +71,20 @@ def _is_for_timm(backbone: Backbone) -> bool:
 
 
 def _card(backbone: Backbone, license: str | None) -> str:
-    recipe, normalisation = backbone.recipe, backbone.normalisation
-    library = "timm" if _is_for_timm(backbone) else "detcon"
-    front = [
-        f"library_name: {library}",
-        *([f"license: {license}"] if license else []),
-        "pipeline_tag: image-feature-extraction",
-        "tags: [detcon, self-supervised, backbone]",
-    ]
-    channels = ", ".join(f"{m:g} ± {s:g}" for m, s in zip(normalisation.mean, normalisation.std))
-    architecture = ", ".join(f"{k} {v}" for k, v in recipe.model_dump(mode="json").items())
-    sections = {
-        f"{recipe.name}, a backbone from detcon": (
-            f"Turns photos [b {recipe.in_channels} y x] into features "
-            f"[b {backbone.encoder.num_channels} h w], for detection, segmentation and depth."
-        ),
-        "How it was pretrained": _history(public_notes(backbone.notes)),
-        "Architecture": architecture,
-        "Normalisation": (
-            f"Photos in [0, 1], channel by channel mean ± standard deviation: {channels}."
-        ),
-        "Usage": _usage(backbone),
-        "Licence": _licence(license),
-    }
-    body = "\n\n".join(
-        f"{'#' if number == 0 else '##'} {title}\n\n{text}"
-        for number, (title, text) in enumerate(sections.items())
+    """README.md, which the hub shows: `card.md.j2`, filled in."""
+    means, deviations = backbone.normalisation.mean, backbone.normalisation.std
+    notes = public_notes(backbone.notes)
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("detcon.exporting", ""),
+        trim_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
     )
-    return "\n".join(["---", *front, "---", "", body, ""])
-
-
-def _history(notes: dict[str, Any]) -> str:
-    if not notes:
-        return "The backbone file has no notes about it; add them here."
-    lines = [f"- {name}: {json.dumps(value)}" for name, value in notes.items()]
-    return "\n".join([*lines, "", "Add on which photos, and where they come from."])
-
-
-def _usage(backbone: Backbone) -> str:
-    code = (
-        "from detcon import load_backbone\n\n"
-        'backbone = load_backbone("model.safetensors")\n'
-        "features = backbone.encoder.eval()(photos)  # normalised as above"
-    )
-    if _is_for_timm(backbone):
-        code += (
-            "\n\n# or, without detcon\nimport timm\n\n"
-            'encoder = timm.create_model("hf-hub:OWNER/NAME", pretrained=True).eval()\n'
-            "features = encoder.forward_features(photos)"
-        )
-    return f"```python\n{code}\n```"
-
-
-def _licence(license: str | None) -> str:
-    if license:
-        return (
-            f"The weights: {license}. The publisher must check that the licence of the photos "
-            f"allows it."
-        )
-    return (
-        "Not stated. detcon's code is Apache-2.0, but these weights also depend on the photos they "
-        "were trained on."
+    return environment.get_template("card.md.j2").render(
+        recipe=backbone.recipe,
+        num_channels=backbone.encoder.num_channels,
+        notes={name: json.dumps(value) for name, value in notes.items()},
+        channels=", ".join(f"{m:g} ± {s:g}" for m, s in zip(means, deviations)),
+        is_for_timm=_is_for_timm(backbone),
+        license=license,
     )

@@ -132,8 +132,8 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
         if chosen.images in study.overlap:
             _known(study.masks, study.overlap[chosen.images], f"overlap.{chosen.images}", point)
     chosen = chosen.model_copy(update={} if masks is not None else {"masks": None})
-    places = {"images": _anywhere(images), "data": _anywhere(data)}
-    return CellSettings(pretrain=chosen, masks=masks, transfer=judged, **places)
+    photos, data = _anywhere(images), _anywhere(data)
+    return CellSettings(pretrain=chosen, images=photos, masks=masks, transfer=judged, data=data)
 
 
 def _of(part: str, point: Point) -> dict[str, Any]:
