@@ -22,7 +22,6 @@ from detcon.results.result import unit_of, written
 )
 def test_each_figure_of_depth_has_its_own_unit_and_digits(figure, value, text, unit):
     assert written(value, figure, "%") == text and unit_of(figure, "%") == unit
-    assert written(value, figure, "%", sign="+") == f"+{text}"
 
 
 def test_a_damaged_environment_is_named(tmp_path):
