@@ -323,3 +323,47 @@ def test_a_listed_photo_that_is_gone(tmp_path):
     (tmp_path / "list.txt").write_text("a.jpg\nb.jpg")
     with pytest.raises(UnreadablePhoto, match=r"a\.jpg, though .*list\.txt lists it; copy it"):
         open_photos(tmp_path / "list.txt").read("a.jpg")
+
+
+JPEGS = {
+    "colour": {},
+    "grey": {"mode": "L"},
+    "444": {"subsampling": "4:4:4"},
+    "422": {"subsampling": "4:2:2"},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 4},
+    "CMYK": {"mode": "CMYK"},
+}
+
+
+@pytest.mark.parametrize("channels, reduce", [(3, 1), (1, 1), (3, 2), (3, 8), (1, 4)])
+@pytest.mark.parametrize("kind", JPEGS)
+def test_jpegs_are_decoded_as_opencv_does(kind, channels, reduce):
+    """The pixels that masks were made of before another library decoded JPEGs."""
+    options = dict(JPEGS[kind])
+    noisy = RGB[:45, :61].astype(int) + RNG.integers(-9, 9, (45, 61, 3))
+    picture = Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x112] = 6
+    data = encoded(picture.convert(options.pop("mode", "RGB")), exif=exif, **options)
+    part = f"REDUCED_{'GRAYSCALE' if channels == 1 else 'COLOR'}_{reduce}"
+    whole = "GRAYSCALE" if channels == 1 else "COLOR"
+    flag = getattr(cv2, f"IMREAD_{part if reduce > 1 else whole}")
+    theirs = np.atleast_3d(cv2.imdecode(np.frombuffer(data, np.uint8), flag))[..., ::-1]
+    assert np.array_equal(decode(data, "a", reduce, channels), theirs)
+
+
+@pytest.mark.parametrize("damage", [bytes(1500), b"\x55" * 1500, b"\xff\x00" * 700, b"\xff\x13"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 8}])
+def test_damage_in_the_middle_of_a_jpeg_is_an_error(options, damage):
+    """libjpeg goes on with wrong pixels, and warns; OpenCV prints its warning without a name."""
+    data = bytearray(large(**options))
+    middle = len(data) // 2
+    data[middle : middle + len(damage)] = damage
+    with pytest.raises(UnreadablePhoto, match=r"^cannot read x\.jpg: the file is damaged"):
+        decode(bytes(data), "x.jpg")
+
+
+@pytest.mark.parametrize("padding", [b"\x37", bytes(65), b"\xff" * 9])
+def test_padding_before_the_end_of_a_jpeg_costs_no_pixels(padding):
+    assert np.array_equal(decode(JPEG[:-2] + padding + JPEG[-2:], "a"), decode(JPEG, "a"))

@@ -5,7 +5,7 @@ way is up and how large a photo is: all photos are read here. No torch.
 """
 
 from detcon.photos.collection import Keys, Photos, nearest_key
-from detcon.photos.decoding import decode, orientation, upright_size
+from detcon.photos.decoding import decode, orientation, turn_upright, upright_size
 from detcon.photos.errors import PhotosError, TooManyUnreadable, UnreadablePhoto
 from detcon.photos.kept import kept_table
 from detcon.photos.listing import BAND_EXTENSIONS, EXTENSIONS, open_photos
@@ -14,5 +14,5 @@ from detcon.photos.resizing import resize, shown, shrink
 __all__ = [
     "BAND_EXTENSIONS", "EXTENSIONS", "Keys", "Photos", "PhotosError", "TooManyUnreadable",
     "UnreadablePhoto", "decode", "kept_table", "nearest_key", "open_photos", "orientation",
-    "resize", "shown", "shrink", "upright_size",
+    "resize", "shown", "shrink", "turn_upright", "upright_size",
 ]  # fmt: skip

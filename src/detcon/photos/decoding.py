@@ -2,11 +2,13 @@
 
 import io
 import re
+from functools import partial
 
 import cv2
 import numpy as np
+import simplejpeg
 import tifffile
-from jaxtyping import UInt8
+from jaxtyping import Shaped, UInt8
 from PIL import ExifTags, Image
 
 from detcon.photos.errors import UnreadablePhoto
@@ -15,8 +17,11 @@ _JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x
 _JPEG_END = b"\xff\xd9"
 _NPY, _TIFF = b"\x93NUMPY", (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
+_MOST_PIXELS = 1 << 30  # that OpenCV decodes: a damaged header may claim more
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
-
+_EXIF, _SCAN = b"Exif\0\0", b"\xff\xda"
+_HARMLESS = re.compile("Adobe color|JFIF revision|progression sequence|SOS parameters")
+_LEFT_OVER = re.compile("([0-9]+) extraneous bytes before marker 0x(..)")
 
 # OpenCV's own messages don't name the file; ours do.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -54,27 +59,46 @@ def decode(
         )
     if channels not in (1, 3):
         return _decode_bands(data, name, channels)
+    photo, why = None, f"it begins with {data[:8]!r}"
     try:
-        photo = _decode(np.frombuffer(data, np.uint8), reduce, channels)
+        photo = _decode(data, reduce, channels)
+    except ValueError as error:
+        why = str(error)
     except (cv2.error, MemoryError):
-        photo = None
+        pass
     if photo is None:
         what = "is damaged" if data.startswith((_JPEG, _PNG)) else "holds no photo"
         raise UnreadablePhoto(
-            f"cannot read {name}: the file {what} (it begins with {data[:8]!r}); "
-            f"copy it again or remove it"
+            f"cannot read {name}: the file {what} ({why}); copy it again or remove it"
         )
     return photo
 
 
 def orientation(data: bytes) -> int:
-    """The EXIF orientation of a photo, from 1 to 8; 1 (upright) where there is none."""
+    """The EXIF orientation of a JPEG, from 1 to 8; 1 (upright) where there is none."""
+    if _EXIF not in data:
+        return 1
+    exif = Image.Exif()
     try:
-        with Image.open(io.BytesIO(data)) as header:
-            found = header.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Pillow has no one exception for a damaged file; decoding reports it
+        with Image.open(io.BytesIO(data), formats=["JPEG"]) as header:
+            exif.load(header.info.get("exif", b""))
+        found = exif.get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow has no one exception for a damaged header
         return 1
     return found if found in range(1, 9) else 1
+
+
+def turn_upright(
+    photo: Shaped[np.ndarray, "y x c"], orientation: int
+) -> Shaped[np.ndarray, "v u c"]:
+    """Turns and mirrors an array as an EXIF orientation says."""
+    if orientation >= 5:
+        photo = photo.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        photo = photo[::-1]
+    if orientation in (2, 3, 6, 7):
+        photo = photo[:, ::-1]
+    return photo
 
 
 def upright_size(data: bytes) -> tuple[int, int] | None:
@@ -89,16 +113,59 @@ def upright_size(data: bytes) -> tuple[int, int] | None:
     return (width, height) if orientation(data) >= 5 else (height, width)
 
 
-def _decode(
-    data: UInt8[np.ndarray, " n"], reduce: int, channels: int
-) -> UInt8[np.ndarray, "y x c"] | None:
+def _decode(data: bytes, reduce: int, channels: int) -> UInt8[np.ndarray, "y x c"] | None:
+    photo = _decode_jpeg(data, reduce, channels) if data.startswith(_JPEG) else None
+    if photo is not None:
+        return photo
+    pixels = np.frombuffer(data, np.uint8)
     if channels == 3 and reduce == 1:
-        return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+        return cv2.imdecode(pixels, cv2.IMREAD_COLOR_RGB)
     kind, part = "GRAYSCALE" if channels == 1 else "COLOR", f"_{reduce}" if reduce > 1 else ""
-    photo = cv2.imdecode(data, getattr(cv2, f"IMREAD_{'REDUCED_' if part else ''}{kind}{part}"))
+    photo = cv2.imdecode(pixels, getattr(cv2, f"IMREAD_{'REDUCED_' if part else ''}{kind}{part}"))
     if photo is None or channels == 1:
         return None if photo is None else photo[..., None]
     return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)  # no flag gives a reduced photo as RGB
+
+
+def _decode_jpeg(data: bytes, reduce: int, channels: int) -> UInt8[np.ndarray, "y x c"] | None:
+    """Decodes a JPEG by libjpeg-turbo, as OpenCV does, but hears its warnings of damage.
+
+    Returns:
+        None for what it can't convert to RGB or grey, such as CMYK.
+
+    Raises:
+        ValueError: The data are damaged.
+    """
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    except (ValueError, KeyError):  # of a kind that it doesn't know, or no header
+        return None
+    if colours not in ("YCbCr", "RGB", "Gray") or height * width > _MOST_PIXELS:
+        return None
+    decoded = partial(
+        simplejpeg.decode_jpeg, data, "GRAY" if channels == 1 else "RGB",
+        min_height=-(-height // reduce), min_width=-(-width // reduce), min_factor=reduce,
+    )  # fmt: skip
+    try:
+        photo = decoded()
+    except ValueError as error:
+        if _costs_pixels(data, str(error)):
+            raise
+        photo = decoded(strict=False)
+    return np.ascontiguousarray(turn_upright(photo, orientation(data)))
+
+
+def _costs_pixels(data: bytes, warning: str) -> bool:
+    """Whether libjpeg warns of damage to the picture itself, and not to its surroundings.
+
+    Data that are left over at the end of a scan are the usual sign: after damage, blocks take
+    another number of bits. Some cameras pad the end, though, with bytes of one value.
+    """
+    found = _LEFT_OVER.search(warning)
+    if found is None or found[2] != "d9":
+        return not _HARMLESS.search(warning)
+    end = data.find(_JPEG_END, data.find(_SCAN))
+    return len(set(data[end - int(found[1]) : end])) > 1
 
 
 def _decode_bands(data: bytes, name: str, channels: int) -> UInt8[np.ndarray, "y x c"]:

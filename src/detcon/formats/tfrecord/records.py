@@ -23,7 +23,7 @@ from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.formats.segments import SegmentOptions, Segments, match_path, without
 from detcon.formats.tfrecord.example import read_example
 from detcon.formats.tfrecord.framing import Place, read_record, scan_records
-from detcon.photos import kept_table, orientation
+from detcon.photos import kept_table, orientation, turn_upright
 
 MASKS, ENCODED, NAME = "image/felzenszwalb_segmentations", "image/encoded", "image/filename"
 HEIGHT, WIDTH = "image/height", "image/width"
@@ -161,14 +161,5 @@ def _maps(example: dict[str, list[Any]]) -> UInt8[np.ndarray, "n y x"]:
         raise ValueError(f"{ids.size} ids are no maps of {height} x {width} pixels")
     photos = [one for one in example.get(ENCODED, []) if isinstance(one, bytes)]
     turn = orientation(photos[0]) if photos else 1
-    return _upright(ids.reshape(-1, height, width), turn)
-
-
-def _upright(maps: UInt8[np.ndarray, "n y x"], orientation: int) -> UInt8[np.ndarray, "n v u"]:
-    if orientation in (5, 6, 7, 8):
-        maps = maps.transpose(0, 2, 1)
-    if orientation in (3, 4, 7, 8):
-        maps = maps[:, ::-1]
-    if orientation in (2, 3, 6, 7):
-        maps = maps[:, :, ::-1]
-    return maps
+    maps = np.moveaxis(ids.reshape(-1, height, width), 0, 2)
+    return np.moveaxis(turn_upright(maps, turn), 2, 0)
