@@ -1,7 +1,9 @@
 """Tests for detcon.files: whole or not at all."""
 
+import errno
 import os
 import platform
+import stat
 import subprocess
 import sys
 import time
@@ -34,6 +36,31 @@ def test_a_failure_keeps_the_old_file_and_cleans_up(tmp_path):
         fail_halfway()
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def refuse_folders(monkeypatch, code):
+    """As where folders can't be synced: on SMB mounts, some of FUSE."""
+    sync = os.fsync
+
+    def refuse(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+        sync(descriptor)
+
+    monkeypatch.setattr("detcon.files.os.fsync", refuse)
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_odd_file_systems_that_cant_sync_a_folder_are_written_to(tmp_path, monkeypatch, code):
+    refuse_folders(monkeypatch, code)
+    write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_folder_that_fails_to_sync_is_an_error(tmp_path, monkeypatch):
+    refuse_folders(monkeypatch, errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        write_whole(tmp_path / "file", b"new")
 
 
 def test_what_a_killed_process_leaves_is_recognised(tmp_path):

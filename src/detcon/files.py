@@ -1,5 +1,6 @@
 """Atomic writes: a file is complete, or absent."""
 
+import errno
 import os
 import platform
 import time
@@ -91,5 +92,8 @@ def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:  # SMB mounts and some of FUSE can't sync a folder
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
+            raise
     finally:
         os.close(descriptor)

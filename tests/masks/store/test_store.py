@@ -118,6 +118,7 @@ def test_a_store_of_an_earlier_revision_is_not_gone_on_with(tmp_path, monkeypatc
         before.setattr(MCG, "revision", 1)
         header = begin_store(tmp_path / "store", describe(MCG(), PHOTOS, shard_size=4))
         assert "revision" not in header, "stores of before don't name it"
+        (tmp_path / "store" / "shards" / "00000.masks").touch()
     said = message(lambda: begin_store(tmp_path / "store", describe(MCG(), PHOTOS, shard_size=4)))
     assert f"made with other parameters: it has revision=1, not revision={MCG.revision};" in said
     header = begin_store(tmp_path / "new", describe(MCG(), PHOTOS, shard_size=4))

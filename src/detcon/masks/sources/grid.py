@@ -40,13 +40,8 @@ class Grid:
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         height, width, _ = image.shape
-        columns = self.columns or self.rows
-        if height < self.rows or width < columns:
-            raise ValueError(
-                f"cannot cut a photo of {height} x {width} pixels into {self.rows} x "
-                f"{columns} cells; use fewer cells or larger photos"
-            )
-        row = np.arange(height) * self.rows // height
+        rows, columns = min(self.rows, height), min(self.columns or self.rows, width)
+        row = np.arange(height) * rows // height
         column = np.arange(width) * columns // width
         return Masks.from_labels(row[:, None] * columns + column)
 

@@ -12,6 +12,7 @@ from detcon.masks.sources.ranges import check_ranges
 from detcon.photos import shrink
 
 _MOST_AT_ONCE = 64  # points
+_THINNEST = 64  # sides; a thinner photo would vanish in the network's size, and gets one mask
 
 
 @dataclass(frozen=True)
@@ -65,21 +66,22 @@ class SegmentAnything:
             raise ValueError(
                 f"SAM takes RGB, but the photo has {image.shape[2]} channels; give channels=3"
             )
-        small = shrink(image, self.max_side)
-        found = _open(self.model)(
-            Image.fromarray(small),
-            points_per_batch=_at_once(self.points**2),
-            points_per_crop=self.points,
-            pred_iou_thresh=self.min_rating,
-            stability_score_thresh=self.min_stability,
-        )
-        stack = np.array([np.asarray(one, bool) for one in found["masks"]], bool)
-        stack = stack.reshape(-1, *small.shape[:2])
-        scores = np.asarray([float(one) for one in found["scores"]], np.float64)
+        size, small = (image.shape[0], image.shape[1]), shrink(image, self.max_side)
+        stack, scores = np.zeros((0, *small.shape[:2]), bool), np.zeros(0)
+        if max(size) <= _THINNEST * min(size):
+            found = _open(self.model)(
+                Image.fromarray(small),
+                points_per_batch=_at_once(self.points**2),
+                points_per_crop=self.points,
+                pred_iou_thresh=self.min_rating,
+                stability_score_thresh=self.min_stability,
+            )
+            stack = np.array([np.asarray(one, bool) for one in found["masks"]], bool)
+            stack = stack.reshape(-1, *small.shape[:2])
+            scores = np.asarray([float(one) for one in found["scores"]], np.float64)
         chosen = choose_masks(
             stack, scores, num=self.num, min_area=self.min_area, max_overlap=self.max_overlap
         )
-        size = (image.shape[0], image.shape[1])
         if not chosen:
             return Masks.from_stack(np.ones((1, *small.shape[:2]), bool), np.zeros(1), size)
         return Masks.from_stack(stack[chosen], scores[chosen], size)

@@ -85,7 +85,8 @@ def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
         "num_files": settings.num_files,
     }
     path = out / _RECORD
-    if path.is_file():
+    holds = [one.name for one in out.iterdir()] if out.is_dir() else [""] if out.exists() else []
+    if path.is_file() and holds != [_RECORD]:  # else nothing is written yet
         try:
             found = json.loads(path.read_text())
         except ValueError:
@@ -97,7 +98,7 @@ def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
                 f"{wanted[other[0]]}; give another out=, or remove the folder"
             )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if holds not in ([], [_RECORD]):
         raise StoreError(f"cannot write masks to {out}: it holds something else; give another out=")
     out.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(wanted | {"detcon": detcon.__version__}, indent=1))

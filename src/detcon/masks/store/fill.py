@@ -1,7 +1,7 @@
 """Filling a mask store: in parallel, across machines, and continued after an interruption."""
 
 import sys
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from detcon.masks.recipe import MasksRecipe, parse_share
 from detcon.masks.sources import NetworkSource
 from detcon.masks.store.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.store.index import merge_index
+from detcon.masks.store.mask_store import MaskStore
 from detcon.masks.store.shard import (
     DamagedShard,
     ShardRow,
@@ -86,7 +87,8 @@ def make_masks(recipe: str | Path | MasksRecipe | None = None, /, **overrides: A
 def _fill_store(settings: MasksRecipe) -> Path:
     photos = open_photos(settings.images, settings.channels)
     folder = Path(settings.out)
-    header = begin_store(folder, describe(settings.generator, photos, settings.shard_size))
+    described = describe(settings.generator, photos, settings.shard_size)
+    header = begin_store(folder, described, photos.keys)
     _fill(folder, header, settings, photos)
     if missing := len(missing_shards(folder, header)):
         _say(f"this share is done; {missing} of {num_shards(header)} shards are left to others")
@@ -99,6 +101,7 @@ def _fill_store(settings: MasksRecipe) -> Path:
         _say(f"this share is done; another's is not: {error}")
         return folder
     _list_unreadable(folder, unreadable, len(photos))
+    _list_empty(folder, header["generator"])
     return folder
 
 
@@ -124,12 +127,21 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
         for number in range(share - 1, num_shards(header), shares)
     }
     total = sum(map(len, spans.values()))
+    newer: list[str] = []
     for number, span in list(spans.items()):
-        path = shard_path(folder, number)
-        if path.exists() and not (
-            settings.check and _is_damaged(path, photos.part(span.start, span.stop), fingerprint)
-        ):
-            del spans[number]
+        path, part = shard_path(folder, number), photos.part(span.start, span.stop)
+        if not path.exists() or (settings.check and not _is_good(path, part, fingerprint)):
+            continue
+        newer += _newer(part, path)
+        del spans[number]
+    if newer:
+        it, was = ("it was", "its") if len(newer) == 1 else ("they were", "their")
+        _say(
+            f"{_num_newer(newer)} than {was} masks: {_listed(newer)}; if {it} changed, give "
+            f"--check to make {was} masks again"
+        )
+    elif not spans:
+        _say(f"all {total} photos had their masks already")
     jobs = (
         MasksJob(
             number, photos.part(start, min(start + _PHOTOS_A_JOB, span.stop)), settings.generator
@@ -164,15 +176,38 @@ def _in_order(
     return in_order(make_rows, jobs, num_workers=workers, threads=threads)
 
 
-def _is_damaged(path: Path, part: Photos, fingerprint: str) -> bool:
-    """Whether a shard is damaged; prints what is wrong with it."""
+def _is_good(path: Path, part: Photos, fingerprint: str) -> bool:
+    """Whether a shard is whole and as new as its photos; prints what is wrong with it."""
     try:
         if read_footer(path, fingerprint)["key"].to_pylist() != list(part.keys):
             raise DamagedShard(path, "it holds other photos")
     except DamagedShard as error:
         _say(f"{path}: {error.what}; its photos are done again")
-        return True
-    return False
+        return False
+    if newer := _newer(part, path):
+        _say(f"{path}: {_num_newer(newer)}; its photos are done again")
+    return not newer
+
+
+def _newer(photos: Photos, shard: Path) -> list[str]:
+    """The photos whose file, or tar, was written after the shard."""
+    made = shard.stat().st_mtime
+    if photos.members is None:
+        return [key for key in photos if _written(photos.path(key)) > made]
+    late = [_written(Path(tar)) > made for tar in photos.members.tars]
+    return [key for key, tar in zip(photos, photos.members.tar.tolist()) if late[tar]]
+
+
+def _written(path: Path) -> float:
+    """When a file was written; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _num_newer(keys: Sequence[str]) -> str:
+    return "1 photo is newer" if len(keys) == 1 else f"{len(keys)} photos are newer"
 
 
 def _generate(generator: MaskGenerator, photo: UInt8[np.ndarray, "y x c"], key: str) -> Masks:
@@ -193,6 +228,30 @@ def _list_unreadable(folder: Path, unreadable: dict[str, str], num_photos: int) 
     if unreadable:
         listed = folder / "unreadable.json"
         _say(f"skipped {len(unreadable)} of {num_photos} photos; all are listed in {listed}")
+
+
+def _list_empty(folder: Path, generator: dict[str, Any]) -> None:
+    """Reports photos without masks; raises where no photo has one."""
+    store = MaskStore(folder)
+    empty = store.empty()
+    if empty and len(empty) == len(store):
+        hint = "check its settings and what it reads"
+        if generator.get("missing") == "none":
+            hint = "missing=none lets photos pass whose names match no annotation: check the names"
+        raise StoreError(
+            f"the generator {generator['kind']} found no mask in any of the {len(store)} photos, "
+            f"so that there is nothing to learn from; {hint}, then give another out=, or delete "
+            f"the folder {folder}"
+        )
+    if empty:
+        have = "photos have" if len(empty) > 1 else "photos has"
+        _say(f"{len(empty)} of {len(store)} {have} no mask: {_listed(empty)}")
+
+
+def _listed(keys: Sequence[str]) -> str:
+    """`a.jpg, b.jpg, c.jpg and 61 more`."""
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + more
 
 
 def _say(line: str) -> None:

@@ -6,7 +6,7 @@ The header is written first, and decides whether a later command may continue th
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import detcon
 from detcon.config import fingerprint
 from detcon.files import write_whole
 from detcon.masks.masks import LATER
-from detcon.masks.store.shard import StoreError
+from detcon.masks.store.shard import StoreError, read_footer
 from detcon.photos import Photos
 
 FORMAT = 1
@@ -62,10 +62,12 @@ def digest_of_keys(keys: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
+def begin_store(folder: Path, header: dict[str, Any], keys: Sequence[str] = ()) -> dict[str, Any]:
     """Creates a store, or checks that the existing one holds the same masks of the same photos.
 
-    Returns the header on the disk, which may name an older package or another path of the photos.
+    A store in which nothing is stored yet is begun again. `keys` are the photos' names, for
+    messages. Returns the header on the disk, which may name an older package or another path of
+    the photos.
     """
     path = folder / "header.json"
     if not path.exists():
@@ -74,13 +76,17 @@ def begin_store(folder: Path, header: dict[str, Any]) -> dict[str, Any]:
             raise StoreError(f"{folder} exists and is no mask store; give another out=")
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            write_whole(path, json.dumps(header, indent=1).encode())
+            write_whole(path, json.dumps(header, indent=1))
     found = read_header(folder)
     if difference := _difference(found, header):
-        raise StoreError(
-            f"the mask store {folder} was made with other parameters: {difference}; "
-            f"give another out=, or delete the folder to make it again"
-        )
+        if any(stored := [*(folder / "shards").glob("*.masks")]):
+            raise StoreError(
+                f"the mask store {folder} was made with other parameters: {difference}"
+                f"{_other_photos(stored, found, header, keys)}; give another out=, or delete the "
+                f"folder to make it again"
+            )
+        write_whole(path, json.dumps(header, indent=1))
+        found = header
     (folder / "shards").mkdir(exist_ok=True)
     return found
 
@@ -147,6 +153,24 @@ def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
             f"{asked['source']}"
         )
     return ", and ".join(parts)
+
+
+def _other_photos(
+    stored: Sequence[Path], found: dict[str, Any], asked: dict[str, Any], keys: Sequence[str]
+) -> str:
+    """` (1 is new, such as b.jpg; 2 are gone, such as a.jpg)`; "" if that can't be told."""
+    if found["keys"] == asked["keys"] or not keys or len(stored) != num_shards(found):
+        return ""
+    before: set[str] = set()
+    for path in stored:
+        before.update(read_footer(path, found["fingerprint"])["key"].to_pylist())
+    lists = {"new": sorted(set(keys) - before), "gone": sorted(before - set(keys))}
+    parts = [
+        f"{len(names)} {'is' if len(names) == 1 else 'are'} {what}, such as {names[0]}"
+        for what, names in lists.items()
+        if names
+    ]
+    return f" ({'; '.join(parts)})"
 
 
 def _value(parameters: dict[str, Any], name: str) -> str:

@@ -72,13 +72,15 @@ class Index:
         values = {name: int(column[row]) for name, column in self._columns.items()}
         return values.pop("shard"), StoreEntry(**values)
 
-    def keys(self) -> list[str]:
-        """All photos, sorted."""
+    def keys(self, *, empty: bool = False) -> list[str]:
+        """All photos, or those without a mask, sorted."""
         names = self._batch["key"]
         try:
             names.validate(full=True)  # or Arrow would follow offsets anywhere
         except pa.ArrowInvalid as error:
             raise self._damaged() from error
+        if empty:
+            names = names.filter(pa.array(self._columns["num_masks"] == 0))
         return sorted(names.to_pylist())
 
     def _damaged(self) -> StoreError:

@@ -98,6 +98,10 @@ class MaskStore:
         """The photos that have masks, sorted."""
         return self._index.keys()
 
+    def empty(self) -> list[str]:
+        """The photos without a single mask, sorted: there is nothing to learn from them."""
+        return self._index.keys(empty=True)
+
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of these photos that have no masks."""
         return self._index.missing(keys)

@@ -1,0 +1,131 @@
+"""`detcon masks` says what came out: photos without masks, changed photos, settings to try next."""
+
+import json
+import os
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+from detcon import convert_masks
+from detcon.formats.errors import NotAnnotated
+from detcon.masks.sources import FromAnnotations, Grid
+from detcon.masks.store import MaskStore
+from detcon.masks.store.fill import make_masks
+from detcon.masks.store.shard import StoreError
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), pixels)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for name in "abcd":
+        save(tmp_path / "photos" / f"{name}.png", np.full((12, 16, 3), ord(name), np.uint8))
+    return tmp_path / "photos"
+
+
+def annotate(folder, **marked):
+    """PNGs of id 1, or of 0, which is no mask."""
+    for name, value in marked.items():
+        save(folder / f"{name}.png", np.full((12, 16), value, np.uint8))
+    return FromAnnotations(str(folder))
+
+
+def said(capsys):
+    return capsys.readouterr().err.splitlines()
+
+
+def test_training_on_nothing_some_photos_without_masks_are_counted(photos, tmp_path, capsys):
+    generator = annotate(tmp_path / "labels", a=1, b=0, c=255, d=1)
+    out = make_masks(images=photos, out=tmp_path / "out", generator=generator, workers=1)
+    [line] = said(capsys)
+    assert line == "2 of 4 photos have no mask: b.png, c.png"
+    assert MaskStore(out).empty() == ["b.png", "c.png"] and len(MaskStore(out)) == 4
+    make_masks(images=photos, out=tmp_path / "out", generator=generator, workers=1)
+    assert line in said(capsys), "said again of a finished store"
+
+
+def test_training_on_nothing_a_store_without_any_mask_is_an_error(photos, tmp_path):
+    generator = annotate(tmp_path / "labels", a=0, b=0, c=255, d=0)
+    asked = {"images": photos, "out": tmp_path / "out", "workers": 1}
+    for _ in range(2):  # a finished store too
+        with pytest.raises(StoreError, match="found no mask in any of the 4 photos"):
+            make_masks(**asked, generator=generator)
+    whole = FromAnnotations(generator.folder, missing="whole")
+    with pytest.raises(StoreError, match="give another out=, or delete the folder"):
+        make_masks(**asked, generator=whole)
+    assert MaskStore(make_masks(**asked | {"out": tmp_path / "new"}, generator=whole)).empty() == []
+
+
+def test_training_on_nothing_names_that_match_no_annotation(photos, tmp_path):
+    generator = FromAnnotations(annotate(tmp_path / "labels", other=1).folder, missing="none")
+    with pytest.raises(StoreError, match="missing=none lets photos pass whose names match no"):
+        make_masks(images=photos, out=tmp_path / "out", generator=generator, workers=1)
+
+
+def test_stores_without_empty_photos_have_none(photos, tmp_path, capsys):
+    out = make_masks(images=photos, out=tmp_path / "out", generator=Grid(2), workers=1)
+    assert MaskStore(out).empty() == [] and said(capsys) == []
+
+
+def test_advice_can_be_followed_where_nothing_is_stored_yet(photos, tmp_path):
+    asked = {"images": photos, "out": tmp_path / "out", "workers": 1}
+    generator = annotate(tmp_path / "labels", b=1)
+    with pytest.raises(NotAnnotated, match="missing=none or missing=whole let it pass"):
+        make_masks(**asked, generator=generator)
+    whole = FromAnnotations(generator.folder, missing="whole")
+    store = MaskStore(make_masks(**asked, generator=whole))
+    assert store.header["generator"]["missing"] == "whole" and len(store) == 4
+
+
+def test_other_settings_are_refused_where_masks_are_stored(photos, tmp_path):
+    asked = {"images": photos, "out": tmp_path / "out", "workers": 1}
+    make_masks(**asked, generator=Grid(2), shard_size=2, shard="1/2")
+    with pytest.raises(StoreError, match="was made with other parameters: it has rows=2, not row"):
+        make_masks(**asked, generator=Grid(3), shard_size=2)
+
+
+def test_stale_photos_added_and_removed_are_named(photos, tmp_path):
+    asked = {"images": photos, "out": tmp_path / "out", "workers": 1, "generator": Grid(2)}
+    make_masks(**asked)
+    (photos / "b.png").unlink()
+    for name in ("e.png", "f.png"):
+        save(photos / name, np.zeros((12, 16, 3), np.uint8))
+    with pytest.raises(StoreError, match="2 are new, such as e.png; 1 is gone, such as b.png"):
+        make_masks(**asked)
+
+
+def test_stale_photos_that_changed_are_named_and_done_again_with_check(photos, tmp_path, capsys):
+    asked = {"images": photos, "out": tmp_path / "out", "workers": 1, "generator": Grid(2)}
+    make_masks(**asked, shard_size=2)
+    make_masks(**asked, shard_size=2)
+    assert said(capsys) == ["all 4 photos had their masks already"]
+    save(photos / "c.png", np.zeros((24, 10, 3), np.uint8))
+    later = time.time() + 5
+    os.utime(photos / "c.png", (later, later))
+    make_masks(**asked, shard_size=2)
+    assert said(capsys) == [
+        "1 photo is newer than its masks: c.png; if it was changed, give --check to make its "
+        "masks again"
+    ]
+    assert MaskStore(tmp_path / "out")["c.png"].size == (12, 16)
+    make_masks(**asked, shard_size=2, check=True)
+    assert "00001.masks: 1 photo is newer; its photos are done again" in said(capsys)[0]
+    assert MaskStore(tmp_path / "out")["c.png"].size == (24, 10)
+
+
+def test_advice_can_be_followed_of_a_conversion_that_wrote_nothing(photos, tmp_path):
+    """A format may refuse masks (such as a pixel of two masks) after the folder was begun."""
+    store = make_masks(images=photos, out=tmp_path / "out", generator=Grid(2), workers=1)
+    asked = {"masks": store, "out": tmp_path / "converted", "workers": 1}
+    begin = {"to": "coco", "masks": "another", "num_photos": 1}
+    (tmp_path / "converted").mkdir()
+    (tmp_path / "converted" / "conversion.json").write_text(json.dumps(begin))
+    convert_masks(**asked, to="png")
+    assert (tmp_path / "converted" / "a.png").is_file()
+    with pytest.raises(StoreError, match="holds masks written with to=png, not coco"):
+        convert_masks(**asked, to="coco")
