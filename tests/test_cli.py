@@ -171,6 +171,14 @@ def test_an_interrupt_is_one_sentence(run, photos, tmp_path, monkeypatch):
     assert code == 130 and err == "detcon: interrupted; give the same command again to go on\n"
 
 
+def test_a_study_shows_what_was_typed_and_not_its_whole_file(run):
+    """It listed claim, data, grid and figure as differences from the defaults."""
+    study = Path(__file__).parents[1] / "studies" / "quick.yaml"
+    code, out, _ = run("study", str(study), "--plan", "shard=1/2")
+    assert code == 0 and "claim" not in out and "grid" not in out.partition("cell")[0]
+    assert out.split()[:3] == [str(study), "shard=1/2", "plan=true"]
+
+
 def test_debug_shows_the_traceback(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="there is no folder"):

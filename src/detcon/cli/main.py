@@ -86,7 +86,8 @@ def _carry_out(verb: Verb, words: Words, out: Console) -> None:
     for name in given.keys() & overrides.keys():
         raise RecipeError(f"'{name}' is given twice, by name and without; give it once")
     settings = load_recipe(_load(verb.recipe), recipe, {**given, **overrides})
-    _say_changes(recipe, settings, out)
+    # a study's file sets everything: nearly all of it would differ from the defaults
+    _say_settings(recipe, words.settings if verb.records_words else changes(settings), out)
     recorded = {"words": (*words.bare, *words.settings)} if verb.records_words else {}
     written = _load(verb.function)(settings, **recorded)
     if written is None:
@@ -116,10 +117,10 @@ def _bare(verb: Verb, bare: Sequence[str]) -> tuple[str | None, dict[str, Any]]:
     return (bare[0] if bare else None), given
 
 
-def _say_changes(recipe: str | None, settings: Any, out: Console) -> None:
-    """Shows the recipe and what differs from the defaults, a line for each group of settings."""
+def _say_settings(recipe: str | None, settings: Sequence[str], out: Console) -> None:
+    """Prints the recipe and settings `name=value`, a line for each group of settings."""
     lines: dict[str, list[str]] = {}
-    for word in changes(settings):
+    for word in settings:
         name = word.partition("=")[0]
         lines.setdefault(name.rpartition(".")[0].partition(".")[0], []).append(word)
     for words in [[recipe] if recipe else [], *lines.values()]:
