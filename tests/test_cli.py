@@ -179,6 +179,21 @@ def test_a_study_shows_what_was_typed_and_not_its_whole_file(run):
     assert out.split()[:3] == [str(study), "shard=1/2", "plan=true"]
 
 
+def test_a_folder_named_after_a_setting_is_a_run(run, tmp_path, monkeypatch):
+    """Sweeps make such names. `lr=0.1` was taken for a setting of `detcon report`."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("lr=0.1", "seed=1"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
+        (tmp_path / name / "recipe.yaml").write_text("images: photos\n")
+    code, out, _ = run("report", "lr=0.1", "./seed=1", "out=r.html")
+    assert code == 0 and "wrote r.html" in out and "lr=0.1" in (tmp_path / "r.html").read_text()
+    code, _, err = run("report", "seed=1", "out=r.html")
+    assert code == 2 and "write ./seed=1 for the file" in err
+    code, _, err = run("report", "lr=0.2", "out=r.html")
+    assert code == 2 and "name the runs" in err
+
+
 def test_debug_shows_the_traceback(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="there is no folder"):

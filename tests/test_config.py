@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -308,6 +309,35 @@ def test_what_follows_from_other_settings_does_not_differ_from_the_defaults():
     chosen = said(encoder=EncoderRecipe(name="resnet18", zero_init=True))
     assert chosen[2:] == ["encoder.name=resnet18", "encoder.zero_init=true"]
     assert said(method="detcon_b")[2:] == ["method.kind=detcon_b"]
+
+
+def test_a_path_with_commas_is_one_path(tmp_path, monkeypatch):
+    """`masks="m, v1"` looked for the stores m and v1, and backbone= did in Python too."""
+    from detcon.downstream.recipe import GridRecipe
+    from detcon.report.recipe import ShowRecipe
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("m, v1", "lr=0.1,seed=1", "a"):
+        Path(name).mkdir()
+
+    def masks(word):
+        return load_recipe(ShowRecipe, None, {"images": "p", **parse_overrides([word])}).masks
+
+    def backbones(value):
+        given = {"task": "linear_segmentation", "data": "d", "out": "o", "backbone": value}
+        return load_recipe(GridRecipe, None, given).backbones
+
+    assert masks("masks=m, v1") == ("m, v1",) and masks("masks=['m, v1', b]") == ("m, v1", "b")
+    assert masks("masks=a,b") == ("a", "b")
+    assert backbones("lr=0.1,seed=1") == backbones(Path("lr=0.1,seed=1")) == ("lr=0.1,seed=1",)
+    assert backbones(["lr=0.1,seed=1", "random"]) == ("lr=0.1,seed=1", "random")
+    for name in ("b", "a,b"):
+        Path(name).mkdir()
+    with pytest.raises(
+        RecipeError, match=r"'a,b' is one path and also a list of 2; write \['a,b'\]"
+    ):
+        masks("masks=a,b")
+    assert masks("masks=[a, b]") == ("a", "b") and masks("masks=['a,b']") == ("a,b",)
 
 
 def test_a_bare_name_is_a_shipped_recipe(tmp_path, monkeypatch):

@@ -70,3 +70,25 @@ def test_two_processes_append_to_one_file(tmp_path):
     for name in "ab":
         numbers = [row["number"] for row in rows.values() if row["writer"] == name]
         assert numbers == list(range(50))
+
+
+def test_appending_reads_no_more_than_the_end(tmp_path, monkeypatch):
+    """Each append read the whole file: quadratic work over the cells of a study."""
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(f'{{"a": {n}}}\n' for n in range(200_000)) + '{"torn": ')
+    read, opened = [], type(path).open
+
+    def counting(self, *args, **options):
+        file = opened(self, *args, **options)
+        whole = file.read
+        file.read = lambda size=-1: read.append(len(data := whole(size))) or data
+        return file
+
+    monkeypatch.setattr(type(path), "open", counting)
+    append_line(path, {"a": -1})
+    monkeypatch.undo()
+    assert sum(read) < 100_000 < path.stat().st_size
+    assert path.read_text().endswith('{"a": 199999}\n{"a": -1}\n')
+    path.write_text('{"torn": ' + " " * 200_000)
+    append_line(path, {"a": 1})
+    assert path.read_text() == '{"a": 1}\n'

@@ -3,6 +3,7 @@
 A verb's settings are the fields of its recipe, which also gives its help and its checks.
 """
 
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -17,7 +18,14 @@ from rich.markup import escape
 import detcon
 from detcon.cli.help import list_verbs, teach
 from detcon.cli.verbs import VERBS, Verb
-from detcon.config import RecipeError, changes, load_recipe, nearest, parse_overrides
+from detcon.config import (
+    RecipeError,
+    changes,
+    field_names,
+    load_recipe,
+    nearest,
+    parse_overrides,
+)
 
 _HAS_SLASH = re.compile(r"[^=]*[/\\]")
 _INTERRUPTED = 130  # as shells have it: 128 + SIGINT
@@ -66,17 +74,42 @@ def _run(argv: Sequence[str], out: Console) -> None:
 
 
 def _sort(name: str, verb: Verb, argv: Sequence[str]) -> Words:
-    """A word with a slash before its first `=` is a path: `runs/lr=0.1/recipe.yaml`."""
+    """Sorts the words of a command; see `_is_path` for paths that hold a `=`."""
     switches = [word for word in argv if word.startswith("--")]
     known = [f"--{switch}" for switch in (*verb.flags, *_EVERYWHERE)]
     for switch in switches:
         if switch not in known:
             raise RecipeError(f"detcon {name} has no switch '{switch}'{nearest(switch, known)}")
     others = [word for word in argv if not word.startswith("--")]
-    bare = [word for word in others if "=" not in word or _HAS_SLASH.match(word)]
+    known = field_names(_load(verb.recipe)) if any(map(_is_file, others)) else []
+    bare = [word for word in others if "=" not in word or _is_path(word, verb, known)]
     settings = [word for word in others if word not in bare]
     settings += [f"{flag}=true" for flag in verb.flags if f"--{flag}" in switches]
     return Words(tuple(bare), tuple(settings), frozenset(word[2:] for word in switches))
+
+
+def _is_path(word: str, verb: Verb, settings: Sequence[str]) -> bool:
+    """Whether a word with a `=` is the path of a recipe or run, and no setting.
+
+    Paths have a slash before the `=`, as in `runs/lr=0.1`, or are files whose name up to the `=` is
+    no setting.
+
+    Raises:
+        RecipeError: A file has the name of a setting and its value.
+    """
+    if _HAS_SLASH.match(word):
+        return True
+    is_file = _is_file(word) and (bool(verb.bare) or word.endswith((".yaml", ".yml")))
+    if is_file and word.partition("=")[0] in settings:
+        raise RecipeError(
+            f"'{word}' is a setting, and there is a file of this name; write ./{word} "
+            f"for the file, or remove it"
+        )
+    return is_file
+
+
+def _is_file(word: str) -> bool:
+    return "=" in word and os.path.exists(word)
 
 
 def _carry_out(verb: Verb, words: Words, out: Console) -> None:

@@ -7,11 +7,20 @@ configures. Each mistake becomes one sentence.
 
 from detcon.config.hints import field_names, fields_of, kind_of, records_within, shown
 from detcon.config.loading import changes, is_recorded, load_recipe, parse_overrides, recorded
-from detcon.config.recipe import Recipe, RecipeError, Several, fingerprint, nearest, to_yaml
+from detcon.config.recipe import (
+    Recipe,
+    RecipeError,
+    Several,
+    fingerprint,
+    nearest,
+    split_list,
+    to_yaml,
+)
 from detcon.config.shipped import ShippedRecipe, recipes_for, shipped_recipes
 
 __all__ = [
     "Recipe", "RecipeError", "Several", "ShippedRecipe", "changes", "field_names", "fields_of",
     "fingerprint", "is_recorded", "kind_of", "load_recipe", "nearest", "parse_overrides",
-    "recipes_for", "recorded", "records_within", "shipped_recipes", "shown", "to_yaml",
+    "recipes_for", "recorded", "records_within", "shipped_recipes", "shown", "split_list",
+    "to_yaml",
 ]  # fmt: skip

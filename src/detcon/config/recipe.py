@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import yaml
@@ -41,10 +42,34 @@ class Recipe(BaseModel):
         return cls.with_derived(values) if isinstance(values, dict) else values
 
 
+def split_list(text: str) -> list[str]:
+    """The parts of a list `a,b`; a file or folder that has commas in its name is one part.
+
+    Raises:
+        RecipeError: The text is the name of a file, and its parts are names of files too.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if len(parts) == 1 or not _exists(text):
+        return parts
+    if all(part and _exists(part) for part in parts):
+        raise RecipeError(
+            f"'{text}' is one path and also a list of {len(parts)}; write ['{text}'] for the path, "
+            f"[{', '.join(parts)}] for the list"
+        )
+    return [text]
+
+
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long for a path, or with a null character
+        return False
+
+
 def _listed(value: Any) -> Any:
     if value is None:
         return ()
-    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
+    return split_list(value) if isinstance(value, str) else value
 
 
 Several = Annotated[tuple[str, ...], BeforeValidator(_listed)]

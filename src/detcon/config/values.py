@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 from detcon.config.hints import below, default_of, fields_of, is_record, kind_of, members
-from detcon.config.recipe import RecipeError
+from detcon.config.recipe import RecipeError, split_list
 
 _NULL = ("", "~", "null", "Null", "NULL")
 _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -159,9 +159,10 @@ def _read_text(text: str, hints: Sequence[Any], name: str) -> Any:
     elements = _elements(hints)
     holds_groups = any(_is_sequence(one) or _is_mapping(one) for one in elements)
     if elements and not holds_groups and not _may_be(hints, str):
+        parts = split_list(text) if _may_be(elements, str) else text.split(",")
         return [
             _read_text(part.strip(), _elements(hints, place), name)
-            for place, part in enumerate(text.split(","))
+            for place, part in enumerate(parts)
         ]
     return text
 

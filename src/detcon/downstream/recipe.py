@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from detcon.config import Recipe, is_recorded, shown
+from detcon.config import Recipe, is_recorded, shown, split_list
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, ProbeRecipe
@@ -95,9 +95,10 @@ class TransferRecipe(TransferSettings):
 def _several(value: Any) -> Any:
     """`A,B` on the command line is a list, as in YAML; "all" labels are null."""
     if isinstance(value, str) and "," in value:
-        value = [word.strip() for word in value.split(",") if word.strip()]
+        parts = [word for word in split_list(value) if word]
+        value = value if parts == [value] else parts
     if isinstance(value, list | tuple):
-        return tuple(_several(one) for one in value)
+        return tuple(None if one == "all" else one for one in value)
     return None if value == "all" else value
 
 

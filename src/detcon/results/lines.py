@@ -7,9 +7,11 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from detcon.results import RunError
+
+_BLOCK = 1 << 16  # bytes
 
 
 def read_lines(path: Path) -> tuple[dict[int, dict[str, Any]], bool]:
@@ -47,13 +49,24 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
             import fcntl  # there is none on Windows
 
             fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
-        file.seek(0)
-        written = file.read()
-        if not written.endswith(b"\n"):
-            file.truncate(written.rfind(b"\n") + 1)
+        _remove_torn_end(file)
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _remove_torn_end(file: BinaryIO) -> None:
+    """Cuts off what follows the last line break; reads no more than the last line."""
+    end = size = file.seek(0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - _BLOCK)
+        file.seek(start)
+        place = file.read(end - start).rfind(b"\n")
+        end = start if place < 0 else start + place + 1
+        if place >= 0:
+            break
+    if end < size:
+        file.truncate(end)
 
 
 def parse_object(path: Path, remedy: str) -> dict[str, Any]:
