@@ -69,16 +69,13 @@ def batches(
 
 def collate(samples: list[Sample]) -> Batch:
     """Joins the samples of a batch; views come first."""
-
-    def joined(name: str) -> torch.Tensor:
-        return torch.from_numpy(np.stack([getattr(sample, name) for sample in samples], axis=1))
-
+    joined = {
+        name: torch.from_numpy(np.stack([getattr(sample, name) for sample in samples], axis=1))
+        for name in ("images", "ids", "weights", "colour")
+    }
     labels = [sample.label for sample in samples if sample.label is not None]
     return Batch(
-        images=joined("images"),
-        ids=joined("ids"),
-        weights=joined("weights"),
-        colour=joined("colour"),
+        **joined,
         index=torch.tensor([sample.index for sample in samples]),
         classes=torch.tensor(labels) if labels else None,
         passed_over=tuple(photo for sample in samples for photo in sample.passed_over),

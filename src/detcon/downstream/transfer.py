@@ -4,6 +4,7 @@ import hashlib
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,8 @@ def _say(results: Sequence[Result], names: Mapping[str, str]) -> None:
     table.add_column("backbone", overflow="fold")
     for name in ("labels", *(f"seed {seed}" for seed in seeds), "mean", "std", "seconds"):
         table.add_column(name, justify="right")
-    cells: dict[tuple[str, int | None], list[Result]] = {}
-    for result in results:
-        cells.setdefault((result.backbone, result.labels), []).append(result)
-    for (backbone, labels), found in cells.items():
+    for (backbone, labels), group in groupby(results, lambda one: (one.backbone, one.labels)):
+        found = list(group)
         values = [result.value for result in found]
         spread = deviation(values)
         table.add_row(
