@@ -212,13 +212,63 @@ def test_another_recipe_in_the_same_folder(squares, tmp_path):
         run(squares, tmp_path / "run", steps=3)
 
 
+def test_corrected_labels_are_noticed(squares, tmp_path, capsys):
+    """The result of other labels isn't shown as if it were that of these."""
+    data = Path(shutil.copytree(squares, tmp_path / "data"))
+    options = {"task": "linear_segmentation", "seeds": 2}
+    results = run(data, tmp_path / "run", **options)
+    assert "only read again" not in capsys.readouterr().err
+    assert run(data, tmp_path / "run", **options) == results
+    text = "2 of 2 results were there, of the same data: only read again"
+    assert text in capsys.readouterr().err
+    path = data / "train/labels/03.png"
+    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert cv2.imwrite(str(path), labels[::-1].copy())
+    text = r"data=.* has changed since .*seed0 was begun .*train/labels/03\.png.*give another out="
+    with pytest.raises(RunError, match=text):
+        run(data, tmp_path / "run", **options)
+    shutil.rmtree(tmp_path / "run/seed0"), shutil.rmtree(tmp_path / "run/seed1")  # as it advises
+    assert run(data, tmp_path / "run", **options) != results
+
+
+def test_a_data_set_that_was_moved_is_the_same(squares, tmp_path):
+    data = Path(shutil.copytree(squares, tmp_path / "data"))
+    results = run(data, tmp_path / "run", task="linear_segmentation")
+    data.rename(tmp_path / "moved")
+    assert run(tmp_path / "moved", tmp_path / "run", task="linear_segmentation") == results
+    assert (
+        run(f"{tmp_path}/moved/../moved", tmp_path / "run", task="linear_segmentation") == results
+    )
+    (tmp_path / "moved/val/labels/00.png").unlink()
+    with pytest.raises(
+        RunError, match=r"data is .*/data there and .*/moved now; give another out="
+    ):
+        run(tmp_path / "moved", tmp_path / "run", task="linear_segmentation")
+
+
+def test_a_stopped_training_does_not_go_on_with_other_data(squares, tmp_path, monkeypatch):
+    data = Path(shutil.copytree(squares, tmp_path / "data"))
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "fit", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "run", steps=3)
+    monkeypatch.undo()
+    shutil.copy(data / "train/images/00.png", data / "train/images/12.png")
+    shutil.copy(data / "train/labels/00.png", data / "train/labels/12.png")
+    with pytest.raises(RunError, match=r"35 files then, 37 now; the newest is train/.*12\.png"):
+        run(data, tmp_path / "run", steps=3)
+
+
 def test_another_backbone_of_the_same_name(squares, tmp_path):
     path, recipe = tmp_path / "b.safetensors", EncoderRecipe(name="resnet18", width=0.25)
     options = {"task": "linear_segmentation", "backbone": str(path), "encoder": None}
     save_backbone(path, build_encoder(recipe), recipe, normalisation=Normalisation())
     run(squares, tmp_path / "run", **options)
     save_backbone(path, build_encoder(recipe), recipe, normalisation=Normalisation())
-    with pytest.raises(RunError, match="backbone_sha256 is "):
+    with pytest.raises(RunError, match=r"backbone=.*b\.safetensors has changed since"):
         run(squares, tmp_path / "run", **options)
     with pytest.raises(BackboneError, match=r"b\.safetensors has the SHA-256 .*, not the 12ab"):
         run(squares, tmp_path / "other", backbone_sha256="12ab", **options)

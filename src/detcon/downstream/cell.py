@@ -19,6 +19,7 @@ from detcon.downstream.task import Names, Score, Task
 from detcon.models.backbone_file import Backbone, load_backbone, save_backbone
 from detcon.photos import shown
 from detcon.results.history import read_history
+from detcon.results.inputs import Inventory, take_inventory
 from detcon.results.recipe import recorded_fingerprint
 from detcon.results.result import RESULT, Result, read_result, write_result
 from detcon.train.environment import describe_environment, is_first_rank, open_fabric
@@ -31,22 +32,30 @@ OpenData = Callable[[int], tuple[LabelledData, Examples]]
 """From the channels that a backbone takes to the data, and its validation photos."""
 
 
-def run_cell(settings: TransferRecipe, task: Task, open_data: OpenData) -> Result:
+def run_cell(
+    settings: TransferRecipe, task: Task, open_data: OpenData, data: Inventory | None = None
+) -> Result:
     """Trains and scores one cell, or reads its result if it is finished.
+
+    Args:
+        data: What `settings.data` holds; a cell that was begun with other data is refused.
 
     Raises:
         ValueError: Data, a backbone or settings that don't fit; mostly before the folder is made.
     """
     folder = Path(settings.out)
+    inputs = {} if data is None else {"data": data}
+    if Path(settings.backbone).is_file():
+        inputs["backbone"] = take_inventory(settings.backbone)
     if (folder / RESULT).is_file():
-        open_run(folder, settings)  # refuses another recipe
+        open_run(folder, settings, inputs=inputs)  # refuses another recipe, or other data
         return read_result(folder)
     begin = time.monotonic()
     backbone, network = build_network(settings, task, open_data)
     labelled, val = open_data(backbone.recipe.in_channels)
     chosen = nested_subset(len(labelled.train.keys), settings.labels, settings.seed)
     train = Examples(labelled.train, chosen)
-    run = open_run(folder, settings)
+    run = open_run(folder, settings, inputs=inputs)
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it
         network.to(open_fabric("32", settings.loop.accelerator).device).eval()

@@ -17,7 +17,8 @@ from detcon.downstream.cell import run_cell
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.task import open_task
 from detcon.models.backbone_file import BackboneError
-from detcon.results.result import Result, written
+from detcon.results.inputs import take_inventory
+from detcon.results.result import RESULT, Result, written
 from detcon.results.statistics import deviation
 from detcon.train.environment import is_first_rank
 
@@ -51,7 +52,12 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
         labelled = task.open(grid, channels)
         return labelled, Examples(labelled.val, range(len(labelled.val.keys)))
 
-    results = [run_cell(cell, task, open_data) for cell in list(_cells(grid))]
+    cells, data = list(_cells(grid)), take_inventory(grid.data, without=Path(grid.out))
+    finished = sum(Path(cell.out, RESULT).is_file() for cell in cells)
+    results = [run_cell(cell, task, open_data, data) for cell in cells]
+    if is_first_rank() and finished:
+        say = Console(stderr=True, highlight=False, soft_wrap=True).print
+        say(f"{finished} of {len(cells)} results were there, of the same data: only read again")
     if is_first_rank():
         _say(results, dict(zip(grid.backbones, _folder_names(grid.backbones), strict=True)))
     return results

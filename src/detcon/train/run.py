@@ -4,6 +4,7 @@ runs/NAME/recipe.yaml · environment.json · metrics.jsonl · events.* · checkp
 and where needed: unreadable.jsonl · checkpoints/step-*.ckpt, nonfinite.ckpt
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from detcon.config import Recipe, recorded
 from detcon.files import is_partial
 from detcon.results import RunError
 from detcon.results.environment import read_environment, write_environment
+from detcon.results.inputs import Inventory, read_inputs, what_changed, write_inputs
 from detcon.results.recipe import (
     SavedRecipe,
     deciding_settings,
@@ -42,21 +44,31 @@ class Run:
             write_environment(self.folder, environment | {"finished": _now()})
 
 
-def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
+def open_run(
+    folder: str | Path,
+    recipe: Recipe,
+    *,
+    command: str = "",
+    inputs: Mapping[str, Inventory] | None = None,
+) -> Run:
     """Makes a run folder, or checks that the one there holds a run of the same recipe.
 
     Only the first rank writes; the others trust it. `command` is for `environment.json`, and taken
-    from the process if empty.
+    from the process if empty. `inputs` are what the settings of these names lead to: they are
+    compared by content, not by their paths, and recorded in `inputs.json`.
 
     Raises:
-        RunError: If the folder is a file, holds something else, or a run of another recipe: then
-            the sentence names the settings that differ. `FREE` settings may differ.
+        RunError: If the folder is a file, holds something else, a run of another recipe or of
+            other inputs: then the sentence names what differs. `FREE` settings may differ.
     """
     folder = Path(folder)
     if not is_first_rank():
         return Run(folder, finished=bool(read_environment(folder).get("finished")))
-    if _check(folder, recipe):
+    inputs = inputs or {}
+    if _check(folder, recipe, inputs):
         write_recipe(folder, recipe)
+    if inputs:
+        write_inputs(folder, inputs)
     before = read_environment(folder)
     environment = describe_environment(command) | {
         "fingerprint": recorded_fingerprint(folder),
@@ -68,7 +80,7 @@ def open_run(folder: str | Path, recipe: Recipe, *, command: str = "") -> Run:
     return Run(folder, finished=bool(environment["finished"]))
 
 
-def _check(folder: Path, recipe: Recipe) -> bool:
+def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> bool:
     """Checks a folder; returns whether to write the recipe there.
 
     A recipe of an earlier version, which had fewer settings, stays as it was, and with it the
@@ -87,12 +99,22 @@ def _check(folder: Path, recipe: Recipe) -> bool:
     recorded = saved.deciding
     now = deciding_settings(recipe.model_dump(mode="json"))
     there = recorded if recorded.keys() >= now.keys() else _filled_up(saved, recipe) or recorded
-    if differing := differences(there, now):
+    moved = {}
+    for name, before in read_inputs(folder).items() if inputs else ():
+        changed, same_place = what_changed(before, inputs[name]), there.get(name) == now[name]
+        if changed and same_place:
+            raise RunError(
+                f"{name}={now[name]} has changed since {folder} was begun ({changed}); give "
+                f"another out=, or remove {folder} to make it again"
+            )
+        if not changed and not same_place:
+            moved[name] = there.get(name)
+    if differing := differences(there, now | moved):
         raise RunError(
             f"{folder} holds a run of another recipe: {', '.join(differing)}; "
             f"give another out=, the old settings, or remove the folder"
         )
-    return recorded.keys() >= now.keys()
+    return recorded.keys() >= now.keys() and not moved
 
 
 def _filled_up(saved: SavedRecipe, recipe: Recipe) -> dict[str, Any] | None:

@@ -1,0 +1,117 @@
+"""What a run was made of: an inventory of each folder or file that it read, in `inputs.json`.
+
+An inventory knows its files by their names below the folder, sizes and content, so that a data set
+that was moved, or is given by another spelling of its path, is the same.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from detcon.files import write_whole
+from detcon.results import RunError
+
+INPUTS = "inputs.json"
+_PHOTOS = {".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".avif", ".heic"}
+_WHOLE, _END = 2**18, 2**15  # bytes
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """The files of a folder at one time.
+
+    Attributes:
+        files: How many there are.
+        digest: Of their names, sizes and content (see `take_inventory`).
+        newest: The file that was changed last, and when; for messages.
+    """
+
+    files: int
+    digest: str
+    newest: str = ""
+
+
+def take_inventory(place: str | Path, *, without: Path | None = None) -> Inventory:
+    """Looks at all files of a folder, or at one file; hidden ones are left out.
+
+    Photos in lossy formats count by name and size alone. Of other large files the two ends are
+    read: a PNG has a checksum of its pixels at its end.
+
+    Args:
+        place: The folder or the file; links are followed.
+        without: A folder in it that is left out, such as that of the results.
+    """
+    place, digest = Path(place), hashlib.sha256()
+    number, newest = 0, (0.0, "")
+    for name, path in _files(place, without):
+        status = path.stat()
+        digest.update(f"{name}\0{status.st_size}\0".encode(errors="surrogateescape"))
+        if path.suffix.lower() not in _PHOTOS:
+            digest.update(_content(path, status.st_size))
+        number += 1
+        newest = max(newest, (status.st_mtime, name))
+    when = datetime.fromtimestamp(newest[0]).isoformat(" ", "minutes")
+    return Inventory(number, digest.hexdigest(), f"{newest[1]}, of {when}" if number else "")
+
+
+def what_changed(before: Inventory, now: Inventory) -> str:
+    """What differs between two inventories, in words; "" where nothing does."""
+    if (before.files, before.digest) == (now.files, now.digest):
+        return ""
+    if before.files != now.files:
+        return f"{before.files} files then, {now.files} now; the newest is {now.newest}"
+    return f"one or more of its {now.files} files have other content; the newest is {now.newest}"
+
+
+def read_inputs(folder: Path) -> dict[str, Inventory]:
+    """Reads `inputs.json`; empty where there is none, as in runs of earlier versions.
+
+    Raises:
+        RunError: The file is damaged.
+    """
+    path = folder / INPUTS
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        return {name: Inventory(**value) for name, value in values.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged ({error}); restore it, or remove it") from error
+
+
+def write_inputs(folder: Path, inputs: Mapping[str, Inventory]) -> None:
+    """Writes `inputs.json` in one move."""
+    values = {name: asdict(inventory) for name, inventory in inputs.items()}
+    write_whole(folder / INPUTS, json.dumps(values, indent=1) + "\n")
+
+
+def _files(place: Path, without: Path | None) -> Iterator[tuple[str, Path]]:
+    """Names and paths, in order; each folder once, however many links lead to it."""
+    if place.is_file():
+        yield place.name, place
+    left_out, seen = None if without is None else without.resolve(), set()
+    for folder, folders, files in os.walk(place, followlinks=True):
+        here = Path(folder).resolve()
+        if here in seen or here == left_out:
+            folders.clear()
+            continue
+        seen.add(here)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(name for name in files if not name.startswith(".")):
+            path = Path(folder, name)
+            if path.is_file():  # not a link to nothing
+                yield path.relative_to(place).as_posix(), path
+
+
+def _content(path: Path, size: int) -> bytes:
+    """A digest of a file, or of its two ends if it is a large picture or data file."""
+    with path.open("rb") as file:
+        if size <= _WHOLE or path.suffix.lower() in {".json", ".csv", ".txt", ".xml", ".yaml"}:
+            return hashlib.file_digest(file, "sha256").digest()
+        ends = file.read(_END)
+        file.seek(-_END, os.SEEK_END)
+        return hashlib.sha256(ends + file.read()).digest()

@@ -1,0 +1,94 @@
+"""Tests for detcon.results.inputs: what a run was made of."""
+
+import shutil
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from detcon.results import RunError
+from detcon.results.inputs import (
+    INPUTS,
+    Inventory,
+    read_inputs,
+    take_inventory,
+    what_changed,
+    write_inputs,
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "data"
+    for name, data in (("train/a.png", b"a" * 9), ("val/b.png", b"b" * 9), ("classes.json", b"{}")):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(data)
+    return place
+
+
+def test_a_moved_folder_is_the_same_however_it_is_spelled(folder, tmp_path):
+    before = take_inventory(folder)
+    assert before.files == 3
+    shutil.copytree(folder, tmp_path / "copy", copy_function=shutil.copy)  # with times of its own
+    for place in (tmp_path / "copy", f"{folder}/train/..", str(folder) + "/"):
+        assert what_changed(before, take_inventory(place)) == ""
+
+
+def test_says_what_changed(folder):
+    before = take_inventory(folder)
+    (folder / "val/c.png").write_bytes(b"c")
+    text = "3 files then, 4 now; the newest is val/c.png, of 20"
+    assert what_changed(before, take_inventory(folder)).startswith(text)
+    (folder / "val/c.png").unlink()
+    assert what_changed(before, take_inventory(folder)) == ""
+    (folder / "val/b.png").write_bytes(b"B" * 9)
+    text = "one or more of its 3 files have other content; the newest is val/b.png, of 20"
+    assert what_changed(before, take_inventory(folder)).startswith(text)
+    (folder / "val/b.png").write_bytes(b"b" * 9)
+    (folder / "val/b.png").rename(folder / "val/d.png")
+    assert what_changed(before, take_inventory(folder)) != ""
+
+
+def test_one_pixel_of_a_large_png_is_noticed(tmp_path):
+    """Its ends alone are read; but the checksum of all its pixels is there."""
+    pixels = np.random.default_rng(0).integers(0, 256, (700, 700), dtype=np.uint8)
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 0]
+    assert cv2.imwrite(str(tmp_path / "a.png"), pixels, options)
+    size, before = (tmp_path / "a.png").stat().st_size, take_inventory(tmp_path)
+    pixels[350, 350] ^= 1
+    assert cv2.imwrite(str(tmp_path / "a.png"), pixels, options)
+    assert (tmp_path / "a.png").stat().st_size == size > 2**18
+    assert what_changed(before, take_inventory(tmp_path)) != ""
+
+
+def test_a_large_text_is_read_whole(tmp_path):
+    text = bytearray(b"[" + b"1," * 2**18 + b"1]")
+    (tmp_path / "a.json").write_bytes(text)
+    before = take_inventory(tmp_path / "a.json")
+    text[2**18 + 1] = ord("2")
+    assert zlib.crc32(text) and (tmp_path / "a.json").write_bytes(text)
+    assert what_changed(before, take_inventory(tmp_path / "a.json")) != ""
+
+
+def test_hidden_files_links_in_a_circle_and_results_do_not_count(folder):
+    before = take_inventory(folder)
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / ".cache").mkdir()
+    (folder / ".cache/x").write_bytes(b"x")
+    (folder / "again").symlink_to(folder)
+    (folder / "nothing").symlink_to(folder / "none")
+    (folder / "runs").mkdir()
+    (folder / "runs/result.json").write_bytes(b"{}")
+    assert what_changed(before, take_inventory(folder, without=folder / "runs")) == ""
+
+
+def test_inventories_are_kept_in_the_run_folder(folder, tmp_path):
+    assert read_inputs(tmp_path) == {}  # a run of an earlier version
+    write_inputs(tmp_path, {"data": take_inventory(folder)})
+    assert read_inputs(tmp_path) == {"data": take_inventory(folder)}
+    assert isinstance(read_inputs(tmp_path)["data"], Inventory)
+    for text in ("{", "[]", '{"data": {"files": 3}}'):
+        (tmp_path / INPUTS).write_text(text)
+        with pytest.raises(RunError, match=r"inputs\.json is damaged .*; restore it, or remove it"):
+            read_inputs(tmp_path)
