@@ -13,7 +13,7 @@ from downstream_squares import SMALL, SMALL_TASK
 from safetensors.torch import load_file
 
 from detcon.config import RecipeError, load_recipe
-from detcon.data.labelled.examples import LabelError
+from detcon.data.labelled.examples import Examples, LabelError, LabelledSplit
 from detcon.downstream import training
 from detcon.downstream.cell import build_network
 from detcon.downstream.model_file import load_model
@@ -30,6 +30,7 @@ from detcon.models.backbone_file import (
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.palette import class_colours
+from detcon.photos import Photos
 from detcon.results import RunError
 from detcon.results.result import read_result, write_result
 
@@ -295,6 +296,66 @@ def test_mistakes_get_a_sentence_and_leave_no_folder(squares, tmp_path, options,
     with pytest.raises(error, match=message):
         run(squares, tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_training_on_nothing(squares, tmp_path):
+    """Before any training, whichever way of learning: labels that say nothing."""
+
+    def relabelled(name, change, split):
+        data = Path(shutil.copytree(squares, tmp_path / name))
+        for path in (data / split / "labels").iterdir():
+            labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            assert cv2.imwrite(str(path), change(labels))
+        return data
+
+    cases = [
+        (
+            relabelled("masks", lambda x: np.where(x == 1, 255, 0).astype(np.uint8), "train"),
+            r"of all 12 training photos show one class alone, ground, .* 255 as 1$",
+        ),
+        (
+            relabelled("one", lambda x: np.full_like(x, 2), "train"),
+            r"of all 12 training photos show one class alone, blue, .* or use more photos$",
+        ),
+        (
+            relabelled("void", lambda x: np.full_like(x, 255), "train"),
+            r"of all 12 training photos are void \(255\) everywhere: there is nothing to learn",
+        ),
+        (
+            relabelled("val", lambda x: np.full_like(x, 255), "val"),
+            r"of all 5 validation photos are void \(255\) .*: there is nothing to score on",
+        ),
+    ]
+    for data, message in cases:
+        for task in ("segmentation", "linear_segmentation", "knn_segmentation"):
+            with pytest.raises(LabelError, match=message):
+                run(data, tmp_path / "run", task=task)
+            assert not (tmp_path / "run").exists()
+
+
+def test_one_class_in_val_is_scored(squares, tmp_path):
+    data = Path(shutil.copytree(squares, tmp_path / "data"))
+    for path in (data / "val/labels").iterdir():
+        assert cv2.imwrite(str(path), np.zeros((32, 32), np.uint8))
+    (result,) = run(data, tmp_path / "run", task="linear_segmentation")
+    assert result.per_class["ground"] is not None and result.value < 100
+
+
+def test_missing_photos_are_found_before_training(tmp_path):
+    """All of them, though photos that need much memory are read only when they are used."""
+
+    class Listed:
+        keys = [f"{number}.png" for number in range(9)]
+        photos = Photos("list.json", str(tmp_path), keys)
+
+    for key in Listed.keys[2:]:
+        (tmp_path / key).write_bytes(b"" if key == "7.png" else b"x")
+    split = LabelledSplit(Listed(), None, None)
+    text = r"3 of the 9 photos that list\.json lists are missing or empty, .*0\.png first among th"
+    with pytest.raises(LabelError, match=text):
+        Examples(split, range(9), memory=0)
+    with pytest.raises(LabelError, match=r"1 of the 2 photos .*7\.png first"):
+        Examples(split, [7, 8], memory=0)
 
 
 def test_a_damaged_training_picture_is_found_before_anything_is_written(squares, tmp_path):

@@ -55,6 +55,7 @@ def run_cell(
     labelled, val = open_data(backbone.recipe.in_channels)
     chosen = nested_subset(len(labelled.train.keys), settings.labels, settings.seed)
     train = Examples(labelled.train, chosen)
+    task.check(train, val, labelled.names)
     run = open_run(folder, settings, inputs=inputs)
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it

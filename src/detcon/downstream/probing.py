@@ -41,6 +41,7 @@ class PeriodicProbe:
         chosen = nested_subset(len(labelled.train.keys), recipe.labels, seed)
         self._train = Examples(labelled.train, chosen)
         self._val = Examples(labelled.val, range(len(labelled.val.keys)))
+        task.check(self._train, self._val, self._names)
         own = encoder.with_stride(recipe.stride)
         with torch.random.fork_rng(devices=[]):
             backbone = Backbone(build_encoder(own), own, normalisation, "online", {})

@@ -53,6 +53,10 @@ class Task(Protocol):
         """Opens the labelled photos; validates everything it can before training."""
         ...
 
+    def check(self, train: Examples, val: Examples, names: Names) -> None:
+        """Raises a `LabelError` where there is nothing to learn or to score on."""
+        ...
+
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Network:
         """Puts a fresh head, drawn from torch's generator, on the backbone."""
         ...

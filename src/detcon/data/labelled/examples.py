@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.photos import shrink
+from detcon.photos import Photos, shrink
 from detcon.progress import with_progress
 
 MEMORY = 2**30
@@ -53,6 +53,22 @@ class LabelledSplit:
     def keys(self) -> Sequence[str]:
         """The names of the photos."""
         return self.source.keys
+
+    def check_files(self, indices: Sequence[int]) -> None:
+        """Looks whether the photos' files are there, without reading them.
+
+        Raises:
+            LabelError: Files are missing or empty; the first is named.
+        """
+        photos = getattr(self.source, "photos", None)
+        if not isinstance(photos, Photos) or photos.members is not None:
+            return  # not in files of their own
+        paths = [photos.path(self.keys[index]) for index in indices]
+        if lost := [path for path in paths if not path.is_file() or not path.stat().st_size]:
+            raise LabelError(
+                f"{len(lost)} of the {len(paths)} photos that {photos.source} lists are missing or "
+                f"empty, {lost[0]} first among them; copy them there, or take them off the list"
+            )
 
     def read(self, index: int) -> Example:
         """Decodes a photo and its labels, and shrinks both alike.
@@ -115,9 +131,14 @@ class Examples:
     def __init__(
         self, split: LabelledSplit, indices: Sequence[int], *, memory: int = MEMORY
     ) -> None:
-        """Decodes and keeps the examples, if they need no more than `memory` bytes."""
+        """Decodes and keeps the examples, if they need no more than `memory` bytes.
+
+        Raises:
+            LabelError: Photos are missing: all of them are looked for first.
+        """
         self.split = split
         self.indices = list(indices)
+        split.check_files(self.indices)
         self.kept: list[Example] | None = None
         if self.indices:
             first = split.read(self.indices[0])

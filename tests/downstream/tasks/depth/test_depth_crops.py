@@ -13,7 +13,7 @@ from detcon.data.colour import apply_colour
 from detcon.data.labelled.crops import LabelledCrops, batches, join_maps
 from detcon.data.labelled.examples import Examples, LabelError
 from detcon.data.labelled.window import draw_window
-from detcon.downstream.tasks.depth.data import cut_depth, depth_split
+from detcon.downstream.tasks.depth.data import check_measured, cut_depth, depth_split
 from detcon.downstream.tasks.depth.recipe import NYU_COLOUR
 from detcon.formats.folder.depth import open_depth_folder
 
@@ -152,7 +152,7 @@ def test_a_depth_png_of_another_size(tmp_path):
 
 
 def test_no_depth_at_all():
-    message = r"^no pixel of the 3 depth maps in val of d was measured .*; check the files$"
+    message = r"^no pixel of the depth maps of all 3 validation photos was .*; check the files$"
     with pytest.raises(LabelError, match=message):
-        depth_split(Empty(), "val of d")
-    depth_split(Ramps(holes=True), "val of d")
+        check_measured(Examples(depth_split(Empty(), "val of d"), range(3)), "validation")
+    check_measured(Examples(depth_split(Ramps(holes=True), "val of d"), range(3)), "validation")

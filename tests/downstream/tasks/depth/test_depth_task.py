@@ -13,6 +13,7 @@ from detcon.config import load_recipe, shipped_recipes
 from detcon.data.labelled.examples import LabelError
 from detcon.downstream.model_file import load_model
 from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.task import open_task
 from detcon.downstream.tasks.depth.data import depth_split
 from detcon.downstream.tasks.depth.network import NEAREST
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
@@ -140,11 +141,35 @@ def test_a_depth_map_that_is_none(scenes, tmp_path, depth, error, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_depth_in_another_unit(scenes, tmp_path, capsys):
+    """KITTI's steps are 1/256 m: read as thousandths, 20 m look like 5.12 m."""
+    data = Path(shutil.copytree(scenes, tmp_path / "data"))
+    for path in data.glob("*/depth/*.png"):
+        assert cv2.imwrite(str(path), np.full((64, 64), 20 * 256, np.uint16))
+    settings = load_recipe(
+        TransferRecipe,
+        None,
+        {"task": "depth", "task.unit": 1 / 256, "data": str(data), "out": "o", "backbone": "b"},
+    )
+    split = open_task(settings.task).open(settings, 3).train
+    assert np.unique(split.read(0).labels).tolist() == [20]
+    text = "depth of 8 training photos: 20 to 20 m, half of it below 20 m (task.unit=0.00390625)"
+    assert capsys.readouterr().err == f"{text}\n"
+    coarse = settings.model_copy(update={"task": settings.task.model_copy(update={"unit": 0.1})})
+    open_task(coarse.task).open(coarse, 3)
+    assert "below 512 m (task.unit=0.1), which is unlikely; give the" in capsys.readouterr().err
+    nyu = settings.model_copy(update={"format": "nyu"})
+    with pytest.raises(LabelError, match="task.unit is for format=folder; format=nyu knows its"):
+        open_task(nyu.task).open(nyu, 3)
+
+
 def test_depth_maps_without_depth(scenes, tmp_path):
     data = Path(shutil.copytree(scenes, tmp_path / "data"))
     for path in (data / "val/depth").iterdir():
         cv2.imwrite(str(path), np.zeros((64, 64), np.uint16))
-    with pytest.raises(LabelError, match=r"no pixel of the 8 depth maps in val of .*data was meas"):
+    with pytest.raises(
+        LabelError, match=r"no pixel of the depth maps of all 8 validation photos was measured"
+    ):
         run("folder_depth", data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

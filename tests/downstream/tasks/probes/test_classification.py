@@ -221,3 +221,11 @@ def test_batches_come_in_order(fruit):
     batches = list(centre_crops(split(fruit, "val"), CentreRecipe(shorter=16, side=8), title="x"))
     assert torch.cat([b.labels for b in batches]).tolist() == [0] * 4 + [1] * 4 + [2] * 4
     assert batches[0].images.shape == (12, 3, 8, 8)
+
+
+def test_photos_of_one_class_alone(fruit, tmp_path):
+    """With one label there is nothing to tell its class from; no figure comes of it."""
+    for kind in ("linear_classification", "knn_classification"):
+        with pytest.raises(LabelError, match=r"all 1 training photos are of one class, \w+, and"):
+            run(fruit, tmp_path / "run", kind, labels=1)
+    assert not (tmp_path / "run").exists()

@@ -4,11 +4,17 @@ import functools
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+from rich.console import Console
 
-from detcon.data.labelled.examples import LabelError, LabelledSplit, keep
+from detcon.data.labelled.examples import Examples, LabelError, LabelledSplit, keep
 from detcon.data.labelled.window import Window
 from detcon.downstream.tasks.segmentation.data import resize_nearest
 from detcon.formats.format import DepthMaps
+
+RANGE_OF = 8
+"""Photos whose depths are looked at for a range."""
+NEAR, FAR = 0.1, 150.0
+"""Metres; half of a photo is seldom nearer than the one, or farther away than the other."""
 
 
 def depth_split(
@@ -25,19 +31,35 @@ def depth_split(
         name: Of the split, for messages.
         whole: Depth maps keep their size, to score predictions at. Else they are shrunk with the
             photo, to the nearest pixel, so that crops can be cut from both.
-
-    Raises:
-        LabelError: Nothing was measured in any depth map.
     """
     pair = functools.partial(_pair, name)
-    split = LabelledSplit(maps, pair, keep if whole else resize_nearest, max_side, channels)
-    # usually the first photo has some depth
-    if all(np.isnan(split.read(index).labels).all() for index in range(len(split.keys))):
+    return LabelledSplit(maps, pair, keep if whole else resize_nearest, max_side, channels)
+
+
+def say_range(maps: DepthMaps, unit: float | None) -> None:
+    """Prints the depths of a few photos: in a wrong unit they look like depths, too."""
+    few = maps.keys[:: max(1, len(maps.keys) // RANGE_OF)][:RANGE_OF]
+    depth = np.concatenate([np.ravel(maps.depth(key)) for key in few])
+    depth = depth[np.isfinite(depth) & (depth > 0)]
+    if not depth.size:
+        return  # `check_measured` has the sentence
+    middle, unlikely = np.median(depth), ""
+    if not NEAR <= middle <= FAR:
+        unlikely = ", which is unlikely; give the metres of a step by task.unit="
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"depth of {len(few)} training photos: {depth.min():.3g} to {depth.max():.3g} m, half of "
+        f"it below {middle:.3g} m (task.unit={0.001 if unit is None else unit:g}){unlikely}",
+        markup=False,
+    )
+
+
+def check_measured(examples: Examples, which: str) -> None:
+    """Raises a `LabelError` where nothing was measured; mostly reads the first map alone."""
+    if all(np.isnan(example.labels).all() for example in examples):
         raise LabelError(
-            f"no pixel of the {len(split.keys)} depth maps in {name} was measured (what "
+            f"no pixel of the depth maps of all {len(examples)} {which} photos was measured (what "
             f"isn't above 0 m and finite counts as missing); check the files"
         )
-    return split
 
 
 def cut_depth(depth: Float32[np.ndarray, "y x"], window: Window) -> Float32[np.ndarray, "h w"]:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from detcon.data.recipe import ColourRecipe
-from detcon.downstream.tasks.settings import Count, Crop, FineTunedRecipe, Scale
+from detcon.downstream.tasks.settings import Count, Crop, Factor, FineTunedRecipe, Scale
 
 NYU_COLOUR = ColourRecipe(
     brightness=0.1255, contrast=0.0, saturation=0.5, hue=0.2, jitter=1.0, grey=0.3, blur=0.0
@@ -19,6 +19,11 @@ class DepthRecipe(FineTunedRecipe):
     usual_stride: ClassVar[int] = 32
 
     kind: Literal["depth"] = "depth"
+    unit: Factor | None = Field(
+        default=None,
+        description="metres of one step of depth PNGs, in a folder: null is 0.001; KITTI has "
+        "0.00390625 (1/256), TUM 0.0002",
+    )
     crop: Crop = 320
     scale: Scale = (1.0, 1.0)
     place: Literal["random", "centre"] = Field(

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from detcon.data.labelled.examples import Example, Examples, LabelledData, watched
+from detcon.data.labelled.examples import Example, Examples, LabelError, LabelledData, watched
 from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.task import Drawing, Names, Photo, Score
-from detcon.downstream.tasks.depth.data import cut_depth, depth_split
+from detcon.downstream.tasks.depth.data import check_measured, cut_depth, depth_split, say_range
 from detcon.downstream.tasks.depth.network import DepthNetwork, depth_head
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.depth.scoring import score
@@ -22,6 +22,7 @@ from detcon.downstream.training import fine_tune
 from detcon.formats.registry import open_depth
 from detcon.models.backbone_file import Backbone
 from detcon.palette import depth_colours
+from detcon.train.environment import is_first_rank
 
 Metres = Float32[np.ndarray, "y x"]
 """The depth of each pixel."""
@@ -40,12 +41,24 @@ class Depth:
     recipe: DepthRecipe
 
     def open(self, settings: TaskSettings, channels: int) -> LabelledData:
-        splits = []
+        unit = self.recipe.unit
+        if unit is not None and settings.format != "folder":
+            raise LabelError(
+                f"task.unit is for format=folder; format={settings.format} knows its unit: leave "
+                f"it out"
+            )
+        options, splits = {} if unit is None else {"unit": unit}, []
         for name in ("train", "val"):
-            maps = open_depth(settings.data, settings.format, name)
+            maps = open_depth(settings.data, settings.format, name, **options)
+            if name == "train" and settings.format == "folder" and is_first_rank():
+                say_range(maps, unit)
             title, whole = f"{name} of {settings.data}", name == "val"
             splits.append(depth_split(maps, title, settings.size, whole=whole, channels=channels))
         return LabelledData(*splits)
+
+    def check(self, train: Examples, val: Examples, names: Names) -> None:
+        check_measured(train, "training")
+        check_measured(val, "validation")
 
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> DepthNetwork:
         head = depth_head(backbone.channels, self.recipe)

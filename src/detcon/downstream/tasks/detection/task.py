@@ -54,14 +54,18 @@ class Detection:
                 f"validation photos have {', '.join(val.names)}; give both the same, in the same "
                 f"order"
             )
-        for source, name in ((train, "training"), (val, "validation")):
-            if all(objects_of(source, key, masks=masks).crowd.all() for key in source.keys):
-                raise LabelError(
-                    f"none of the {len(source.keys)} {name} photos has an object that isn't a "
-                    f"crowd; annotate some, or correct the folder"
-                )
         splits = (object_split(one, masks, settings.size, channels) for one in (train, val))
         return LabelledData(*splits, names=tuple(train.names))
+
+    def check(self, train: Examples, val: Examples, names: Names) -> None:
+        masks = self.recipe.detector.masks
+        for some, name in ((train, "training"), (val, "validation")):
+            keys, source = map(some.key, range(len(some))), some.split.source
+            if all(objects_of(source, key, masks=masks).crowd.all() for key in keys):
+                raise LabelError(
+                    f"none of the {len(some)} {name} photos has an object that isn't a crowd; "
+                    f"annotate some, or correct the folder"
+                )
 
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Detector:
         if settings.loop.compile:

@@ -90,6 +90,15 @@ class PhotoClassification:
         splits = [classified(photos, settings.size, channels) for photos in (train, val)]
         return LabelledData(*splits, names=train.names)
 
+    def check(self, train: Examples, val: Examples, names: Names) -> None:
+        source = train.split.source
+        first = source.label(train.key(0))
+        if all(source.label(train.key(index)) == first for index in range(len(train))):
+            raise LabelError(
+                f"all {len(train)} training photos are of one class, {names[first]}, and "
+                f"there is nothing to tell it from; use more labels, or another seed"
+            )
+
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Classifier:
         head = self.head(backbone.channels, len(names))
         return Classifier(backbone.encoder, head, backbone.normalisation, self.recipe.centre)

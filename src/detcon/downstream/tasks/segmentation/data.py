@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from detcon.data.labelled.examples import LabelError, LabelledData, LabelledSplit
+from detcon.data.labelled.examples import Examples, LabelError, LabelledData, LabelledSplit
 from detcon.data.labelled.window import Window
 from detcon.formats.format import LabelMaps
 from detcon.formats.registry import open_label_maps
@@ -47,6 +47,28 @@ def open_label_data(
         for maps in (train, val)
     ]
     return LabelledData(*splits, names=train.names)
+
+
+def check_classes(examples: Examples, which: str, names: tuple[str, ...], *, least: int) -> None:
+    """Raises a `LabelError` unless labels show `least` classes; mostly reads the first alone."""
+    seen: set[int] = set()
+    for example in examples:
+        seen |= set(np.unique(example.labels).tolist())
+        if len(seen - {VOID}) >= least:
+            return
+    what = f"the labels of all {len(examples)} {which} photos"
+    if not seen - {VOID}:
+        use = "learn" if which == "training" else "score on"
+        raise LabelError(
+            f"{what} are void ({VOID}) everywhere: there is nothing to {use}; correct them"
+        )
+    hint = (
+        f"; {VOID} means void: for masks of 0 and {VOID}, save {VOID} as 1" if VOID in seen else ""
+    )
+    raise LabelError(
+        f"{what} show one class alone, {names[min(seen)]}, and nothing to tell it from; label "
+        f"another class too, or use more photos{hint}"
+    )
 
 
 def resize_nearest(

@@ -19,6 +19,7 @@ from detcon.downstream.task import Drawing, Learn, Names, Photo, Score
 from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, LinearSegmentationRecipe
 from detcon.downstream.tasks.segmentation.data import (
     VOID,
+    check_classes,
     cut_labels,
     open_label_data,
     resize_nearest,
@@ -56,6 +57,10 @@ class Segmentation:
             max_side=settings.size,
             channels=channels,
         )
+
+    def check(self, train: Examples, val: Examples, names: Names) -> None:
+        check_classes(train, "training", names, least=2)
+        check_classes(val, "validation", names, least=1)
 
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Segmenter:
         head = self.head(backbone.channels, len(names))
