@@ -11,6 +11,7 @@ from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, ProbeRecipe
 from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
 from detcon.downstream.tasks.settings import Count, Side
+from detcon.formats.reading.holdout import Holdout
 from detcon.formats.registry import FormatName
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.recipe import LoopRecipe
@@ -37,7 +38,20 @@ class TaskSettings(Recipe):
     format: FormatName = Field(
         default="folder",
         description="its layout: train/ and val/ with images/ and labels/ or depth/, for "
-        "classification with a folder for each class; or a data set as downloaded",
+        "classification with a folder for each class; or a data set as downloaded or exported; "
+        "auto: recognised",
+    )
+    val: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="share of the photos that are drawn for validation, by a hash of their names, "
+        "where the data set has no val",
+    )
+    val_groups: str | None = Field(
+        default=None,
+        description="photos of a group stay together when val is drawn: those whose names are the "
+        "same up to this text, as in _, or in the same folder: /; or a .csv of photo,group",
     )
     size: Side | None = Field(
         default=None, description="longest side of the photos, shrunk when read; null: as is"
@@ -47,6 +61,17 @@ class TaskSettings(Recipe):
         description="pixels to a cell of the features; detection and depth: 32; null: the "
         "backbone's",
     )
+
+    @property
+    def holdout(self) -> Holdout | None:
+        """How val is drawn where the data set has none."""
+        return None if self.val is None else Holdout(self.val, self.val_groups)
+
+    @model_validator(mode="after")
+    def _groups_need_a_share(self) -> "TaskSettings":
+        if self.val_groups is not None and self.val is None:
+            raise ValueError("val_groups is for a val that is drawn; give val=0.2 too")
+        return self
 
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:

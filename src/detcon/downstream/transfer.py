@@ -16,6 +16,10 @@ from detcon.data.labelled.examples import Examples, LabelledData
 from detcon.downstream.cell import run_cell
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.task import open_task
+from detcon.downstream.tasks.detection.data import has_masks
+from detcon.downstream.tasks.detection.recipe import DetectionRecipe
+from detcon.formats.recognising import AUTO, recognise
+from detcon.formats.registry import open_objects
 from detcon.models.backbone_file import BackboneError
 from detcon.results.inputs import take_inventory
 from detcon.results.result import RESULT, Result, written
@@ -44,7 +48,7 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
         ValueError: Data, a backbone or settings that don't fit; the sentence says which.
         OSError: A disk that is full or can't be written.
     """
-    grid = load_recipe(GridRecipe, recipe, overrides)
+    grid = _settled(load_recipe(GridRecipe, recipe, overrides))
     task = open_task(grid.task)
 
     @lru_cache(maxsize=1)  # backbones mostly take the same number of channels
@@ -61,6 +65,26 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
     if is_first_rank():
         _say(results, dict(zip(grid.backbones, _folder_names(grid.backbones), strict=True)))
     return results
+
+
+def _settled(grid: GridRecipe) -> GridRecipe:
+    """Settles what the data decide, and says so: the format, and whether masks are learnt."""
+    say = partial(
+        Console(stderr=True, quiet=not is_first_rank(), soft_wrap=True).print, markup=False
+    )
+    if grid.format == AUTO:
+        format, sign = recognise(grid.data)
+        say(f"{grid.data}: format={format}, recognised by {sign}")
+        grid = grid.model_copy(update={"format": format})
+    task = grid.task
+    if isinstance(task, DetectionRecipe) and task.detector.masks == "auto":
+        val = open_objects(grid.data, grid.format, "val", holdout=grid.holdout)
+        masks = has_masks(val)
+        if not masks:
+            say(f"{grid.data}: boxes without masks; boxes alone are learnt")
+        detector = task.detector.model_copy(update={"masks": masks})
+        grid = grid.model_copy(update={"task": task.model_copy(update={"detector": detector})})
+    return grid
 
 
 def _cells(grid: GridRecipe) -> Iterator[TransferRecipe]:

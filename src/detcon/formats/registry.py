@@ -22,6 +22,8 @@ from detcon.formats.format import (
     segments_of_labels,
     segments_of_objects,
 )
+from detcon.formats.reading.holdout import Holdout
+from detcon.formats.recognising import AUTO, recognise
 from detcon.formats.segments import SegmentOptions, SegmentSets
 from detcon.formats.writing.scenes import Layout, ScenesPlan
 
@@ -78,8 +80,8 @@ def formats_with(has: Callable[[Format], Any]) -> str:
 
 
 def check_name(name: str) -> str:
-    """The name itself, if there is a format of that name. Raises what `find_format` does."""
-    if name not in FORMATS:
+    """The name itself, if it is "auto" or a format's. Raises what `find_format` does."""
+    if name not in FORMATS and name != AUTO:
         find_format(name)
     return name
 
@@ -88,35 +90,41 @@ FormatName = Annotated[str, AfterValidator(check_name)]
 """The name of a format, in settings."""
 
 
+def resolved(data: str | Path, format: str) -> str:
+    """The format's name, or what is recognised of the data for "auto". Raises `AnnotationError`."""
+    return recognise(data)[0] if format == AUTO else format
+
+
 def open_label_maps(data: str | Path, format: str, split: str, **options: Any) -> LabelMaps:
     """Opens photos with a class for each pixel.
 
     Args:
         data: The data set, as the module of its format describes it.
-        format: The name of the format.
+        format: The name of the format; "auto" recognises it.
         split: train or val.
-        options: Further arguments of the format's own function.
+        options: `holdout`: how val is drawn where the data set has none. Further arguments of the
+            format's own function.
 
     Raises:
         AnnotationError: The format has no label maps, or the data set can't be used.
         PhotosError: There are no photos.
     """
-    return _opener(format, "label_maps", "label maps")(data, split, **options)
+    return _open("label_maps", "label maps", data, format, split, options)
 
 
 def open_objects(data: str | Path, format: str, split: str, **options: Any) -> ObjectSets:
     """Opens photos with objects: boxes, classes and masks. Otherwise as `open_label_maps`."""
-    return _opener(format, "objects", "objects")(data, split, **options)
+    return _open("objects", "objects", data, format, split, options)
 
 
 def open_depth(data: str | Path, format: str, split: str, **options: Any) -> DepthMaps:
     """Opens photos with the depth of each pixel. Otherwise as `open_label_maps`."""
-    return _opener(format, "depth", "depth")(data, split, **options)
+    return _open("depth", "depth", data, format, split, options)
 
 
 def open_classes(data: str | Path, format: str, split: str, **options: Any) -> ClassifiedPhotos:
     """Opens photos with a class each. Otherwise as `open_label_maps`."""
-    return _opener(format, "classes", "classes of whole photos")(data, split, **options)
+    return _open("classes", "classes of whole photos", data, format, split, options)
 
 
 def open_segments(data: str | Path, format: str, options: SegmentOptions) -> SegmentSets:
@@ -125,9 +133,11 @@ def open_segments(data: str | Path, format: str, options: SegmentOptions) -> Seg
     A format without segments of its own gives its objects, or the classes of its label maps.
     Raises `AnnotationError`.
     """
-    path, found = Path(data), find_format(format)
+    path = Path(data)
     if not path.exists():
         raise AnnotationError(f"there are no annotations {path}; check folder=")
+    format = resolved(path, format)
+    found = find_format(format)
     if found.segments is not None:
         return found.segments(path, options)
     if found.objects is not None and (options.regions == "instances" or not found.label_maps):
@@ -144,6 +154,23 @@ def open_layout(root: Path, format: str, plan: ScenesPlan) -> Layout:
         FormatError: The format has no room for all the classes.
     """
     return _opener(format, "layout", "layout for scenes")(root, plan)
+
+
+def _open(
+    what: str, words: str, data: str | Path, format: str, split: str, options: dict[str, Any]
+) -> Any:
+    """Opens a split; leaves `holdout` out where it is None."""
+    format = resolved(data, format)
+    opener = _opener(format, what, words)
+    holdout: Holdout | None = options.pop("holdout", None)
+    if holdout is None:
+        return opener(data, split, **options)
+    if not find_format(format).draws_split:
+        raise AnnotationError(
+            f"val= draws a split, but data in the format '{format}' has its own; leave it out "
+            f"(it is for {formats_with(lambda one: one.draws_split)})"
+        )
+    return opener(data, split, holdout=holdout, **options)
 
 
 def _opener(format: str, what: str, words: str) -> Callable[..., Any]:

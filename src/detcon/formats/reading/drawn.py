@@ -391,11 +391,14 @@ def _drawn(found: Drawings, drawings: Sequence[Drawing]) -> DrawnObjects:
     if not names:
         raise AnnotationError(f"there is no object in {found.source}; there is nothing to learn")
     places = {name: place for place, name in enumerate(names)}
-    kept, left, alone = {}, LeftOut(), ""
+    kept: dict[str, Kept] = {}
+    left, alone = LeftOut(), ""
     for key, drawing in by_key.items():
         kept[key], first = keep_shapes(drawing, _size(photos, drawing), places, left)
         alone = alone or first
     sentences = (*found.notes, *left.sentences("objects"))
+    if alone and any(one.codes for one in kept.values()):
+        sentences += (f"{alone} is a box without an outline, so that there are no masks",)
     crowds = [one for one in kept.values() if one.crowd.any()]
     if crowds:
         sentences += (

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.registry import resolved
 from detcon.formats.segments import Regions, SegmentOptions, SegmentSets
 from detcon.masks.quality.overlap import Truth
 from detcon.masks.sources.annotations import check_options, masks_of, open_annotations
@@ -78,6 +79,7 @@ def open_truth(
         if (path / "header.json").is_file():
             return StoredTruth(MaskStore(path))
         format = _seen(path)
+    format = resolved(path, format)
     options = SegmentOptions(ignore, background, split, regions)
     try:
         check_options(format, options)

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from detcon.formats.errors import AnnotationError, NotAnnotated
-from detcon.formats.registry import FormatName, find_format, formats_with, open_segments
+from detcon.formats.registry import FormatName, find_format, formats_with, open_segments, resolved
 from detcon.formats.segments import (
     AnySegments,
     OverlappingSegments,
@@ -83,6 +83,7 @@ class FromAnnotations:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "format", resolved(self.folder, self.format))
         check_options(self.format, self.options)
 
     @property

@@ -47,7 +47,9 @@ class Depth:
                 f"task.unit is for format=folder; format={settings.format} knows its unit: leave "
                 f"it out"
             )
-        options, splits = {} if unit is None else {"unit": unit}, []
+        options: dict[str, Any] = {"holdout": settings.holdout}
+        options |= {} if unit is None else {"unit": unit}
+        splits = []
         for name in ("train", "val"):
             maps = open_depth(settings.data, settings.format, name, **options)
             if name == "train" and settings.format == "folder" and is_first_rank():

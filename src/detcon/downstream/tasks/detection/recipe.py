@@ -23,7 +23,11 @@ def _whole_cells(side: int) -> int:
 class DetectorRecipe(Recipe):
     """Size of a Mask R-CNN; the defaults are those of the Cloud TPU implementation, but `norm`."""
 
-    masks: bool = Field(default=True, description="learn masks too (Mask R-CNN), or boxes alone")
+    masks: bool | Literal["auto"] = Field(
+        default="auto",
+        description="learn masks too (Mask R-CNN), or boxes alone (Faster R-CNN); auto: masks if "
+        "the data have them",
+    )
     channels: Count = Field(default=256, description="of the FPN and of the mask head")
     hidden: Count = Field(default=1024, description="of the box head's two layers")
     norm: Literal["all", "pyramid"] = Field(

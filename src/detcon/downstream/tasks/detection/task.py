@@ -46,8 +46,11 @@ class Detection:
     recipe: DetectionRecipe
 
     def open(self, settings: TaskSettings, channels: int) -> LabelledData:
-        data, masks = settings.data, self.recipe.detector.masks
-        train, val = (open_objects(data, settings.format, split) for split in ("train", "val"))
+        masks = bool(self.recipe.detector.masks)
+        train, val = (
+            open_objects(settings.data, settings.format, split, holdout=settings.holdout)
+            for split in ("train", "val")
+        )
         if tuple(train.names) != tuple(val.names):
             raise LabelError(
                 f"the training photos have the classes {', '.join(train.names)}, but the "
@@ -80,7 +83,7 @@ class Detection:
     def learn(
         self, settings: TransferRecipe, network: Detector, train: Examples, folder: Path
     ) -> None:
-        cut = partial(cut_objects, masks=self.recipe.detector.masks)
+        cut = partial(cut_objects, masks=bool(self.recipe.detector.masks))
         own = {"cut": cut, "join": join_objects, "observe": _floats, "fit": True}
         source = np.random.SeedSequence([settings.seed, ranks().rank], spawn_key=(2,))
         with torch.random.fork_rng(devices=[]):  # anchors and regions to learn from are drawn

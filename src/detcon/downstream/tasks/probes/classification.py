@@ -84,7 +84,9 @@ class PhotoClassification:
 
     def open(self, settings: TaskSettings, channels: int) -> LabelledData:
         train, val = (
-            open_classes(settings.data, settings.format, split, channels=channels)
+            open_classes(
+                settings.data, settings.format, split, channels=channels, holdout=settings.holdout
+            )
             for split in ("train", "val")
         )
         splits = [classified(photos, settings.size, channels) for photos in (train, val)]

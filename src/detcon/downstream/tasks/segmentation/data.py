@@ -9,7 +9,8 @@ from jaxtyping import Shaped, UInt8
 from detcon.data.labelled.examples import Examples, LabelError, LabelledData, LabelledSplit
 from detcon.data.labelled.window import Window
 from detcon.formats.format import LabelMaps
-from detcon.formats.registry import open_label_maps
+from detcon.formats.reading.holdout import Holdout
+from detcon.formats.registry import open_label_maps, resolved
 from detcon.formats.segments import VOID as VOID
 
 
@@ -21,18 +22,20 @@ def open_label_data(
     num_classes: int | None = None,
     max_side: int | None = None,
     channels: int = 3,
+    holdout: Holdout | None = None,
 ) -> LabelledData:
     """Opens the training and the validation photos of a data set.
 
     `ignore` and `num_classes` are for labelled folders; `max_side` is the longest side of the
-    photos, shrunk when read.
+    photos, shrunk when read; `holdout` says how val is drawn where the data set has none.
 
     Raises:
         AnnotationError: A part is missing, or can't be read.
         LabelError: `ignore` or `num_classes` for a format that knows its classes.
     """
+    format = resolved(data, format)
     if format == "folder":
-        options = {"ignore": ignore, "channels": channels}
+        options = {"ignore": ignore, "channels": channels, "holdout": holdout}
         train = open_label_maps(data, format, "train", num_classes=num_classes, **options)
         val = open_label_maps(data, format, "val", num_classes=len(train.names), **options)
     else:
@@ -41,7 +44,9 @@ def open_label_data(
                 f"task.ignore and task.num_classes are for format=folder; format={format} knows "
                 f"its classes and its void: leave them out"
             )
-        train, val = (open_label_maps(data, format, split) for split in ("train", "val"))
+        train, val = (
+            open_label_maps(data, format, split, holdout=holdout) for split in ("train", "val")
+        )
     splits = [
         LabelledSplit(maps, LabelMaps.pair, resize_nearest, max_side, channels)
         for maps in (train, val)

@@ -56,6 +56,7 @@ class Segmentation:
             num_classes=self.recipe.num_classes,
             max_side=settings.size,
             channels=channels,
+            holdout=settings.holdout,
         )
 
     def check(self, train: Examples, val: Examples, names: Names) -> None:
