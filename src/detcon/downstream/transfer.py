@@ -16,10 +16,9 @@ from detcon.data.labelled.examples import Examples, LabelledData
 from detcon.downstream.cell import run_cell
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.task import open_task
-from detcon.downstream.tasks.detection.data import has_masks
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
+from detcon.downstream.tasks.detection.task import has_masks
 from detcon.formats.recognising import AUTO, recognise
-from detcon.formats.registry import open_objects
 from detcon.models.backbone_file import BackboneError
 from detcon.results.inputs import take_inventory
 from detcon.results.result import RESULT, Result, written
@@ -78,8 +77,7 @@ def _settled(grid: GridRecipe) -> GridRecipe:
         grid = grid.model_copy(update={"format": format})
     task = grid.task
     if isinstance(task, DetectionRecipe) and task.detector.masks == "auto":
-        val = open_objects(grid.data, grid.format, "val", holdout=grid.holdout)
-        masks = has_masks(val)
+        masks = has_masks(grid)
         if not masks:
             say(f"{grid.data}: boxes without masks; boxes alone are learnt")
         detector = task.detector.model_copy(update={"masks": masks})

@@ -183,7 +183,7 @@ t.run_whole(folder / "run")
 
 def run_whole(folder):
     """A transfer of two steps."""
-    task.open_objects = lambda root, format, split: Shapes(5, split == "val")
+    task.open_objects = lambda root, format, split, **_: Shapes(5, split == "val")
     transfer(
         "recipes/transfer/coco_mask_rcnn_tiny.yaml",
         **{"backbone": "random", "data": "shapes", "out": str(folder), "task.steps": 2},

@@ -33,7 +33,7 @@ TRAIN, VAL = Shapes(48, 0), Shapes(12, 1)
 
 
 def run(monkeypatch, out, train=TRAIN, val=VAL, **options):
-    def opened(root, format, split):
+    def opened(root, format, split, **_):
         assert (root, format) == ("shapes", "coco")
         return train if split == "train" else val
 
@@ -96,9 +96,9 @@ def test_an_untrained_network_finds_next_to_nothing(tmp_path):
 def test_boxes_alone(monkeypatch, tmp_path):
     bare = [Shapes(8, seed, has_masks=False) for seed in (0, 1)]
     with pytest.raises(LabelError, match=r"000.png have boxes, but no masks; give task.detector"):
-        run(monkeypatch, tmp_path, *bare)
+        run(monkeypatch, tmp_path, *bare, **{"task.detector.masks": True})
     assert not (tmp_path / "seed0").exists()
-    (result,) = run(monkeypatch, tmp_path, *bare, **{"task.steps": 2, "task.detector.masks": False})
+    (result,) = run(monkeypatch, tmp_path, *bare, **{"task.steps": 2})
     assert result.metric == "AP box" and result.value == result.figures["box AP"]
     assert len(result.figures) == len(FIGURES)
 

@@ -43,13 +43,6 @@ def objects_of(source: ObjectSets, key: str, *, masks: bool) -> Objects:
     return objects
 
 
-def has_masks(source: ObjectSets) -> bool:
-    """Whether the first photo with objects has their masks, too."""
-    found = (source.objects(key) for key in source.keys)
-    first = next((objects for objects in found if len(objects)), None)
-    return first is not None and len(first.segments) == len(first)
-
-
 def _pair(
     masks: bool, source: ObjectSets, key: str, channels: int
 ) -> tuple[UInt8[np.ndarray, "y x c"], Objects]:

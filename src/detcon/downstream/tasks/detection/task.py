@@ -39,6 +39,14 @@ from detcon.models.encoders import feature_grid
 from detcon.train.environment import is_first_rank, ranks
 
 
+def has_masks(settings: TaskSettings) -> bool:
+    """Whether the first validation photo with objects has their masks, too."""
+    val = open_objects(settings.data, settings.format, "val", holdout=settings.holdout)
+    found = (val.objects(key) for key in val.keys)
+    first = next((objects for objects in found if len(objects)), None)
+    return first is None or len(first.segments) == len(first)
+
+
 @dataclass(frozen=True)
 class Detection:
     """Finds objects: boxes, classes and, where the data have them, masks."""
