@@ -189,7 +189,7 @@ def test_says_what_is_wrong_with_the_members(tmp_path):
     )
     write_tar(path, {"a.txt": b""})
     assert sentence(lambda: open_photos(path)).startswith(
-        f"there are no photos in {path}: looked in the tars for .bmp, .jpeg"
+        f"there are no photos in {path}: looked in the tars for .avif, .bmp"
     )
     (tmp_path / "b.zip").write_bytes(b"")
     assert sentence(lambda: open_photos(f"{tmp_path}/?.*")).startswith(

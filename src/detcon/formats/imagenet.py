@@ -10,7 +10,7 @@ from pathlib import Path
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import Format, PhotoFiles
-from detcon.photos import EXTENSIONS, Photos, nearest_key, open_photos
+from detcon.photos import EXTENSIONS, Photos, is_system_folder, nearest_key, open_photos
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +65,10 @@ def _classes(folder: Path) -> tuple[str, ...]:
             f"there is no folder {folder}; classified photos need train/CLASS/*.jpg and "
             f"val/CLASS/*.jpg"
         )
-    names = sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = sorted(
+        path.name for path in folder.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and not is_system_folder(path.name)
+    )  # fmt: skip
     if not names and any(path.suffix.lower() in EXTENSIONS for path in folder.iterdir()):
         raise AnnotationError(
             f"the photos in {folder} aren't sorted into folders of classes; ImageNet's val is "

@@ -8,11 +8,12 @@ from detcon.photos.collection import Keys, Photos, nearest_key
 from detcon.photos.decoding import decode, orientation, turn_upright, upright_size
 from detcon.photos.errors import PhotosError, TooManyUnreadable, UnreadablePhoto
 from detcon.photos.kept import kept_table
-from detcon.photos.listing import BAND_EXTENSIONS, EXTENSIONS, open_photos
+from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, is_system_folder
+from detcon.photos.listing import open_photos
 from detcon.photos.resizing import resize, shown, shrink
 
 __all__ = [
     "BAND_EXTENSIONS", "EXTENSIONS", "Keys", "Photos", "PhotosError", "TooManyUnreadable",
-    "UnreadablePhoto", "decode", "kept_table", "nearest_key", "open_photos", "orientation",
-    "resize", "shown", "shrink", "turn_upright", "upright_size",
+    "UnreadablePhoto", "decode", "is_system_folder", "kept_table", "nearest_key", "open_photos",
+    "orientation", "resize", "shown", "shrink", "turn_upright", "upright_size",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Lists the photos of a folder, a manifest, or tars."""
 
 import csv
+import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from glob import glob, has_magic
@@ -13,10 +14,8 @@ from braceexpand import braceexpand
 
 from detcon.photos.collection import Keys, Photos
 from detcon.photos.errors import PhotosError
+from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, Chooser
 from detcon.photos.tars import list_tars
-
-EXTENSIONS = (".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
-BAND_EXTENSIONS = (".npy", ".png", ".tif", ".tiff")  # of photos of other than 1 or 3 channels
 
 _MANIFESTS, _TAR = (".csv", ".parquet", ".txt"), ".tar"
 
@@ -24,7 +23,9 @@ _MANIFESTS, _TAR = (".csv", ".parquet", ".txt"), ".tar"
 def open_photos(source: str | Path, channels: int = 3) -> Photos:
     """Lists the photos of a folder and all its subfolders, of a manifest, or of tars.
 
-    Hidden files and folders are passed over; links to folders are followed, each folder once.
+    Hidden files and folders, and those of systems (thumbnails, deleted files), are left out, and
+    so are photos of kinds that can't be decoded: one sentence on stderr counts them. Links to
+    folders are followed, each folder once.
     A manifest is a `.txt` with one path a line, or a `.csv` or `.parquet` with a column `path`;
     its paths are relative to the manifest's own folder. Tars are given as a folder that holds
     them and no photos, as a single one, or as a pattern, `shards/*.tar` or
@@ -39,11 +40,14 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
     """
     path, extensions = Path(source), EXTENSIONS if channels in (1, 3) else BAND_EXTENSIONS
     if path.is_dir():
-        keys = sorted(_walk(path, extensions))
+        chooser = Chooser(extensions)
+        keys = sorted(_walk(path, chooser))
         if keys:
+            chooser.report(source, len(keys))
             return Photos(str(source), str(path), Keys(keys), channels)
-        tars = [path / name for name in sorted(_walk(path, (_TAR,)))]
+        tars = [path / name for name in sorted(_walk(path, Chooser((_TAR,))))]
         if not tars:
+            chooser.report(source, 0)
             raise PhotosError(
                 f"there are no photos in the folder {path}: looked in it and in all its "
                 f"subfolders for {', '.join(extensions)}, and for {_TAR}"
@@ -69,7 +73,9 @@ def _in_tars(
     for tar in tars:
         if tar.suffix.lower() != _TAR:
             raise PhotosError(f"the pattern {source} names {tar}, which is no {_TAR}; name tars")
-    keys, members = list_tars(tars, root, extensions)
+    chooser = Chooser(extensions)
+    keys, members = list_tars(tars, root, chooser)
+    chooser.report(source, len(keys))
     if not keys:
         raise PhotosError(
             f"there are no photos in {source}: looked in the tars for {', '.join(extensions)}"
@@ -99,19 +105,22 @@ def _root(pattern: Path) -> Path:
     return Path(*plain)
 
 
-def _walk(root: Path, extensions: tuple[str, ...]) -> Iterator[str]:
+def _walk(root: Path, chooser: Chooser) -> Iterator[str]:
+    def passed_over(error: OSError) -> None:
+        if error.filename == str(root):
+            raise PhotosError(f"cannot list the folder {root}: {error.strerror}") from error
+        chooser.unlisted.append(f"{error.filename} ({error.strerror})")
+
     seen = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
+    for folder, subfolders, files in os.walk(root, onerror=passed_over, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        subfolders[:] = sorted(filter(chooser.enters, subfolders))
         relative = PurePosixPath(Path(folder).relative_to(root).as_posix())
-        for name in files:
-            if not name.startswith(".") and name.lower().endswith(extensions):
-                yield str(relative / name)
+        yield from (str(relative / name) for name in files if chooser.takes(name))
 
 
 def _read_manifest(path: Path) -> list[str]:
@@ -137,15 +146,24 @@ def _text_paths(path: Path) -> Iterable[str]:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise PhotosError(f"cannot read the manifest {path}: it is not UTF-8 text") from error
-    return _csv_paths(path, text) if path.suffix.lower() == ".csv" else text.splitlines()
+    # not splitlines: names may hold other characters that it takes for the end of a line
+    return _csv_paths(path, text) if path.suffix.lower() == ".csv" else text.split("\n")
 
 
 def _csv_paths(path: Path, text: str) -> list[str]:
-    rows = csv.reader(text.splitlines())
-    columns = next(rows, [])
-    _check_columns(path, columns)
-    column = columns.index("path")
-    return [row[column] for row in rows if len(row) > column]
+    rows = csv.reader(io.StringIO(text))  # not line by line: names in quotes may hold newlines
+    try:
+        columns = next(rows, [])
+        _check_columns(path, columns)
+        column = columns.index("path")
+        paths = []
+        for row in (one for one in rows if any(map(str.strip, one))):
+            if len(row) <= column:
+                raise csv.Error(f"line {rows.line_num} has no column 'path'")
+            paths.append(row[column])
+        return paths
+    except csv.Error as error:
+        raise PhotosError(f"cannot read the manifest {path}: {error}") from error
 
 
 def _parquet_paths(path: Path) -> list[str | None]:

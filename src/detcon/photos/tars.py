@@ -4,11 +4,12 @@ A tar is walked once, header by header; the list of its members is kept next to 
 file, where the folder may be written, and is used while the tar has the same size and date.
 """
 
+import posixpath
 import tarfile
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from jaxtyping import Int32, Int64
 
 from detcon.photos.errors import PhotosError, UnreadablePhoto
 from detcon.photos.kept import kept_table
+from detcon.photos.kinds import Chooser
 
 _BLOCK = 512  # bytes; a tar ends with two of zeros
 _SCHEMA = pa.schema([("name", pa.large_string()), ("offset", pa.int64()), ("size", pa.int64())])
@@ -60,9 +62,7 @@ class Members:
         return data
 
 
-def list_tars(
-    tars: Sequence[Path], root: Path, extensions: tuple[str, ...]
-) -> tuple[list[str], Members]:
+def list_tars(tars: Sequence[Path], root: Path, chooser: Chooser) -> tuple[list[str], Members]:
     """The photos in some tars: sorted keys, and where they are.
 
     A key is the tar's path from `root`, without its ending, and the member's name: the photo's
@@ -77,7 +77,7 @@ def list_tars(
         prefix = path.relative_to(root).with_suffix("").as_posix()
         columns = (_members(path)[name].to_pylist() for name in _SCHEMA.names)
         for name, offset, size in zip(*columns, strict=True):
-            if name.lower().endswith(extensions) and not PurePosixPath(name).name.startswith("."):
+            if chooser.takes_path(name) and not chooser.misses(offset < 0):
                 keys.append(f"{prefix}/{name}")
                 places.extend((number, offset, size))
     order = sorted(range(len(keys)), key=keys.__getitem__)
@@ -94,13 +94,15 @@ def _members(path: Path) -> pa.Table:
         stat = path.stat()
     except OSError as error:
         raise PhotosError(f"cannot read the tar {path}: {error.strerror}") from error
-    kept, state = path.with_name(f".{path.name}.members"), f"{stat.st_size} {stat.st_mtime_ns}"
+    state = f"with links {stat.st_size} {stat.st_mtime_ns}"
+    kept = path.with_name(f".{path.name}.members")
     return kept_table(kept, state, _SCHEMA, lambda: _walk(path, stat.st_size))
 
 
 def _walk(path: Path, length: int) -> pa.Table:
-    """Reads all headers of a tar."""
+    """Reads all headers of a tar; links have the place of their target, or -1 if there is none."""
     rows: dict[str, tuple[int, int]] = {}
+    links: dict[str, str] = {}
     try:
         with tarfile.open(path, "r:") as tar:
             before = -1
@@ -109,15 +111,20 @@ def _walk(path: Path, length: int) -> pa.Table:
                     raise tarfile.ReadError("a header leads backwards")
                 before = member.offset
                 tar.members = []  # pyright: ignore[reportAttributeAccessIssue]  # or it keeps all
-                if not member.isreg() or member.issparse():
+                is_link = member.islnk() or member.issym()
+                if not (member.isreg() or is_link) or member.issparse():
                     continue
                 name = member.name.removeprefix("./")
                 name.encode()
-                if name in rows:
+                if name in rows or name in links:
                     raise PhotosError(
                         f"the tar {path} holds {name} twice; write it again with each file once"
                     )
-                rows[name] = member.offset_data, member.size
+                if is_link:
+                    start = posixpath.dirname(name) if member.issym() else ""
+                    links[name] = posixpath.normpath(posixpath.join(start, member.linkname))
+                else:
+                    rows[name] = member.offset_data, member.size
             end = tar.offset
     except PhotosError:
         raise
@@ -128,8 +135,18 @@ def _walk(path: Path, length: int) -> pa.Table:
     _check_end(path, end)
     if any(not 0 <= offset <= length - size for offset, size in rows.values()):
         raise PhotosError(_what_it_is(path, "a member ends behind the file's end"))
+    rows |= {name: rows.get(_target(name, links), (-1, 0)) for name in links}
     offsets, sizes = zip(*rows.values(), strict=True) if rows else ((), ())
     return pa.table([list(rows), offsets, sizes], schema=_SCHEMA)
+
+
+def _target(name: str, links: dict[str, str]) -> str:
+    """What a link stands for, through other links; of links in a circle, one of them."""
+    for _ in range(len(links)):
+        if name not in links:
+            break
+        name = links[name]
+    return name
 
 
 def _check_end(path: Path, end: int) -> None:

@@ -7,7 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8, UInt16
-from scipy import ndimage
 
 from detcon.files import write_whole
 
@@ -101,6 +100,8 @@ def boxes_of(instances: UInt16[np.ndarray, "y x"]) -> Int32[np.ndarray, "k 4"]:
 
     Ids of instances go from 1 to k without gaps; 0 is none.
     """
+    from scipy import ndimage  # half a second, which `--help` would wait for
+
     boxes = np.zeros((int(instances.max()), 4), np.int32)
     for number, found in enumerate(ndimage.find_objects(instances)):
         assert found is not None, "ids have no gaps"
