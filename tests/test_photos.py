@@ -312,7 +312,7 @@ def test_paths_of_a_manifest_are_resolved_however_they_are_written(tmp_path, nam
     below += [f"{tmp_path}/i.jpg", f"{tmp_path}/x/../j.jpg", "./k.jpg/"]
     rows = [*below, "/elsewhere/l.jpg", f"{tmp_path}2/m.jpg", "../n.jpg"]
     if name.endswith("csv"):
-        rows = ["label,path", "", "3", *(f"3,{row},more" for row in rows)]
+        rows = ["label,path", "", *(f"3,{row},more" for row in rows)]
     (tmp_path / name).write_text("\n".join(rows))
     expected = [".hidden/g.jpg", "a.jpg", "b.jpg", "c/d.jpg", "c/e.jpg", "f.jpg", "h.jpg", "i.jpg"]
     expected += ["j.jpg", "k.jpg", "/elsewhere/l.jpg", f"{tmp_path}2/m.jpg", "../n.jpg"]

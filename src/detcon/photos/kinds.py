@@ -68,7 +68,7 @@ class Chooser:
     def takes_path(self, path: str) -> bool:
         """Whether a member of an archive is a photo, as if the archive were unpacked."""
         *folders, name = PurePosixPath(path).parts or ("",)
-        return all(map(self.enters, folders)) and self.takes(name)
+        return all(self.enters(one) for one in folders if one != "..") and self.takes(name)
 
     def misses(self, dangling: bool) -> bool:
         """Counts a photo that is a link to nothing."""
