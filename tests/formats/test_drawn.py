@@ -513,7 +513,7 @@ def test_val_is_drawn_by_a_hash_of_names(tmp_path):
     ):
         open_objects(tmp_path, "labelme", "val", holdout=Holdout(1e-9))
     # masks and truth take all of them
-    assert open_segments(tmp_path, "labelme", SegmentOptions()).knows("p3_0.jpg")
+    assert open_segments(tmp_path, "labelme", SegmentOptions()).place("p3_0.jpg")
 
 
 def test_groups_stay_together():

@@ -86,12 +86,13 @@ AnySegments = Segments | OverlappingSegments
 class SegmentSets(Protocol):
     """The annotated regions of photos, by the photos' keys in any collection.
 
-    `knows` tells whether there is an annotation of a photo, usable or not. `read` returns an entry
-    for each person who annotated it. It raises `NotAnnotated` where there is no annotation, and
-    `AnnotationError` where it can't be used.
+    `place` names the annotation of a photo, usable or not; None if there is none. Two photos with
+    the same place would share an annotation. `read` returns an entry for each person who annotated
+    the photo. It raises `NotAnnotated` where there is no annotation, and `AnnotationError` where it
+    can't be used.
     """
 
-    def knows(self, key: str) -> bool: ...
+    def place(self, key: str) -> str | None: ...
 
     def read(self, key: str) -> Sequence[AnySegments]: ...
 
@@ -112,9 +113,10 @@ class SegmentFiles:
     load: Callable[[Path, str], Sequence[AnySegments]]
     or_folder: bool = False
 
-    def knows(self, key: str) -> bool:
-        """Whether there is a file for the photo."""
-        return self._find(key).exists()
+    def place(self, key: str) -> str | None:
+        """The path of the photo's file, or None."""
+        path = self._find(key)
+        return str(path) if path.exists() else None
 
     def read(self, key: str) -> Sequence[AnySegments]:
         """The regions of a photo. Raises what `load` does."""
@@ -145,13 +147,13 @@ class ListedSegments(Generic[Found]):
         for path in self.listed:
             self._by_name.setdefault(PurePosixPath(path).name, []).append(path)
 
-    def knows(self, key: str) -> bool:
-        """Whether the data set lists the photo. Raises what `match_path` does."""
-        return self._find(key) is not None
+    def place(self, key: str) -> str | None:
+        """The photo's path in the data set, or None. Raises what `match_path` does."""
+        return match_path(key, self._by_name.get(PurePosixPath(key).name, []))
 
     def read(self, key: str) -> Sequence[AnySegments]:
         """The regions of a photo. Raises `NotAnnotated`, and what `load` does."""
-        path = self._find(key)
+        path = self.place(key)
         if path is None:
             example = next(iter(self.listed), "")
             raise NotAnnotated(
@@ -159,9 +161,6 @@ class ListedSegments(Generic[Found]):
                 f"{example}"
             )
         return self.load(self.listed[path], key)
-
-    def _find(self, key: str) -> str | None:
-        return match_path(key, self._by_name.get(PurePosixPath(key).name, []))
 
 
 def match_path(key: str, paths: Iterable[str]) -> str | None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from detcon import convert_masks
-from detcon.formats.errors import NotAnnotated
-from detcon.masks.sources import FromAnnotations, Grid
+from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.masks.quality.scoring import score_stores
+from detcon.masks.quality.truth import open_truth
+from detcon.masks.sources import Displaced, FromAnnotations, Grid
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.shard import StoreError
@@ -56,14 +58,14 @@ def test_training_on_nothing_a_store_without_any_mask_is_an_error(photos, tmp_pa
         with pytest.raises(StoreError, match="found no mask in any of the 4 photos"):
             make_masks(**asked, generator=generator)
     whole = FromAnnotations(generator.folder, missing="whole")
-    with pytest.raises(StoreError, match="give another out=, or delete the folder"):
+    with pytest.raises(StoreError, match="give another out=, or delete"):
         make_masks(**asked, generator=whole)
     assert MaskStore(make_masks(**asked | {"out": tmp_path / "new"}, generator=whole)).empty() == []
 
 
 def test_training_on_nothing_names_that_match_no_annotation(photos, tmp_path):
     generator = FromAnnotations(annotate(tmp_path / "labels", other=1).folder, missing="none")
-    with pytest.raises(StoreError, match="missing=none lets photos pass whose names match no"):
+    with pytest.raises(StoreError, match="missing=none hides photos whose names match no anno"):
         make_masks(images=photos, out=tmp_path / "out", generator=generator, workers=1)
 
 
@@ -75,7 +77,7 @@ def test_stores_without_empty_photos_have_none(photos, tmp_path, capsys):
 def test_advice_can_be_followed_where_nothing_is_stored_yet(photos, tmp_path):
     asked = {"images": photos, "out": tmp_path / "out", "workers": 1}
     generator = annotate(tmp_path / "labels", b=1)
-    with pytest.raises(NotAnnotated, match="missing=none or missing=whole let it pass"):
+    with pytest.raises(NotAnnotated, match=r"a.png .*\(3 of 4 photos are not .*whole let them"):
         make_masks(**asked, generator=generator)
     whole = FromAnnotations(generator.folder, missing="whole")
     store = MaskStore(make_masks(**asked, generator=whole))
@@ -109,7 +111,7 @@ def test_stale_photos_that_changed_are_named_and_done_again_with_check(photos, t
     os.utime(photos / "c.png", (later, later))
     make_masks(**asked, shard_size=2)
     assert said(capsys) == [
-        "1 photo is newer than its masks: c.png; if it was changed, give --check to make its "
+        "1 photo is newer than their masks: c.png; after a change, give --check to make these "
         "masks again"
     ]
     assert MaskStore(tmp_path / "out")["c.png"].size == (12, 16)
@@ -129,3 +131,84 @@ def test_advice_can_be_followed_of_a_conversion_that_wrote_nothing(photos, tmp_p
     assert (tmp_path / "converted" / "a.png").is_file()
     with pytest.raises(StoreError, match="holds masks written with to=png, not coco"):
         convert_masks(**asked, to="coco")
+
+
+def test_stale_annotations_that_changed_are_named_and_read_again_with_check(
+    photos, tmp_path, capsys
+):
+    generator = annotate(tmp_path / "labels", a=1, b=1, c=1, d=1)
+    asked = {"images": photos, "out": tmp_path / "out", "workers": 1, "generator": generator}
+    make_masks(**asked)
+    annotate(tmp_path / "labels", b=7)
+    later = time.time() + 5
+    os.utime(tmp_path / "labels" / "b.png", (later, later))
+    make_masks(**asked)
+    [line] = said(capsys)
+    assert line.startswith(f"{tmp_path}/labels/b.png is newer than the masks of 4 photos made")
+    assert MaskStore(tmp_path / "out")["b.png"].ids.tolist() == [1]
+    make_masks(**asked, check=True)
+    assert "b.png is newer; its photos are done again" in said(capsys)[0]
+    assert MaskStore(tmp_path / "out")["b.png"].ids.tolist() == [7]
+
+
+def test_stale_conversions_of_masks_made_again_are_refused(photos, tmp_path):
+    generator = annotate(tmp_path / "labels", a=1, b=1, c=1, d=1)
+    asked = {"images": photos, "out": tmp_path / "out", "workers": 1, "generator": generator}
+    convert = {"masks": make_masks(**asked), "out": tmp_path / "png", "to": "png", "workers": 1}
+    convert_masks(**convert)
+    convert_masks(**convert)
+    annotate(tmp_path / "labels", b=255)
+    later = time.time() + 5
+    os.utime(tmp_path / "labels" / "b.png", (later, later))
+    make_masks(**asked, check=True)
+    with pytest.raises(StoreError, match="holds masks of .*out as they were before it was made ag"):
+        convert_masks(**convert)
+
+
+def test_left_out_photos_that_are_not_annotated_are_counted_before_the_first_mask(
+    photos, tmp_path, capsys
+):
+    generator = FromAnnotations(annotate(tmp_path / "labels", b=1).folder, missing="whole")
+    out = make_masks(images=photos, out=tmp_path / "out", workers=1, generator=generator)
+    assert said(capsys) == [
+        f"3 of 4 photos are not annotated in {tmp_path}/labels: a.png, c.png, d.png"
+    ]
+    assert MaskStore(out).empty() == []
+
+
+@pytest.mark.parametrize("displaced", [False, True])
+def test_two_things_for_one_photos_that_would_share_an_annotation_are_an_error(
+    photos, tmp_path, displaced
+):
+    generator = annotate(tmp_path / "labels", a=1, b=1, c=1, d=1)
+    save(photos / "b.jpg", np.zeros((12, 16, 3), np.uint8))
+    if displaced:
+        generator = Displaced(generator.folder, 0.1)
+    asked = {"images": photos, "out": tmp_path / "out", "workers": 1}
+    with pytest.raises(AnnotationError, match="the photos b.jpg and b.png would share the annota"):
+        make_masks(**asked, generator=generator)
+    store = MaskStore(make_masks(**asked, generator=Grid(2)))
+    with pytest.raises(AnnotationError, match="the photos b.jpg and b.png would share the annota"):
+        score_stores([store], open_truth(tmp_path / "labels"))
+
+
+def test_two_things_for_one_photos_of_two_cameras_and_one_coco_entry(tmp_path):
+    for camera in ("cam1", "cam2"):
+        save(tmp_path / "photos" / camera / "0000.jpg", np.zeros((12, 16, 3), np.uint8))
+    marked = {"id": 1, "image_id": 1, "category_id": 1, "iscrowd": 0, "area": 16}
+    marked |= {"bbox": [1, 1, 4, 4], "segmentation": [[1, 1, 5, 1, 5, 5, 1, 5]]}
+    coco = {
+        "images": [{"id": 1, "file_name": "0000.jpg", "height": 12, "width": 16}],
+        "categories": [{"id": 1, "name": "a"}],
+        "annotations": [marked],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(coco))
+    generator = FromAnnotations(str(tmp_path / "a.json"), format="coco")
+    with pytest.raises(AnnotationError, match="cam1/0000.jpg and cam2/0000.jpg would share the an"):
+        make_masks(images=tmp_path / "photos", out=tmp_path / "out", generator=generator)
+
+
+def test_orientation_an_annotation_of_the_unturned_photo_is_named(tmp_path):
+    save(tmp_path / "a.png", np.ones((16, 12), np.uint8))
+    with pytest.raises(AnnotationError, match="has 16 x 12 pixels, .*; if EXIF turns the photo"):
+        FromAnnotations(str(tmp_path))(np.zeros((12, 16, 3), np.uint8), "a.jpg")

@@ -56,9 +56,9 @@ class FhRecords:
     index: pa.Table
     options: SegmentOptions = SegmentOptions()
 
-    def knows(self, key: str) -> bool:
-        """Whether there is a record of the photo. Raises what `match_path` does."""
-        return match_path(key, self._named(key)) is not None
+    def place(self, key: str) -> str | None:
+        """The name of the photo's record, or None. Raises what `match_path` does."""
+        return match_path(key, self._named(key))
 
     def read(self, key: str) -> list[Segments]:
         """The regions of a photo. Raises what `maps` does, or that there are fewer maps."""

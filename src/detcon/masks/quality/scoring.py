@@ -63,7 +63,7 @@ def common_keys(
             f"the mask stores {', '.join(str(store.folder) for store in stores)} have no photo in "
             f"common; make them of the same photos"
         )
-    keys = [key for key in shared if key in truth]
+    keys = truth.annotated(shared)
     if not keys:
         raise AnnotationError(
             f"none of the {len(shared)} photos of {stores[0].folder} has an annotation there "

@@ -4,7 +4,7 @@ A source is frozen and picklable. It knows which photos are annotated, and reads
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -13,7 +13,12 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.registry import resolved
 from detcon.formats.segments import Regions, SegmentOptions, SegmentSets
 from detcon.masks.quality.overlap import Truth
-from detcon.masks.sources.annotations import check_options, masks_of, open_annotations
+from detcon.masks.sources.annotations import (
+    check_options,
+    find_annotated,
+    masks_of,
+    open_annotations,
+)
 from detcon.masks.store import MaskStore
 
 
@@ -21,7 +26,7 @@ from detcon.masks.store import MaskStore
 class TruthSource(Protocol):
     """Annotations by the keys of photos."""
 
-    def __contains__(self, key: str) -> bool: ...
+    def annotated(self, keys: Sequence[str]) -> list[str]: ...
 
     def __getitem__(self, key: str) -> Truth: ...
 
@@ -32,8 +37,8 @@ class StoredTruth:
 
     store: MaskStore
 
-    def __contains__(self, key: str) -> bool:
-        return key in self.store
+    def annotated(self, keys: Sequence[str]) -> list[str]:
+        return [key for key in keys if key in self.store]
 
     def __getitem__(self, key: str) -> Truth:
         return Truth((self.store[key],))
@@ -47,8 +52,8 @@ class AnnotatedTruth:
     format: str
     options: SegmentOptions
 
-    def __contains__(self, key: str) -> bool:
-        return self._opened.knows(key)
+    def annotated(self, keys: Sequence[str]) -> list[str]:
+        return find_annotated(self._opened, keys)
 
     def __getitem__(self, key: str) -> Truth:
         people = [masks_of(one, self.options) for one in self._opened.read(key)]

@@ -4,7 +4,7 @@ Formats give segments (`detcon.formats.segments`) and know nothing of masks; `ma
 of them, once for all formats.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from operator import methodcaller
@@ -107,14 +107,53 @@ class FromAnnotations:
         marked = [masks_of(one, self.options) for one in people]
         found = max(marked, key=lambda one: one.masks.num_masks)
         if found.masks.size != size:
-            there = found.masks.size
+            there, way = found.masks.size, "they must match"
+            if there == (size[1], size[0]):
+                way = "if EXIF turns the photo, the annotation is of the unturned one: turn it too"
             raise AnnotationError(
                 f"the annotation {found.place} has {there[0]} x {there[1]} pixels, but its photo "
-                f"{key} has {size[0]} x {size[1]}; they must match"
+                f"{key} has {size[0]} x {size[1]}; {way}"
             )
         if self.missing == "whole" and found.masks.num_masks == 0:
             return Masks.from_labels(np.zeros(size, np.int16))
         return found.masks
+
+    def not_annotated(self, keys: Sequence[str]) -> list[str]:
+        """Those of the photos that have no annotation, found without reading any.
+
+        Raises:
+            NotAnnotated: There are some, and `missing` is "error".
+            AnnotationError: Two photos would share an annotation.
+        """
+        opened = open_annotations(self.folder, self.format, self.options)
+        annotated = set(find_annotated(opened, keys))
+        without = [key for key in keys if key not in annotated]
+        if without and self.missing == "error":
+            try:
+                opened.read(without[0])
+            except NotAnnotated as error:
+                raise NotAnnotated(
+                    f"{error} ({len(without)} of {len(keys)} photos are not annotated; "
+                    f"missing=none or missing=whole let them pass)"
+                ) from error
+        return without
+
+
+def find_annotated(opened: SegmentSets, keys: Iterable[str]) -> list[str]:
+    """Those of the photos that are annotated.
+
+    Raises:
+        AnnotationError: Two of them would share an annotation.
+    """
+    found: dict[str, str] = {}
+    for key in keys:
+        place = opened.place(key)
+        if place is not None and found.setdefault(place, key) != key:
+            raise AnnotationError(
+                f"the photos {found[place]} and {key} would share the annotation {place}, which is "
+                f"of one of them; rename one of them, or leave it out: images= takes a list, too"
+            )
+    return list(found.values())
 
 
 @lru_cache(maxsize=4)

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
+from zlib import crc32
 
 import detcon
 from detcon.config import load_recipe
@@ -83,6 +84,7 @@ def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
         "num_photos": len(store),
         "split": settings.split,
         "num_files": settings.num_files,
+        "content": f"{crc32((store.folder / 'index.arrow').read_bytes()):08x}",
     }
     path = out / _RECORD
     holds = [one.name for one in out.iterdir()] if out.is_dir() else [""] if out.exists() else []
@@ -91,7 +93,13 @@ def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
             found = json.loads(path.read_text())
         except ValueError:
             found = {}
+        found.setdefault("content", wanted["content"])  # not recorded by earlier versions
         other = [name for name, value in wanted.items() if found.get(name) != value]
+        if other == ["content"]:
+            raise StoreError(
+                f"the folder {out} holds masks of {store.folder} as they were before it was made "
+                f"again; give another out=, or remove the folder"
+            )
         if other:
             raise StoreError(
                 f"the folder {out} holds masks written with {other[0]}={found.get(other[0])}, not "

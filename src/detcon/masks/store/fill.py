@@ -1,5 +1,6 @@
 """Filling a mask store: in parallel, across machines, and continued after an interruption."""
 
+import os
 import sys
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
@@ -11,9 +12,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.config import load_recipe
+from detcon.formats.registry import find_format
 from detcon.masks.masks import MaskGenerator, Masks
 from detcon.masks.recipe import MasksRecipe, parse_share
-from detcon.masks.sources import NetworkSource
+from detcon.masks.sources import Displaced, FromAnnotations, NetworkSource
 from detcon.masks.store.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.store.index import merge_index
 from detcon.masks.store.mask_store import MaskStore
@@ -101,7 +103,7 @@ def _fill_store(settings: MasksRecipe) -> Path:
         _say(f"this share is done; another's is not: {error}")
         return folder
     _list_unreadable(folder, unreadable, len(photos))
-    _list_empty(folder, header["generator"])
+    _list_empty(folder, settings.generator)
     return folder
 
 
@@ -127,21 +129,23 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
         for number in range(share - 1, num_shards(header), shares)
     }
     total = sum(map(len, spans.values()))
-    newer: list[str] = []
+    source, newer, older = _newest_source(settings.generator), list[str](), list[str]()
     for number, span in list(spans.items()):
         path, part = shard_path(folder, number), photos.part(span.start, span.stop)
-        if not path.exists() or (settings.check and not _is_good(path, part, fingerprint)):
+        if not path.exists() or (settings.check and not _is_good(path, part, fingerprint, source)):
             continue
         newer += _newer(part, path)
+        older += part.keys if _written(source) > _written(path) else []
         del spans[number]
+    again = "after a change, give --check to make these masks again"
     if newer:
-        it, was = ("it was", "its") if len(newer) == 1 else ("they were", "their")
-        _say(
-            f"{_num_newer(newer)} than {was} masks: {_listed(newer)}; if {it} changed, give "
-            f"--check to make {was} masks again"
-        )
-    elif not spans:
+        _say(f"{_num_newer(newer)} than their masks: {_listed(newer)}; {again}")
+    if older:
+        _say(f"{source} is newer than the masks of {len(older)} photos made from it; {again}")
+    if not (newer or older or spans):
         _say(f"all {total} photos had their masks already")
+    if spans:
+        _check_annotated(settings.generator, photos)
     jobs = (
         MasksJob(
             number, photos.part(start, min(start + _PHOTOS_A_JOB, span.stop)), settings.generator
@@ -176,8 +180,8 @@ def _in_order(
     return in_order(make_rows, jobs, num_workers=workers, threads=threads)
 
 
-def _is_good(path: Path, part: Photos, fingerprint: str) -> bool:
-    """Whether a shard is whole and as new as its photos; prints what is wrong with it."""
+def _is_good(path: Path, part: Photos, fingerprint: str, source: Path | None) -> bool:
+    """Whether a shard is whole, and newer than what it was made of; prints what is wrong."""
     try:
         if read_footer(path, fingerprint)["key"].to_pylist() != list(part.keys):
             raise DamagedShard(path, "it holds other photos")
@@ -186,22 +190,35 @@ def _is_good(path: Path, part: Photos, fingerprint: str) -> bool:
         return False
     if newer := _newer(part, path):
         _say(f"{path}: {_num_newer(newer)}; its photos are done again")
-    return not newer
+    if older := _written(source) > _written(path):
+        _say(f"{path}: {source} is newer; its photos are done again")
+    return not (newer or older)
+
+
+def _newest_source(generator: MaskGenerator) -> Path | None:
+    """The newest of the files that a generator reads beside the photos."""
+    given = [getattr(generator, name, None) for name in ("folder", "contours", "ranker")]
+    found: list[Path] = []
+    for top in (Path(one) for one in given if one):
+        found += [top] if top.is_file() else []
+        for folder, _, names in os.walk(top, followlinks=True):
+            found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return max(found, key=_written, default=None)
 
 
 def _newer(photos: Photos, shard: Path) -> list[str]:
     """The photos whose file, or tar, was written after the shard."""
-    made = shard.stat().st_mtime
+    made = _written(shard)
     if photos.members is None:
         return [key for key in photos if _written(photos.path(key)) > made]
     late = [_written(Path(tar)) > made for tar in photos.members.tars]
     return [key for key, tar in zip(photos, photos.members.tar.tolist()) if late[tar]]
 
 
-def _written(path: Path) -> float:
-    """When a file was written; 0 if it is gone."""
+def _written(path: Path | None) -> float:
+    """When a file was written; 0 if there is none."""
     try:
-        return path.stat().st_mtime
+        return path.stat().st_mtime if path else 0.0
     except OSError:
         return 0.0
 
@@ -230,18 +247,33 @@ def _list_unreadable(folder: Path, unreadable: dict[str, str], num_photos: int) 
         _say(f"skipped {len(unreadable)} of {num_photos} photos; all are listed in {listed}")
 
 
-def _list_empty(folder: Path, generator: dict[str, Any]) -> None:
+def _check_annotated(generator: MaskGenerator, photos: Photos) -> None:
+    """Reports photos without annotation before the first mask is made."""
+    source = generator.annotations if isinstance(generator, Displaced) else generator
+    if isinstance(source, FromAnnotations) and (without := source.not_annotated(photos.keys)):
+        are = "photos are" if len(without) > 1 else "photos is"
+        _say(
+            f"{len(without)} of {len(photos)} {are} not annotated in {source.folder}: "
+            f"{_listed(without)}"
+        )
+
+
+def _list_empty(folder: Path, generator: MaskGenerator) -> None:
     """Reports photos without masks; raises where no photo has one."""
     store = MaskStore(folder)
     empty = store.empty()
     if empty and len(empty) == len(store):
-        hint = "check its settings and what it reads"
-        if generator.get("missing") == "none":
-            hint = "missing=none lets photos pass whose names match no annotation: check the names"
+        hint = "check its settings"
+        if isinstance(generator, FromAnnotations | Displaced):
+            hint = "check the annotations"
+            if find_format(generator.format).takes("ignore"):
+                hint += f" (generator.ignore={generator.ignore} is void, 0 is background)"
+            if generator.missing == "none":
+                hint = "missing=none hides photos whose names match no annotation: check the names"
         raise StoreError(
-            f"the generator {generator['kind']} found no mask in any of the {len(store)} photos, "
-            f"so that there is nothing to learn from; {hint}, then give another out=, or delete "
-            f"the folder {folder}"
+            f"generator.kind={store.header['generator']['kind']} found no mask in any of the "
+            f"{len(store)} photos, and there is nothing to learn from; {hint}, then give another "
+            f"out=, or delete {folder}"
         )
     if empty:
         have = "photos have" if len(empty) > 1 else "photos has"

@@ -53,7 +53,7 @@ def train_ranker(recipe: str | Path | TrainRankerRecipe | None = None, /, **over
     ensemble = _import_ensemble()
     photos = open_photos(settings.images)
     truth = open_truth(settings.truth, ignore=settings.ignore, background=settings.background)
-    keys = draw_keys([key for key in photos if key in truth], settings.num)
+    keys = draw_keys(truth.annotated(photos.keys), settings.num)
     rng = np.random.default_rng(settings.seed)
     found = [sample(settings, photos.read(key), key, truth[key], rng) for key in keys]
     features = np.concatenate([one for one, _ in found]) if found else np.empty((0, 0))
