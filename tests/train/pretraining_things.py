@@ -64,10 +64,20 @@ def share_of_batches(kind, first):
         yield batch_of(step, kind).split(place.world)[place.rank]
 
 
-def pretrain_in_doubles(kind, folder):
+class Interrupted(Exception):
+    """The run is cut off, after a checkpoint at half of its steps."""
+
+
+def pretrain_in_doubles(kind, folder, *, log_every=1, interrupted=False):
     """Twenty steps of a method; every rank takes its share of each batch."""
     torch.manual_seed(0)
     method = MAKE[kind](Doubles()).double()
+
+    def after_step(step):
+        if interrupted and step == STEPS // 2:
+            raise Interrupted
+        method.update_target(0.9)
+
     fit(
         method,
         lambda first: share_of_batches(kind, first),
@@ -76,10 +86,15 @@ def pretrain_in_doubles(kind, folder):
             batch_size=PHOTOS,
             optimizer=Sgd(lr=0.05),
             schedule=Cosine(warmup=0.2),
-            loop=LoopRecipe(precision="32", accelerator="cpu", log_every=1, checkpoint_every=None),
+            loop=LoopRecipe(
+                precision="32",
+                accelerator="cpu",
+                log_every=log_every,
+                checkpoint_every=STEPS // 2,
+            ),
             sync_norms=True,
         ),
         folder=folder,
-        hooks=Hooks(after_step=lambda _: method.update_target(0.9)),
+        hooks=Hooks(after_step=after_step),
     )
     return method

@@ -85,7 +85,7 @@ class CpuSyncNorm(_BatchNorm):
         self.num_batches_tracked += 1
         # running <- (1 - share) running + share batch; share is 0 if no rank had a row
         share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
-        share = torch.as_tensor(share * (count > 0), dtype=mean.dtype)
+        share = share * (count > 0).to(mean.dtype)  # not in float32, where 0.1 is another number
         unbiased = variance * count / (count - 1).clamp(min=1)
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)

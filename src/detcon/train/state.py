@@ -209,7 +209,9 @@ class Training:
         rank = self.fabric.global_rank
         if rank < len(found.ranks):  # else there are more ranks than before: own random states
             self._rng = found.ranks[rank]["rng"]
-        self.losses.fill_(found.ranks[rank % len(found.ranks)]["losses"])
+        losses = [one["losses"] for one in found.ranks]
+        same = len(losses) == self.fabric.world_size  # else each has the mean of those before
+        self.losses.fill_(losses[rank] if same else sum(losses) / len(losses))
 
 
 def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
