@@ -47,6 +47,8 @@ _HOMES = {
     "make_scenes": "scenes.write",
     "score": "report.score",
     "make_report": "report.page",
+    "embed": "embedding.table",
+    "embeddings": "embedding.vectors",
     "export": "exporting.write",
     "import_weights": "importing.write",
     "load_backbone": "models.backbone_file",

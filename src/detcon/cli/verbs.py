@@ -149,6 +149,17 @@ VERBS = {
         "downstream.predicting:predict",
         "detcon predict model=run-transfer/seed0 images=photos out=found",
     ),
+    "embed": Verb(
+        "Write a vector for each photo, region or cell; find the nearest to a photo.",
+        "embedding.recipe:EmbedRecipe",
+        "embedding.table:embed",
+        "detcon embed backbone=run/backbone.safetensors images=photos of=regions masks=masks "
+        "out=regions.parquet near=photos/a.jpg",
+        lambda s: (
+            "" if s.near else f"the same command with near=PHOTO, for the {s.of} nearest to it"
+        ),
+        table="embedding.nearest:summary",
+    ),
     "export": Verb(
         "Write a backbone for torchvision, timm, detectron2, ONNX or the Hugging Face hub.",
         "exporting.recipe:ExportRecipe",

@@ -1,0 +1,201 @@
+"""Tests for detcon.embedding: vectors, the file that holds them, and the nearest ones."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import detcon
+from detcon.cli import main
+from detcon.embedding import EmbeddingError, table
+from detcon.embedding.nearest import nearest
+from detcon.embedding.vectors import cell_shares
+from detcon.masks import Masks
+from detcon.models.backbone_file import load_backbone
+from detcon.models.dense_features import dense_features
+from detcon.models.recipe import EncoderRecipe
+
+ENCODER = EncoderRecipe(name="resnet18", width=0.125, stride=16)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """Five photos of different sizes, and masks of a grid of two by two."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos" / "b").mkdir(parents=True)
+    for number, size in enumerate([(48, 64), (64, 48), (64, 64), (32, 96), (70, 50)]):
+        name = f"{'b/' if number > 2 else ''}{number}.png"
+        cv2.imwrite(str(tmp_path / "photos" / name), rng.integers(0, 256, (*size, 3)))
+    monkeypatch.chdir(tmp_path)
+    detcon.make_masks("grid", images="photos", out="masks", workers=1, **{"generator.rows": 2})
+    return tmp_path
+
+
+def given(**more):
+    return {"backbone": "random", "encoder": ENCODER, "images": "photos", "side": 64,
+            "accelerator": "cpu", **more}  # fmt: skip
+
+
+def read(path):
+    rows = pq.read_table(path)
+    vectors = np.array(rows["vector"].to_pylist(), np.float32)
+    return rows["key"].to_pylist(), rows["region"].to_pylist(), rows["box"].to_pylist(), vectors
+
+
+def features(key):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        backbone = load_backbone("random", encoder=ENCODER)
+    photo = cv2.imread(f"photos/{key}")[..., ::-1].copy()
+    return photo, dense_features(backbone, photo, side=64)
+
+
+def test_a_photos_vector_is_the_mean_of_its_cells(place):
+    keys, regions, boxes, vectors = read(detcon.embed(**given()))
+    assert keys == ["0.png", "1.png", "2.png", "b/3.png", "b/4.png"] and regions == [0] * 5
+    for key, box, vector in zip(keys, boxes, vectors):
+        photo, grid = features(key)
+        assert box == [0, 0, photo.shape[1], photo.shape[0]]
+        np.testing.assert_allclose(vector, grid.mean((1, 2)), rtol=1e-3)
+
+
+def test_cells_are_the_grid_in_pixels_of_the_photo(place):
+    keys, cells, boxes, vectors = read(detcon.embed(**given(of="cells")))
+    _, grid = features("b/3.png")
+    mine = [place for place, key in enumerate(keys) if key == "b/3.png"]
+    rows, columns = grid.shape[1:]
+    assert [cells[i] for i in mine] == list(range(rows * columns))
+    np.testing.assert_allclose(vectors[mine], grid.reshape(len(grid), -1).T, rtol=2e-3, atol=1e-6)
+    left, top, right, bottom = boxes[mine[-1]]
+    assert (right, bottom) == (96, 32) and left == 96 - 96 / columns and top == 32 - 32 / rows
+
+
+def shares_in_a_loop(mask, grid):
+    """The share of each cell's pixels that a mask covers, pixel by pixel."""
+    inside, whole = np.zeros(grid), np.zeros(grid)
+    for y, x in np.ndindex(mask.shape):
+        cell = int((y + 0.5) * grid[0] / mask.shape[0]), int((x + 0.5) * grid[1] / mask.shape[1])
+        whole[cell] += 1
+        inside[cell] += mask[y, x]
+    return inside / np.maximum(whole, 1)
+
+
+@pytest.mark.parametrize("size", [(12, 20), (5, 7), (2, 3)])
+def test_regions_cover_the_share_of_each_cell_that_a_loop_counts(size):
+    rng = np.random.default_rng(1)
+    stack = rng.random((3, *size)) > 0.6
+    stack[1] = False
+    masks = Masks.from_stack(stack, size=(2 * size[0], 4 * size[1]))
+    found = {region: (share, box) for region, share, box in cell_shares(masks, (4, 5))}
+    assert list(found) == [0, 2], "an empty mask has no vector"
+    for region, (share, box) in found.items():
+        np.testing.assert_allclose(share.reshape(4, 5), shares_in_a_loop(stack[region], (4, 5)))
+        rows, columns = np.nonzero(stack[region])
+        left, right = 4 * columns.min(), 4 * (columns.max() + 1)
+        assert box == (left, 2 * rows.min(), right, 2 * (rows.max() + 1))
+
+
+def test_the_vector_of_a_region_is_the_weighted_mean(place):
+    keys, _, boxes, vectors = read(detcon.embed(**given(of="regions", masks="masks")))
+    assert keys.count("2.png") == 4
+    _, grid = features("2.png")
+    first = keys.index("2.png")
+    assert boxes[first] == [0, 0, 32, 32]
+    np.testing.assert_allclose(vectors[first], grid[:, :2, :2].mean((1, 2)), rtol=2e-3, atol=1e-6)
+
+
+def test_python_gets_an_iterator_of_the_same(place):
+    settings = given(of="regions", masks="masks")
+    found = list(detcon.embeddings(**settings))
+    keys, regions, boxes, vectors = read(detcon.embed(**settings))
+    assert [(one.key, one.region, list(one.box)) for one in found] == list(
+        zip(keys, regions, boxes)
+    )
+    np.testing.assert_array_equal(np.stack([one.vector for one in found]).astype("f2"), vectors)
+
+
+def test_an_interrupted_command_goes_on_and_gives_the_same_bytes(place, monkeypatch):
+    monkeypatch.setitem(table._PART, "photos", 2)
+    whole = detcon.embed(**given(out="whole.parquet")).read_bytes()
+    assert pq.ParquetFile("whole.parquet").num_row_groups == 3
+    made, embed_photos = [], table.embed_photos
+
+    def failing(source, keys):
+        if len(made) == 2:
+            raise KeyboardInterrupt
+        made.append(list(keys))
+        return embed_photos(source, keys)
+
+    monkeypatch.setattr(table, "embed_photos", failing)
+    with pytest.raises(KeyboardInterrupt):
+        detcon.embed(**given(out="e.parquet"))
+    monkeypatch.setattr(table, "embed_photos", lambda *a: made.append("again") or embed_photos(*a))
+    detcon.embed(**given(out="e.parquet"))
+    assert made.count("again") == 1, "only the last part was missing"
+    assert (place / "e.parquet").read_bytes() == whole
+    assert not (place / "e.parquet.parts").exists()
+
+
+def test_stale_results_are_refused_or_said(place, capsys):
+    detcon.embed(**given())
+    detcon.embed(**given(images=str(place / "photos")))
+    assert "is up to date: the same photos and settings" in capsys.readouterr().err
+    with pytest.raises(EmbeddingError, match="was made with other side; give another out=, or"):
+        detcon.embed(**given(side=96))
+    shutil.copy("photos/0.png", "photos/5.png")
+    with pytest.raises(EmbeddingError, match=r"photos of photos have changed .*: 5 then, 6 now;"):
+        detcon.embed(**given())
+    (place / "photos" / "5.png").unlink()
+    (place / "photos" / "0.png").touch()
+    detcon.embed(**given())
+    assert "is kept, but 1 of 5 photos changed since: remove it" in capsys.readouterr().err
+    (place / "embeddings.parquet").write_text("mine")
+    with pytest.raises(EmbeddingError, match="no file of detcon embed, or damaged"):
+        detcon.embed(**given())
+    assert (place / "embeddings.parquet").read_text() == "mine"
+
+
+def test_photos_left_out_are_counted_and_named(place, capsys):
+    (place / "photos" / "9.png").write_bytes(b"no photo")
+    detcon.embed(**given(of="regions", masks="masks"))
+    said = capsys.readouterr().err
+    assert "left out 1 of 6 photos: cannot read" in said or "9.png has no masks" in said
+    shutil.rmtree(place / "photos" / "b")
+    for photo in (place / "photos").glob("*.png"):
+        photo.write_bytes(b"no photo")
+    with pytest.raises(EmbeddingError, match=r"no photo gave an embedding: cannot read .*0\.png"):
+        detcon.embed(**given(out="none.parquet"))
+
+
+def test_masks_of_another_photo_are_refused(place):
+    cv2.imwrite("photos/0.png", np.zeros((10, 10, 3), np.uint8))
+    with pytest.raises(EmbeddingError, match=r"masks of 0\.png .* photo of 48 x 64 pixels, but it"):
+        detcon.embed(**given(of="regions", masks="masks"))
+    with pytest.raises(ValueError, match="of=regions needs masks="):
+        detcon.embed(**given(of="regions"))
+
+
+def test_the_nearest_are_those_of_a_plain_search(place, monkeypatch):
+    monkeypatch.setitem(table._PART, "cells", 2)
+    path = detcon.embed(**given(of="cells"))
+    keys, cells, _, vectors = read(path)
+    query = vectors[7] + 0.01
+    cosine = vectors @ query / np.linalg.norm(vectors, axis=1) / np.linalg.norm(query)
+    best = np.argsort(-cosine)[:6]
+    found = nearest(path, query, 6)
+    assert [(one.key, one.region) for one in found] == [(keys[i], cells[i]) for i in best]
+    np.testing.assert_allclose([one.similarity for one in found], cosine[best], rtol=1e-5)
+
+
+def test_the_command_prints_the_nearest_and_draws_a_sheet(place, monkeypatch, capsys):
+    words = ["backbone=random", "encoder.name=resnet18", "encoder.width=0.125", "images=photos"]
+    words += ["side=64", "accelerator=cpu", "near=photos/1.png", "num=3", "out=e.parquet"]
+    monkeypatch.setattr("sys.argv", ["detcon", "embed", *words])
+    main()
+    out = capsys.readouterr().out
+    assert "5 vectors of photos, 64 numbers each" in out and "1   1.000  1.png" in out
+    sheet = cv2.imread("e-near.png")
+    assert sheet.shape[1] == 4 * 200 and sheet.std() > 20
