@@ -104,7 +104,7 @@ def _sheet(
 
 def _tile(
     photo: UInt8[np.ndarray, "y x c"], box: Box | None, text: str
-) -> UInt8[np.ndarray, "y x 3"]:
+) -> UInt8[np.ndarray, "_ _ 3"]:
     height, width = photo.shape[:2]
     scale = (_TILE - 8) / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
