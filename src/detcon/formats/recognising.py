@@ -56,8 +56,8 @@ def recognise(data: str | Path) -> tuple[str, str]:
     if found:
         shown = " or ".join(f"{name} ({sign})" for name, sign in found.items())
         raise AnnotationError(f"{root} may be {shown}; say which with format=")
-    if png := _png(root):
-        return png
+    if file := _of_photos_names(root):
+        return file
     raise AnnotationError(
         f"cannot tell the format of {root}: nothing in it is a sign of a known one; say what it is "
         f"with format="
@@ -83,10 +83,13 @@ def _found(root: Path) -> Iterator[tuple[str, str]]:
         yield "imagenet", "train"
 
 
-def _png(root: Path) -> tuple[str, str] | None:
-    """PNGs of ids, where nothing else is there."""
-    first = next(root.glob("**/*.png"), None) if root.is_dir() else None
-    return first and ("png", first.relative_to(root).as_posix())
+def _of_photos_names(root: Path) -> tuple[str, str] | None:
+    """Files under the photos' own names: those of BSDS, or PNGs of ids."""
+    for suffix, name in (("mat", "bsds"), ("png", "png")):
+        first = next(root.glob(f"**/*.{suffix}"), None) if root.is_dir() else None
+        if first:
+            return name, first.relative_to(root).as_posix()
+    return None
 
 
 def _by_content(path: Path) -> str:

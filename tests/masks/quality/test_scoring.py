@@ -93,9 +93,9 @@ def message(call, kind=AnnotationError):
 
 def test_says_what_is_missing(places, tmp_path):
     said = message(lambda: open_truth(tmp_path / "none"))
-    assert said == f"there is no folder of annotations {tmp_path}/none; check truth="
+    assert said == f"there are no annotations {tmp_path}/none; check truth="
     assert message(lambda: open_truth(tmp_path)).startswith(
-        f"there are no annotations in the folder {tmp_path}: looked in it and in its subfolders"
+        f"cannot tell the format of {tmp_path}: nothing in it is a sign of a known one"
     )
     (tmp_path / "x.png").write_bytes(b"")
     store = MaskStore(places / "grid")

@@ -184,31 +184,19 @@ def test_objects_that_overlap_are_regions_that_overlap(overlapping):
     assert found.not_annotated == ("2.png",)
 
 
-@pytest.mark.parametrize(
-    "inside, sentence",
-    [
-        (
-            "annotations/instances_val2017.json",
-            "is laid out as coco is; say what it is with format=coco, for",
-        ),
-        ("VOCdevkit/VOC2012/x.png", "is laid out as voc is; say what it is with format=voc"),
-        ("gtFine/val/x.png", "is laid out as cityscapes is; say what it is with format=citys"),
-        ("train-00000-of-02048", "is laid out as tfrecord is; say what it is with format=tfr"),
-    ],
-)
-def test_data_sets_want_their_format_to_be_said(tmp_path, inside, sentence):
-    (tmp_path / inside).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / inside).write_bytes(b"")
-    with pytest.raises(AnnotationError, match=sentence):
-        open_truth(tmp_path)
+@pytest.mark.parametrize("format", IMAGES)
+def test_data_sets_are_recognised(made, format):
+    found = open_truth(made(format), split="val")
+    assert found.format == format.removesuffix("_panoptic")
 
 
 def test_says_what_cannot_be_the_truth(made, overlapping):
-    with pytest.raises(AnnotationError, match=r"the format of the file .*my\.json; say what it"):
-        open_truth(overlapping / "my.json")
+    (overlapping / "list.csv").touch()
+    with pytest.raises(AnnotationError, match=r"cannot tell the format of .*list\.csv: .* format="):
+        open_truth(overlapping / "list.csv")
     with pytest.raises(AnnotationError, match="ignore=0 means nothing in annotations of format=co"):
         open_truth(overlapping / "my.json", format="coco", ignore=0)
-    with pytest.raises(AnnotationError, match=r"there are no annotations .*none; check folder="):
+    with pytest.raises(AnnotationError, match=r"there are no annotations .*none; check truth="):
         open_truth(overlapping / "none", format="coco")
     truth = open_truth(made("coco"), format="coco", split="val")
     with pytest.raises(AnnotationError, match=r"none of the 3 photos .* split= says which"):

@@ -3,13 +3,13 @@
 A source is frozen and picklable. It knows which photos are annotated, and reads them.
 """
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.recognising import AUTO
 from detcon.formats.registry import resolved
 from detcon.formats.segments import Regions, SegmentOptions, SegmentSets
 from detcon.masks.quality.overlap import Truth
@@ -76,15 +76,15 @@ def open_truth(
     """Opens annotations of any format, or another mask store.
 
     Crowds and pixels that are ignored or unlabelled are void: they don't count. Without `format`,
-    the folder is a mask store, or has PNGs or BSDS' files; its content shows which. The other
-    settings are those of `SegmentOptions`.
+    a mask store and the formats of annotations are recognised by their files. The other settings
+    are those of `SegmentOptions`.
     """
     path = Path(folder)
-    if format is None:
-        if (path / "header.json").is_file():
-            return StoredTruth(MaskStore(path))
-        format = _seen(path)
-    format = resolved(path, format)
+    if format is None and (path / "header.json").is_file():
+        return StoredTruth(MaskStore(path))
+    if not path.exists():
+        raise AnnotationError(f"there are no annotations {path}; check truth=")
+    format = resolved(path, format or AUTO)
     options = SegmentOptions(ignore, background, split, regions)
     try:
         check_options(format, options)
@@ -92,44 +92,3 @@ def open_truth(
         raise AnnotationError(str(error)) from error
     open_annotations(str(path), format, options)
     return AnnotatedTruth(str(path), format, options)
-
-
-def _seen(path: Path) -> str:
-    """The format of a folder whose files have the names of photos, by what lies in it."""
-    how = "say what it is with format=coco, for instance"
-    if path.is_file():
-        raise AnnotationError(f"cannot tell the format of the file {path}; {how}")
-    if not path.is_dir():
-        raise AnnotationError(f"there is no folder of annotations {path}; check truth=")
-    if found := _data_set(path):
-        raise AnnotationError(f"{path} is laid out as {found} is; {how.replace('coco', found)}")
-    for name in _names(path):
-        if name.endswith(".mat"):
-            return "bsds"
-        if name.endswith(".png"):
-            return "png"
-    raise AnnotationError(
-        f"there are no annotations in the folder {path}: looked in it and in its subfolders for "
-        f"a mask store, PNG files and the .mat files of BSDS; for anything else {how}"
-    )
-
-
-def _data_set(path: Path) -> str:
-    """The format of a data set, by files that every copy of it has; "" if it is none of these.
-
-    Otherwise its PNGs would be taken for annotations that have the photos' names.
-    """
-    signs = {
-        "annotations/*_*2017.json": "coco",
-        "VOCdevkit/VOC*": "voc",
-        "VOC2012": "voc",
-        "SegmentationObject": "voc",
-        "gtFine": "cityscapes",
-        "*-of-*": "tfrecord",
-    }
-    return next((format for sign, format in signs.items() if any(path.glob(sign))), "")
-
-
-def _names(folder: Path) -> Iterator[str]:
-    for _, _, files in os.walk(folder, followlinks=True):
-        yield from (name.lower() for name in sorted(files) if not name.startswith("."))
