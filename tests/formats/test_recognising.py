@@ -31,7 +31,7 @@ def test_each_layout_is_recognised(layout, tmp_path):
 
 def test_no_format_is_left_out():
     drawn = {format for format, _ in drawn_layouts.MAKERS.values()}
-    assert drawn | set(OTHERS) | {"png"} == set(FORMATS)
+    assert drawn | set(OTHERS) | {"png", "hugging_face"} == set(FORMATS)
 
 
 @pytest.mark.parametrize("format", ["folder", "coco", "voc", "cityscapes"])

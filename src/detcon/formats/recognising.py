@@ -31,6 +31,7 @@ _SIGNS = {
         "labels/**/*.png",
         "instances",
     ),
+    "hugging_face": ("**/*.parquet", "**/*.arrow"),
     "yolo": ("data.yaml", "dataset.yaml", "classes.txt", "obj.names"),
 }
 """Files and folders of each format, as patterns from the top of the data set."""

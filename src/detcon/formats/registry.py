@@ -45,6 +45,7 @@ FORMATS = {
     "labelme": "detcon.formats.labelme:FORMAT",
     "cvat": "detcon.formats.cvat:FORMAT",
     "via": "detcon.formats.via:FORMAT",
+    "hugging_face": "detcon.formats.hugging_face:FORMAT",
 }
 """Where each format is: loaded when asked for."""
 

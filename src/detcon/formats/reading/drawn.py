@@ -5,6 +5,7 @@ in pixels of the upright photos. Everything is checked at the start: each annota
 can be opened, and has the size that its annotation says. What is left out is counted and named.
 """
 
+import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -439,7 +440,14 @@ def _check_there(photos: Photos, drawings: Mapping[str, Drawing], source: str) -
 
 def _size(photos: Photos, drawing: Drawing) -> tuple[int, int]:
     """Height and width of a photo, from its header; the annotation must agree."""
-    upright, stored = _header(photos, drawing.key)
+    sizes = header_size(photos.path(drawing.key))
+    if sizes is None:
+        try:
+            height, width = photos.read(drawing.key).shape[:2]
+        except UnreadablePhoto as error:
+            raise AnnotationError(str(error)) from error
+        sizes = (height, width), (height, width)
+    upright, stored = sizes
     if drawing.size in (None, upright):
         return upright
     told, path = drawing.size, photos.path(drawing.key)
@@ -455,20 +463,16 @@ def _size(photos: Photos, drawing: Drawing) -> tuple[int, int]:
     )
 
 
-def _header(photos: Photos, key: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Height and width, upright and as stored."""
+def header_size(data: bytes | Path) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Height and width of a photo, upright and as stored; None if its header can't be read."""
     try:
-        with Image.open(photos.path(key)) as picture:
+        with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:
             width, height = picture.size
             # looking for EXIF behind a PNG's pixels would decode them
             has_exif = picture.format != "PNG" or "exif" in picture.info
             turn = picture.getexif().get(_ORIENTATION, 1) if has_exif else 1
-    except Exception as error:  # Pillow has no one exception for a damaged file
-        try:
-            height, width = photos.read(key).shape[:2]
-        except UnreadablePhoto as unreadable:
-            raise AnnotationError(str(unreadable)) from error
-        turn = 1
+    except Exception:  # Pillow has no one exception for a damaged file
+        return None
     lies = turn in (5, 6, 7, 8)
     return ((width, height) if lies else (height, width)), (height, width)
 

@@ -69,7 +69,7 @@ class Detection:
         return LabelledData(*splits, names=tuple(train.names))
 
     def check(self, train: Examples, val: Examples, names: Names) -> None:
-        masks = self.recipe.detector.masks
+        masks = bool(self.recipe.detector.masks)
         for some, name in ((train, "training"), (val, "validation")):
             keys, source = map(some.key, range(len(some))), some.split.source
             if all(objects_of(source, key, masks=masks).crowd.all() for key in keys):
