@@ -208,7 +208,7 @@ TWINS = [
     (open_objects, changed(1, objects={"bbox": [[1, 2, 3]], "category": [0]}), "aren't four numbe"),
     (open_objects, changed(1, objects={"bbox": [[1, 2, 3, np.nan]], "category": [0]}), "finite"),
     (open_objects, changed(1, objects={"bbox": [], "category": [0]}), r"has 0 boxes, but 1 "),
-    (open_objects, changed(1, objects={"bbox": [[1, 2, 3, 4]], "category": [5]}), "has the class 5"),
+    (open_objects, changed(1, objects={"bbox": [[1, 2, 3, 4]], "category": [5]}), "the class 5"),
     (open_objects, changed(1, objects={"bbox": [[-99, 2, 3, 4]], "category": [0]}), "reaches far"),
 ]  # fmt: skip
 
