@@ -13,8 +13,9 @@ from hypothesis import given, settings, strategies as st
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from detcon.formats.coco.objects import open_coco, read_coco
+from detcon.formats.coco.objects import open_coco, open_object_segments as open_segments, read_coco
 from detcon.formats.errors import AnnotationError
+from detcon.formats.segments import SegmentOptions
 from detcon.photos import UnreadablePhoto
 
 SIZE = {"height": 20, "width": 30}
@@ -52,7 +53,7 @@ def example():
             annotation(
                 7, 4, 3, [0, 0, 30, 20], {"size": [20, 30], "counts": CODE["counts"].decode()}
             ),
-            annotation(5, 9, 3, [40, 2, 5, 5], [TRIANGLE]),
+            annotation(5, 9, 3, [40, 2, 5, 5], [[40, 2, 45, 2, 45, 7]]),
             annotation(6, 5, 3, [1, 1, 5, 5], {"size": [20, 30], "counts": [600]}, iscrowd=1),
         ],
     }
@@ -109,16 +110,76 @@ def test_polygons_lose_nothing(tmp_path_factory, points, hundredths):
     assert code["counts"] == rle.merge(rle.frPyObjects([points], 20, 30))["counts"]
 
 
-def test_what_was_left_out_is_said(data):
+def changed(data, *changes):
+    """The data set after changes of some of its annotations, by their places."""
+    values = example()
+    for place, more in changes:
+        values["annotations"][place] |= more
+    return open_coco(write(data, values), "val")
+
+
+def test_boxes_of_no_area_are_drawn_around_the_segmentation(data, capsys):
+    """Of three objects with a good segmentation, none is lost."""
+    coco = changed(
+        data, (0, {"bbox": [0, 0, 0, 0]}), (3, {"bbox": None}), (4, {"segmentation": [TRIANGLE]})
+    )
+    objects = coco.objects("a.jpg")
+    assert len(objects) == 3 and len(coco.objects("b.jpg")) == 2
+    for box, mask in zip(objects.boxes[[0, 2]], objects.masks()[[0, 2]], strict=True):
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert box.tolist() == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+    assert capsys.readouterr().err == (
+        f"{coco.annotations}: of 6 annotations 3 with a box of no area, which is drawn around the "
+        f"segmentation (the first has the id 1)\n"
+    )
+
+
+def test_what_is_left_out_is_noted(data, capsys):
     coco = open_coco(data, "val")
-    assert coco.dropped == 1
-    assert coco.notes() == (
-        f"1 of 6 annotations of {coco.annotations} are left out: their box lies outside the "
-        f"picture or has no area"
+    assert len(coco.objects("b.jpg")) == 1
+    assert capsys.readouterr().err == (
+        f"{coco.annotations}: of 6 annotations 1 left out, since nothing of them lies within the "
+        f"picture (the first has the id 5)\n"
     )
     values = example()
     del values["annotations"][4]
-    assert open_coco(write(data, values), "val").notes() == ""
+    open_coco(write(data, values), "val")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("none", [[], [[]], None])
+def test_a_box_alone_among_segmentations(data, capsys, none):
+    """Boxes are learnt of all photos, masks of those where each object has one."""
+    coco = changed(data, (0, {"segmentation": none}), (4, {"bbox": [1, 1, 5, 5]}))
+    assert len(coco.objects("a.jpg")) == 3 and coco.objects("a.jpg").segments == ()
+    assert len(coco.objects("b.jpg").segments) == 2
+    assert (
+        "1 with a box alone, so that their photos have boxes and no masks (the first has the id 1)"
+        in (capsys.readouterr().err)
+    )
+    with pytest.raises(AnnotationError, match=r"'segmentation' for the photo .*a\.jpg; masks need"):
+        open_segments(data, SegmentOptions(split="val")).read("val2017/a.jpg")
+
+
+def test_empty_polygons_are_nothing(data):
+    whole, coco = open_coco(data, "val"), changed(data, (0, {"segmentation": [TRIANGLE, [], []]}))
+    one = changed(data, (0, {"segmentation": [TRIANGLE]}))
+    assert np.array_equal(coco.objects("a.jpg").masks(), one.objects("a.jpg").masks())
+    assert len(whole.objects("a.jpg")) == len(coco.objects("a.jpg"))
+
+
+@pytest.mark.parametrize("value, crowd", [("0", False), ("1", True), (True, True), (None, False)])
+def test_crowds_may_be_text(data, value, crowd):
+    assert bool(changed(data, (0, {"iscrowd": value})).objects("a.jpg").crowd[0]) is crowd
+
+
+def test_paths_of_windows(data):
+    values = example()
+    values["images"][0]["file_name"] = "x\\b.jpg"
+    (data / "val2017" / "x").mkdir()
+    (data / "val2017" / "b.jpg").rename(data / "val2017" / "x" / "b.jpg")
+    coco = open_coco(write(data, values), "val")
+    assert coco.keys[-1] == "x/b.jpg" and coco.photo("x/b.jpg").shape == (20, 30, 3)
 
 
 def test_boxes_alone(data):
@@ -179,7 +240,7 @@ FIRST = ("annotations", 0)
         ([*FIRST, "segmentation"], [[1, 2, 3, 4, 5, 1e9]], "a polygon that reaches far out of th"),
         ([*FIRST, "segmentation"], ["a"], "has a polygon that is no list of numbers"),
         ([*FIRST, "segmentation"], 5, "is neither a list of polygons nor a run-length code"),
-        ([*FIRST, "segmentation"], [], "unlike those before; all must have one, or none"),
+        ([*FIRST, "iscrowd"], "no", "the annotation 1 of .*json has 'no' as 'iscrowd'; it takes 0"),
         (
             [*FIRST, "segmentation"],
             {"size": [20, 30], "counts": [3]},
@@ -282,7 +343,8 @@ def test_any_json_is_read_or_refused(tmp_path_factory, changes):
     with contextlib.suppress(AnnotationError):
         coco = read_coco(folder / "annotations" / "instances_val2017.json", folder / "val2017")
         for key in coco.keys:
-            coco.objects(key).masks()
+            if len((objects := coco.objects(key)).segments) == len(objects):
+                objects.masks()
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4))
@@ -297,4 +359,5 @@ def test_any_bytes_are_read_or_refused(tmp_path_factory, changes):
     with contextlib.suppress(AnnotationError):
         coco = read_coco(path, folder / "val2017")
         for key in coco.keys:
-            coco.objects(key).masks()
+            if len((objects := coco.objects(key)).segments) == len(objects):
+                objects.masks()

@@ -103,7 +103,6 @@ def test_coco(made, scenes, split):
     coco, panoptic = open_objects(folder, "coco", split), open_coco_panoptic(folder, split)
     assert coco.names == CLASSES[2:] and coco.category_ids == (3, 4, 5, 6, 7)
     assert panoptic.names == CLASSES
-    assert coco.notes() == ""
     with contextlib.redirect_stdout(io.StringIO()):
         theirs = COCO(str(folder / "annotations" / f"instances_{split}2017.json"))
     assert len(theirs.imgs) == len(scenes[split])

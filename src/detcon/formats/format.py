@@ -146,7 +146,18 @@ def check_size(
         raise AnnotationError(
             f"{annotation} is {size[0]} x {size[1]} pixels, but its photo {photo} is "
             f"{photo_size[0]} x {photo_size[1]} pixels (upright); the two must match"
+            f"{exif_hint(size, photo_size)}"
         )
+
+
+def exif_hint(size: tuple[int, ...], photo_size: tuple[int, ...]) -> str:
+    """The end of a message on an annotation's size; "" unless it lies where its photo stands."""
+    if size == photo_size or size != photo_size[::-1]:
+        return ""
+    return (
+        ": photos are turned upright as their EXIF orientation says, so turn the annotation too, "
+        "or save the photo without its EXIF orientation if it was annotated unturned"
+    )
 
 
 def segments_of_labels(maps: LabelMaps, data: Path, split: str) -> ListedSegments[str]:

@@ -190,7 +190,9 @@ def match_path(key: str, paths: Iterable[str]) -> str | None:
 def overlapping(objects: Objects, key: str, source: str) -> OverlappingSegments:
     """The objects of the photo `key` as regions. Raises `AnnotationError` for boxes alone."""
     if len(objects.segments) < len(objects):
-        raise AnnotationError(f"{source} holds boxes without a 'segmentation'; masks need one")
+        raise AnnotationError(
+            f"{source} holds boxes without a 'segmentation' for the photo {key}; masks need one"
+        )
     place = f"of {key} in {source}"
     return OverlappingSegments(objects.masks(), place, objects.classes, objects.crowd)
 

@@ -93,6 +93,8 @@ def read_images(path: Path, entries: Iterable[dict[str, Any]], folder: Path) -> 
         name = entry.get("file_name")
         if not isinstance(name, str) or not name or "\0" in name:
             raise AnnotationError(f"the image {number} of {path} has no 'file_name'")
+        if "\\" in name and not (folder / name).exists():
+            name = name.replace("\\", "/")  # as Windows writes paths
         size = entry.get("height"), entry.get("width")
         if not all(is_whole(side) and 0 < side <= _MAX_SIDE for side in size):
             raise AnnotationError(

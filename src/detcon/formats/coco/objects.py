@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from detcon.formats.coco.json_file import find_json, read_categories, read_coco_json, read_images
-from detcon.formats.coco.rows import CocoRows, read_rows
+from detcon.formats.coco.rows import CocoRows, encode_segmentation, read_rows
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import PhotoFiles, check_size
 from detcon.formats.objects import Objects
@@ -31,7 +31,6 @@ class CocoObjects(PhotoFiles):
         names: Of the classes, which are the categories in the order of their ids.
         category_ids: The category id of each class, for result files.
         image_ids: The image id of each key.
-        dropped: How many annotations were left out; see `notes`.
     """
 
     annotations: Path
@@ -39,7 +38,6 @@ class CocoObjects(PhotoFiles):
     names: tuple[str, ...]
     category_ids: tuple[int, ...]
     image_ids: Int64[np.ndarray, " i"] = field(repr=False)
-    dropped: int
     _sizes: Int64[np.ndarray, "i 2"] = field(repr=False)
     _rows: CocoRows = field(repr=False)
     _places: dict[str, int] = field(repr=False)
@@ -53,27 +51,22 @@ class CocoObjects(PhotoFiles):
         return photo
 
     def objects(self, key: str) -> Objects:
-        """The objects of a photo, in the order of the file. Raises `AnnotationError`."""
+        """The objects of a photo, in the order of the file. Raises `AnnotationError`.
+
+        There are no masks of a photo in which one object has a box alone.
+        """
         place = self._place(key)
         height, width = self._sizes[place].tolist()
         rows = self._rows
         first, end = rows.first[place : place + 2].tolist()
-        part, numbers = slice(first, end), range(first, end) if rows.segments else ()
+        part = slice(first, end)
+        numbers = () if rows.alone[part].any() else range(first, end)
         return Objects(
             size=(height, width),
             boxes=rows.boxes[part].copy(),
             classes=rows.classes[part].copy(),
             crowd=rows.crowd[part].copy(),
             segments=tuple(self._encode(number, (height, width)) for number in numbers),
-        )
-
-    def notes(self) -> str:
-        """A sentence on annotations that were left out; empty if there are none."""
-        if not self.dropped:
-            return ""
-        return (
-            f"{self.dropped} of {self.dropped + len(self._rows.ids)} annotations of "
-            f"{self.annotations} are left out: their box lies outside the picture or has no area"
         )
 
     def _place(self, key: str) -> int:
@@ -85,14 +78,8 @@ class CocoObjects(PhotoFiles):
 
     def _encode(self, number: int, size: tuple[int, int]) -> dict[str, Any]:
         rows = self._rows
-        assert rows.segments is not None
-        try:
-            return rows.segments.encode(int(rows.entries[number]), size)
-        except ValueError as error:
-            raise AnnotationError(
-                f"the annotation {rows.ids[number]} of {self.annotations} has a run-length code "
-                f"that doesn't fill its picture; correct or remove it"
-            ) from error
+        place, name = int(rows.entries[number]), int(rows.ids[number])
+        return encode_segmentation(self.annotations, name, rows.segments, place, size)
 
 
 def open_coco(data: str | Path, split: str) -> CocoObjects:
@@ -126,14 +113,13 @@ def read_coco(annotations: str | Path, images: str | Path) -> CocoObjects:
     )
     found = read_images(path, values["images"], folder)
     categories = read_categories(path, values["categories"])
-    rows, dropped = read_rows(path, values["annotations"], found, categories)
+    rows = read_rows(path, values["annotations"], found, categories)
     return CocoObjects(
         annotations=path,
         photos=found.photos,
         names=categories.names,
         category_ids=categories.ids,
         image_ids=found.ids,
-        dropped=dropped,
         _sizes=found.sizes,
         _rows=rows,
         _places={key: place for place, key in enumerate(found.photos.keys)},

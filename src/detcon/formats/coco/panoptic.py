@@ -18,8 +18,10 @@ from detcon.formats.coco.json_file import (
     read_categories,
     read_coco_json,
     read_images,
+    refuse_twice,
     whole_number,
 )
+from detcon.formats.coco.rows import read_crowd
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import LabelMaps
 from detcon.formats.reading.ids import read_rgb
@@ -130,6 +132,7 @@ def read_coco_panoptic(
             raise AnnotationError(f"{path} has two annotations of the image {number}")
         files[key] = folder / name
         segments[key] = _read_table(path, number, entry.get("segments_info"), classes)
+    refuse_twice(path, files.values(), "annotations with the file")
     return CocoPanoptic(
         annotations=path,
         photos=replace(found.photos, keys=sorted(files)),
@@ -159,5 +162,5 @@ def _read_table(
                 f"the image {image} of {path} has the segment id {number} twice, or it isn't "
                 f"from 1 to 16777215"
             )
-        rows.append((number, classes[category], bool(entry.get("iscrowd", 0))))
+        rows.append((number, classes[category], read_crowd(path, entry)))
     return np.array(rows, np.int64).reshape(-1, 3)

@@ -64,8 +64,17 @@ def pngs_of(photos: Photos, folder: Path, what: str = "labels", hint: str = "") 
 def check_files(
     photos: Photos, files: Mapping[str, Path], what: str = "labels", hint: str = ""
 ) -> None:
-    """Raises an `AnnotationError` if a photo has no file; `hint` is the end of its message."""
+    """Raises an `AnnotationError` if a photo has no file, or shares it with another photo.
+
+    `hint` is the end of the message on a missing file.
+    """
+    owners: dict[Path, str] = {}
     for key in photos.keys:
+        if (other := owners.setdefault(files[key], key)) != key:
+            raise AnnotationError(
+                f"the photos {other} and {key} of {photos.source} share the {what} {files[key]}; "
+                f"rename one of them, and give each its own"
+            )
         if not files[key].is_file():
             raise AnnotationError(
                 f"the photo {photos.path(key)} has no {what}: there is no file {files[key]}{hint}"

@@ -100,7 +100,15 @@ class FhRecords:
             return {}
         hashes, wanted = self.index["hash"].chunk(0).to_numpy(), np.uint32(_hash(key))
         first, end = (int(np.searchsorted(hashes, wanted, side)) for side in ("left", "right"))
-        return {row["name"]: row for row in self.index.slice(first, end - first).to_pylist()}
+        found: dict[str, dict[str, Any]] = {}
+        for row in self.index.slice(first, end - first).to_pylist():
+            if row["name"] in found:
+                raise AnnotationError(
+                    f"there are two records of {row['name']} in {self.folder}, in "
+                    f"{found[row['name']]['file']} and {row['file']}; remove one of the files"
+                )
+            found[row["name"]] = row
+        return found
 
 
 def open_fh_records(folder: str | Path, options: SegmentOptions | None = None) -> FhRecords:

@@ -9,7 +9,7 @@ from rich.console import Console
 from detcon.data.labelled.examples import Examples, LabelError, LabelledSplit, keep
 from detcon.data.labelled.window import Window
 from detcon.downstream.tasks.segmentation.data import resize_nearest
-from detcon.formats.format import DepthMaps
+from detcon.formats.format import DepthMaps, exif_hint
 
 RANGE_OF = 8
 """Photos whose depths are looked at for a range."""
@@ -79,6 +79,7 @@ def _pair(
         raise LabelError(
             f"the depth map of {key} in {name} is {_size(depth)}, but its photo is "
             f"{_size(photo)} (upright); a depth map must have exactly the photo's size"
+            f"{exif_hint(depth.shape, photo.shape[:2])}"
         )
     depth = np.asarray(depth, np.float32)
     return photo, np.where(np.isfinite(depth) & (depth > 0), depth, np.float32(np.nan))

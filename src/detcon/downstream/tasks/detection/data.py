@@ -12,7 +12,7 @@ from pycocotools import mask as rle
 
 from detcon.data.labelled.examples import LabelError, LabelledSplit
 from detcon.data.labelled.window import Window
-from detcon.formats.format import ObjectSets
+from detcon.formats.format import ObjectSets, exif_hint
 from detcon.formats.objects import Objects
 
 LEAST_SIDE = 1.0
@@ -52,6 +52,7 @@ def _pair(
             f"the objects of {key} are in a photo of {objects.size[1]} x {objects.size[0]} "
             f"pixels, but it has {photo.shape[1]} x {photo.shape[0]} (upright); boxes and "
             f"masks must be those of the upright photo"
+            f"{exif_hint(tuple(objects.size), photo.shape[:2])}"
         )
     return photo, objects
 
