@@ -137,7 +137,8 @@ def _decode_jpeg(data: bytes, reduce: int, channels: int) -> UInt8[np.ndarray, "
         ValueError: The data are damaged.
     """
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        *size, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+        height, width = map(int, size)
     except (ValueError, KeyError):  # of a kind that it doesn't know, or no header
         return None
     if colours not in ("YCbCr", "RGB", "Gray") or height * width > _MOST_PIXELS:
