@@ -81,7 +81,7 @@ VERBS = {
         "masks.store.fill:make_masks",
         "detcon masks felzenszwalb images=photos out=masks",
         lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
-        flags={"check": "look for damaged files of the store, and make their masks again"},
+        flags={"check": "make masks again that are damaged, or older than what they are made of"},
     ),
     "score": Verb(
         "Score masks against annotations, before spending time on pretraining.",

@@ -31,7 +31,9 @@ class MasksRecipe(Recipe):
     )
     shard_size: int = Field(default=256, ge=1, description="photos in one file of the store")
     check: bool = Field(
-        default=False, description="check existing shards, and make damaged ones again"
+        default=False,
+        description="check existing shards; make those again that are damaged, or older than what "
+        "they are made of",
     )
 
     @field_validator("shard")

@@ -212,3 +212,10 @@ def test_orientation_an_annotation_of_the_unturned_photo_is_named(tmp_path):
     save(tmp_path / "a.png", np.ones((16, 12), np.uint8))
     with pytest.raises(AnnotationError, match="has 16 x 12 pixels, .*; if EXIF turns the photo"):
         FromAnnotations(str(tmp_path))(np.zeros((12, 16, 3), np.uint8), "a.jpg")
+
+
+def test_scoring_on_nothing_is_an_error(photos, tmp_path):
+    store = MaskStore(make_masks(images=photos, out=tmp_path / "out", generator=Grid(2)))
+    annotate(tmp_path / "labels", a=0, b=255, c=0)
+    with pytest.raises(AnnotationError, match="no region is marked in any of the 3 photos; check"):
+        score_stores([store], open_truth(tmp_path / "labels"))

@@ -50,6 +50,11 @@ def score_stores(
             for key, row in rows:
                 for mine, tally in zip(tallies, row):
                     mine[key] = tally
+    if not any(tally.labelled for tally in tallies[0].values()):
+        raise AnnotationError(
+            f"no region is marked in any of the {len(keys)} photos; check truth=, and ignore= and "
+            f"background=, which say what counts in PNGs"
+        )
     return [StoreScore(store, mine, not_annotated) for store, mine in zip(stores, tallies)]
 
 
