@@ -2,14 +2,18 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from detcon.data.workers import WorkerDied, make_ahead
+from detcon.data.workers import SharedMemoryFull, WorkerDied, make_ahead
+from detcon.train.stop import AGAIN
 
 
 @pytest.fixture
@@ -76,3 +80,89 @@ def test_what_a_program_does_on_its_own_is_no_death():
 
     with pytest.raises(RuntimeError, match="a fault of the program"):
         next(make_ahead(raising, range(4), workers=1))
+
+
+@dataclass(frozen=True)
+class Two:
+    """A batch with tensors at several depths."""
+
+    photos: torch.Tensor
+    targets: tuple[dict[str, torch.Tensor], ...]
+
+
+def ones(place: int) -> Two:
+    return Two(torch.ones(1000), ({"boxes": torch.full((7, 4), float(place))},))
+
+
+def full(*_: object) -> None:
+    raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left")
+
+
+def test_batches_come_whole_through_shared_memory():
+    made = list(make_ahead(ones, range(4), workers=2))
+    assert [one.targets[0]["boxes"].mean().item() for one in made] == [0, 1, 2, 3]
+
+
+def test_full_shared_memory_is_a_sentence_and_no_endless_wait(monkeypatch):
+    """In torch the queue's own thread meets the error, and the batch is lost."""
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", full)
+    monkeypatch.setattr(torch.UntypedStorage, "_share_filename_cpu_", full)
+    with pytest.raises(SharedMemoryFull, match=r"/dev/shm.* has no room .* less than workers=2"):
+        next(make_ahead(ones, range(4), workers=2))
+    assert len(list(make_ahead(ones, range(4), workers=0))) == 4, "the advice helps"
+
+
+def stuck_at_two(place: int) -> int:
+    while place == 2:
+        time.sleep(1)
+    return place
+
+
+def test_workers_that_are_stuck_are_stopped(monkeypatch, look_often):
+    monkeypatch.setattr("detcon.data.workers.PATIENCE", 1)
+    made = make_ahead(stuck_at_two, range(4), workers=1)
+    assert [next(made), next(made)] == [0, 1]
+    with pytest.raises(WorkerDied, match="gave no batch for .* minutes and were stopped; is the"):
+        next(made)
+
+
+def unpicklable_at_two(place: int) -> object:
+    return (lambda: 0) if place == 2 else place
+
+
+def test_a_batch_that_the_queue_loses_is_not_waited_for_without_end(monkeypatch, look_often):
+    monkeypatch.setattr("detcon.data.workers.PATIENCE", 1)
+    made = make_ahead(unpicklable_at_two, range(4), workers=1)
+    assert [next(made), next(made)] == [0, 1]
+    with pytest.raises(WorkerDied, match="gave no batch for"):
+        next(made)
+
+
+STUCK = """
+import time
+from detcon.data.workers import make_ahead
+from detcon.train.stop import StopSignals
+
+def stuck(place):
+    while True:
+        time.sleep(1)
+
+with StopSignals() as stop:
+    try:
+        with stop.obeyed_at_once():
+            print("waiting", flush=True)
+            next(make_ahead(stuck, range(4), workers=2))
+    except KeyboardInterrupt:
+        raise SystemExit(stop.exit_code) from None
+"""
+
+
+def test_a_signal_ends_the_wait_for_stuck_workers():
+    with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE) as run:
+        try:
+            assert run.stdout.readline() == b"waiting\n"
+            time.sleep(2)
+            run.send_signal(signal.SIGTERM)
+            assert run.wait(timeout=60) == AGAIN
+        finally:
+            run.kill()

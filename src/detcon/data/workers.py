@@ -1,20 +1,25 @@
 """Making batches ahead of the network, in forked processes that share what is in memory."""
 
+import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from multiprocessing import active_children
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import cv2
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from detcon.workers import WorkerDied
+
+PATIENCE = 1800  # seconds without a batch, after which workers count as stuck
+SHARED_MEMORY = "/dev/shm"
 
 Place = TypeVar("Place")
 Made = TypeVar("Made")
@@ -36,12 +41,13 @@ def make_ahead(
 
     Raises:
         ValueError: As `make` raised it; OSError likewise.
-        WorkerDied: A worker was killed, or crashed.
+        WorkerDied: A worker was killed, crashed, or made no batch for half an hour.
+        SharedMemoryFull: There is no room to hand over a batch.
     """
     if workers:  # a child would wait for ever for OpenCV's threads, which don't survive a fork
         cv2.setNumThreads(1)
     loader = DataLoader(
-        _Making(make),
+        _Making(make, workers),
         batch_size=None,
         sampler=places,
         num_workers=workers,
@@ -55,16 +61,55 @@ def make_ahead(
         before = set(active_children())
         made_ahead = iter(loader)
         processes = [child for child in active_children() if child not in before]
+    watch = _Watch(processes)
     try:
-        for made in made_ahead:
+        while True:
+            with watch:
+                made = next(made_ahead, _END)
+            if made is _END:
+                return
             if isinstance(made, Exception):
                 raise made
             yield made
     except RuntimeError as error:
+        if watch.is_over:
+            raise WorkerDied(
+                f"the worker processes that read photos gave no batch for {PATIENCE / 60:g} "
+                f"minutes and were stopped; is the disk with the photos there? Give the command "
+                f"again to go on"
+            ) from error
         dead = next((child for child in processes if child.exitcode), None)
         if dead is None:
             raise
         raise WorkerDied(_death(dead, workers)) from error
+
+
+_END = object()
+
+
+class SharedMemoryFull(OSError):
+    """A batch doesn't fit into the shared memory through which workers hand it over."""
+
+
+class _Watch:
+    """A context that kills workers if it isn't left in time: torch would wait for ever."""
+
+    def __init__(self, processes: list[BaseProcess]) -> None:
+        self._processes, self.is_over = processes, False
+
+    def __enter__(self) -> None:
+        self._timer = threading.Timer(PATIENCE, self._kill)
+        self._timer.daemon = True
+        if self._processes:
+            self._timer.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _kill(self) -> None:
+        self.is_over = True
+        for process in self._processes:
+            process.kill()
 
 
 @contextmanager
@@ -109,12 +154,47 @@ class _Making(Dataset):
     """Returns errors that a user can fix: raised in a worker, they would come with a traceback."""
 
     make: Callable[[Any], Any]
+    workers: int
 
     def __getitem__(self, place: Any) -> Any:
         try:
-            return self.make(place)
+            made = self.make(place)
         except (ValueError, OSError) as error:
             return error
+        if self.workers:
+            try:
+                _share(made)
+            except (RuntimeError, OSError) as error:
+                return SharedMemoryFull(_no_room(self.workers, error))
+        return made
+
+
+def _share(made: Any) -> None:
+    """Moves tensors to shared memory.
+
+    Torch does the same when it sends them, but in a thread of the queue: an error there loses the
+    batch, and the training would wait for it for ever.
+    """
+    if isinstance(made, Tensor):
+        made.share_memory_()
+    elif is_dataclass(made):
+        for part in fields(made):
+            _share(getattr(made, part.name))
+    elif isinstance(made, list | tuple | Mapping):
+        for part in made.values() if isinstance(made, Mapping) else made:
+            _share(part)
+
+
+def _no_room(workers: int, error: Exception) -> str:
+    try:
+        size = f", {shutil.disk_usage(SHARED_MEMORY).total / 2**20:.0f} MiB in all,"
+    except OSError:
+        size = ""
+    return (
+        f"the shared memory {SHARED_MEMORY}{size} has no room for a batch (worker processes hand "
+        f"batches over in it): make it larger (docker run --shm-size=8g), or give less than "
+        f"workers={workers}, and give the command again to go on ({error})"
+    )
 
 
 def _as_is(batch: Any) -> Any:
