@@ -45,8 +45,14 @@ def test_free_settings_may_change(tmp_path):
     assert yaml.safe_load((tmp_path / "recipe.yaml").read_text("utf-8"))["workers"] == 8
 
 
+def begin(folder):
+    """A run that has made something."""
+    open_run(folder, Toy())
+    (folder / "metrics.jsonl").write_text("")
+
+
 def test_a_run_of_an_earlier_version_goes_on_where_the_new_settings_are_the_defaults(tmp_path):
-    open_run(tmp_path, Toy())
+    begin(tmp_path)
     path = tmp_path / "recipe.yaml"
     older = yaml.safe_load(path.read_text("utf-8"))
     del older["steps"], older["optimizer"]["momentum"]
@@ -62,7 +68,7 @@ def test_a_setting_that_came_later_and_says_nothing_changes_no_fingerprint(tmp_p
     class Later(Toy):
         discovery: dict[str, int] | None = None
 
-    open_run(tmp_path, Toy())
+    begin(tmp_path)
     before = recorded_fingerprint(tmp_path)
     open_run(tmp_path, Later())
     assert recorded_fingerprint(tmp_path) == before, "so that studies find what they made"
@@ -71,7 +77,7 @@ def test_a_setting_that_came_later_and_says_nothing_changes_no_fingerprint(tmp_p
 
 
 def test_another_recipe_is_told_by_its_settings(tmp_path):
-    open_run(tmp_path, Toy())
+    begin(tmp_path)
     before = (tmp_path / "recipe.yaml").read_bytes()
     with pytest.raises(
         RunError,
@@ -82,6 +88,15 @@ def test_another_recipe_is_told_by_its_settings(tmp_path):
     with pytest.raises(RunError, match=r"optimizer\.nesterov is not set there and False now"):
         open_run(tmp_path, Toy(optimizer=Sgd(lr=0.2)))
     assert (tmp_path / "recipe.yaml").read_bytes() == before
+
+
+def test_after_a_failure_before_the_first_step_the_advice_can_be_followed(tmp_path):
+    open_run(tmp_path, Toy())
+    open_run(tmp_path, Toy(steps=20))
+    assert yaml.safe_load((tmp_path / "recipe.yaml").read_text("utf-8"))["steps"] == 20
+    open_run(tmp_path, Toy(steps=20)).finish()
+    with pytest.raises(RunError, match="steps is 20 there and 10 now"):
+        open_run(tmp_path, Toy())
 
 
 def test_a_finished_run_says_so(tmp_path):

@@ -18,6 +18,10 @@ class BatchTooLarge(ValueError):
 
 def steps_per_epoch(num_photos: int, batch_size: int) -> int:
     """The number of whole batches in an epoch, or `BatchTooLarge` where there is none."""
+    if num_photos < 2:
+        raise BatchTooLarge(
+            f"cannot train on {num_photos} photo: a batch holds at least 2; give more photos"
+        )
     if num_photos < batch_size:
         raise BatchTooLarge(
             f"cannot make a batch of {batch_size} from {num_photos} photos; "

@@ -65,7 +65,7 @@ def make_ahead(
     try:
         while True:
             with watch:
-                made = next(made_ahead, _END)
+                made: Any = next(made_ahead, _END)
             if made is _END:
                 return
             if isinstance(made, Exception):

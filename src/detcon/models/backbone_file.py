@@ -141,8 +141,8 @@ def load_backbone(
         The backbone, on the CPU, in training mode.
 
     Raises:
-        BackboneError: No such file, an architecture that is missing or doesn't fit, or a file that
-            is damaged or would need to run code.
+        BackboneError: No such file, an architecture that is missing or doesn't fit, weights that
+            aren't finite, or a file that is damaged or would need to run code.
         ValueError: There is no such stride.
     """
     source = str(source)
@@ -166,10 +166,31 @@ def load_backbone(
             f"encoder.name and encoder.width, or take what matches: backbone_partial=true "
             f"for a transfer, weights.partial=true for a pretraining, partial=True in Python"
         )
+    check_finite(source, network)
     normalisation = weights.normalisation
     if normalisation is None or len(normalisation.mean) != recipe.in_channels:
         normalisation = Normalisation.of(recipe.in_channels)
     return Backbone(network, recipe, normalisation, source, weights.notes, match)
+
+
+def check_finite(source: str | Path, network: nn.Module) -> None:
+    """Refuses weights, or statistics of norms, that can't be right.
+
+    Raises:
+        BackboneError: NaN or infinity in a parameter, or a negative variance.
+    """
+    statistics = ((n, t) for n, t in network.named_buffers() if "running_" in n)
+    bad = [
+        name
+        for name, tensor in (*network.named_parameters(), *statistics)
+        if not tensor.isfinite().all() or (name.endswith("running_var") and (tensor < 0).any())
+    ]
+    if bad:
+        raise BackboneError(
+            f"{source} is damaged, or its training diverged: {len(bad)} of its tensors hold NaN, "
+            f"infinity or a negative variance, first {bad[0]}; give an earlier checkpoint or "
+            f"another file"
+        )
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:

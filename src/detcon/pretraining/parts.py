@@ -1,5 +1,6 @@
 """The parts of a pretraining: its network, and its batches of photos and masks."""
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from detcon.downstream.probing import PeriodicProbe
 from detcon.masks.store import MaskStore
 from detcon.methods import Method, byol, detcon_b, detcon_s, simclr, supervised
 from detcon.models.encoders import build_encoder, feature_grid
-from detcon.photos import Photos, open_photos
+from detcon.photos import Photos
 from detcon.pretraining.discovery import Discoverer
 from detcon.pretraining.recipe import (
     DetConB,
@@ -101,15 +102,16 @@ class Parts:
         return self.views
 
 
-def open_parts(settings: PretrainRecipe, folder: Path, start: nn.Module | None = None) -> Parts:
-    """Opens photos, masks and labels, and builds the network. Reads no photo yet.
+def open_parts(
+    settings: PretrainRecipe, folder: Path, photos: Photos, start: nn.Module | None = None
+) -> Parts:
+    """Opens masks and labels, and builds the network. Reads no photo yet.
 
     `start` is an encoder with weights to start from; None for fresh ones.
 
     Raises:
         ValueError: Photos, masks, labels or settings that don't fit; the sentence says which.
     """
-    photos = open_photos(settings.images, settings.encoder.in_channels)
     classes, num_classes = _classes(settings, photos)
     probe = None
     if settings.probing is not None and is_first_rank():
@@ -128,8 +130,9 @@ def open_parts(settings: PretrainRecipe, folder: Path, start: nn.Module | None =
         views = open_views(settings, photos, grid, classes=classes)
     num_photos = len(photos if views is None else views)
     steps = settings.steps
-    if steps is None:
-        steps = settings.epochs * steps_per_epoch(num_photos, settings.batch_size)
+    if steps != 0:
+        epoch = steps_per_epoch(num_photos, settings.batch_size)  # refuses too few photos
+        steps = settings.epochs * epoch if steps is None else steps
     if settings.discovery is not None:  # with the average of the network, where there is one
         tower = method.online if method.target is None else method.target
         left_out = () if views is None else views.left_out
@@ -181,9 +184,9 @@ def open_views(
         RecipeError: If the method needs masks, and there are none.
     """
     method = settings.method
-    return PhotoViews(
+    views = PhotoViews(
         photos,
-        _open_masks(settings) if masks is None else masks,
+        open_masks(settings) if masks is None else masks,
         settings.views,
         num_views=1 if isinstance(method, Supervised) else 2,
         num_regions=getattr(method, "num_regions", 1),
@@ -193,17 +196,35 @@ def open_views(
         max_side=settings.max_side,
         pass_over=settings.max_unreadable > 0,
     )
+    if len(views) and num_without_masks(views) == len(views):
+        assert isinstance(views.store, MaskStore)
+        raise RecipeError(
+            f"none of the {len(views):,} photos in {photos.source} has a mask in "
+            f"{views.store.folder}, so there is nothing to learn; make other masks ('detcon show' "
+            f"draws them), or give method.kind=simclr or byol, which need none"
+        )
+    return views
 
 
-def _open_masks(settings: PretrainRecipe) -> MaskStore | None:
+def num_without_masks(views: PhotoViews) -> int:
+    """How many photos have an entry in the store, but not a single mask."""
+    if not isinstance(views.store, MaskStore):
+        return 0
+    empty = set(views.store.empty())
+    return sum(key in empty for key in views.keys) if empty else 0
+
+
+def open_masks(settings: PretrainRecipe) -> MaskStore | None:
     """The masks that the recipe names; None for a method that needs none."""
     if not isinstance(settings.method, WithMasks):
         return None
+    if settings.masks is None and settings.discovery is not None:
+        return None
     if settings.masks is None:
         raise RecipeError(
-            f"{settings.method.kind} needs masks; make them with 'detcon masks "
-            f"recipes/masks/felzenszwalb.yaml images={settings.images} out=masks', then give "
-            f"masks=masks, or discovery.every=1000 to begin with none"
+            f"{settings.method.kind} needs masks; make them with 'detcon masks felzenszwalb "
+            f"{shlex.quote(f'images={settings.images}')} out=masks', then give masks=masks, or "
+            f"discovery.every=1000 to begin with none"
         )
     return MaskStore(settings.masks)
 

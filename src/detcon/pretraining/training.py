@@ -10,14 +10,19 @@ from rich.console import Console
 from torch import nn
 
 from detcon.config import load_recipe
+from detcon.masks.store import StoreError
 from detcon.methods import Method
 from detcon.models.backbone_file import save_backbone
 from detcon.ops.schedules import ema_rate
+from detcon.photos import Photos, PhotosError, open_photos
 from detcon.pretraining.collapse import collapse_figures
-from detcon.pretraining.parts import Parts, open_parts
+from detcon.pretraining.inputs import take_inputs
+from detcon.pretraining.parts import Parts, num_without_masks, open_masks, open_parts
 from detcon.pretraining.recipe import PretrainRecipe, WithTarget
 from detcon.pretraining.start import describe_start, freeze_norms, open_start
+from detcon.results.environment import read_environment
 from detcon.results.history import read_history
+from detcon.results.inputs import Inventory
 from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan, Probing
@@ -48,10 +53,18 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     """
     asked = load_recipe(PretrainRecipe, recipe, overrides)
     settings, start = open_start(asked)
-    run = open_run(settings.out, settings)
+    photos, inputs = _open_inputs(settings)
+    run = open_run(settings.out, settings, inputs=inputs)
     backbone = run.folder / "backbone.safetensors"
+    if run.finished and is_first_rank():
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"{run.folder} holds this run, finished: nothing to do; give another out= to make it "
+            f"again",
+            markup=False,
+        )
     if not run.finished:
-        parts = open_parts(settings, run.folder, start.encoder if start else None)
+        assert photos is not None, "only a finished run does without"
+        parts = open_parts(settings, run.folder, photos, start.encoder if start else None)
         if settings.freeze_norms:
             freeze_norms(parts.method)
         if is_first_rank():
@@ -84,6 +97,20 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
             _save(settings, parts.method.encoder, backbone, {"steps": parts.steps})
         run.finish()
     return backbone
+
+
+def _open_inputs(
+    settings: PretrainRecipe,
+) -> tuple[Photos | None, dict[str, Inventory] | None]:
+    """The photos, and inventories of photos and masks; None where a finished run's are gone."""
+    try:
+        photos = open_photos(settings.images, settings.encoder.in_channels)
+        masks = open_masks(settings)
+    except (PhotosError, StoreError):
+        if not read_environment(Path(settings.out)).get("finished"):
+            raise
+        return None, None
+    return photos, take_inputs(photos, masks) if is_first_rank() else None
 
 
 def _hooks(settings: PretrainRecipe, parts: Parts, folder: Path) -> Hooks:
@@ -144,6 +171,8 @@ def _notices(parts: Parts) -> Iterator[str]:
     channels, views = parts.photos.channels, parts.views
     if channels != 3:
         yield f"photos of {channels} channels: changes of saturation and hue, and grey, are off"
+    if views is not None and (num := num_without_masks(views)):
+        yield f"{num:,} of {len(views):,} photos have no masks: nothing is learnt from them"
     if views is not None and views.left_out:
         yield (
             f"left out {len(views.left_out)} photos that couldn't be read when the masks were "

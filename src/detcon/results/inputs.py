@@ -62,9 +62,10 @@ def what_changed(before: Inventory, now: Inventory) -> str:
     """What differs between two inventories, in words; "" where nothing does."""
     if (before.files, before.digest) == (now.files, now.digest):
         return ""
+    newest = f"; the newest is {now.newest}" if now.newest else ""
     if before.files != now.files:
-        return f"{before.files} files then, {now.files} now; the newest is {now.newest}"
-    return f"one or more of its {now.files} files have other content; the newest is {now.newest}"
+        return f"{before.files} files then, {now.files} now{newest}"
+    return f"one or more of its {now.files} files have other names or content{newest}"
 
 
 def read_inputs(folder: Path) -> dict[str, Inventory]:

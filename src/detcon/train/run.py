@@ -15,9 +15,10 @@ from pydantic import ValidationError
 from detcon.config import Recipe, recorded
 from detcon.files import is_partial
 from detcon.results import RunError
-from detcon.results.environment import read_environment, write_environment
-from detcon.results.inputs import Inventory, read_inputs, what_changed, write_inputs
+from detcon.results.environment import ENVIRONMENT, read_environment, write_environment
+from detcon.results.inputs import INPUTS, Inventory, read_inputs, what_changed, write_inputs
 from detcon.results.recipe import (
+    RECIPE,
     SavedRecipe,
     deciding_settings,
     differences,
@@ -88,7 +89,12 @@ def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> boo
     """
     if folder.exists() and not folder.is_dir():
         raise RunError(f"cannot write a run to {folder}: it is a file; give another out=")
-    if not folder.is_dir() or all(is_partial(path) for path in folder.iterdir()):
+    found = (
+        {path.name for path in folder.iterdir() if not is_partial(path)}
+        if folder.is_dir()
+        else set()
+    )
+    if not found:
         return True
     saved = read_recipe(folder)
     if saved is None:
@@ -96,6 +102,8 @@ def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> boo
             f"{folder} exists and holds no run (no recipe.yaml); give another out=, "
             f"or an empty folder"
         )
+    if found <= {RECIPE, ENVIRONMENT, INPUTS} and not read_environment(folder).get("finished"):
+        return True  # the last command failed before it began: its advice may be followed
     recorded = saved.deciding
     now = deciding_settings(recipe.model_dump(mode="json"))
     there = recorded if recorded.keys() >= now.keys() else _filled_up(saved, recipe) or recorded

@@ -32,6 +32,7 @@ class Steps:
     stop: StopSignals
     meter: Throughput = field(default_factory=Throughput)
     recent: dict[int, list[str]] = field(default_factory=dict)
+    said_zero: bool = False
 
     def __post_init__(self) -> None:
         self._waiting = Waiting(self.hooks.if_waiting)
@@ -130,6 +131,12 @@ class Steps:
         if warning := self._waiting.warning(figures["data_wait"], is_last=is_last):
             self.report.bar.say(warning)
         self.recent.clear()
+        if figures["loss"] == 0 and not self.said_zero:
+            self.said_zero = True
+            self.report.bar.say(
+                f"the loss is exactly 0 at step {training.step}: nothing is learnt from these "
+                f"batches; look at their masks or labels with 'detcon show'"
+            )
         return figures
 
     def report_unreadable(self) -> None:
