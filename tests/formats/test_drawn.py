@@ -267,11 +267,11 @@ def test_photos_in_are_photos_used_and_photos_named(made):
     extra = next(data.rglob("b.jpg")).with_name("zz.jpg")
     save_photo(extra)
     source = open_objects(data, format, "train")
-    used, said = len(source.keys), source.notes()
+    used, said = len(source.keys), "; ".join(source.sentences)
     assert "zz.jpg" in said and re.search(r"\b1 of \d", said)
     assert used == (4 if format == "yolo" else 3)  # YOLO's have no objects then
     (next(data.rglob("b.jpg"))).with_name("zz.jpg").unlink()
-    assert open_objects(data, format, "train").notes() == ""
+    assert open_objects(data, format, "train").sentences == ()
 
 
 def test_objects_left_out_are_counted_and_named(tmp_path):
@@ -287,7 +287,7 @@ def test_objects_left_out_are_counted_and_named(tmp_path):
     path.write_text(json.dumps(values))
     (tmp_path / "notes.json").write_text("[]")
     source = open_objects(tmp_path, "labelme", "train")
-    said = source.notes()
+    said = "; ".join(source.sentences)
     assert "JSON files left out: 1 (they hold no 'shapes', as LabelMe's do), the first is" in said
     assert re.search(
         r"shapes left out: 1 \(points or lines\), the first is shape 2 of .*b\.js", said
@@ -328,7 +328,9 @@ def test_difficult_objects_of_voc_are_neither_learnt_nor_counted(tmp_path):
     path.write_text(path.read_text().replace("<difficult>0", "<difficult>1", 1))
     source = open_objects(tmp_path, "voc_xml", "train")
     assert source.objects("JPEGImages/a.jpg").crowd.tolist() == [True, False]
-    assert "objects marked as difficult: 1 (neither learnt nor counted)" in source.notes()
+    assert "objects marked as difficult: 1 (neither learnt nor counted)" in "; ".join(
+        source.sentences
+    )
 
 
 def test_empty_boxes_of_voc_are_left_out(tmp_path):
@@ -338,7 +340,7 @@ def test_empty_boxes_of_voc_are_left_out(tmp_path):
     path.write_text(text)
     source = open_objects(tmp_path, "voc_xml", "train")
     assert len(source.objects("JPEGImages/b.jpg")) == 0
-    assert "objects left out: 1 (outside the photo, or of no area)" in source.notes()
+    assert "objects left out: 1 (outside the photo, or of no area)" in "; ".join(source.sentences)
 
 
 def test_an_annotation_of_one_camera_serves_no_photo_of_another(tmp_path):
@@ -371,10 +373,11 @@ def test_lines_that_repeat_and_labels_without_photo_are_named(tmp_path):
     save_text(tmp_path / "labels" / "train" / "zz.txt", "")
     source = open_objects(tmp_path, "yolo", "train")
     assert re.search(
-        r"lines left out: 1 \(they repeat another .*first is line 2 of .*b\.txt", source.notes()
+        r"lines left out: 1 \(they repeat another .*first is line 2 of .*b\.txt",
+        "; ".join(source.sentences),
     )
     assert re.search(
-        r"label files left out: 1 \(no photo\), the first is .*zz\.txt", source.notes()
+        r"label files left out: 1 \(no photo\), the first is .*zz\.txt", "; ".join(source.sentences)
     )
     assert len(source.objects("images/train/b.jpg")) == 1
 
@@ -434,7 +437,7 @@ def test_cvats_other_shapes(tmp_path):
     at = text.index("</image>", text.index("b.jpg"))
     path.write_text(text[:at] + shapes + text[at + 8 :])
     source = open_objects(tmp_path, "cvat", "train")
-    assert "shapes left out: 2 (points, lines, cuboids or tags)" in source.notes()
+    assert "shapes left out: 2 (points, lines, cuboids or tags)" in "; ".join(source.sentences)
     _, ellipse, mask, turned = source.objects("images/train/b.jpg").masks()
     y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
     assert np.mean(ellipse != (((x - 20) / 4) ** 2 + ((y - 16) / 10) ** 2 < 1)) < 0.02
@@ -460,7 +463,9 @@ def test_vias_other_shapes_and_forms(tmp_path):
     y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
     assert np.mean(circle != (np.hypot(x - 20, y - 16) < 6)) < 0.02
     assert np.mean(ellipse != (((x - 20) / 4) ** 2 + ((y - 16) / 10) ** 2 < 1)) < 0.02
-    assert "regions left out: 1 (points or lines), the first is region 3 of b.jpg" in source.notes()
+    assert "regions left out: 1 (points or lines), the first is region 3 of b.jpg" in "; ".join(
+        source.sentences
+    )
 
 
 def test_the_class_of_via_is_never_guessed(tmp_path):
@@ -617,7 +622,7 @@ def test_coco_with_a_box_of_no_area_and_a_good_outline_is_kept(tmp_path):
     assert source.objects("train/a.jpg").boxes[0].tolist() == [4, 2, 14.5, 20]
     found = source.objects("train/b.jpg")
     assert np.array_equal(found.masks()[0], drawn_mask(OUTLINES["b"][0][1]))
-    assert found.boxes.tolist() == [[1, 1, 9, 12]] and source.notes() == ""
+    assert found.boxes.tolist() == [[1, 1, 9, 12]] and source.sentences == ()
 
 
 def test_coco_without_a_split_draws_one(tmp_path):

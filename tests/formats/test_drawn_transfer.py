@@ -4,10 +4,11 @@ import drawn_layouts
 import pytest
 import yaml
 
-from detcon import transfer
+from detcon import make_masks, transfer
 from detcon.config import RecipeError
 from detcon.downstream.model_file import load_model
 from detcon.formats.errors import AnnotationError
+from detcon.notes import note
 
 SMALL = {
     "task": "detection", "task.crop": 64, "task.steps": 2, "task.batch_size": 2,
@@ -47,6 +48,22 @@ def test_outlines_are_learnt_as_masks(tmp_path):
     assert (
         result.metric == "AP mask" and learnt(tmp_path / "run")["task"]["detector"]["masks"] is True
     )
+
+
+def test_what_is_left_out_is_said_once_in_transfer_and_masks(tmp_path, capsys):
+    drawn_layouts.labelme(tmp_path / "data")
+    drawn_layouts.save_photo(tmp_path / "data" / "train" / "zz.jpg")
+    words = "photos left out: 1 of 6 (no JSON), the first is"
+    settings = SMALL | {"data": str(tmp_path / "data"), "format": "labelme"}
+    transfer(out=str(tmp_path / "run"), **settings)
+    assert capsys.readouterr().err.count(words) == 1
+    note.cache_clear()
+    make_masks(
+        images=str(tmp_path / "data" / "val"), out=str(tmp_path / "masks"), workers=1,
+        **{"generator.kind": "annotations", "generator.folder": str(tmp_path / "data"),
+           "generator.format": "labelme", "generator.split": "val"},
+    )  # fmt: skip
+    assert capsys.readouterr().err.count(words) == 1
 
 
 def test_a_val_is_drawn(tmp_path):

@@ -138,11 +138,11 @@ def test_rows_are_what_was_written(data, split, numbers):
         assert found.classes.tolist() == written["objects"]["category"]
 
 
-def test_how_boxes_are_read_is_said(tmp_path):
-    from_hub(tmp_path / "a")
-    assert "are read as left, top, width, height" in open_objects(tmp_path / "a", "train").notes()
-    from_hub(tmp_path / "b", boxes="xyxy")
-    assert "are read as left, top, right, bottom" in open_objects(tmp_path / "b", "train").notes()
+def test_how_boxes_are_read_is_said(tmp_path, capsys):
+    for boxes, words in (("xywh", "top, width, height"), ("xyxy", "top, right, bottom")):
+        from_hub(tmp_path / boxes, boxes=boxes)
+        open_objects(tmp_path / boxes, "train")
+        assert f"boxes of {tmp_path / boxes} are read as left, {words}" in capsys.readouterr().err
 
 
 def test_a_row_group_is_read_once_for_rows_in_a_row(tmp_path, monkeypatch):

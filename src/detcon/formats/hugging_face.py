@@ -31,6 +31,7 @@ from detcon.formats.objects import Objects
 from detcon.formats.reading.drawn import Drawing, Kept, LeftOut, Shape, header_size, keep_shapes
 from detcon.formats.reading.holdout import SPLITS, Holdout, draw_split
 from detcon.formats.segments import VOID, SegmentOptions, SegmentSets
+from detcon.notes import note
 from detcon.photos import Photos, UnreadablePhoto, decode, nearest_key
 
 _MAPS = ("mask", "annotation", "label", "labels", "segmentation", "semantic_segmentation", "seg")
@@ -139,7 +140,6 @@ class HubObjects(PhotoFiles):
     photos: Photos
     names: tuple[str, ...]
     rows: Rows
-    sentences: tuple[str, ...]
     _kept: Mapping[str, Kept] = field(repr=False)
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
@@ -151,10 +151,6 @@ class HubObjects(PhotoFiles):
         if key not in self._kept:
             raise AnnotationError(f"there is no photo {key}{nearest_key(key, self.keys)}")
         return self._kept[key].objects(masks=False)
-
-    def notes(self) -> str:
-        """Sentences on how boxes were read, and on what was left out."""
-        return "; ".join(self.sentences)
 
 
 def open_classes(
@@ -224,7 +220,9 @@ def open_objects(data: str | Path, split: str, *, holdout: Holdout | None = None
         drawing = Drawing(key, rows.place(key), shapes)
         places = {name: place for place, name in enumerate(names)}
         kept[key], _ = keep_shapes(drawing, sizes[key], places, left)
-    return HubObjects(rows.photos, names, rows, (how, *left.sentences("objects")), kept)
+    for sentence in (how, *left.sentences("objects")):
+        note(sentence)
+    return HubObjects(rows.photos, names, rows, kept)
 
 
 def open_segments(data: Path, options: SegmentOptions) -> SegmentSets:

@@ -22,6 +22,7 @@ from detcon.formats.format import Format, LabelMaps, PhotoFiles, segments_of_obj
 from detcon.formats.objects import Objects
 from detcon.formats.reading.holdout import Holdout, draw_split
 from detcon.formats.segments import VOID, ListedSegments, SegmentOptions
+from detcon.notes import note
 from detcon.photos import Photos, UnreadablePhoto, nearest_key
 
 _RLE: Any = coco_mask  # its stubs know one kind of argument each
@@ -117,7 +118,7 @@ class DrawnObjects(PhotoFiles):
         names: Of the classes.
         source: The data set's name in messages.
         box_alone: The first object without a mask; "" if all have one. Then there are no masks.
-        sentences: On what was left out.
+        sentences: On what was left out; the user has seen them.
     """
 
     photos: Photos
@@ -134,10 +135,6 @@ class DrawnObjects(PhotoFiles):
     def label_file(self, key: str) -> Path:
         """Where the objects of a photo were read."""
         return Path(self._of(key).place)
-
-    def notes(self) -> str:
-        """Sentences on what was left out; empty if nothing was."""
-        return "; ".join(self.sentences)
 
     def _of(self, key: str) -> Kept:
         if key not in self._kept:
@@ -166,10 +163,6 @@ class DrawnLabels(LabelMaps):
     def label_file(self, key: str) -> Path:
         """Where the objects of a photo were read."""
         return self.drawn.label_file(key)
-
-    def notes(self) -> str:
-        """Sentences on what was left out."""
-        return self.drawn.notes()
 
 
 class LeftOut:
@@ -406,6 +399,8 @@ def _drawn(found: Drawings, drawings: Sequence[Drawing]) -> DrawnObjects:
             f"objects marked as difficult: {sum(int(one.crowd.sum()) for one in crowds)} (neither "
             f"learnt nor counted), the first is in {crowds[0].place}",
         )
+    for sentence in sentences:
+        note(sentence)
     return DrawnObjects(photos, names, found.source, alone, sentences, kept)
 
 
