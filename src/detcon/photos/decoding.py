@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 from detcon.photos.errors import UnreadablePhoto
 
 _JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
+_LFS = b"version https://git-lfs.github.com/"
 _JPEG_END = b"\xff\xd9"
 _NPY, _TIFF = b"\x93NUMPY", (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
@@ -66,6 +67,10 @@ def decode(
         why = str(error)
     except (cv2.error, MemoryError):
         pass
+    if photo is None and data.startswith(_LFS):
+        raise UnreadablePhoto(
+            f"cannot read {name}: it is a pointer of Git LFS, not the photo; run git lfs pull"
+        )
     if photo is None:
         what = "is damaged" if data.startswith((_JPEG, _PNG)) else "holds no photo"
         raise UnreadablePhoto(
