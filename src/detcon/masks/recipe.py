@@ -2,11 +2,28 @@
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 
 from detcon.config import Recipe
 from detcon.masks.sources import MCG, AnySource, Felzenszwalb, MCGFull
 from detcon.workers import num_cores
+
+
+def parse_share(shard: str) -> tuple[int, int]:
+    """`"3/64"` as (3, 64): the third of sixty-four shares."""
+    share, _, shares = shard.partition("/")
+    if not (share.isdecimal() and shares.isdecimal() and 1 <= int(share) <= int(shares)):
+        raise ValueError("a share of the work is written from 1/64 to 64/64")
+    return int(share), int(shares)
+
+
+def _check_share(shard: str) -> str:
+    parse_share(shard)
+    return shard
+
+
+Share = Annotated[str, AfterValidator(_check_share)]
+"""A share of the work, in settings: `3/64`."""
 
 
 class MasksRecipe(Recipe):
@@ -26,7 +43,7 @@ class MasksRecipe(Recipe):
     workers: int = Field(
         default_factory=num_cores, ge=1, description="photos at once on this machine"
     )
-    shard: str | None = Field(
+    shard: Share | None = Field(
         default=None, description="make only this share of the masks, as in 3/64"
     )
     shard_size: int = Field(default=256, ge=1, description="photos in one file of the store")
@@ -35,13 +52,6 @@ class MasksRecipe(Recipe):
         description="check existing shards; make those again that are damaged, or older than what "
         "they are made of",
     )
-
-    @field_validator("shard")
-    @classmethod
-    def _is_share(cls, shard: str | None) -> str | None:
-        if shard is not None:
-            parse_share(shard)
-        return shard
 
 
 class TrainRankerRecipe(Recipe):
@@ -93,11 +103,3 @@ class ConvertRecipe(Recipe):
         "official loader demands",
     )  # fmt: skip
     workers: int = Field(default_factory=num_cores, ge=1, description="processes at once")
-
-
-def parse_share(shard: str) -> tuple[int, int]:
-    """`"3/64"` as (3, 64): the third of sixty-four shares."""
-    share, _, shares = shard.partition("/")
-    if not (share.isdecimal() and shares.isdecimal() and 1 <= int(share) <= int(shares)):
-        raise ValueError("a share of the work is written from 1/64 to 64/64")
-    return int(share), int(shares)

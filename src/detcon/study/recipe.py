@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from detcon.config import Recipe
-from detcon.masks.recipe import parse_share
+from detcon.masks.recipe import Share
 from detcon.masks.sources import AnySource
 from detcon.scenes.stage import SOLIDS
 
@@ -114,16 +114,11 @@ class StudyRecipe(Recipe):
     hours: float | None = Field(
         default=None, ge=0, description="stop after this time, with a checkpoint; null: no limit"
     )
-    shard: str | None = Field(default=None, description="run this share of the cells, such as 1/3")
+    shard: Share | None = Field(
+        default=None, description="run this share of the cells, such as 1/3"
+    )
     plan: bool = Field(default=False, description="only list the cells and their hours (--plan)")
     report: bool = Field(default=False, description="only write the report (--report)")
-
-    @field_validator("shard")
-    @classmethod
-    def _is_share(cls, shard: str | None) -> str | None:
-        if shard is not None:
-            parse_share(shard)
-        return shard
 
     @field_validator("results")
     @classmethod

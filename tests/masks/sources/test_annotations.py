@@ -332,8 +332,8 @@ def test_says_what_cannot_be_used(tmp_path):
     with pytest.raises(AnnotationError) as raised:
         generate(blank(4, 7), "a/1.jpg")
     assert str(raised.value) == (
-        f"the annotation of a/1.jpg in {tmp_path}/my.json has 4 x 6 pixels, but its photo a/1.jpg "
-        f"has 4 x 7; they must match"
+        f"the annotation of a/1.jpg in {tmp_path}/my.json is 4 x 6 pixels, but its photo a/1.jpg "
+        f"is 4 x 7 pixels (upright); the two must match"
     )
     boxes = write_coco(tmp_path / "boxes.json", [{}])
     with pytest.raises(AnnotationError, match=r"boxes\.json holds boxes without a 'segmentation'"):

@@ -58,8 +58,8 @@ def test_says_when_sizes_differ(tmp_path):
     with pytest.raises(AnnotationError) as error:
         FromAnnotations(str(tmp_path))(PHOTO, "b.jpg")
     assert str(error.value) == (
-        f"the annotation {tmp_path}/b.png has 2 x 4 pixels, but its photo b.jpg has 3 x 4; they "
-        f"must match"
+        f"the annotation {tmp_path}/b.png is 2 x 4 pixels, but its photo b.jpg is 3 x 4 pixels "
+        f"(upright); the two must match"
     )
 
 

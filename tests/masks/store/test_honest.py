@@ -210,7 +210,7 @@ def test_two_things_for_one_photos_of_two_cameras_and_one_coco_entry(tmp_path):
 
 def test_orientation_an_annotation_of_the_unturned_photo_is_named(tmp_path):
     save(tmp_path / "a.png", np.ones((16, 12), np.uint8))
-    with pytest.raises(AnnotationError, match="has 16 x 12 pixels, .*; if EXIF turns the photo"):
+    with pytest.raises(AnnotationError, match="is 16 x 12 pixels, .* turned upright as their EXIF"):
         FromAnnotations(str(tmp_path))(np.zeros((12, 16, 3), np.uint8), "a.jpg")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from detcon.formats.errors import AnnotationError, NotAnnotated
+from detcon.formats.format import check_size
 from detcon.formats.registry import FormatName, find_format, formats_with, open_segments, resolved
 from detcon.formats.segments import (
     AnySegments,
@@ -106,14 +107,7 @@ class FromAnnotations:
             return Masks.from_labels(np.full(size, 0 if self.missing == "whole" else -1))
         marked = [masks_of(one, self.options) for one in people]
         found = max(marked, key=lambda one: one.masks.num_masks)
-        if found.masks.size != size:
-            there, way = found.masks.size, "they must match"
-            if there == (size[1], size[0]):
-                way = "if EXIF turns the photo, the annotation is of the unturned one: turn it too"
-            raise AnnotationError(
-                f"the annotation {found.place} has {there[0]} x {there[1]} pixels, but its photo "
-                f"{key} has {size[0]} x {size[1]}; {way}"
-            )
+        check_size(f"the annotation {found.place}", found.masks.size, key, size)
         if self.missing == "whole" and found.masks.num_masks == 0:
             return Masks.from_labels(np.zeros(size, np.int16))
         return found.masks
