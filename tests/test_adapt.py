@@ -9,6 +9,7 @@ from detcon.config import RecipeError
 from detcon.models.backbone_file import BackboneError, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.results.history import read_history
 from detcon.results.result import Result
 
 SMALL = EncoderRecipe(name="resnet18", width=0.25, stride=16)
@@ -67,6 +68,33 @@ def test_the_answer_where_nothing_was_learnt(scenes, tmp_path):
     text = page.read_text()
     assert "told whether adapting helped: with 20 labels mIoU +0.0" in text
     assert "That may mean" in text and "Adapting helped" not in text
+
+
+def test_a_rate_that_spoils_the_features_is_noticed_and_the_best_is_kept(scenes, tmp_path, capsys):
+    """The start has learnt these classes from labels: a rate a thousand times too high forgets."""
+    task = {"kind": "segmentation", "crop": 64, "batch_size": 16, "steps": 100, "head_channels": 32}
+    detcon.transfer(
+        task={**task, "optimizer": {"kind": "adamw", "lr": 5e-3}},
+        **{"backbone": scenes / "untrained.safetensors", "data": scenes, "out": tmp_path / "good"},
+        loop={"precision": "32"},
+    )
+    good = tmp_path / "good" / "seed0" / "backbone.safetensors"
+    probing = {"data": str(scenes), "every": 5, "task": "linear_segmentation", "labels": 20}
+    detcon.pretrain(
+        "simclr_small",
+        **{"images": scenes / "train" / "images", "weights": good, "out": tmp_path / "run"},
+        **{"steps": 10, "batch_size": 16, "workers": 0, "probing": probing},
+        **{"optimizer.lr": 4.0, "views.size": 64, "loop.precision": "32"},
+    )
+    steps, values = read_history(tmp_path / "run").curve("probe_mIoU")
+    assert steps == [0, 5, 10]
+    assert max(values[1:]) < values[0] - 1, "it is spoilt"
+    said = capsys.readouterr().err
+    assert f"below the start ({values[0]:.1f}); backbone_best.safetensors is of step 0" in said
+    assert said.count("below the start") == 1
+    best = detcon.load_backbone(tmp_path / "run" / "backbone_best.safetensors")
+    before = detcon.load_backbone(good).encoder.state_dict()
+    assert all(torch.equal(t, before[name]) for name, t in best.encoder.state_dict().items())
 
 
 def test_without_labels_there_is_a_page_and_no_answer(scenes, tmp_path):

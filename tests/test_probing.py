@@ -10,7 +10,7 @@ from detcon.downstream.probing import PeriodicProbe
 from detcon.downstream.recipe import ProbingRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
-from detcon.models.backbone_file import load_backbone
+from detcon.models.backbone_file import load_backbone, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.pretraining.training import pretrain
@@ -235,3 +235,44 @@ def test_the_best_backbone_is_kept_whatever_happens_between(data, tmp_path, monk
 
 def read_metrics_of_probes(folder):
     return [line for line in read_history(folder).rows if "probe_mIoU" in line]
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory):
+    recipe = EncoderRecipe(name="resnet18", width=0.125, stride=16)
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("start") / "backbone.safetensors"
+    save_backbone(path, build_encoder(recipe), recipe, normalisation=Normalisation())
+    return path
+
+
+def adapted(data, out, start, lr, **overrides):
+    probing = {"data": str(data / "labelled"), "every": 2, "task": "knn_segmentation"}
+    given = {"weights": str(start), "probing": probing, "steps": 12}
+    optimizer = {"kind": "adamw", "lr": lr}
+    return run(data, out, **{**given, "optimizer": optimizer, **overrides})
+
+
+def test_a_plateau_ends_the_run_also_one_that_was_killed_there(data, start, tmp_path, monkeypatch):
+    options = {"stop": "plateau", "patience": 2}
+    backbone = adapted(data, tmp_path / "run", start, lr=3.0, **options)
+    made = load_backbone(backbone).notes["steps"]
+    assert made < 12
+    [last] = [row["step"] for row in read_history(tmp_path / "run").rows][-1:]
+    assert last == made
+
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("detcon.train.run.Run.finish", die)
+        with pytest.raises(KeyboardInterrupt):
+            adapted(data, tmp_path / "again", start, lr=3.0, **options)
+    (tmp_path / "again" / "backbone.safetensors").unlink()
+    again = adapted(data, tmp_path / "again", start, lr=3.0, **options)
+    assert load_backbone(again).notes["steps"] == made
+
+
+def test_a_plateau_needs_probes(data, tmp_path):
+    with pytest.raises(RecipeError, match="stop=plateau needs probes"):
+        run(data, tmp_path, stop="plateau")

@@ -36,10 +36,11 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
     loop = {"precision": _precision()}
     say = Console(stderr=True, highlight=False).print
     say("1/5  scenes: pictures with exact labels, rendered here")
-    detcon.make_scenes(out=scenes, num=240 if quick else 1200, size=96, seed=seed)
+    detcon.make_scenes(out=scenes, num=240 if quick else 1200, size=128, seed=seed)
     images = scenes / "train" / "images"
     say("2/5  masks: Felzenszwalb-Huttenlocher, from the pixels alone")
-    detcon.make_masks("felzenszwalb_small", images=images, out=masks)
+    finer = {"generator.scale": 200, "generator.min_size": 100}
+    detcon.make_masks("felzenszwalb_small", images=images, out=masks, **finer)
     for method in METHODS:
         say(f"3/5  pretraining: {method}, the same pictures and steps for each method")
         given = {"images": images, "masks": masks, "out": runs / method, "seed": seed, "loop": loop}

@@ -200,8 +200,13 @@ class PretrainRecipe(Recipe):
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
     probing: ProbingRecipe | None = Field(
         default=None,
-        description="measure the encoder on labelled data regularly, and keep the best",
+        description="measure the encoder on labelled data regularly, with weights= from the start "
+        "on; keep the best, and report a fall below the start",
     )
+    stop: Literal["end", "plateau"] = Field(
+        default="end", description="plateau: when the last 'patience' probes were no better"
+    )
+    patience: int = Field(default=5, ge=1, description="probes, for stop=plateau")
 
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -233,6 +238,11 @@ class PretrainRecipe(Recipe):
                     raise ValueError(f"{name} is about weights to start from; give weights=")
             if self.steps == 0:
                 raise ValueError("steps=0 would train nothing; give steps=1 or more")
+        if self.stop == "plateau" and self.probing is None:
+            raise ValueError(
+                "stop=plateau needs probes to judge by: give probing.data=LABELLED and "
+                "probing.every=100"
+            )
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,6 @@
 """Pretrains a backbone by a recipe."""
 
 import functools
-import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,8 @@ from detcon.pretraining.inputs import take_inputs
 from detcon.pretraining.parts import Parts, num_without_masks, open_masks, open_parts
 from detcon.pretraining.recipe import PretrainRecipe, WithTarget
 from detcon.pretraining.start import describe_start, freeze_norms, open_start
+from detcon.pretraining.watch import Watch
 from detcon.results.environment import read_environment
-from detcon.results.history import read_history
 from detcon.results.inputs import Inventory
 from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import fit
@@ -75,7 +74,7 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
             )
             for sentence in (*about, *_notices(parts)):
                 Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
-        fit(
+        made = fit(
             parts.method,
             parts.batches,
             plan=Plan(
@@ -94,7 +93,7 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
             hooks=_hooks(settings, parts, run.folder),
         )
         if is_first_rank():
-            _save(settings, parts.method.encoder, backbone, {"steps": parts.steps})
+            _save(settings, parts.method.encoder, backbone, {"steps": made})
         run.finish()
     return backbone
 
@@ -139,16 +138,18 @@ def _probing(settings: PretrainRecipe, parts: Parts, folder: Path) -> Probing | 
     if settings.probing is None:
         return None
     encoder = parts.method.encoder
-
-    def keep_the_best(step: int, figures: dict[str, float]) -> None:
-        """The best value so far is in the log, which a resumed run cuts at its checkpoint."""
-        [(name, value)] = figures.items()
-        before = [line[name] for line in read_history(folder).rows if name in line]
-        if value > max(before, default=-math.inf):
-            _save(settings, encoder, folder / BEST, {"steps": step, name: value})
-
-    measure = functools.partial(parts.probe.measure, encoder) if parts.probe else dict
-    return Probing(settings.probing.every, measure, keep_the_best)
+    watch = Watch(
+        folder,
+        save=lambda step, found: _save(settings, encoder, folder / BEST, {"steps": step, **found}),
+        patience=settings.patience if settings.stop == "plateau" else None,
+    )
+    return Probing(
+        settings.probing.every,
+        functools.partial(parts.probe.measure, encoder) if parts.probe else dict,
+        watch.judge,
+        at_start=settings.weights is not None,
+        is_over=watch.is_over,
+    )
 
 
 def _save(

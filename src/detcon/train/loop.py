@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from detcon.train.environment import has_bfloat16
+from detcon.train.environment import agree, has_bfloat16
 from detcon.train.metrics import MetricsLog
 from detcon.train.plan import Hooks, Plan
 from detcon.train.progress import ProgressReport
@@ -23,7 +23,7 @@ def fit(
     plan: Plan,
     folder: Path,
     hooks: Hooks | None = None,
-) -> None:
+) -> int:
     """Trains a module; goes on from `folder/checkpoints/last.ckpt` where there is one.
 
     An interrupted and resumed training ends with the same weights, bit for bit, if a batch depends
@@ -38,6 +38,9 @@ def fit(
         folder: The run folder (`detcon.train.run.open_run`).
         hooks: Called at the steps; none by default.
 
+    Returns:
+        The steps made: fewer than planned if a probe ended the run.
+
     Raises:
         NonFiniteLoss: After saving the state before that step, with the names of its photos.
         CheckpointError: If a checkpoint cannot be read, used or written.
@@ -46,7 +49,7 @@ def fit(
         TooManyUnreadable: With a checkpoint saved.
         Stopped: After Ctrl-C or SIGTERM, with a checkpoint saved.
     """
-    training = start(module, folder, plan)
+    training, hooks = start(module, folder, plan), hooks or Hooks()
     training.resume()
     first = training.fabric.global_rank == 0
     log = MetricsLog(folder, step=training.step, write=first, wandb=plan.loop.wandb)
@@ -54,10 +57,18 @@ def fit(
     with closing(log), report.bar, StopSignals() as stop:
         for sentence in _beginning(training, plan):
             report.bar.say(sentence)
-        if training.step < plan.steps:
-            steps = Steps(training, plan, hooks or Hooks(), log=log, report=report, stop=stop)
+        if training.step < plan.steps and not _is_over(training, hooks):
+            steps = Steps(training, plan, hooks, log=log, report=report, stop=stop)
             steps.report_unreadable()  # photos that were unreadable before
             steps.run(iter(open_batches(training.step)))
+    return training.step
+
+
+def _is_over(training: Training, hooks: Hooks) -> bool:
+    """Whether a probe had ended the run before; the first rank alone reads the log."""
+    first, probing = training.fabric.global_rank == 0, hooks.probing
+    over = first and training.step > 0 and probing is not None and probing.is_over()
+    return any(agree(training.fabric, over))
 
 
 def _beginning(training: Training, plan: Plan) -> Iterator[str]:

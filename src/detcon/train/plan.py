@@ -50,24 +50,36 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Finding:
+    """What a probe says of a run: a sentence for the user, "" for none; whether to end it."""
+
+    sentence: str = ""
+    stop: bool = False
+
+
+@dataclass(frozen=True)
 class Probing:
     """A measurement at every `every`-th step and after the last one, on the first rank.
 
     Attributes:
         every: Steps from one to the next.
         measure: Figures of the module, which it must not change. It must not wait for other ranks.
-        keep: Called afterwards with the number of steps made and the figures.
+        judge: Called afterwards with the number of steps made and the figures.
+        at_start: Whether to measure before the first step too.
+        is_over: Whether a run that goes on had ended by a finding before.
     """
 
     every: int
     measure: Callable[[], dict[str, float]]
-    keep: Callable[[int, dict[str, float]], None] | None = None
+    judge: Callable[[int, dict[str, float]], Finding] = lambda step, figures: Finding()
+    at_start: bool = False
+    is_over: Callable[[], bool] = lambda: False
 
     def is_due(self, step: int, steps: int) -> bool:
         """Whether to measure after step `step` of `steps`."""
-        return step % self.every == 0 or step == steps
+        return self.at_start if step == 0 else step % self.every == 0 or step == steps
 
-    def figures(self, fabric: Fabric, step: int) -> dict[str, float]:
+    def figures(self, fabric: Fabric, step: int) -> tuple[dict[str, float], Finding]:
         """Measures after `step` steps, while the other ranks wait; they get only `probe_seconds`.
 
         Raises:
@@ -76,17 +88,19 @@ class Probing:
         begin = time.monotonic()
         figures: dict[str, float] = {}
         failure: ValueError | OSError | None = None
+        finding = Finding()
         if fabric.global_rank == 0:
             try:
                 with rng_untouched(fabric.device):
                     figures = self.measure()
-                    if self.keep is not None:
-                        self.keep(step, figures)
+                    finding = self.judge(step, figures)
             except (ValueError, OSError) as error:
                 failure = error
-        if any(agree(fabric, failure is not None)):
+        failed, stop = agree(fabric, failure is not None, finding.stop)
+        if failed:
             raise failure or ValueError("the first rank couldn't probe; its own message says why")
-        return figures | {"probe_seconds": time.monotonic() - begin}
+        figures["probe_seconds"] = time.monotonic() - begin
+        return figures, Finding(finding.sentence, stop)
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,11 @@ class Steps:
         self._waiting = Waiting(self.hooks.if_waiting)
 
     def run(self, batches: Iterator[Any]) -> None:
-        """Makes all steps that are left."""
-        training, plan = self.training, self.plan
-        while training.step < plan.steps:
+        """Makes all steps that are left, or those until a probe ends the run."""
+        training, plan, is_over = self.training, self.plan, False
+        if training.step == 0 and (figures := self.probe()[0]):
+            self.log.write(0, figures)
+        while training.step < plan.steps and not is_over:
             batch = self.fetch(batches)
             training.replay_rng()
             extra = self.update(batch)
@@ -54,11 +56,12 @@ class Steps:
             if is_log or training.fabric.world_size == 1:
                 self.report_unreadable()
             figures = self.figures(extra) if is_log else {}
-            figures |= self.probe()
+            probed, is_over = self.probe()
+            figures |= probed
             if figures:
                 self.log.write(training.step, figures)
             stop, due = self.stop_or_save(is_log)
-            if stop or due or is_last:
+            if stop or due or is_last or is_over:
                 training.check(self.recent)
                 training.save()
             if stop:
@@ -150,14 +153,17 @@ class Steps:
             self.training.save()
             raise self.hooks.unreadable.error()
 
-    def probe(self) -> dict[str, float]:
-        """Measures, if it is due; this time doesn't count as training."""
+    def probe(self) -> tuple[dict[str, float], bool]:
+        """Measures, if it is due, and whether to end; this time doesn't count as training."""
         probing, training = self.hooks.probing, self.training
         if probing is None or not probing.is_due(training.step, self.plan.steps):
-            return {}
+            return {}, False
         training.check(self.recent)
         with self.report.bar.hidden(), self.meter.spent("aside"):
-            return probing.figures(training.fabric, training.step)
+            figures, finding = probing.figures(training.fabric, training.step)
+        if finding.sentence:
+            self.report.bar.say(finding.sentence)
+        return figures, finding.stop
 
     def stop_or_save(self, is_log: bool) -> tuple[bool, bool]:
         """Whether to stop, and whether to save. Several ranks agree about this at logs only."""
