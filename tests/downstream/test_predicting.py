@@ -1,18 +1,25 @@
 """Tests for detcon.downstream.predicting and model_file: a finished model, on photos."""
 
+import json
+import shutil
+
 import cv2
 import numpy as np
 import pytest
 import torch
 from downstream_squares import SMALL
 from PIL import Image
+from pycocotools import mask as rle
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import detcon
-from detcon.downstream import pictures
+from detcon.downstream import pictures, predicting
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.predicting import predict
 from detcon.downstream.transfer import transfer
+from detcon.formats.registry import open_label_maps
+from detcon.palette import class_colours
 from detcon.results import RunError
 
 
@@ -75,9 +82,139 @@ def test_predictions_of_a_folder(squares, trained, tmp_path, capsys):
     assert labels.shape[:2] == (32, 32)  # the photo's own size, though it was shrunk to be read
     assert cv2.imread(str(out / "drawn/sub/01.png")).shape == (32, 64, 3)
     assert "skipped" in (said := capsys.readouterr().err) and "bad.png" in said
-    assert predict(out=str(tmp_path / "found"), **options) == out  # finished: nothing to do
-    with pytest.raises(RunError, match="images is .* there and .* now; give another out="):
+    assert (
+        out / "classes.json"
+    ).read_text() == '{"names": ["ground", "red", "blue"], "ignore": 255}\n'
+    with pytest.raises(
+        RunError, match="has the predictions of other photos than those of .*images;"
+    ):
         predict(out=str(out), model=str(trained), images=str(squares / "val/images"))
+
+
+@pytest.fixture
+def photos(squares, tmp_path):
+    """Four photos of two sizes, in a folder that a test may change."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(4):
+        photo = cv2.imread(str(squares / f"val/images/{number:02}.png"))
+        assert cv2.imwrite(str(folder / f"{number}.png"), photo[: 32 - 8 * (number % 2)])
+    return folder
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_batches_give_what_single_photos_give(trained, photos, tmp_path, workers):
+    model = detcon.load_model(trained)
+    options = {"model": str(trained), "images": str(photos), "batch_size": 3, "workers": workers}
+    out = predict(out=str(tmp_path / "found"), **options)
+    for path in photos.iterdir():
+        labels = cv2.imread(str(out / "labels" / path.name), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(class_colours()[model.predict(path)][..., ::-1], labels), path
+
+
+def test_a_stopped_prediction_goes_on(trained, photos, tmp_path, monkeypatch, capsys):
+    options = {"model": str(trained), "images": str(photos), "batch_size": 1}
+    whole = predict(out=str(tmp_path / "whole"), **options)
+    append, appended = predicting.append_line, []
+
+    def stop(path, row):
+        if len(appended) == 2:
+            raise KeyboardInterrupt
+        append(path, row)
+        appended.append(row["photo"])
+
+    monkeypatch.setattr(predicting, "append_line", stop)
+    with pytest.raises(KeyboardInterrupt):
+        predict(out=str(tmp_path / "parts"), **options)
+    monkeypatch.setattr(
+        predicting, "append_line", lambda *a: (append(*a), appended.append(a[1]["photo"]))
+    )
+    capsys.readouterr()
+    parts = predict(out=str(tmp_path / "parts"), **(options | {"batch_size": 3}))
+    assert appended == [f"{number}.png" for number in range(4)]  # each once
+    assert "has the predictions of 2 photos: goes on with 2 more" in capsys.readouterr().err
+    for path in (whole / "labels").iterdir():
+        assert path.read_bytes() == (parts / "labels" / path.name).read_bytes()
+
+
+def test_new_photos_are_predicted_and_changed_ones_refused(trained, photos, tmp_path, capsys):
+    options = {"model": str(trained), "out": str(tmp_path / "found")}
+    out = predict(images=str(photos), **options)
+    kept = (out / "labels/0.png").stat().st_mtime_ns
+    assert predict(images=str(photos), **options) == out
+    assert "has the predictions of 4 photos: there are no others" in capsys.readouterr().err
+    shutil.copy(photos / "0.png", photos / "4.png")
+    predict(images=str(photos), **options)
+    assert "has the predictions of 4 photos: goes on with 1 more" in capsys.readouterr().err
+    assert (out / "labels/4.png").is_file() and (out / "labels/0.png").stat().st_mtime_ns == kept
+    photos.rename(tmp_path / "moved")  # and spelled otherwise
+    predict(images=f"{tmp_path}/moved/../moved", **options)
+    assert "has the predictions of 5 photos: there are no others" in capsys.readouterr().err
+    photos = tmp_path / "moved"
+    shutil.copy(photos / "1.png", photos / "3.png")
+    (photos / "2.png").unlink()
+    text = r"1 photos of .* were changed and 1 are gone since .*, 3\.png first .* give another out"
+    with pytest.raises(RunError, match=text):
+        predict(images=str(photos), **options)
+
+
+def test_a_model_that_was_trained_again_is_noticed(trained, photos, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    options = {"images": str(photos), "out": str(tmp_path / "found")}
+    predict(model=str(tmp_path / "run"), **options)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    predict(model=str(tmp_path / "moved"), **options)  # the same model elsewhere
+    (tmp_path / "moved").rename(tmp_path / "run")
+    path = tmp_path / "run/model.safetensors"
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata()
+    tensors = load_file(path)
+    tensors["encoder.conv1.weight"][0] += 1
+    save_file(tensors, path, about)
+    with pytest.raises(RunError, match=r"model=.*run has changed since .*; give another out="):
+        predict(model=str(tmp_path / "run"), **options)
+
+
+def names_of(maps, key):
+    """The name of the class of each pixel."""
+    return np.array(maps.names)[maps.labels(key)]
+
+
+def test_labels_to_correct_and_to_learn_from_again(trained, photos, tmp_path):
+    """What each format holds, read by its reader, is what the model found."""
+    for number, split in enumerate(("train", "train", "val", "val")):
+        (photos / split).mkdir(exist_ok=True)
+        (photos / f"{number}.png").rename(photos / split / f"{number}.png")
+    model = detcon.load_model(trained)
+    options = {"model": str(trained), "images": str(photos), "draw": False}
+    labelme = predict(out=str(tmp_path / "labelme"), format="labelme", **options)
+    shutil.copytree(labelme / "labelme", photos, dirs_exist_ok=True)
+    yolo = predict(out=str(tmp_path / "yolo"), format="yolo", **options)
+    shutil.copytree(photos, yolo / "yolo/images")
+    for name, root in (("labelme", photos), ("yolo", yolo / "yolo")):
+        for split in ("train", "val"):
+            maps = open_label_maps(root, name, split)
+            assert len(maps.keys) == 2
+            for key in maps.keys:
+                found = np.array(model.names)[model.predict(maps.photos.path(key))]
+                assert (names_of(maps, key) == found).mean() > 0.97, (name, key)
+
+
+def test_a_coco_data_set_of_what_was_found(trained, photos, tmp_path):
+    options = {"model": str(trained), "images": str(photos)}
+    out = predict(out=str(tmp_path / "found"), format="coco", **options)
+    content = json.loads((out / "coco/annotations.json").read_text())
+    assert [one["name"] for one in content["categories"]] == ["ground", "red", "blue"]
+    assert [one["file_name"] for one in content["images"]] == [f"{n}.png" for n in range(4)]
+    model, entries = detcon.load_model(trained), content["annotations"]
+    assert [one["id"] for one in entries] == [*range(1, len(entries) + 1)]
+    for image in content["images"]:
+        labels = model.predict(photos / image["file_name"])
+        drawn = np.full_like(labels, 99)
+        for entry in entries:
+            if entry["image_id"] == image["id"]:
+                drawn[rle.decode(entry["segmentation"]) > 0] = entry["category_id"] - 1
+        assert np.array_equal(drawn, labels) and labels.shape == (image["height"], image["width"])
 
 
 def test_what_is_no_model(trained, tmp_path):
@@ -93,8 +230,6 @@ def test_what_is_no_model(trained, tmp_path):
 
 
 def test_a_model_of_another_network(trained, tmp_path):
-    from safetensors import safe_open
-
     path = trained / "model.safetensors"
     with safe_open(path, framework="pt") as file:
         about = file.metadata()

@@ -127,7 +127,7 @@ def _draw(folder: Path, task: Task, network: Network, names: Names, val: Example
     """Draws photo, truth and prediction side by side."""
     for item in itertools.islice(val, STRIPS):
         truth = task.draw(item.image, task.truth(item), names)
-        found = task.draw(item.image, task.predict(network, item.image), names)
+        found = task.draw(item.image, task.predict(network, [item.image])[0], names)
         name = PurePosixPath(item.key).with_suffix(".png").as_posix().replace("/", "_")
         strip = np.concatenate([shown(item.image), truth, found], axis=1)
         write_png(folder / "predictions" / name, strip)

@@ -5,6 +5,7 @@ A safetensors file of encoder and head; its metadata has their settings and the 
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,17 @@ class Model:
         """
         if not isinstance(photo, np.ndarray):
             photo = decode(Path(photo).read_bytes(), str(photo), channels=self.in_channels)
-        found = self.task.predict(self.network, shrink(photo, self.settings.size))
-        return self.task.enlarge(found, (photo.shape[0], photo.shape[1]))
+        return self.predict_all([photo])[0]
+
+    def predict_all(self, photos: Sequence[UInt8[np.ndarray, "_ _ c"]]) -> list[Any]:
+        """Predicts for upright photos, as `predict` does; those of one size make one batch."""
+        found = self.task.predict(
+            self.network, [shrink(photo, self.settings.size) for photo in photos]
+        )
+        return [
+            self.task.enlarge(one, (photo.shape[0], photo.shape[1]))
+            for one, photo in zip(found, photos, strict=True)
+        ]
 
 
 def save_model(
@@ -96,14 +106,18 @@ def save_model(
     write_whole(path, save(state, {ENTRY: json.dumps(about)}))
 
 
+def find_model(path: str | Path) -> Path:
+    """The model file of a folder, or the file itself."""
+    return Path(path, MODEL) if Path(path).is_dir() else Path(path)
+
+
 def load_model(path: str | Path) -> Model:
     """Opens `model.safetensors` of a transfer, or the folder that it lies in.
 
     Raises:
         ModelError: No such file, one that is damaged, or one that is no model.
     """
-    path = Path(path)
-    path = path / MODEL if path.is_dir() else path
+    path = find_model(path)
     try:
         with safe_open(path, framework="pt") as file:
             about = json.loads((file.metadata() or {})[ENTRY])

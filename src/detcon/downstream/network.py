@@ -1,5 +1,8 @@
 """An encoder with a head: the network of every transfer task."""
 
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -32,9 +35,23 @@ class Network(nn.Module):
         """The colour that normalises to about 0."""
         return tuple(round(255 * value) for value in self.mean.flatten().tolist())
 
-    def batch_of(self, photo: UInt8[np.ndarray, "y x c"]) -> UInt8[Tensor, "1 c y x"]:
-        """A batch of one photo, on the network's device."""
-        return torch.from_numpy(np.ascontiguousarray(photo)).to(self.device).permute(2, 0, 1)[None]
+    @torch.inference_mode()
+    def in_batches(
+        self,
+        photos: Sequence[UInt8[np.ndarray, "_ _ c"]],
+        do: Callable[[UInt8[Tensor, "b c y x"]], Iterable[Any]],
+    ) -> list[Any]:
+        """Applies `do` to photos on the network's device, those of one size together."""
+        by_size: dict[tuple[int, ...], list[int]] = {}
+        for number, photo in enumerate(photos):
+            by_size.setdefault(photo.shape, []).append(number)
+        results: list[Any] = [None] * len(photos)
+        for numbers in by_size.values():
+            batch = torch.from_numpy(np.stack([photos[number] for number in numbers]))
+            found = do(batch.to(self.device).permute(0, 3, 1, 2))
+            for number, result in zip(numbers, found, strict=True):
+                results[number] = result
+        return results
 
     def normalise(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b c y x"]:
         """Normalises photos as the encoder expects."""

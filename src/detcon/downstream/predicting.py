@@ -1,20 +1,40 @@
-"""Runs a finished model on photos: predictions as files, and drawn next to the photos."""
+"""Runs a finished model on photos: predictions as files, and drawn next to the photos.
 
-from collections.abc import Iterator
+What was predicted is listed in `predicted.jsonl`, with the sizes and digests of the photos: a
+command that was stopped goes on, and one that is given again takes the photos that are new.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import UInt8
 from rich.console import Console
 
 from detcon.config import load_recipe
-from detcon.data.labelled.examples import watched
-from detcon.downstream.model_file import Model, load_model
+from detcon.data.workers import make_ahead
+from detcon.downstream.labels import coco_entries, join_coco, sure, write_labelme, write_yolo
+from detcon.downstream.model_file import Model, find_model, load_model
 from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import PredictRecipe
+from detcon.downstream.tasks.detection.scoring import write_results
+from detcon.files import write_whole
 from detcon.photos import Photos, UnreadablePhoto, open_photos, shown
+from detcon.progress import ProgressBar
+from detcon.results import RunError
+from detcon.results.inputs import take_inventory
+from detcon.results.lines import append_line, read_lines
+from detcon.results.recipe import read_recipe
 from detcon.train.environment import open_fabric
 from detcon.train.run import open_run
+
+PREDICTED = "predicted.jsonl"
+
+Rows = dict[str, dict[str, Any]]
+"""The lines of `predicted.jsonl` by the key of their photo."""
 
 
 def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: Any) -> Path:
@@ -22,35 +42,157 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
 
     Segmentation gives `labels/*.png` with class ids, detection `predictions.json` in COCO's result
     format, depth `depth/*.png` in thousandths of a metre, classification `classes.csv`; all of
-    them `drawn/*.png`. A photo that can't be read is skipped and reported.
-
-    Args:
-        recipe: A recipe, its YAML file or name, or None for the defaults.
-        **overrides: Settings by name, as on the command line.
-
-    Returns:
-        The folder.
+    them `drawn/*.png`. With `format=coco`, `yolo` or `labelme`, segmentation and detection give
+    labels that can be corrected and learnt from. A photo that can't be read is skipped and
+    reported.
 
     Raises:
         ValueError: A model, photos or a folder that don't fit; the sentence says which.
         OSError: A disk that is full or can't be written.
     """
     settings = load_recipe(PredictRecipe, recipe, overrides)
-    model = load_model(settings.model)
+    model, folder = load_model(settings.model), Path(settings.out)
+    if settings.format != "auto" and model.task.objects is None:
+        kind = model.settings.task.kind
+        raise ValueError(f"{kind} finds no objects to write as {settings.format}; leave format out")
     photos = open_photos(settings.images, model.in_channels)
     _refuse_equal_names(photos, settings.images)
-    run = open_run(Path(settings.out), settings)
-    if run.finished:
-        return run.folder
-    model.to(open_fabric("32", settings.accelerator).device)
-    unreadable: list[str] = []
-    found = _predictions(model, photos, run.folder if settings.draw else None, unreadable)
-    model.task.save(found, run.folder, model.names)
+    rows = _read_rows(folder)
+    known = _unchanged(photos, rows, folder)
+    inputs = {"model": take_inventory(find_model(settings.model))}
+    run = open_run(folder, _as_recorded(settings, folder) if known else settings, inputs=inputs)
+    left = [key for key in photos.keys if key not in known]
     say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    if known:
+        what = f"goes on with {len(left)} more" if left else "there are no others"
+        say(f"{folder} has the predictions of {len(known)} photos: {what}", markup=False)
+    unreadable: list[str] = []
+    if left:
+        model.to(open_fabric("32", settings.accelerator).device)
+    for photo, found in _predictions(model, photos, left, settings, unreadable):
+        if settings.draw:
+            picture = model.task.draw(photo.pixels, found, model.names)
+            name = PurePosixPath(photo.key).with_suffix(".png")
+            pixels = np.concatenate([shown(photo.pixels), picture], axis=1)
+            write_png(folder / "drawn" / name, pixels)
+        row = {"photo": photo.key, "bytes": photo.size, "sha256": photo.digest}
+        rows[photo.key] = row | {"found": _save(model, settings, photo.key, found)}
+        append_line(folder / PREDICTED, rows[photo.key])
+    _finish(model, settings, {key: rows[key]["found"] for key in photos.keys if key in rows})
     for sentence in unreadable:
         say(f"skipped: {sentence}", markup=False)
     run.finish()
     return run.folder
+
+
+def _save(model: Model, settings: PredictRecipe, key: str, found: Any) -> Any:
+    """Writes what belongs to one photo; returns what belongs to a file of all photos."""
+    folder, names = Path(settings.out), model.names
+    if settings.format == "auto" or model.task.objects is None:
+        return model.task.save(found, key, folder, names)
+    objects = sure(model.task.objects(found, names), settings.score)
+    if settings.format == "coco":
+        return coco_entries(objects, names)
+    if settings.format == "yolo":
+        return write_yolo(folder / "yolo", key, objects)
+    return write_labelme(folder / "labelme", key, objects, names)
+
+
+def _finish(model: Model, settings: PredictRecipe, rows: Mapping[str, Any]) -> None:
+    """Writes the files of all photos together."""
+    folder, names = Path(settings.out), model.names
+    if settings.format == "auto":
+        model.task.finish(rows, folder, names)
+    if settings.format == "coco":
+        write_results(folder / "coco", "annotations", join_coco(rows, names))
+    if settings.format == "yolo":
+        write_whole(folder / "yolo" / "classes.txt", "".join(f"{name}\n" for name in names))
+
+
+class _Photo(NamedTuple):
+    """A photo that was read, and what its file was."""
+
+    key: str
+    pixels: UInt8[np.ndarray, "y x c"]
+    size: int
+    digest: str
+
+
+def _predictions(
+    model: Model, photos: Photos, keys: Sequence[str], settings: PredictRecipe, lost: list[str]
+) -> Iterator[tuple[_Photo, Any]]:
+    """Photos and predictions, made in batches; adds a sentence to `lost` for an unreadable one."""
+    places = [
+        keys[at : at + settings.batch_size] for at in range(0, len(keys), settings.batch_size)
+    ]
+    done = len(photos.keys) - len(keys)
+    with ProgressBar("predicting", len(photos.keys), done=done, transient=True) as bar:
+        for read in make_ahead(partial(_read, photos), places, workers=settings.workers):
+            lost += [one for one in read if isinstance(one, str)]
+            readable = [one for one in read if not isinstance(one, str)]
+            found = model.predict_all([photo.pixels for photo in readable])
+            yield from zip(readable, found, strict=True)
+            bar.advance(len(read))
+
+
+def _read(photos: Photos, keys: Sequence[str]) -> list[_Photo | str]:
+    """Some photos, decoded; in place of one that can't be read, its sentence."""
+    read: list[_Photo | str] = []
+    for key in keys:
+        try:
+            data = photos.data(key)
+            read.append(_Photo(key, photos.decode(key, data), len(data), _digest(data)))
+        except UnreadablePhoto as error:
+            read.append(str(error))
+    return read
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def _read_rows(folder: Path) -> Rows:
+    rows, _ = read_lines(folder / PREDICTED)
+    return {row["photo"]: row for row in rows.values()}
+
+
+def _unchanged(photos: Photos, rows: Rows, folder: Path) -> set[str]:
+    """The photos whose prediction is there. Refuses to go on if others were changed or are gone."""
+    keys = set(photos.keys) if rows else set()
+    gone = [key for key in rows if key not in keys]
+    since = (folder / PREDICTED).stat().st_mtime if rows else 0.0
+    there = [key for key in rows if key in keys]
+    changed = [key for key in there if not _is_same(photos, key, rows[key], since)]
+    if gone and not there:
+        raise RunError(
+            f"{folder} has the predictions of other photos than those of {photos.source}; give "
+            f"another out=, or remove {folder} to make it again"
+        )
+    if gone or changed:
+        raise RunError(
+            f"{len(changed)} photos of {photos.source} were changed and {len(gone)} are gone since "
+            f"they were predicted in {folder}, {(changed + gone)[0]} first among them; give "
+            f"another out=, or remove {folder} to make it again"
+        )
+    return set(there)
+
+
+def _is_same(photos: Photos, key: str, row: Mapping[str, Any], since: float) -> bool:
+    """Whether a photo is the one that was predicted; an older file of the same size is."""
+    if photos.members is None:
+        status = photos.path(key).stat()
+        if status.st_size != row["bytes"] or status.st_mtime < since:
+            return status.st_size == row["bytes"]
+    return _digest(photos.data(key)) == row["sha256"]
+
+
+def _as_recorded(settings: PredictRecipe, folder: Path) -> PredictRecipe:
+    """With what may differ from the run that is gone on with: photos were compared themselves."""
+    saved = read_recipe(folder)
+    free = ("images", "batch_size", "accelerator")
+    return settings.model_copy(
+        update={name: saved.values[name] for name in free if saved and name in saved.values}
+    )
 
 
 def _refuse_equal_names(photos: Photos, images: str) -> None:
@@ -64,21 +206,3 @@ def _refuse_equal_names(photos: Photos, images: str) -> None:
                 f"file, {name}.png; rename one of them, or list the photos you want in a file"
             )
         first[name] = key
-
-
-def _predictions(
-    model: Model, photos: Photos, folder: Path | None, unreadable: list[str]
-) -> Iterator[tuple[str, Any]]:
-    """Yields keys and predictions, and draws each into `folder`."""
-    for key in watched(photos.keys, "predicting"):
-        try:
-            photo = photos.read(key)
-        except UnreadablePhoto as error:
-            unreadable.append(str(error))
-            continue
-        prediction = model.predict(photo)
-        if folder is not None:
-            drawn = model.task.draw(photo, prediction, model.names)
-            name = PurePosixPath(key).with_suffix(".png")
-            write_png(folder / "drawn" / name, np.concatenate([shown(photo), drawn], axis=1))
-        yield key, prediction

@@ -237,10 +237,20 @@ def _new_places(values: Mapping[str, Any], kind: str) -> str:
 
 
 class PredictRecipe(Recipe):
-    """Settings of a prediction."""
+    """Predicts for many photos with a model of `detcon transfer`."""
 
     model: str = Field(description="model.safetensors of a transfer, or the folder it lies in")
     images: str = Field(description="folder of photos, or a manifest")
     out: str = Field(description="folder of the predictions")
+    format: Literal["auto", "coco", "yolo", "labelme"] = Field(
+        default="auto",
+        description="auto: PNG of classes or depth, COCO's results of a detector, CSV of classes; "
+        "coco, yolo, labelme: labels of objects, to be corrected and learnt from",
+    )
+    score: float = Field(
+        default=0.5, ge=0, le=1, description="least score of an object in coco, yolo and labelme"
+    )
     draw: bool = Field(default=True, description="draw each prediction next to its photo")
+    batch_size: int = Field(default=8, ge=1, description="photos that are predicted at once")
+    workers: int = Field(default=0, ge=0, description="processes that read photos")
     accelerator: str = Field(default="auto", description="auto, cpu or cuda")

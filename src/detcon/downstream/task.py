@@ -1,6 +1,6 @@
 """Transfer tasks: their protocol, and where each kind is."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +16,8 @@ from detcon.models.backbone_file import Backbone
 
 Photo = UInt8[np.ndarray, "y x c"]
 """The pixels of an upright photo."""
+PhotosOfSizes = Sequence[UInt8[np.ndarray, "_ _ c"]]
+"""Photos of any sizes."""
 Drawing = UInt8[np.ndarray, "y x 3"]
 """An RGB picture."""
 Names = tuple[str, ...]
@@ -49,6 +51,11 @@ class Task(Protocol):
     the labels in the same form, so that both are drawn alike.
     """
 
+    @property
+    def objects(self) -> Callable[[Any, Names], Any] | None:
+        """Turns a prediction into `Detections`, to be corrected by people; None if it can't."""
+        ...
+
     def open(self, settings: TaskSettings, channels: int) -> LabelledData:
         """Opens the labelled photos; validates everything it can before training."""
         ...
@@ -71,8 +78,8 @@ class Task(Protocol):
         """Scores the network on photos that it hasn't learnt from."""
         ...
 
-    def predict(self, network: Any, photo: Photo) -> Any:
-        """The network's prediction for one photo."""
+    def predict(self, network: Any, photos: PhotosOfSizes) -> list[Any]:
+        """The network's predictions for photos of any sizes, in batches."""
         ...
 
     def truth(self, example: Example) -> Any:
@@ -87,8 +94,12 @@ class Task(Protocol):
         """The prediction for the photo at its own height and width, before it was shrunk."""
         ...
 
-    def save(self, found: Iterable[tuple[str, Any]], folder: Path, names: Names) -> None:
-        """Writes predictions by the key of their photo, in the format usual for the task."""
+    def save(self, prediction: Any, key: str, folder: Path, names: Names) -> Any:
+        """Writes a photo's file in the task's usual format; returns what `finish` needs (JSON)."""
+        ...
+
+    def finish(self, rows: Mapping[str, Any], folder: Path, names: Names) -> None:
+        """Writes the file of all photos, if there is one, by the keys of the photos."""
         ...
 
 

@@ -115,7 +115,7 @@ def test_boxes_alone():
     network = detector(masks=False)
     loss, parts = network(crops(has_masks=False, masks=False))
     assert set(parts) == PARTS - {"loss_mask"} and loss.isfinite()
-    found = detect(network.eval(), Shapes(1, 0).photo("000.png"))
+    (found,) = detect(network.eval(), [Shapes(1, 0).photo("000.png")])
     assert found.objects.segments == () and len(found) == len(found.objects)
 
 
@@ -158,7 +158,8 @@ def test_small_photos_in_a_corner_are_found_where_they_are():
     """A photo's detections are in its own pixels, within its edges, whatever its shape."""
     network = detector(least_score=0.0, detections=10).eval()
     for size in ((64, 64), (20, 50), (200, 90)):
-        found = detect(network, Shapes(1, 0, (200, 200)).photo("000.png")[: size[0], : size[1]])
+        whole = Shapes(1, 0, (200, 200)).photo("000.png")
+        (found,) = detect(network, [whole[: size[0], : size[1]]])
         boxes = found.objects.boxes
         assert found.objects.size == size and 0 < len(found) <= 10
         assert (boxes >= 0).all() and (boxes[:, 2:] <= [size[1], size[0]]).all()

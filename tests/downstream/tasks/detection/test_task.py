@@ -223,7 +223,11 @@ def test_predictions_are_written_at_the_photos_own_size(tmp_path):
     objects = Shapes(1, 0).objects("000.png")
     found = task.enlarge(Detections(objects, np.ones(len(objects))), (128, 128))
     bare = replace(found, objects=replace(found.objects, segments=()))
-    task.save(iter([("a/b.jpg", found), ("c.jpg", bare)]), tmp_path, NAMES)
+    rows = {
+        key: task.save(one, key, tmp_path, NAMES)
+        for key, one in (("a/b.jpg", found), ("c.jpg", bare))
+    }
+    task.finish(rows, tmp_path, NAMES)
     results = json.loads((tmp_path / "predictions.json").read_text())
     assert len(results) == 2 * len(objects) and "segmentation" not in results[-1]
     first = results[0]

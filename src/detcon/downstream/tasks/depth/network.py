@@ -30,7 +30,7 @@ class DepthNetwork(Network):
         self._mean, self._std = normalisation.mean, normalisation.std  # on the host
 
     def depths(
-        self, images: UInt8[Tensor, "b c y x"], size: tuple[int, int] | None = None
+        self, images: UInt8[Tensor, "b c y x"], size: tuple[int, ...] | None = None
     ) -> Float[Tensor, "b h w"]:
         """Metres at each pixel of the photos, or of a map of another size; `NEAREST` at least."""
         found = self._resized(self.features(images), size or tuple(images.shape[-2:]))

@@ -1,19 +1,18 @@
 """Depth prediction as a transfer task: metres to what each pixel shows."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
-import torch
 from jaxtyping import Float32
 
 from detcon.data.labelled.examples import Example, Examples, LabelError, LabelledData, watched
 from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
-from detcon.downstream.task import Drawing, Names, Photo, Score
+from detcon.downstream.task import Drawing, Names, Photo, PhotosOfSizes, Score
 from detcon.downstream.tasks.depth.data import check_measured, cut_depth, depth_split, say_range
 from detcon.downstream.tasks.depth.network import DepthNetwork, depth_head
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
@@ -40,6 +39,7 @@ class Depth:
     """
 
     recipe: DepthRecipe
+    objects: ClassVar[None] = None
 
     def open(self, settings: TaskSettings, channels: int) -> LabelledData:
         unit = self.recipe.unit
@@ -77,12 +77,14 @@ class Depth:
         self, settings: TransferRecipe, network: DepthNetwork, val: Examples, names: Names
     ) -> Score:
         def predict(example: Example) -> Metres:
-            return _depths(network, example.image, example.labels.shape)
+            return _depths(network, [example.image], example.labels.shape)[0]
 
         return score(predict, watched(val, "scoring"))
 
-    def predict(self, network: DepthNetwork, photo: Photo) -> Metres:
-        return _depths(network, photo, photo.shape[:2])
+    def predict(
+        self, network: DepthNetwork, photos: PhotosOfSizes
+    ) -> list[Float32[np.ndarray, "_ _"]]:
+        return _depths(network, photos)
 
     def truth(self, example: Example) -> Metres:
         return resize_nearest(example.labels, example.image.shape[:2])
@@ -93,16 +95,17 @@ class Depth:
     def enlarge(self, prediction: Metres, size: tuple[int, int]) -> Float32[np.ndarray, "Y X"]:
         return np.asarray(cv2.resize(prediction, size[::-1], interpolation=cv2.INTER_LINEAR))
 
-    def save(self, found: Iterable[tuple[str, Metres]], folder: Path, names: Names) -> None:
+    def save(self, prediction: Metres, key: str, folder: Path, names: Names) -> None:
         """Thousandths of a metre in `depth/KEY.png`, of 16 bits; 65.535 m is the farthest."""
-        for key, depth in found:
-            path = folder / "depth" / PurePosixPath(key).with_suffix(".png")
-            write_png(path, np.clip(np.round(depth * 1000), 0, 65535).astype(np.uint16))
+        path = folder / "depth" / PurePosixPath(key).with_suffix(".png")
+        write_png(path, np.clip(np.round(prediction * 1000), 0, 65535).astype(np.uint16))
+
+    def finish(self, rows: Mapping[str, Any], folder: Path, names: Names) -> None:
+        """All is written photo by photo."""
 
 
-@torch.inference_mode()
 def _depths(
-    network: DepthNetwork, photo: Photo, size: tuple[int, ...]
-) -> Float32[np.ndarray, "h w"]:
-    """The depth of each pixel of a photo, or of a map of another size."""
-    return network.depths(network.batch_of(photo), (size[0], size[1]))[0].cpu().numpy()
+    network: DepthNetwork, photos: PhotosOfSizes, size: tuple[int, ...] | None = None
+) -> list[Any]:
+    """The depth of each pixel of photos, or of maps of another size."""
+    return network.in_batches(photos, lambda batch: network.depths(batch, size).cpu().numpy())

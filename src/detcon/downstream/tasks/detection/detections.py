@@ -1,14 +1,16 @@
 """The objects that a detector finds in a photo, in the photo's own pixels; and their drawing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
-from detcon.data.labelled.window import fitted
+from detcon.data.labelled.window import Window, fitted
 from detcon.downstream.tasks.detection.data import encoded
 from detcon.downstream.tasks.detection.mask_rcnn import Detector
 from detcon.formats.objects import Objects
@@ -29,10 +31,20 @@ class Detections:
         return len(self.scores)
 
 
-def detect(network: Detector, photo: UInt8[np.ndarray, "y x c"]) -> Detections:
-    """Finds the objects of an upright photo, in a square that its longest side fills."""
-    window = fitted((photo.shape[0], photo.shape[1]), (network.size, network.size))
-    (found,) = network.find(network.batch_of(window.cut_photo(photo, network.mean_colour)))
+def detect(network: Detector, photos: Sequence[UInt8[np.ndarray, "_ _ c"]]) -> list[Detections]:
+    """Finds the objects of upright photos, each in a square that its longest side fills."""
+    square = (network.size, network.size)
+    windows = [fitted((photo.shape[0], photo.shape[1]), square) for photo in photos]
+    squares = [
+        window.cut_photo(photo, network.mean_colour)
+        for window, photo in zip(windows, photos, strict=True)
+    ]
+    found = network.in_batches(squares, network.find)
+    return [_in_photo(one, window) for one, window in zip(found, windows, strict=True)]
+
+
+def _in_photo(found: dict[str, Tensor], window: Window) -> Detections:
+    """What was found in a window, in the photo's own pixels."""
     found = {name: value.cpu() for name, value in found.items()}
     boxes = window.boxes_back(found["boxes"].numpy())
     seen = np.all(boxes[:, 2:] > boxes[:, :2], axis=1)  # not in the margin around the photo

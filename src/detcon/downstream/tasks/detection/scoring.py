@@ -7,7 +7,7 @@ data set has its own: then results are as COCO's server wants them.
 import contextlib
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,18 +106,16 @@ def evaluate(
     return figures, per_class
 
 
-def named_results(
-    found: Iterable[tuple[str, Detections]], names: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Detections by the key of their photo, in COCO's format of results, with names too."""
+def named_results(key: str, found: Detections, names: Sequence[str]) -> list[dict[str, Any]]:
+    """A photo's detections in COCO's format of results, with names in place of an image id."""
+    ids = [0], list(range(1, len(names) + 1))
+    kinds: tuple[Kind, ...] = ("box", "mask") if found.objects.segments else ("box",)
     results = []
-    for number, (key, one) in enumerate(found, start=1):
-        ids = [number], list(range(1, len(names) + 1))
-        kinds: tuple[Kind, ...] = ("box", "mask") if one.objects.segments else ("box",)
-        for parts in zip(*(coco_results([one], ids, kind) for kind in kinds), strict=True):
-            entry = {name: value for part in parts for name, value in part.items()}
-            category = names[entry["category_id"] - 1]
-            results.append({**entry, "file_name": key, "category": category})
+    for parts in zip(*(coco_results([found], ids, kind) for kind in kinds), strict=True):
+        entry = {name: value for part in parts for name, value in part.items()}
+        category = names[entry["category_id"] - 1]
+        results.append({**entry, "file_name": key, "category": category})
+        del results[-1]["image_id"]
     return results
 
 

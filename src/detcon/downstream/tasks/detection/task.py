@@ -1,6 +1,6 @@
 """Detection and instance segmentation as a transfer task: a Mask R-CNN, fine-tuned whole."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch.distributed as dist
 
 from detcon.data.labelled.examples import Example, Examples, LabelError, LabelledData, watched
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
-from detcon.downstream.task import Drawing, Names, Photo, Score
+from detcon.downstream.task import Drawing, Names, Photo, PhotosOfSizes, Score
 from detcon.downstream.tasks.detection.data import (
     cut_objects,
     join_objects,
@@ -119,8 +119,8 @@ class Detection:
             write_results(Path(settings.out), name, content)
         return replace(scores[-1], figures=figures)
 
-    def predict(self, network: Detector, photo: Photo) -> Detections:
-        return detect(network, photo)
+    def predict(self, network: Detector, photos: PhotosOfSizes) -> list[Detections]:
+        return detect(network, photos)
 
     def truth(self, example: Example) -> Detections:
         return Detections(example.labels, np.ones(len(example.labels)))
@@ -131,9 +131,17 @@ class Detection:
     def enlarge(self, prediction: Detections, size: tuple[int, int]) -> Detections:
         return replace(prediction, objects=resized(prediction.objects, size))
 
-    def save(self, found: Iterable[tuple[str, Detections]], folder: Path, names: Names) -> None:
+    def save(self, prediction: Detections, key: str, folder: Path, names: Names) -> list[Any]:
+        return named_results(key, prediction, names)
+
+    def finish(self, rows: Mapping[str, list[Any]], folder: Path, names: Names) -> None:
         """`predictions.json` in COCO's format of results; photos and classes count from 1."""
-        write_results(folder, "predictions", named_results(found, names))
+        numbered = enumerate(rows.values(), start=1)
+        results = [{"image_id": number, **one} for number, found in numbered for one in found]
+        write_results(folder, "predictions", results)
+
+    def objects(self, prediction: Detections, names: Names) -> Detections:
+        return prediction
 
 
 def _find_all(network: Detector, val: Examples) -> list[tuple[Any, Detections]]:
@@ -141,7 +149,7 @@ def _find_all(network: Detector, val: Examples) -> list[tuple[Any, Detections]]:
     place = ranks()
     share = watched(range(place.rank, len(val), place.world), "scoring")
     examples = (val[number] for number in share)
-    pairs = [(one.labels, detect(network, one.image)) for one in examples]
+    pairs = [(one.labels, detect(network, [one.image])[0]) for one in examples]
     if place.world == 1:
         return pairs
     shares: list[Any] = [None] * place.world

@@ -2,10 +2,11 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -26,7 +27,7 @@ from detcon.data.labelled.examples import (
 from detcon.data.workers import make_ahead
 from detcon.downstream.network import Network
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
-from detcon.downstream.task import Drawing, Learn, Names, Photo, Score
+from detcon.downstream.task import Drawing, Learn, Names, Photo, PhotosOfSizes, Score
 from detcon.downstream.tasks.probes.recipe import (
     CentreRecipe,
     KnnClassificationRecipe,
@@ -81,6 +82,7 @@ class PhotoClassification:
     recipe: LinearClassificationRecipe | KnnClassificationRecipe
     head: Callable[[int, int], nn.Module]
     learn: Learn
+    objects: ClassVar[None] = None
 
     def open(self, settings: TaskSettings, channels: int) -> LabelledData:
         train, val = (
@@ -111,10 +113,9 @@ class PhotoClassification:
         batches = centre_crops(val, network.centre, title="scoring", workers=settings.workers)
         return score(network, batches, names)
 
-    @torch.inference_mode()
-    def predict(self, network: Classifier, photo: Photo) -> int:
-        image = network.batch_of(centre_crop(photo, network.centre))
-        return int(network.scores(image).argmax())
+    def predict(self, network: Classifier, photos: PhotosOfSizes) -> list[int]:
+        crops = [centre_crop(photo, network.centre) for photo in photos]
+        return network.in_batches(crops, lambda batch: network.scores(batch).argmax(1).tolist())
 
     def truth(self, example: Example) -> int:
         return example.labels
@@ -132,12 +133,13 @@ class PhotoClassification:
     def enlarge(self, prediction: int, size: tuple[int, int]) -> int:
         return prediction
 
-    def save(self, found: Iterable[tuple[str, int]], folder: Path, names: Names) -> None:
+    def save(self, prediction: int, key: str, folder: Path, names: Names) -> str:
+        return names[prediction]
+
+    def finish(self, rows: Mapping[str, str], folder: Path, names: Names) -> None:
         """Photos and the names of their classes in `classes.csv`."""
         lines = io.StringIO()
-        rows = csv.writer(lines)
-        rows.writerow(("photo", "class"))
-        rows.writerows((key, names[number]) for key, number in found)
+        csv.writer(lines).writerows([("photo", "class"), *rows.items()])
         write_whole(folder / "classes.csv", lines.getvalue())
 
 

@@ -1,6 +1,7 @@
 """Semantic segmentation as a transfer task: what it learns, predicts and scores."""
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -13,9 +14,11 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from detcon.data.labelled.examples import Example, Examples, LabelledData, watched
+from detcon.downstream.labels import regions_of
 from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
-from detcon.downstream.task import Drawing, Learn, Names, Photo, Score
+from detcon.downstream.task import Drawing, Learn, Names, Photo, PhotosOfSizes, Score
+from detcon.downstream.tasks.detection.detections import Detections
 from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, LinearSegmentationRecipe
 from detcon.downstream.tasks.segmentation.data import (
     VOID,
@@ -27,6 +30,7 @@ from detcon.downstream.tasks.segmentation.data import (
 from detcon.downstream.tasks.segmentation.fcn import Segmenter, fcn_head
 from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
 from detcon.downstream.training import fine_tune
+from detcon.files import write_whole
 from detcon.models.backbone_file import Backbone
 from detcon.palette import class_colours
 
@@ -72,9 +76,8 @@ class Segmentation:
     ) -> Score:
         return score(network.classify, watched(val, "scoring"), names, network.device)
 
-    def predict(self, network: Segmenter, photo: Photo) -> LabelMap:
-        with torch.inference_mode():
-            return network.classify(network.batch_of(photo))[0].cpu().numpy()
+    def predict(self, network: Segmenter, photos: PhotosOfSizes) -> list[UInt8[np.ndarray, "_ _"]]:
+        return network.in_batches(photos, lambda batch: network.classify(batch).cpu().numpy())
 
     def truth(self, example: Example) -> LabelMap:
         return example.labels
@@ -85,11 +88,17 @@ class Segmentation:
     def enlarge(self, prediction: LabelMap, size: tuple[int, int]) -> UInt8[np.ndarray, "Y X"]:
         return resize_nearest(prediction, size)
 
-    def save(self, found: Iterable[tuple[str, LabelMap]], folder: Path, names: Names) -> None:
+    def save(self, prediction: LabelMap, key: str, folder: Path, names: Names) -> None:
         """Class ids in `labels/KEY.png` with the colours of the drawings as palette."""
-        for key, labels in found:
-            path = folder / "labels" / PurePosixPath(key).with_suffix(".png")
-            write_png(path, labels, palette=class_colours())
+        path = folder / "labels" / PurePosixPath(key).with_suffix(".png")
+        write_png(path, prediction, palette=class_colours())
+
+    def finish(self, rows: Mapping[str, Any], folder: Path, names: Names) -> None:
+        """The names of the classes in `classes.json`, as a labelled folder has them."""
+        write_whole(folder / "classes.json", json.dumps({"names": names, "ignore": VOID}) + "\n")
+
+    def objects(self, prediction: LabelMap, names: Names) -> Detections:
+        return regions_of(prediction, names)
 
 
 def segmentation(recipe: SegmentationRecipe) -> Segmentation:

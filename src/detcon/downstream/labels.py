@@ -1,0 +1,160 @@
+"""Predictions as labels that people can correct: COCO, YOLO or LabelMe files.
+
+What they hold is learnt from again by `detcon transfer format=coco`, `yolo` or `labelme`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float64, UInt8
+from skimage.measure import approximate_polygon, find_contours
+
+from detcon.downstream.tasks.detection.data import encoded
+from detcon.downstream.tasks.detection.detections import Detections
+from detcon.downstream.tasks.detection.scoring import coco_truth
+from detcon.files import write_whole
+from detcon.formats.objects import Objects
+
+LabelFormat = Literal["coco", "yolo", "labelme"]
+BACKGROUND = "background"
+TOLERANCE = 0.2
+"""Pixels by which a polygon may depart from the edge of its mask."""
+
+
+def regions_of(labels: UInt8[np.ndarray, "y x"], names: Sequence[str]) -> Detections:
+    """The connected regions of each class, those of the largest boxes first; the score is 1.
+
+    Drawn in this order with their holes filled they give the map again: what lies in a hole has a
+    smaller box, and comes later. So a region of the class "background" is an object only where
+    others surround it.
+    """
+    regions = []  # minus the area of the box, box, class, mask
+    for number in np.unique(labels).tolist():
+        mask = (labels == number).astype(np.uint8)
+        count, parts, found, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+        for part in range(1, count):
+            left, top, width, height, _ = found[part].tolist()
+            right, bottom = left + width, top + height
+            inside = left and top and right < labels.shape[1] and bottom < labels.shape[0]
+            if names[number] != BACKGROUND or inside:
+                box = (left, top, right, bottom)
+                regions.append((-width * height, box, number, encoded(parts == part)))
+    regions.sort(key=lambda region: region[:2])
+    objects = Objects(
+        size=(labels.shape[0], labels.shape[1]),
+        boxes=np.array([box for _, box, _, _ in regions], np.float32).reshape(-1, 4),
+        classes=np.array([number for _, _, number, _ in regions], np.int64),
+        crowd=np.zeros(len(regions), bool),
+        segments=tuple(code for _, _, _, code in regions),
+    )
+    return Detections(objects, np.ones(len(regions)))
+
+
+def sure(found: Detections, least: float) -> Detections:
+    """The objects with at least this score."""
+    chosen = np.flatnonzero(found.scores >= least)
+    objects = found.objects
+    some = Objects(
+        size=objects.size,
+        boxes=objects.boxes[chosen],
+        classes=objects.classes[chosen],
+        crowd=objects.crowd[chosen],
+        segments=tuple(objects.segments[n] for n in chosen) if objects.segments else (),
+    )
+    return Detections(some, found.scores[chosen])
+
+
+def write_labelme(folder: Path, key: str, found: Detections, names: Sequence[str]) -> None:
+    """Writes KEY.json, to be copied next to the photo. Parts of an object share a group."""
+    height, width = found.objects.size
+    shapes = []
+    for number, label in enumerate(found.objects.classes.tolist()):
+        if found.objects.segments:
+            kind, drawn = "polygon", [ring for ring in _rings(found, number) if _area(ring) > 0]
+        else:
+            kind, drawn = "rectangle", [found.objects.boxes[number].astype(float).reshape(2, 2)]
+        for points in drawn:
+            shapes.append(
+                {
+                    "label": names[label],
+                    "points": points.round(2).tolist(),
+                    "group_id": number if len(drawn) > 1 else None,
+                    "shape_type": kind,
+                    "flags": {},
+                    "description": f"{float(found.scores[number]):.3f}",
+                }
+            )
+    content = {
+        "version": "5.5.0",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": PurePosixPath(key).name,
+        "imageData": None,
+        "imageHeight": height,
+        "imageWidth": width,
+    }
+    path = folder / PurePosixPath(key).with_suffix(".json")
+    write_whole(path, json.dumps(content, indent=1) + "\n", durable=False)
+
+
+def write_yolo(folder: Path, key: str, found: Detections) -> None:
+    """Writes `labels/KEY.txt`: a line for each object, a box or a polygon in shares of the photo.
+
+    Parts and holes of an object are joined to one polygon by lines without area.
+    """
+    height, width = found.objects.size
+    lines = []
+    for number, label in enumerate(found.objects.classes.tolist()):
+        if found.objects.segments:
+            rings = [np.concatenate([ring, ring[:1]]) for ring in _rings(found, number)]
+            joined = [*rings, *(ring[:1] for ring in reversed(rings[:-1]))]
+            points = np.concatenate(joined) if joined else np.zeros((0, 2))
+            values = (points / (width, height)).clip(0, 1).ravel()
+        else:
+            left, top, right, bottom = found.objects.boxes[number].tolist()
+            centre = ((left + right) / 2 / width, (top + bottom) / 2 / height)
+            values = np.array([*centre, (right - left) / width, (bottom - top) / height])
+        if len(values):
+            lines.append(" ".join([str(label), *(f"{value:.6f}" for value in values)]) + "\n")
+    path = folder / "labels" / PurePosixPath(key).with_suffix(".txt")
+    write_whole(path, "".join(lines), durable=False)
+
+
+def coco_entries(found: Detections, names: Sequence[str]) -> dict[str, Any]:
+    """One photo's part of a COCO data set, with scores; ids are given by `join_coco`."""
+    part = coco_truth([found.objects], names, ([0], list(range(1, len(names) + 1))))
+    for entry, score in zip(part["annotations"], found.scores, strict=True):
+        entry["score"] = round(float(score), 6)
+    return {"image": part["images"][0], "annotations": part["annotations"]}
+
+
+def join_coco(parts: Mapping[str, dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
+    """A COCO data set of the parts by the keys of their photos; all ids count from 1."""
+    images, annotations = [], []
+    for image, key in enumerate(sorted(parts), start=1):
+        images.append(parts[key]["image"] | {"id": image, "file_name": key})
+        for entry in parts[key]["annotations"]:
+            annotations.append(entry | {"id": len(annotations) + 1, "image_id": image})
+    categories = [{"id": number, "name": name} for number, name in enumerate(names, start=1)]
+    return {"images": images, "categories": categories, "annotations": annotations}
+
+
+def _rings(found: Detections, number: int) -> list[Float64[np.ndarray, "p 2"]]:
+    """The outlines (x, y) of an object's mask, on the edges of pixels; those of holes run back."""
+    mask: Bool[np.ndarray, "y x"] = np.pad(found.objects.mask(number), 1)
+    rings = []
+    for line in find_contours(mask.astype(np.float64), 0.5):
+        ring = approximate_polygon(line, TOLERANCE)[:-1, ::-1] - 0.5
+        if len(ring) >= 3:
+            rings.append(ring)
+    return sorted(rings, key=lambda ring: -abs(_area(ring)))
+
+
+def _area(ring: Float64[np.ndarray, "p 2"]) -> float:
+    """The area within a ring, positive for an outline and negative for a hole."""
+    x, y = ring.T
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(np.roll(x, -1), y)) / 2

@@ -1,0 +1,102 @@
+"""Tests for detcon.downstream.labels: objects as outlines, and only those that are sure."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from pycocotools import mask as rle
+
+from detcon.config import RecipeError
+from detcon.downstream.labels import regions_of, sure, write_labelme, write_yolo
+from detcon.downstream.tasks.detection.detections import Detections
+from detcon.formats.objects import Objects
+
+NAMES = ("background", "cell", "wall")
+
+
+@given(st.integers(0, 2**32), st.sampled_from([1.5, 3.0, 6.0]))
+@settings(max_examples=30, deadline=None)
+def test_regions_on_top_of_each_other_are_the_map(seed, blur):
+    rng = np.random.default_rng(seed)
+    noise = cv2.GaussianBlur(rng.normal(size=(40, 50)).astype(np.float32), (0, 0), blur)
+    labels = np.digitize(noise, np.quantile(noise, (0.4, 0.8))).astype(np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        write_labelme(Path(folder), "a.png", regions_of(labels, NAMES), NAMES)
+        shapes = json.loads(Path(folder, "a.json").read_text())["shapes"]
+    drawn = np.zeros_like(labels)
+    for shape in shapes:  # which have no holes
+        points = np.array(shape["points"]).ravel().tolist()
+        mask = rle.decode(rle.frPyObjects([points], 40, 50))[..., 0]
+        drawn[mask > 0] = NAMES.index(shape["label"])
+    assert np.mean(drawn == labels) > 0.995
+
+
+def test_polygons_are_the_masks(tmp_path):
+    labels = np.zeros((40, 60), np.uint8)
+    cv2.circle(labels, (20, 18), 12, 1, -1)
+    cv2.rectangle(labels, (40, 5), (54, 30), 2, -1)
+    found = regions_of(labels, NAMES)
+    write_labelme(tmp_path, "sub/a.jpg", found, NAMES)
+    content = json.loads((tmp_path / "sub/a.json").read_text())
+    assert (content["imagePath"], content["imageHeight"], content["imageWidth"]) == (
+        "a.jpg",
+        40,
+        60,
+    )
+    write_yolo(tmp_path, "sub/a.jpg", found)
+    lines = (tmp_path / "labels/sub/a.txt").read_text().splitlines()
+    for shape, line, number in zip(content["shapes"], lines, range(2), strict=True):
+        label, *values = line.split()
+        assert shape["label"] == NAMES[int(label)] and shape["group_id"] is None
+        for points in (
+            np.array(shape["points"]),
+            np.array(values, float).reshape(-1, 2) * (60, 40),
+        ):
+            drawn = rle.decode(rle.frPyObjects([points.ravel().tolist()], 40, 60))[..., 0]
+            assert np.array_equal(drawn > 0, found.objects.mask(number))
+
+
+def two_parts_with_a_hole():
+    mask = np.zeros((30, 40), np.uint8)
+    mask[2:12, 2:12], mask[5:8, 5:8], mask[20:28, 20:38] = 1, 0, 1
+    code = rle.encode(np.asfortranarray(mask))
+    box = np.array([[2, 2, 38, 28]], np.float32)
+    objects = Objects((30, 40), box, np.array([1]), np.array([False]), (code,))
+    return Detections(objects, np.array([0.7])), mask
+
+
+def test_an_object_of_two_parts_is_one(tmp_path):
+    found, mask = two_parts_with_a_hole()
+    write_labelme(tmp_path, "a.png", found, NAMES)
+    shapes = json.loads((tmp_path / "a.json").read_text())["shapes"]
+    assert [shape["group_id"] for shape in shapes] == [0, 0] and shapes[0]["description"] == "0.700"
+    write_yolo(tmp_path, "a.png", found)
+    (line,) = (tmp_path / "labels/a.txt").read_text().splitlines()
+    points = np.array(line.split()[1:], float).reshape(-1, 2) * (40, 30)
+    drawn = np.zeros((300, 400), np.uint8)  # ten times as fine: lines without area stay thin
+    cv2.fillPoly(drawn, [np.round(points * 10).astype(int)], 1)
+    assert np.mean(drawn[5::10, 5::10] == mask) > 0.98
+
+
+def test_boxes_alone_and_only_what_is_sure(tmp_path):
+    boxes = np.array([[10, 5, 30, 15], [0, 0, 4, 4]], np.float32)
+    objects = Objects((20, 40), boxes, np.array([2, 1]), np.zeros(2, bool), ())
+    found = sure(Detections(objects, np.array([0.9, 0.4])), 0.5)
+    write_yolo(tmp_path, "a.png", found)
+    assert (tmp_path / "labels/a.txt").read_text() == "2 0.500000 0.500000 0.500000 0.500000\n"
+    write_labelme(tmp_path, "a.png", found, NAMES)
+    (shape,) = json.loads((tmp_path / "a.json").read_text())["shapes"]
+    assert shape["shape_type"] == "rectangle" and shape["points"] == [[10, 5], [30, 15]]
+    write_yolo(tmp_path, "b.png", sure(found, 0.95))
+    assert (tmp_path / "labels/b.txt").read_text() == ""
+
+
+def test_a_format_that_is_none():
+    from detcon.downstream.predicting import predict
+
+    with pytest.raises(RecipeError, match="'format' cannot be 'voc'"):
+        predict(model="m", images="i", out="o", format="voc")
