@@ -56,7 +56,7 @@ def test_photo_boxes_and_masks_stay_together(window, seed):
         return
     (square,), (found,) = part.masks.numpy() > 0, part.boxes.numpy()
     assert part.classes.tolist() == [1]
-    near = np.ones((2 * math.ceil(max(3, window.factor) / 3) + 1,) * 2)  # corners are smoothed
+    near = np.ones((2 * math.ceil(max(2, window.factor) / 2) + 1,) * 2)  # corners are smoothed
     edge = cv2.dilate(square.astype(np.uint8), near) - cv2.erode(
         square.astype(np.uint8), near, borderType=cv2.BORDER_REPLICATE
     )
