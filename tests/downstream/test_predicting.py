@@ -239,6 +239,19 @@ def test_a_model_of_another_network(trained, tmp_path):
         load_model(tmp_path / "m.safetensors")
 
 
+def test_a_model_with_weights_that_are_not_finite(trained, tmp_path):
+    path = trained / "model.safetensors"
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata()
+    tensors = load_file(path)
+    tensors["head.0.weight"][0] = torch.nan
+    save_file(tensors, tmp_path / "model.safetensors", about)
+    with pytest.raises(
+        ModelError, match=r"model\.safetensors is damaged, .* first head\.0\.weight"
+    ):
+        load_model(tmp_path)
+
+
 def test_two_photos_of_one_name(squares, trained, tmp_path):
     for name in ("a.png", "b.png", "b.jpg"):
         (tmp_path / name).write_bytes((squares / "val/images/00.png").read_bytes())

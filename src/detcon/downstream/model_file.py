@@ -23,7 +23,7 @@ from detcon.downstream.network import Network
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.task import Task, open_task
 from detcon.files import write_whole
-from detcon.models.backbone_file import Backbone
+from detcon.models.backbone_file import Backbone, BackboneError, check_finite
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.photos import decode, shrink
@@ -143,8 +143,11 @@ def load_model(path: str | Path) -> Model:
     network = task.build(settings, backbone, names)
     try:
         network.load_state_dict(load_file(path))
+        check_finite(path, network)
     except RuntimeError as error:
         raise ModelError(f"{path} doesn't fit the network it names ({_short(error)})") from error
+    except BackboneError as error:
+        raise ModelError(str(error)) from error
     return Model(task, network.eval(), names, settings, recipe.in_channels)
 
 
