@@ -106,7 +106,8 @@ def test_polygons_lose_nothing(tmp_path_factory, points, hundredths):
     values = example()
     values["annotations"] = [annotation(1, 4, 3, [0, 0, 30, 20], [points])]
     folder = write(tmp_path_factory.getbasetemp() / "polygons", values)
-    code = open_coco(folder, "val").objects("a.jpg").segments[0]
+    coco = read_coco(folder / "annotations" / "instances_val2017.json", folder / "val2017")
+    code = coco.objects("a.jpg").segments[0]
     assert code["counts"] == rle.merge(rle.frPyObjects([points], 20, 30))["counts"]
 
 

@@ -24,7 +24,7 @@ from detcon.formats.errors import AnnotationError, FormatError, check_folders
 from detcon.formats.format import VOID, Format
 from detcon.formats.reading.ids import read_ids
 from detcon.formats.reading.instances import InstanceFiles, Kind
-from detcon.formats.reading.label_files import LabelFiles, check_files
+from detcon.formats.reading.label_files import LabelFiles, check_files, note_unused
 from detcon.formats.segments import ListedSegments, SegmentOptions, Segments, list_segments
 from detcon.formats.writing.scenes import (
     ScenePicture,
@@ -33,6 +33,7 @@ from detcon.formats.writing.scenes import (
     read_pixels,
     write_pixels,
 )
+from detcon.notes import counted, note
 from detcon.photos import Photos, PhotosError, open_photos
 
 CLASSES = {
@@ -105,14 +106,21 @@ def _find(data: Path, split: str, kind: str) -> tuple[Photos, dict[str, Path]]:
     check_folders(images, hint=f"{_FROM} (leftImg8bit_trainvaltest.zip)")
     check_folders(truth, hint=f"{_FROM} (gtFine_trainvaltest.zip)")
     try:
-        keys = [key for key in open_photos(images).keys if key.endswith(_PHOTO)]
+        every = open_photos(images).keys
     except PhotosError:
-        keys = []
+        every = ()
+    keys = [key for key in every if key.endswith(_PHOTO)]
     if not keys:
         raise AnnotationError(f"there are no photos CITY/*{_PHOTO} in {images}; {_FROM}")
     photos = Photos(str(images), str(images), keys)
     files = {key: truth / f"{key.removesuffix(_PHOTO)}_gtFine_{kind}.png" for key in keys}
     check_files(photos, files, hint=f"; {_FROM} (gtFine_trainvaltest.zip)")
+    note_unused(photos, files, truth, f"*_gtFine_{kind}.png")
+    if others := [key for key in every if not key.endswith(_PHOTO)]:
+        note(
+            f"{images}: {counted(len(others), 'photo')} not used, whose name doesn't end in "
+            f"{_PHOTO}, the first is {others[0]}"
+        )
     return photos, files
 
 

@@ -17,6 +17,7 @@ from detcon.formats.coco.rows import CocoRows, encode_segmentation, read_rows
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import PhotoFiles, check_size
 from detcon.formats.objects import Objects
+from detcon.formats.reading.label_files import check_listed
 from detcon.formats.segments import ListedSegments, SegmentOptions, overlapping
 from detcon.photos import Photos, nearest_key
 
@@ -85,7 +86,9 @@ class CocoObjects(PhotoFiles):
 def open_coco(data: str | Path, split: str) -> CocoObjects:
     """Opens COCO 2017: `data` holds `annotations/`, `train2017/` and `val2017/`."""
     root, name = Path(data), f"{split}2017"
-    return read_coco(root / "annotations" / f"instances_{name}.json", root / name)
+    found = read_coco(root / "annotations" / f"instances_{name}.json", root / name)
+    check_listed(found.photos, lists_all=True)
+    return found
 
 
 def open_object_segments(data: Path, options: SegmentOptions) -> ListedSegments[str]:

@@ -25,7 +25,7 @@ from detcon.formats.coco.rows import read_crowd
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import LabelMaps
 from detcon.formats.reading.ids import read_rgb
-from detcon.formats.reading.label_files import file_of
+from detcon.formats.reading.label_files import check_files, check_listed, file_of
 from detcon.formats.segments import VOID, ListedSegments, SegmentOptions, Segments
 from detcon.photos import Photos
 
@@ -43,12 +43,12 @@ class CocoPanoptic(LabelMaps):
     annotations: Path
     photos: Photos
     names: tuple[str, ...]
-    _files: dict[str, Path] = field(repr=False)
+    files: dict[str, Path] = field(repr=False)
     _segments: dict[str, Int64[np.ndarray, "k 3"]] = field(repr=False)
 
     def segments(self, key: str) -> Segments:
         """Reads the segments of a photo. Raises `AnnotationError`."""
-        path = file_of(self.photos, self._files, key)
+        path = file_of(self.photos, self.files, key)
         red, green, blue = read_rgb(path, key, wrong="panoptic ids are RGB")
         ids, table = red + 256 * green + 65536 * blue, self._segments[key]
         unknown = np.setdiff1d(ids, [0, *table[:, 0]])
@@ -73,7 +73,7 @@ class CocoPanoptic(LabelMaps):
 
     def label_file(self, key: str) -> Path:
         """Where the map of a photo is."""
-        return file_of(self.photos, self._files, key)
+        return file_of(self.photos, self.files, key)
 
 
 def open_coco_panoptic(data: str | Path, split: str) -> CocoPanoptic:
@@ -83,7 +83,10 @@ def open_coco_panoptic(data: str | Path, split: str) -> CocoPanoptic:
     """
     root, name = Path(data), f"{split}2017"
     maps = root / "annotations" / f"panoptic_{name}"
-    return read_coco_panoptic(maps.with_name(maps.name + ".json"), maps, root / name)
+    found = read_coco_panoptic(maps.with_name(maps.name + ".json"), maps, root / name)
+    check_listed(found.photos, lists_all=True)
+    check_files(found.photos, found.files, "panoptic map")
+    return found
 
 
 def open_panoptic_segments(data: Path, options: SegmentOptions) -> ListedSegments[str]:
@@ -137,7 +140,7 @@ def read_coco_panoptic(
         annotations=path,
         photos=replace(found.photos, keys=sorted(files)),
         names=categories.names,
-        _files=files,
+        files=files,
         _segments=segments,
     )
 

@@ -10,7 +10,8 @@ from jaxtyping import Int16, UInt8
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import LabelMaps
 from detcon.formats.reading.ids import read_map
-from detcon.photos import Photos, nearest_key
+from detcon.notes import counted, note
+from detcon.photos import Photos, nearest_key, open_photos
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +59,39 @@ def pngs_of(photos: Photos, folder: Path, what: str = "labels", hint: str = "") 
     """The PNG of each photo, in the same subfolder of `folder`. Raises what `check_files` does."""
     files = {key: folder / PurePosixPath(key).with_suffix(".png") for key in photos.keys}
     check_files(photos, files, what, hint)
+    note_unused(photos, files, folder, "*.png")
     return files
+
+
+def note_unused(photos: Photos, files: Mapping[str, Path], folder: Path, pattern: str) -> None:
+    """Notes the files of a folder that belong to no photo: photos may be missing."""
+    if others := sorted({*folder.rglob(pattern)} - {*files.values()}):
+        note(
+            f"{folder}: {counted(len(others), 'file')} not used, of no photo in {photos.root}, the "
+            f"first is {others[0].relative_to(folder)}"
+        )
+
+
+def check_listed(photos: Photos, *, lists_all: bool) -> None:
+    """Checks the photos that a file lists, before they are read.
+
+    Raises:
+        AnnotationError: Some are missing. Where the file lists all photos of their folder, others
+            there are noted.
+    """
+    missing = [key for key in photos.keys if not photos.path(key).is_file()]
+    if missing:
+        raise AnnotationError(
+            f"{len(missing):,} of {counted(len(photos), 'photo')} that {photos.source} lists "
+            f"aren't in {photos.root}, the first is {missing[0]}; copy them there, or take them "
+            f"off the list"
+        )
+    others = sorted({*open_photos(photos.root).keys} - {*photos.keys}) if lists_all else []
+    if others:
+        note(
+            f"{photos.root}: {counted(len(others), 'photo')} not used, which {photos.source} "
+            f"doesn't annotate, the first is {others[0]}"
+        )
 
 
 def check_files(

@@ -18,7 +18,7 @@ from jaxtyping import Integer
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.reading.ids import read_map
 from detcon.formats.reading.instances import InstanceFiles, Kind, majority
-from detcon.formats.reading.label_files import LabelFiles, check_files
+from detcon.formats.reading.label_files import LabelFiles, check_files, check_listed
 from detcon.formats.segments import (
     VOID,
     ListedSegments,
@@ -185,7 +185,9 @@ def _read_list(path: Path, source: str) -> list[str]:
 
 
 def _photos(root: Path, files: Mapping[str, Path]) -> Photos:
-    return Photos(str(root), str(root / "JPEGImages"), sorted(files))
+    photos = Photos(str(root), str(root / "JPEGImages"), sorted(files))
+    check_listed(photos, lists_all=False)
+    return photos
 
 
 def _no_sbd(root: Path, but: str) -> str:
