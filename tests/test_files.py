@@ -11,6 +11,7 @@ import time
 import pytest
 
 from detcon.files import is_partial, remove_abandoned, replacing, write_whole
+from detcon.results.lines import append_line
 
 
 @pytest.mark.parametrize("durable", [True, False])
@@ -63,6 +64,32 @@ def test_a_folder_that_fails_to_sync_is_an_error(tmp_path, monkeypatch):
         write_whole(tmp_path / "file", b"new")
 
 
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS])
+def test_odd_file_systems_that_cant_sync_a_file_are_written_to(tmp_path, monkeypatch, code):
+    def refuse(descriptor):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("detcon.files.os.fsync", refuse)
+    write_whole(tmp_path / "file", b"new")
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("name", ["a" * 251 + ".png", "ä" * 125 + ".png"])
+def test_odd_file_systems_names_as_long_as_they_may_be(tmp_path, name):
+    """A temporary file must not have a longer name."""
+    write_whole(tmp_path / name, b"new")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_files_of_long_names_have_temporary_files_of_their_own(tmp_path):
+    one, other = (tmp_path / f"{'a' * 240}{end}" for end in "xy")
+    with replacing(one) as first, replacing(other) as second:
+        first.write(b"1")
+        second.write(b"2")
+        assert len(list(tmp_path.iterdir())) == 2 and all(map(is_partial, tmp_path.iterdir()))
+    assert one.read_bytes() == b"1" and other.read_bytes() == b"2"
+
+
 def test_what_a_killed_process_leaves_is_recognised(tmp_path):
     path = tmp_path / "file"
     with replacing(path):
@@ -90,3 +117,15 @@ def test_what_killed_processes_left_is_removed_and_what_others_write_is_not(tmp_
     assert {name: (tmp_path / name).exists() for name in files} == {
         name: stays for name, (_, stays) in files.items()
     }
+
+
+def test_odd_file_systems_without_locks_take_lines(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(file, how):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    append_line(tmp_path / "lines.jsonl", {"a": 1})
+    append_line(tmp_path / "lines.jsonl", {"a": 2})
+    assert (tmp_path / "lines.jsonl").read_text() == '{"a": 1}\n{"a": 2}\n'

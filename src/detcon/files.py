@@ -1,6 +1,7 @@
 """Atomic writes: a file is complete, or absent."""
 
 import errno
+import hashlib
 import os
 import platform
 import time
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 _ABANDONED = 3600  # seconds
+_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENODEV, errno.ENOLCK)
+_LONG = 100  # bytes; a name has 255 at most on most disks, and 143 on some that are encrypted
 
 
 @contextmanager
@@ -28,13 +31,16 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         OSError: The disk is full, or refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}.partial")
+    name = path.name
+    if len(os.fsencode(name)) > _LONG:  # the temporary name would be longer than a name may be
+        name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
+    partial = path.with_name(f".{name}.{platform.node()}.{os.getpid()}.partial")
     try:
         with partial.open("wb") as file:
             yield file
             file.flush()
             if durable:
-                os.fsync(file.fileno())
+                sync(file.fileno())
         partial.replace(path)
     except BaseException:
         with suppress(OSError):
@@ -85,15 +91,28 @@ def _process_is_gone(partial: Path) -> bool:
     return False
 
 
+def sync(descriptor: int) -> None:
+    """Waits until an open file or folder is on the disk, where its file system can tell."""
+    with unsupported():
+        os.fsync(descriptor)
+
+
+@contextmanager
+def unsupported() -> Iterator[None]:
+    """Passes over what the file system of a mount (SMB, FUSE, NFS) can't do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+
+
 def _sync_folder(folder: Path) -> None:
     """Makes a rename in the folder survive a power cut, where the system supports it."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
-    except OSError as error:  # SMB mounts and some of FUSE can't sync a folder
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS):
-            raise
+        sync(descriptor)
     finally:
         os.close(descriptor)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from detcon.files import sync, unsupported
 from detcon.results import RunError
 
 _BLOCK = 1 << 16  # bytes
@@ -48,11 +49,12 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
         if os.name == "posix":
             import fcntl  # there is none on Windows
 
-            fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+            with unsupported():  # some mounts have no locks
+                fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
         _remove_torn_end(file)
         file.write(line.encode())
         file.flush()
-        os.fsync(file.fileno())
+        sync(file.fileno())
 
 
 def _remove_torn_end(file: BinaryIO) -> None:

@@ -1,5 +1,6 @@
 """`detcon masks` says what came out: photos without masks, changed photos, settings to try next."""
 
+import errno
 import json
 import os
 import time
@@ -219,3 +220,45 @@ def test_scoring_on_nothing_is_an_error(photos, tmp_path):
     annotate(tmp_path / "labels", a=0, b=255, c=0)
     with pytest.raises(AnnotationError, match="no region is marked in any of the 3 photos; check"):
         score_stores([store], open_truth(tmp_path / "labels"))
+
+
+def test_wrong_culprit_an_index_that_may_not_be_read_is_not_called_damaged(
+    photos, tmp_path, monkeypatch
+):
+    out = make_masks(images=photos, out=tmp_path / "out", generator=Grid(2), workers=1)
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr("detcon.masks.store.index.pa.memory_map", refuse)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        MaskStore(out)
+
+
+@pytest.mark.parametrize("code", [errno.ENODEV, errno.EINVAL, errno.ENOTSUP])
+def test_odd_file_systems_that_cant_map_files_into_memory_are_read(
+    photos, tmp_path, monkeypatch, code
+):
+    out = make_masks(images=photos, out=tmp_path / "out", generator=Grid(2), workers=1)
+
+    def refuse(path):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("detcon.masks.store.index.pa.memory_map", refuse)
+    store = MaskStore(out)
+    assert store["a.png"].num_masks == 4 and len(store) == 4
+
+
+@pytest.mark.parametrize("text", ['{"format": 1}', '{"format": 1, "num_photos": "x"}', "[1]"])
+def test_a_header_without_its_fields_is_a_sentence(photos, tmp_path, text):
+    out = make_masks(images=photos, out=tmp_path / "out", generator=Grid(2), workers=1)
+    (out / "header.json").write_text(text)
+    with pytest.raises(StoreError, match="header.json is not the header of a mask store"):
+        MaskStore(out)
+
+
+def test_a_damaged_list_of_unreadable_photos_is_a_sentence(photos, tmp_path):
+    out = make_masks(images=photos, out=tmp_path / "out", generator=Grid(2), workers=1)
+    (out / "unreadable.json").write_text("{")
+    with pytest.raises(StoreError, match="unreadable.json is damaged; run the command that made"):
+        MaskStore(out)["z.png"]

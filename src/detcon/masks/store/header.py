@@ -97,11 +97,14 @@ def read_header(folder: Path) -> dict[str, Any]:
     try:
         header = json.loads(path.read_text())
         version = int(header["format"])
+        if version <= FORMAT:
+            _ = header["num_photos"] // header["shard_size"], header["keys"], header["fingerprint"]
+            _ = header["generator"].items()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise StoreError(
             f"there is no mask store {folder}; make one with: detcon masks images=DIR out={folder}"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
         raise StoreError(
             f"{path} is not the header of a mask store; make the store again"
         ) from error

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from detcon.files import remove_abandoned, replacing, write_whole
+from detcon.files import remove_abandoned, replacing, unsupported, write_whole
 from detcon.masks.store.header import digest_of_keys, missing_shards, num_shards, shard_path
 from detcon.masks.store.shard import ENTRY_FIELDS, StoreEntry, StoreError, read_footer
 
@@ -33,8 +33,9 @@ class Index:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        source = _opened(path)
         try:
-            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+            table = pa.ipc.open_file(source).read_all()
             [batch] = table.to_batches() if len(table) else [None]
             if batch is not None:
                 if batch.schema != _SCHEMA or any(column.null_count for column in batch.columns):
@@ -104,6 +105,13 @@ class Index:
         """A row's key, sliced by hand: Arrow would follow a damaged file's offsets anywhere."""
         start, stop = self._offsets[row : row + 2].tolist()
         return bytes(self._names[max(start, 0) : max(stop, 0)])
+
+
+def _opened(path: Path) -> pa.NativeFile:
+    """A file mapped into memory or, on a file system that can't do that, read into it."""
+    with unsupported():
+        return pa.memory_map(str(path))
+    return pa.BufferReader(path.read_bytes())
 
 
 def merge_index(folder: Path, header: dict[str, Any]) -> dict[str, str]:

@@ -109,7 +109,13 @@ class MaskStore:
     @cached_property
     def unreadable(self) -> dict[str, str]:
         """The photos that couldn't be decoded when the masks were made, with reasons."""
-        return json.loads((self.folder / "unreadable.json").read_text())
+        path = self.folder / "unreadable.json"
+        try:
+            return json.loads(path.read_text())
+        except (FileNotFoundError, ValueError) as error:
+            raise StoreError(
+                f"{path} is damaged; run the command that made the store again"
+            ) from error
 
     def _why_not(self, key: str) -> str:
         if key in self.unreadable:
