@@ -9,6 +9,7 @@ from detcon.config import RecipeError
 from detcon.downstream.model_file import load_model
 from detcon.formats.errors import AnnotationError
 from detcon.notes import note
+from detcon.report.score import score
 
 SMALL = {
     "task": "detection", "task.crop": 64, "task.steps": 2, "task.batch_size": 2,
@@ -64,6 +65,12 @@ def test_what_is_left_out_is_said_once_in_transfer_and_masks(tmp_path, capsys):
            "generator.format": "labelme", "generator.split": "val"},
     )  # fmt: skip
     assert capsys.readouterr().err.count(words) == 1
+    page = score(
+        masks=[str(tmp_path / "masks")], truth=str(tmp_path / "data"), format="auto", split="val",
+        out=str(tmp_path / "score.html"),
+    )  # fmt: skip
+    assert f"{tmp_path / 'data'} (labelme, val)" in page.read_text()
+    assert "format=labelme, recognised by train/a.json" in capsys.readouterr().err
 
 
 def test_a_val_is_drawn(tmp_path):

@@ -73,3 +73,14 @@ def test_auto_serves_every_use(tmp_path):
     assert source(np.zeros((*drawn_layouts.SIZE, 3), np.uint8), "val/d.jpg").num_masks == 1
     truth = open_truth(tmp_path, format="auto", split="val")
     assert truth.annotated(["val/d.jpg"]) == ["val/d.jpg"]
+
+
+def test_the_wrong_format_is_told_the_right_one(tmp_path):
+    drawn_layouts.voc_xml(tmp_path)
+    for format in ("yolo", "folder", "labelme", "cityscapes", "coco"):
+        with pytest.raises(AnnotationError, match="looks like format=voc_xml, by Annotations/"):
+            open_objects(tmp_path, format, "train")
+    (tmp_path / "Annotations" / "a.xml").write_text("<annotation")
+    with pytest.raises(AnnotationError) as error:  # what is wrong in the right one is no other
+        open_objects(tmp_path, "voc_xml", "train")
+    assert "looks like" not in str(error.value)

@@ -18,8 +18,9 @@ from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.task import open_task
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.task import has_masks
-from detcon.formats.recognising import AUTO, recognise
+from detcon.formats.registry import resolved
 from detcon.models.backbone_file import BackboneError
+from detcon.notes import note
 from detcon.results.inputs import take_inventory
 from detcon.results.result import RESULT, Result, written
 from detcon.results.statistics import deviation
@@ -68,18 +69,12 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
 
 def _settled(grid: GridRecipe) -> GridRecipe:
     """Settles what the data decide, and says so: the format, and whether masks are learnt."""
-    say = partial(
-        Console(stderr=True, quiet=not is_first_rank(), soft_wrap=True).print, markup=False
-    )
-    if grid.format == AUTO:
-        format, sign = recognise(grid.data)
-        say(f"{grid.data}: format={format}, recognised by {sign}")
-        grid = grid.model_copy(update={"format": format})
+    grid = grid.model_copy(update={"format": resolved(grid.data, grid.format)})
     task = grid.task
     if isinstance(task, DetectionRecipe) and task.detector.masks == "auto":
         masks = has_masks(grid)
         if not masks:
-            say(f"{grid.data}: boxes without masks; boxes alone are learnt")
+            note(f"{grid.data}: boxes without masks; boxes alone are learnt")
         detector = task.detector.model_copy(update={"masks": masks})
         grid = grid.model_copy(update={"task": task.model_copy(update={"detector": detector})})
     return grid

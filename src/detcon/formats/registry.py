@@ -4,7 +4,8 @@ A new format is a module with a `FORMAT`, and one line in `FORMATS`. A format ou
 needs no line: its name is its place, as in `format=my_module:FORMAT`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ from detcon.formats.reading.holdout import Holdout
 from detcon.formats.recognising import AUTO, recognise
 from detcon.formats.segments import SegmentOptions, SegmentSets
 from detcon.formats.writing.scenes import Layout, ScenesPlan
+from detcon.notes import note
 
 FORMATS = {
     "png": "detcon.formats.png:FORMAT",
@@ -92,8 +94,12 @@ FormatName = Annotated[str, AfterValidator(check_name)]
 
 
 def resolved(data: str | Path, format: str) -> str:
-    """The format's name, or what is recognised of the data for "auto". Raises `AnnotationError`."""
-    return recognise(data)[0] if format == AUTO else format
+    """The format's name; for "auto" the recognised one, which is said. Raises `AnnotationError`."""
+    if format != AUTO:
+        return format
+    found, sign = recognise(data)
+    note(f"{data}: format={found}, recognised by {sign}")
+    return found
 
 
 def open_label_maps(data: str | Path, format: str, split: str, **options: Any) -> LabelMaps:
@@ -140,7 +146,8 @@ def open_segments(data: str | Path, format: str, options: SegmentOptions) -> Seg
     format = resolved(path, format)
     found = find_format(format)
     if found.segments is not None:
-        return found.segments(path, options)
+        with _another_format(path, format):
+            return found.segments(path, options)
     if found.objects is not None and (options.regions == "instances" or not found.label_maps):
         return segments_of_objects(found.objects(path, options.split), path, options.split)
     maps = _opener(format, "label_maps", "masks")(path, options.split)
@@ -165,13 +172,29 @@ def _open(
     opener = _opener(format, what, words)
     holdout: Holdout | None = options.pop("holdout", None)
     if holdout is None:
-        return opener(data, split, **options)
+        with _another_format(data, format):
+            return opener(data, split, **options)
     if not find_format(format).draws_split:
         raise AnnotationError(
             f"val= draws a split, but data in the format '{format}' has its own; leave it out "
             f"(it is for {formats_with(lambda one: one.draws_split)})"
         )
-    return opener(data, split, holdout=holdout, **options)
+    with _another_format(data, format):
+        return opener(data, split, holdout=holdout, **options)
+
+
+@contextmanager
+def _another_format(data: str | Path, format: str) -> Iterator[None]:
+    """Adds to an error that the data look like another format, if they do."""
+    try:
+        yield
+    except AnnotationError as error:
+        found, sign = format, ""
+        with suppress(AnnotationError):
+            found, sign = recognise(data)
+        if found in (format, "png") or format not in FORMATS:
+            raise
+        raise type(error)(f"{error}; {data} looks like format={found}, by {sign}") from error
 
 
 def _opener(format: str, what: str, words: str) -> Callable[..., Any]:

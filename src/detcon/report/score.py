@@ -17,10 +17,11 @@ from rich.table import Table
 import detcon
 from detcon.config import load_recipe
 from detcon.files import write_whole
+from detcon.formats.recognising import AUTO
 from detcon.formats.registry import find_format
 from detcon.masks.quality.overlap import TOLERANCE, Bounds, quality
 from detcon.masks.quality.scoring import StoreScore, score_stores
-from detcon.masks.quality.truth import TruthSource, open_truth
+from detcon.masks.quality.truth import AnnotatedTruth, TruthSource, open_truth
 from detcon.masks.store import MaskStore
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.report.draw import data_uri, paint_masks, scale_to
@@ -67,6 +68,8 @@ def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -
         format=settings.format, split=settings.split, regions=settings.regions,
         ignore=settings.ignore, background=settings.background,
     )  # fmt: skip
+    if settings.format == AUTO and isinstance(truth, AnnotatedTruth):
+        settings = settings.model_copy(update={"format": truth.format})
     bounds = Bounds(settings.least, settings.most)
     scores = score_stores(
         stores, truth, num=settings.num, bounds=bounds, num_workers=settings.workers
