@@ -12,6 +12,7 @@ from detcon.models.backbone_file import BackboneError, load_backbone, save_backb
 from detcon.models.encoders import build_encoder
 from detcon.models.layers import layer_numbers
 from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.photos import open_photos
 from detcon.pretraining.parts import open_parts
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import open_start
@@ -101,7 +102,7 @@ def test_frozen_norms_keep_the_statistics_and_others_move(data, source, tmp_path
 def test_the_target_starts_from_the_same_weights(data, source, tmp_path):
     given = settings_of(data, tmp_path, str(source), method={"kind": "detcon_b", **HEAD})
     settings, start = open_start(load_recipe(PretrainRecipe, None, given))
-    method = open_parts(settings, tmp_path, start.encoder).method
+    method = open_parts(settings, tmp_path, open_photos(data / "images"), start.encoder).method
     assert torch.equal(method.target.encoder.conv1.weight, method.encoder.conv1.weight)
     heads = [next(tower.projector.parameters()) for tower in (method.online, method.target)]
     assert not torch.equal(*heads), "the heads are fresh, each its own"

@@ -96,12 +96,12 @@ def verdict(comparisons: Sequence[Comparison], metric: str, unit: str) -> list[s
 
 
 def _part(one: Comparison, metric: str, unit: str) -> str:
-    def text(value: float, sign: str = "+") -> str:
-        return written(value, metric, unit, sign=sign)
+    def text(value: float, sign: str = "") -> str:
+        return (sign if value >= 0 else "") + written(value, metric, unit)
 
     labels = "all labels" if one.labels is None else f"{one.labels} labels"
     half = half_width(one.differences)
-    low_high = [] if half is None else [text(one.mean - half), text(one.mean + half)]
+    low_high = [] if half is None else [text(one.mean - half, "+"), text(one.mean + half, "+")]
     sure = f" (95 % interval {' to '.join(low_high)})" if low_high else ""
-    means = f"from {text(one.start, '')} to {text(one.adapted, '')} {unit}"
-    return f"with {labels} {metric} {text(one.mean)}{sure}, {means}"
+    means = f"from {text(one.start)} to {text(one.adapted)} {unit}"
+    return f"with {labels} {metric} {text(one.mean, '+')}{sure}, {means}"
