@@ -1,12 +1,17 @@
 """Two things taken for one: photos that would share a label; and EXIF, which turns one of two."""
 
+import json
+import shutil
+
 import cv2
+import layouts
 import numpy as np
 import pytest
 from PIL import Image
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.registry import open_depth, open_label_maps, open_objects
+from detcon.formats.tfrecord.records import open_fh_records
 
 LABELS = np.zeros((6, 8), np.uint8)
 
@@ -53,3 +58,25 @@ def test_an_annotation_of_the_unturned_photo_names_exif(folder):
     cv2.imwrite(str(folder / "train" / "images" / "a.jpg"), np.zeros((6, 9, 3), np.uint8))
     with pytest.raises(AnnotationError, match=r"is 6 x 9 pixels \(upright\); the two must match$"):
         maps.pair("a.jpg")
+
+
+def test_two_records_of_one_photo(tmp_path):
+    layouts.tfrecord(tmp_path)
+    first = tmp_path / "train-00000-of-02048"
+    open_fh_records(tmp_path).maps("n01_1.JPEG")
+    shutil.copy(first, tmp_path / "train-00001-of-02048")
+    with pytest.raises(
+        AnnotationError, match=r"there are two records of n01_1\.JPEG in .*, in train-00000-of-0"
+    ):
+        open_fh_records(tmp_path).maps("n01_1.JPEG")
+
+
+def test_two_photos_with_one_panoptic_map(tmp_path):
+    layouts.panoptic(tmp_path)
+    path = tmp_path / "annotations" / "panoptic_train2017.json"
+    values = json.loads(path.read_text())
+    values["images"].append(values["images"][0] | {"id": 10, "file_name": "b.jpg"})
+    values["annotations"].append(values["annotations"][0] | {"image_id": 10})
+    path.write_text(json.dumps(values))
+    with pytest.raises(AnnotationError, match=r"has 2 annotations with the file .*a\.png"):
+        open_label_maps(tmp_path, "coco_panoptic", "train")
