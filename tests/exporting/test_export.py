@@ -8,11 +8,14 @@ import pytest
 import timm
 import torch
 import torchvision
+from safetensors.torch import load_file
 from torch import nn
 
 from detcon import export, load_backbone
+from detcon.cli import main
 from detcon.exporting import packing
-from detcon.exporting.recipe import ExportError
+from detcon.exporting.recipe import ExportError, ExportRecipe
+from detcon.exporting.reloading import loaded_share
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
@@ -44,6 +47,11 @@ def make(tmp_path):
 
 def close(given, expected):
     return given.shape == expected.shape and (given - expected).abs().max() <= 1e-5 * expected.std()
+
+
+def same_tensors(one, other):
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
 
 
 def grid_of_torchvision(model, x):
@@ -220,7 +228,11 @@ def test_hub_carries_every_backbone_of_ours(settings, make, tmp_path):
 @pytest.mark.parametrize(
     "settings, to, sentence",
     [
-        ({"width": 0.125}, "torchvision", "torchvision can't carry encoder.width=0.125; to=onnx"),
+        (
+            {"width": 0.125},
+            "torchvision",
+            "torchvision can't carry encoder.width=0.125; to=transformers can, and to=onnx",
+        ),
         ({"width": 0.125}, "timm", "timm can't carry encoder.width=0.125"),
         ({"stride": 16}, "detectron2", "detectron2 can't carry encoder.stride=16; give stride=32"),
         ({"same_padding": True}, "timm", "timm can't carry encoder.same_padding=true"),
@@ -282,3 +294,134 @@ def test_a_place_that_does_not_suit(make, tmp_path):
             export(backbone=path, to=to, out=out)
     with pytest.raises(ExportError, match="a random backbone has nothing to export"):
         export(backbone="random", to="timm", out="b.pth", **{"encoder.name": "resnet18"})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"name": "resnet50"}, {"name": "resnet50", "width": 0.25}, {"in_channels": 5}], ids=str,
+)  # fmt: skip
+def test_transformers_loads_the_folder_and_computes_the_same(settings, make, tmp_path, monkeypatch):
+    transformers = pytest.importorskip("transformers")
+    path, x, features = make(**settings)
+    out = export(backbone=path, to="transformers", out=tmp_path / "folder")
+    model, report = transformers.ResNetBackbone.from_pretrained(out, output_loading_info=True)
+    assert not any(report[kind] for kind in ("missing_keys", "unexpected_keys"))
+    with torch.inference_mode():
+        assert close(model.eval()(x).feature_maps[-1], features)
+    model.save_pretrained(tmp_path / "again")
+    processor = transformers.AutoImageProcessor.from_pretrained(out)
+    assert tuple(processor.image_mean) == load_backbone(path).normalisation.mean
+    again = auto_backbone(transformers, tmp_path / "again", monkeypatch)
+    assert same_tensors(model, again)
+
+
+def auto_backbone(transformers, folder, monkeypatch):
+    """`AutoBackbone` of version 5 asks the hub first, and takes no folder that isn't there."""
+    factory = transformers.models.auto.auto_factory
+    if hasattr(factory, "hf_api"):
+        api = factory.hf_api()
+        monkeypatch.setattr(api, "repo_exists", lambda *_: True, raising=False)
+        monkeypatch.setattr(factory, "hf_api", lambda: api)
+    return transformers.AutoBackbone.from_pretrained(str(folder))
+
+
+@pytest.mark.parametrize("to", ["mmseg", "mmdet"])
+def test_openmmlabs_names_are_torchvisions_and_the_configuration_says_how(to, make, tmp_path):
+    """A stand-in for mmcv's `ResNet`: the same names, shapes and arithmetic (style="pytorch")."""
+    path, x, features = make(name="resnet50")
+    out = export(backbone=path, to=to, out=tmp_path / "b.pth")
+    state = torch.load(out, weights_only=True)["state_dict"]
+    model = torchvision.models.resnet50().eval()
+    report = model.load_state_dict(state, strict=False)
+    assert report.missing_keys == ["fc.weight", "fc.bias"] and not report.unexpected_keys
+    assert close(grid_of_torchvision(model, x), features)
+    config = {}
+    exec((tmp_path / "b.py").read_text(), config)
+    backbone, data = config["model"]["backbone"], config["data_preprocessor"]
+    assert backbone["depth"] == 50 and backbone["style"] == "pytorch"
+    assert backbone["strides"] == (1, 2, 2, 2) and backbone["dilations"] == (1, 1, 1, 1)
+    assert backbone["init_cfg"] == {"type": "Pretrained", "checkpoint": str(out)}
+    assert data["mean"] == [123.675, 116.28, 103.53] and data["bgr_to_rgb"] is True
+    assert data["type"] == {"mmseg": "SegDataPreProcessor", "mmdet": "DetDataPreprocessor"}[to]
+
+
+def test_mmseg_gets_the_dilations_of_smaller_strides(make, tmp_path):
+    """torchvision's dilated ResNet, as mmseg writes it with `contract_dilation`."""
+    path, x, _ = make(name="resnet50", stride=8)
+    out, config = export(backbone=path, to="mmseg", out=tmp_path / "b.pth"), {}
+    exec((tmp_path / "b.py").read_text(), config)
+    backbone = config["model"]["backbone"]
+    assert backbone["strides"] == (1, 2, 1, 1) and backbone["dilations"] == (1, 1, 2, 4)
+    assert backbone["contract_dilation"] is True
+    same = torchvision.models.resnet50(replace_stride_with_dilation=[False, True, True]).eval()
+    same.load_state_dict(torch.load(out, weights_only=True)["state_dict"], strict=False)
+    assert close(grid_of_torchvision(same, x), load_backbone(path).encoder.eval()(x))
+    for stage, dilation in enumerate(backbone["dilations"], 1):
+        blocks = getattr(same, f"layer{stage}")
+        assert blocks[1].conv2.dilation == (dilation, dilation)
+        assert blocks[0].conv2.dilation == (max(1, dilation // 2),) * 2
+    with pytest.raises(ExportError, match=r"mmdet can't carry encoder.stride=8; give stride=32"):
+        export(backbone=path, to="mmdet", out=tmp_path / "c.pth")
+
+
+def test_smp_loads_the_encoder(make, tmp_path):
+    """In segmentation_models_pytorch where it is installed, else in a stand-in with its names."""
+    path, x, features = make(in_channels=4)
+    out = export(backbone=path, to="smp", out=tmp_path / "b.pth")
+    state = torch.load(out, weights_only=True)
+    try:
+        from segmentation_models_pytorch.encoders import get_encoder
+    except ImportError:
+        model = torchvision.models.resnet18().eval()
+        model.conv1 = nn.Conv2d(4, 64, 7, 2, 3, bias=False)
+        assert not model.load_state_dict(state, strict=False).unexpected_keys
+        found = grid_of_torchvision(model, x)
+    else:
+        model = get_encoder("resnet18", in_channels=4, weights=None).eval()
+        model.load_state_dict(state)
+        found = model(x)[-1]
+    assert close(found.detach(), features)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "convnext_atto"])
+def test_own_names_go_back_into_the_same_network(name, make, tmp_path):
+    path, _, _ = make(name=name)
+    out = export(backbone=path, to="own", out=tmp_path / "b.safetensors")
+    encoder = build_encoder(EncoderRecipe(name=name))
+    network = getattr(encoder, "body", encoder)
+    network.load_state_dict(load_file(out))
+    loaded = load_backbone(path).encoder
+    assert same_tensors(encoder, loaded)
+
+
+@pytest.mark.parametrize(
+    "to, share",
+    [("transformers", "120 of 120 tensors fit transformers' ResNetBackbone"),
+     ("mmseg", "120 of 120 tensors fit torchvision's resnet18, whose names mmseg has"),
+     ("smp", "120 of 120 tensors fit torchvision's resnet18, whose names smp has"),
+     ("torchvision", "120 of 120 tensors fit torchvision's resnet18"),
+     ("timm", "fit timm's resnet18; left as they are there: fc.weight, fc.bias"),
+     ("own", "120 tensors")],
+)  # fmt: skip
+def test_the_share_of_loaded_tensors_is_printed(to, share, make, tmp_path, monkeypatch, capsys):
+    path, _, _ = make()
+    out = tmp_path / ("folder" if to == "transformers" else "b.pth")
+    words = [f"backbone={path}", f"to={to}", f"out={out}"]
+    monkeypatch.setattr("sys.argv", ["detcon", "export", *words])
+    main()
+    said = capsys.readouterr().out
+    assert share in said and f"wrote {out}" in said
+
+
+def test_a_tensor_that_does_not_fit_is_not_counted(make, tmp_path):
+    path, _, _ = make()
+    out = export(backbone=path, to="smp", out=tmp_path / "b.pth")
+    state = torch.load(out, weights_only=True)
+    state["layer1.0.conv1.weight"] = torch.zeros(3)
+    state["other"] = state.pop("bn1.bias")
+    torch.save(state, out)
+    settings = ExportRecipe(backbone=str(path), to="smp", out=str(out))
+    assert loaded_share(settings) == (
+        "118 of 120 tensors fit torchvision's resnet18, whose names smp has; left as they are "
+        "there: bn1.bias"
+    )

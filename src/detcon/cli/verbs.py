@@ -39,6 +39,11 @@ _AFTER_EXPORT = {
     "timm": "timm.create_model(NAME, num_classes=0, checkpoint_path='{out}')",
     "detectron2": "in its configuration MODEL.WEIGHTS: {out}, INPUT.FORMAT: RGB, "
     "MODEL.RESNETS.STRIDE_IN_1X1: false, PIXEL_MEAN and PIXEL_STD of 255 times the normalisation",
+    "transformers": "transformers.ResNetBackbone.from_pretrained('{out}')",
+    "smp": "smp.Unet(NAME, encoder_weights=None).encoder.load_state_dict(torch.load('{out}'))",
+    "mmseg": "merge the .py next to {out} into your configuration",
+    "mmdet": "merge the .py next to {out} into your configuration",
+    "own": "YOUR_NETWORK.load_state_dict(torch.load('{out}'))",
     "onnx": "onnxruntime.InferenceSession('{out}').run(None, {{'photos': PHOTOS}})",
     "hub": "complete {out}/README.md, then hf upload OWNER/NAME {out}",
 }
@@ -161,11 +166,12 @@ VERBS = {
         table="embedding.nearest:summary",
     ),
     "export": Verb(
-        "Write a backbone for torchvision, timm, detectron2, ONNX or the Hugging Face hub.",
+        "Write a backbone for torchvision, timm, transformers, smp, mmseg, mmdet or others.",
         "exporting.recipe:ExportRecipe",
         "exporting.write:export",
         "detcon export backbone=run/backbone.safetensors to=torchvision out=backbone.pth",
         lambda s: _AFTER_EXPORT[s.to].format(out=s.out),
+        table="exporting.reloading:loaded_share",
     ),
     "import": Verb(
         "Read DeepMind's released weights (.npy) into a backbone file.",

@@ -5,9 +5,22 @@ from typing import Literal
 from pydantic import Field
 
 from detcon.config import Recipe
-from detcon.models.recipe import RESNETS, EncoderRecipe
+from detcon.models.recipe import BOTTLENECK, RESNETS, EncoderRecipe
 
-ExportFormat = Literal["torchvision", "timm", "detectron2", "onnx", "hub"]
+ExportFormat = Literal[
+    "torchvision",
+    "timm",
+    "transformers",
+    "smp",
+    "mmseg",
+    "mmdet",
+    "detectron2",
+    "onnx",
+    "hub",
+    "own",
+]
+FOLDERS = ("transformers", "hub")
+OF_ANY_NETWORK = ("onnx", "hub", "own")
 
 
 class ExportError(ValueError):
@@ -15,18 +28,19 @@ class ExportError(ValueError):
 
 
 class ExportRecipe(Recipe):
-    """Writes a backbone as a file of another framework, or as a Hugging Face repository folder.
+    """Writes a backbone as a file of another framework, or as a folder of Hugging Face's.
 
-    torchvision and timm get a state dict with their names (.pth, .pt or .safetensors), detectron2
-    its .pkl, onnx a graph from normalised photos to the grid of features (.onnx, any batch and
-    size), hub a folder with model.safetensors, config.json and a card.
+    A state dict (.pth, .pt or .safetensors) with the names of torchvision, timm, smp
+    (segmentation_models_pytorch), or with the network's own; detectron2's .pkl; for mmseg and mmdet
+    a .pth and a .py with the configuration; onnx: a graph from normalised photos to the grid of
+    features (any batch and size); transformers and hub: a folder.
     """
 
     backbone: str = Field(description="a backbone file, torchvision:resnet50 or timm:convnext_atto")
-    to: ExportFormat = Field(
-        description="the framework: torchvision, timm, detectron2, onnx or hub (Hugging Face)"
+    to: ExportFormat = Field(description="the framework; own: the network's own names")
+    out: str = Field(
+        description="the file; for transformers and hub the folder; existing files are not replaced"
     )
-    out: str = Field(description="the file, or the folder for hub; existing files are not replaced")
     encoder: EncoderRecipe | None = Field(
         default=None, description="the architecture, for backbone files that don't record it"
     )
@@ -48,11 +62,13 @@ def check_carried(recipe: EncoderRecipe, to: ExportFormat) -> None:
     Raises:
         ExportError: Names the first setting that the format loses.
     """
-    if to in ("onnx", "hub"):
+    if to in OF_ANY_NETWORK:
         return
     if recipe.name not in RESNETS:
         if to != "timm":
-            raise ExportError(f"{to} has no encoder.name={recipe.name}; give to=timm, onnx or hub")
+            raise ExportError(
+                f"{to} has no encoder.name={recipe.name}; give to=timm, onnx, hub or own"
+            )
         return
     for setting, is_lost, instead in _losses(recipe, to):
         if is_lost:
@@ -71,12 +87,18 @@ def fits_timm(recipe: EncoderRecipe) -> bool:
 
 
 def _losses(recipe: EncoderRecipe, to: ExportFormat) -> tuple[tuple[str, bool, str], ...]:
-    whole = "to=onnx and to=hub can"
+    whole = "to=onnx, hub and own can"
+    has_200 = to in ("timm", "transformers")
+    dilates = to == "mmseg" and RESNETS[recipe.name] in BOTTLENECK
     return (
-        ("name", recipe.name == "resnet200" and to != "timm", "to=timm, onnx and hub can"),
-        ("width", recipe.width != 1, whole),
+        ("name", recipe.name == "resnet200" and not has_200, f"to=timm can, and {whole}"),
+        ("width", recipe.width != 1 and to != "transformers", f"to=transformers can, and {whole}"),
         ("same_padding", recipe.same_padding, whole),
         ("project_first", recipe.project_first, whole),
-        ("stride", recipe.stride != 32, f"give stride=32 for the same weights; {whole}"),
+        (
+            "stride",
+            recipe.stride != 32 and not dilates,
+            f"give stride=32 for the same weights; {whole}",
+        ),
         ("in_channels", recipe.in_channels != 3 and to == "torchvision", "the other formats can"),
     )

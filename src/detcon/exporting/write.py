@@ -8,13 +8,20 @@ import torch
 from detcon.config import load_recipe
 from detcon.exporting.hub import pack_hub
 from detcon.exporting.packing import pack_detectron2, pack_onnx, pack_state, timm_state
-from detcon.exporting.recipe import ExportError, ExportFormat, ExportRecipe, check_carried
+from detcon.exporting.recipe import (
+    FOLDERS,
+    ExportError,
+    ExportFormat,
+    ExportRecipe,
+    check_carried,
+)
+from detcon.exporting.toolboxes import pack_openmmlab, pack_transformers
 from detcon.files import holds_other, is_partial, write_whole
 from detcon.models.backbone_file import Backbone, load_backbone, plain_state
 
 SUFFIXES: dict[ExportFormat, tuple[str, ...]] = {
-    "torchvision": (".pth", ".pt", ".safetensors"),
-    "timm": (".pth", ".pt", ".safetensors"),
+    **dict.fromkeys(("torchvision", "timm", "smp", "own"), (".pth", ".pt", ".safetensors")),
+    **dict.fromkeys(("mmseg", "mmdet"), (".pth",)),
     "detectron2": (".pkl",),
     "onnx": (".onnx",),
 }
@@ -32,7 +39,7 @@ def export(recipe: str | Path | ExportRecipe | None = None, /, **overrides: Any)
             `export(backbone="b.safetensors", to="torchvision", out="b.pth")`.
 
     Returns:
-        The file, or hub's folder.
+        The file, or the folder of transformers and hub.
 
     Raises:
         BackboneError: A backbone that can't be opened.
@@ -51,27 +58,34 @@ def export(recipe: str | Path | ExportRecipe | None = None, /, **overrides: Any)
     check_carried(backbone.recipe, settings.to)
     if settings.to == "hub":
         _write_folder(out, pack_hub(backbone, settings.license))
+    elif settings.to == "transformers":
+        _write_folder(out, pack_transformers(backbone))
     else:
-        content = _pack(backbone, settings.to, out.suffix.lower())
-        _refuse_other(out, content)
-        write_whole(out, content)
+        files = _pack(backbone, settings.to, out)
+        for path, content in files.items():
+            _refuse_other(path, content)
+        for path, content in files.items():
+            write_whole(path, content)
     return out
 
 
-def _pack(backbone: Backbone, to: ExportFormat, suffix: str) -> bytes:
+def _pack(backbone: Backbone, to: ExportFormat, out: Path) -> dict[Path, bytes]:
+    """The content of each file of a format that isn't a folder."""
+    if to in ("mmseg", "mmdet"):
+        return pack_openmmlab(backbone, to, out)
     if to == "onnx":
-        return pack_onnx(backbone)
+        return {out: pack_onnx(backbone)}
     if to == "detectron2":
-        return pack_detectron2(backbone)
+        return {out: pack_detectron2(backbone)}
     state = timm_state(backbone) if to == "timm" else plain_state(backbone.encoder)
-    return pack_state(state, suffix)
+    return {out: pack_state(state, out.suffix.lower())}
 
 
 def _check_name(out: Path, to: ExportFormat) -> None:
     """Checks the output path before any work."""
-    if to == "hub":
+    if to in FOLDERS:
         if out.exists() and not out.is_dir():
-            raise ExportError(f"cannot write to {out}: it is a file; hub needs a folder")
+            raise ExportError(f"cannot write to {out}: it is a file; {to} needs a folder")
         return
     if out.suffix.lower() not in SUFFIXES[to]:
         raise ExportError(
