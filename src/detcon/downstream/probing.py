@@ -44,7 +44,7 @@ class PeriodicProbe:
         task.check(self._train, self._val, self._names)
         own = encoder.with_stride(recipe.stride)
         with torch.random.fork_rng(devices=[]):
-            backbone = Backbone(build_encoder(own), own, normalisation, "online", {})
+            backbone = Backbone(build_encoder(own, run_own=True), own, normalisation, "online", {})
             self._network = task.build(self._settings, backbone, labelled.names).eval()
         self._head = self._network.head
 

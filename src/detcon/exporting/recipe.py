@@ -62,6 +62,8 @@ def check_carried(recipe: EncoderRecipe, to: ExportFormat) -> None:
     Raises:
         ExportError: Names the first setting that the format loses.
     """
+    if recipe.is_own and to not in ("own", "onnx"):
+        raise ExportError(f"{to} has no encoder.name={recipe.name}; give to=own or onnx")
     if to in OF_ANY_NETWORK:
         return
     if recipe.name not in RESNETS:

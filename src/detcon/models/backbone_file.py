@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import detcon
 from detcon.files import write_whole
-from detcon.models.encoders import TimmEncoder, build_encoder
+from detcon.models.encoders import OwnEncoder, TimmEncoder, build_encoder
 from detcon.models.infer import infer_resnet
 from detcon.models.key_styles import Translated, UnknownKeys, translate
 from detcon.models.match import Match, match_tensors
@@ -153,7 +153,8 @@ def load_backbone(
             )
         recipe = encoder.with_stride(stride)
         normalisation = Normalisation.of(recipe.in_channels)
-        return Backbone(build_encoder(recipe), recipe, normalisation, source, {})
+        network = build_encoder(recipe, run_own=True)
+        return Backbone(network, recipe, normalisation, source, {})
     weights = open_weights(source, encoder)
     try:
         network, recipe, translated = _build(weights, encoder, stride, in_channels)
@@ -218,7 +219,9 @@ def _build(
         recipe = recipe.model_copy(update=channels)
         return build_encoder(recipe), recipe, translated
     recipe = recipe.model_copy(update=channels)
-    network = build_encoder(recipe)
+    network = build_encoder(recipe, run_own=encoder is not None and encoder.name == recipe.name)
+    if recipe.is_own:
+        return network, recipe, Translated(dict(weights.tensors), recipe.name, "", ())
     names = _body(network).state_dict()
     return network, recipe, from_timm(weights.tensors, names, recipe.name)
 
@@ -244,4 +247,4 @@ def _fill(network: nn.Module, translated: Translated, bands: str | None) -> Matc
 
 def _body(network: nn.Module) -> nn.Module:
     """The module whose key names are the library's own."""
-    return network.body if isinstance(network, TimmEncoder) else network
+    return network.body if isinstance(network, TimmEncoder | OwnEncoder) else network

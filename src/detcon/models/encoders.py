@@ -4,6 +4,7 @@ Our own ResNet by depth, and any other network by its timm name.
 """
 
 import functools
+from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import timm
@@ -17,8 +18,25 @@ from detcon.models.resnet import ResNet, initialise
 STRIDES = [4, 8, 16, 32]  # of detectors' grids
 
 
-def build_encoder(recipe: EncoderRecipe) -> nn.Module:
-    """Builds the network with fresh weights; its attribute `num_channels` is the feature size."""
+def build_encoder(recipe: EncoderRecipe, *, run_own: bool = False) -> nn.Module:
+    """Builds the network with fresh weights; its attribute `num_channels` is the feature size.
+
+    Args:
+        recipe: The architecture.
+        run_own: Whether a name `package.module:function` may be imported and called: only where
+            the user gave it, never where a file did.
+
+    Raises:
+        ValueError: The user's own network can't be made, or may not be.
+    """
+    if recipe.is_own:
+        if not run_own:
+            raise ValueError(
+                f"the network is {recipe.name}: code, which isn't run because a file names it; if "
+                f"you trust it, give encoder.name={recipe.name}, or in Python "
+                f"load_backbone(FILE, encoder=EncoderRecipe(name='{recipe.name}'))"
+            )
+        return OwnEncoder(recipe.name, recipe.in_channels)
     if recipe.name not in RESNETS:
         return TimmEncoder(recipe.name, recipe.in_channels)
     encoder = ResNet(
@@ -43,6 +61,8 @@ def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, 
         ValueError: If the network can't take photos of this size.
     """
     y, x = (size, size) if isinstance(size, int) else size
+    if isinstance(encoder, OwnEncoder):
+        return encoder.grid_shape(y, x)[1:]
     state = {**dict(encoder.named_parameters()), **dict(encoder.named_buffers())}
     on_meta = {name: tensor.to("meta") for name, tensor in state.items()}
     channels = next(p.shape[1] for p in encoder.parameters() if p.ndim == 4)
@@ -54,6 +74,59 @@ def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, 
         reason = str(error).splitlines()[0]
         raise ValueError(f"photos of {y} x {x} pixels don't fit '{name}': {reason}") from error
     return features.shape[2], features.shape[3]
+
+
+class OwnEncoder(nn.Module):
+    """A network of the user's: what a function `package.module:function` without arguments makes.
+
+    It takes photos [b c y x] and returns a grid [b d h w], or several, of which the last is used.
+    Its weights keep their own names.
+    """
+
+    def __init__(self, name: str, in_channels: int) -> None:
+        super().__init__()
+        self.name, self.in_channels = name, in_channels
+        module, _, function = name.partition(":")
+        try:
+            make = getattr(import_module(module), function)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(
+                f"cannot import encoder.name={name}: {error}; name a module that Python finds "
+                f"(set PYTHONPATH to its folder) and a function in it"
+            ) from error
+        self.body = make()
+        if not isinstance(self.body, nn.Module):
+            kind = type(self.body).__name__
+            raise ValueError(f"encoder.name={name} must make a torch.nn.Module, but made a {kind}")
+        self.num_channels = self.grid_shape(224, 224)[0]
+
+    def forward(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
+        grid = self.body(photos)
+        return grid[-1] if isinstance(grid, list | tuple) else grid
+
+    def grid_shape(self, y: int, x: int) -> tuple[int, int, int]:
+        """Channels, height and width of the grid of a photo of this size, by trying it.
+
+        Raises:
+            ValueError: The network can't take such photos, or returns no grid.
+        """
+        place, was_training = next(self.body.parameters()), self.body.training
+        photos = torch.zeros(1, self.in_channels, y, x, device=place.device, dtype=place.dtype)
+        try:
+            with torch.no_grad():
+                grid = self.body.eval()(photos)
+        except Exception as error:  # the user's code
+            raise ValueError(
+                f"photos of {self.in_channels} channels and {y} x {x} pixels don't fit "
+                f"'{self.name}': {str(error).splitlines()[0] if str(error) else repr(error)}"
+            ) from error
+        finally:
+            self.body.train(was_training)
+        grid = grid[-1] if isinstance(grid, list | tuple) and grid else grid
+        if not isinstance(grid, Tensor) or grid.ndim != 4:
+            shape = f"shape {list(grid.shape)}" if isinstance(grid, Tensor) else type(grid).__name__
+            raise ValueError(f"'{self.name}' must return a grid [b d h w], but returns {shape}")
+        return grid.shape[1], grid.shape[2], grid.shape[3]
 
 
 class TimmEncoder(nn.Module):

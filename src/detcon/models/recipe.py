@@ -28,7 +28,11 @@ class Normalisation(Recipe):
 class EncoderRecipe(Recipe):
     """Which network turns a photo into a grid of features."""
 
-    name: str = Field(default="resnet50", description="resnet18 to resnet200, or a timm model")
+    name: str = Field(
+        default="resnet50",
+        description="resnet18 to resnet200, a timm model, or your own network as "
+        "package.module:function",
+    )
     width: float = Field(default=1.0, gt=0, description="multiplies the channels of a ResNet")
     stride: int = Field(default=32, description="pixels to a cell of the grid: 32, 16, 8")
     same_padding: bool = Field(default=False, description="TensorFlow's padding of strides")
@@ -65,11 +69,8 @@ class EncoderRecipe(Recipe):
     def _is_known(self) -> "EncoderRecipe":
         _check_stride(self.stride)
         if self.name not in RESNETS:
-            import timm  # which loads torch: only for the networks that need it
-
-            if not timm.is_model(self.name):
-                near = timm.list_models(f"*{self.name[:6]}*")[:4] or list(RESNETS)
-                raise ValueError(f"there is no encoder '{self.name}'; near: {', '.join(near)}")
+            if not self.is_own:
+                _check_timm(self.name)
             ours = self.width, self.stride, self.same_padding, self.zero_init
             if ours != (1.0, 32, False, True):
                 raise ValueError(
@@ -81,6 +82,11 @@ class EncoderRecipe(Recipe):
             )
         return self
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the network is the user's own, `package.module:function`."""
+        return ":" in self.name
+
     def with_stride(self, stride: int | None) -> "EncoderRecipe":
         """The same ResNet with another stride; a timm model keeps its own.
 
@@ -91,6 +97,14 @@ class EncoderRecipe(Recipe):
             return self
         _check_stride(stride)
         return self.model_copy(update={"stride": stride})
+
+
+def _check_timm(name: str) -> None:
+    import timm  # which loads torch: only for the networks that need it
+
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name[:6]}*")[:4] or list(RESNETS)
+        raise ValueError(f"there is no encoder '{name}'; near: {', '.join(near)}")
 
 
 def _check_stride(stride: int) -> None:

@@ -122,7 +122,7 @@ def open_parts(
             seed=settings.seed,
         )
     torch.manual_seed(settings.seed)  # of the weights
-    encoder = build_encoder(settings.encoder) if start is None else start
+    encoder = build_encoder(settings.encoder, run_own=True) if start is None else start
     method = build_method(settings, encoder, num_classes)
     grid = feature_grid(encoder, settings.views.size)
     views, discoverer = None, None

@@ -1,0 +1,131 @@
+"""Tests for encoder.name=package.module:function: a network of the user's, in and out."""
+
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import detcon
+from detcon.exporting.recipe import ExportError
+from detcon.models.encoders import build_encoder, feature_grid
+from detcon.models.recipe import EncoderRecipe
+
+CODE = """
+from torch import nn
+
+CALLS = []
+
+class Trunk(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, 4, 1)
+        self.norm = nn.BatchNorm2d(8)
+        self.last = nn.Conv2d(8, 24, 3, 4, 1)
+
+    def forward(self, photos):
+        first = self.norm(self.stem(photos)).relu()
+        return [first, self.last(first)]
+
+def trunk():
+    CALLS.append(1)
+    return Trunk()
+
+def flat():
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
+
+def nothing():
+    return 3
+"""
+
+
+@pytest.fixture
+def code(tmp_path, monkeypatch):
+    """A module `mine` with a network of two grids; returns the module."""
+    (tmp_path / "mine.py").write_text(CODE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    import mine
+
+    yield mine
+    sys.modules.pop("mine", None)
+
+
+OWN = EncoderRecipe(name="mine:trunk")
+
+
+@pytest.fixture
+def run(code, tmp_path):
+    """The run folder of a pretraining of the network, a few steps long."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for number in range(8):
+        picture = rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / "photos" / f"{number}.png"), picture)
+    detcon.make_masks("grid", images=tmp_path / "photos", out=tmp_path / "masks", workers=1)
+    settings = {
+        "images": tmp_path / "photos", "masks": tmp_path / "masks", "out": tmp_path / "run",
+        "encoder.name": "mine:trunk", "views.size": 32, "method.hidden": 8, "method.outputs": 8,
+        "optimizer": {"kind": "adamw", "lr": 1e-2}, "batch_size": 4, "steps": 3, "workers": 0,
+        "loop": {"precision": "32", "accelerator": "cpu", "log_every": 1},
+    }  # fmt: skip
+    detcon.pretrain(None, **settings)
+    return tmp_path / "run"
+
+
+def test_a_users_network_gives_its_last_grid(code):
+    encoder = build_encoder(OWN, run_own=True)
+    assert encoder.num_channels == 24 and encoder.training
+    assert feature_grid(encoder, (64, 100)) == (4, 7)
+    assert torch.equal(encoder.body.norm.running_mean, torch.zeros(8)), "trying leaves no trace"
+    assert encoder(torch.zeros(2, 3, 64, 100)).shape == (2, 24, 4, 7)
+
+
+def test_it_is_pretrained_and_written_back_under_its_own_names(run, code, tmp_path):
+    file = run / "backbone.safetensors"
+    assert set(load_file(file)) == set(code.Trunk().state_dict())
+    out = detcon.export(backbone=file, to="own", out=tmp_path / "mine.pth", encoder=OWN)
+    network = code.Trunk().eval()
+    fresh = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    network.load_state_dict(torch.load(out, weights_only=True))
+    assert all(not torch.equal(fresh[n], t) for n, t in network.state_dict().items())
+    x = torch.randn(1, 3, 32, 32)
+    loaded = detcon.load_backbone(file, encoder=OWN).encoder.eval()
+    assert torch.equal(loaded(x), network(x)[-1])
+
+
+def test_a_file_alone_never_runs_code(run, code):
+    """A backbone file names a function as its architecture: it may be a stranger's."""
+    code.CALLS.clear()
+    with pytest.raises(ValueError, match=r"mine:trunk: code, which isn't run because a file names"):
+        detcon.load_backbone(run / "backbone.safetensors")
+    other = EncoderRecipe(name="mine:flat")
+    with pytest.raises(ValueError, match="isn't run because a file names it"):
+        detcon.load_backbone(run / "backbone.safetensors", encoder=other)
+    assert not code.CALLS
+    with pytest.raises(ExportError, match=r"timm has no encoder.name=mine:trunk; give to=own or"):
+        detcon.export(backbone=run / "backbone.safetensors", to="timm", out="x.pth", encoder=OWN)
+
+
+@pytest.mark.parametrize(
+    "name, sentence",
+    [
+        ("nowhere.at_all:f", "cannot import encoder.name=nowhere.at_all:f: No module named 'nowhe"),
+        ("mine:missing", "cannot import encoder.name=mine:missing: module 'mine' has no attribute"),
+        ("mine:nothing", "encoder.name=mine:nothing must make a torch.nn.Module, but made a int"),
+        ("mine:flat", r"'mine:flat' must return a grid \[b d h w\], but returns shape \[1, \d+\]"),
+    ],
+)
+def test_what_is_no_encoder_gets_a_sentence(name, sentence, code):
+    with pytest.raises(ValueError, match=sentence):
+        build_encoder(EncoderRecipe(name=name), run_own=True)
+
+
+def test_photos_of_other_channels_are_refused(code):
+    recipe = EncoderRecipe(name="mine:trunk", in_channels=5)
+    with pytest.raises(
+        ValueError, match="photos of 5 channels and 224 x 224 pixels don't fit 'mine"
+    ):
+        build_encoder(recipe, run_own=True)
