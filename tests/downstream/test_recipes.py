@@ -171,7 +171,7 @@ def test_the_coco_recipes_are_the_protocol(name, epochs):
     assert settings.task.schedule.milestones == pytest.approx((2 / 3, 8 / 9), abs=1e-6)
     assert (settings.task.schedule.gamma, settings.task.schedule.warmup_steps) == (0.1, 500)
     heads = settings.task.detector
-    assert (heads.masks, heads.channels, heads.hidden, heads.mask_layers) == (True, 256, 1024, 4)
+    assert (heads.masks, heads.channels, heads.hidden, heads.mask_layers) == ("auto", 256, 1024, 4)
     assert (heads.anchor, heads.proposals, heads.box_batch, heads.rpn_batch) == (8, 1000, 512, 256)
 
 

@@ -149,7 +149,7 @@ TWINS = {
         (_COCO, r'"width": 40', '"width": -4', r"has 32 and -4 as 'height'"),
         (_COCO, r'"image_id": 97', '"image_id": 7', r"annotation 0 .* is o"),
         (_COCO, r'"category_id": 2', '"category_id": 9', r"has no category"),
-        (_COCO, r'"iscrowd": 0', '"iscrowd": "0"', r"has '0' as 'iscrowd'"),
+        (_COCO, r'"iscrowd": 0', '"iscrowd": "x"', r"has 'x' as 'iscrowd'"),
         (_COCO, r'"bbox": \[4\.0', '"bbox": [NaN', r"annotation 0 .* finite"),
         (_COCO, r'"bbox": \[4\.0, ', '"bbox": [', r"as 'bbox'; it takes left"),
         (_COCO, r"14\.5", "-999", r"annotation 0 .* reaches far out of it"),
@@ -616,7 +616,10 @@ def test_coco_with_a_box_of_no_area_and_a_good_outline_is_kept(tmp_path):
     values["annotations"][0]["bbox"] = [4, 2, 0, 0]
     mask = rle.encode(np.asfortranarray(drawn_mask(OUTLINES["b"][0][1]), np.uint8))
     runs = {"size": list(SIZE), "counts": mask["counts"].decode()}
-    values["annotations"][2]["segmentation"] = runs
+    values["annotations"][2] |= {"segmentation": runs, "iscrowd": "0"}
+    values["annotations"][1]["segmentation"].append([])
+    for image in values["images"]:
+        image["file_name"] = f".\\{image['file_name']}"
     path.write_text(json.dumps(values))
     source = open_objects(tmp_path, "coco", "train")
     assert source.objects("train/a.jpg").boxes[0].tolist() == [4, 2, 14.5, 20]

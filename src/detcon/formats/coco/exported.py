@@ -20,6 +20,7 @@ from pycocotools import mask as coco_mask
 from detcon.formats.coco.json_file import is_whole, read_categories, read_coco_json, whole_number
 from detcon.formats.coco.objects import open_coco, open_object_segments
 from detcon.formats.coco.panoptic import open_coco_panoptic
+from detcon.formats.coco.rows import read_crowd
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import LabelMaps, ObjectSets
 from detcon.formats.reading.beside import PhotoFinder, not_annotated
@@ -142,32 +143,33 @@ def _read(path: Path, root: Path) -> tuple[tuple[str, ...], list[Drawing]]:
         if label is None:
             raise AnnotationError(f"{place} has no category of the file; correct its category_id")
         try:
-            shapes[image].append(_shape(entry, label, place, sizes[image]))
+            shapes[image].append(_shape(path, entry, label, place, sizes[image]))
         except ValueError as error:
             raise AnnotationError(f"{place} {error}; correct or remove it") from error
-    folder = _photos_of(path, root, [entry["file_name"] for entry in images.values()])
+    names = {number: one["file_name"].replace("\\", "/") for number, one in images.items()}
+    folder = _photos_of(path, root, list(names.values()))
     drawings = [
         Drawing(
-            Path(os.path.relpath(folder / entry["file_name"], root)).as_posix(),
+            Path(os.path.relpath(folder / names[number], root)).as_posix(),
             f"the image {number} of {path}",
             shapes[number],
             sizes[number],
         )
-        for number, entry in images.items()
+        for number in images
     ]
     return categories.names, drawings
 
 
-def _shape(entry: Mapping[str, Any], label: str, place: str, size: tuple[int, int]) -> Shape:
+def _shape(
+    path: Path, entry: dict[str, Any], label: str, place: str, size: tuple[int, int]
+) -> Shape:
     """One annotation. Raises `ValueError`, as the end of a sentence."""
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError(f"has {box!r} as 'bbox'; it takes left, top, width and height")
     corners = box_of(box)
     corners[2:] += corners[:2]
-    if entry.get("iscrowd", 0) not in (0, 1):
-        raise ValueError(f"has {entry['iscrowd']!r} as 'iscrowd'; it takes 0 or 1")
-    shape = Shape(label, corners, place, crowd=bool(entry.get("iscrowd", 0)))
+    shape = Shape(label, corners, place, crowd=read_crowd(path, entry))
     outline = entry.get("segmentation")
     if not outline:
         return shape
@@ -177,7 +179,9 @@ def _shape(entry: Mapping[str, Any], label: str, place: str, size: tuple[int, in
         raise ValueError("has a 'segmentation' that is neither polygons nor run lengths")
     if any(len(one) % 2 for one in outline):
         raise ValueError("has a polygon of an odd count of numbers; they are x and y by turns")
-    polygons = [outline_of(zip(one[::2], one[1::2], strict=True)) for one in outline]
+    polygons = [outline_of(zip(one[::2], one[1::2], strict=True)) for one in outline if one]
+    if not polygons:
+        return shape
     has_area = corners[2] > corners[0] and corners[3] > corners[1]
     around = outlined(label, polygons, place, crowd=shape.crowd)
     return replace(around, box=corners) if has_area else around
