@@ -1,5 +1,6 @@
 """Tests for detcon.downstream.transfer: whole runs on tiny data."""
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -249,18 +250,20 @@ def test_a_data_set_that_was_moved_is_the_same(squares, tmp_path):
 
 def test_a_stopped_training_does_not_go_on_with_other_data(squares, tmp_path, monkeypatch):
     data = Path(shutil.copytree(squares, tmp_path / "data"))
+    options = {"steps": 3, "loop": {"accelerator": "cpu", "checkpoint_every": 1}}
+    fit = training.fit
 
-    def stop(*_, **__):
-        raise KeyboardInterrupt
+    def stopped(model, open_batches, **settings):
+        fit(model, lambda first: itertools.islice(open_batches(first), 2), **settings)
 
-    monkeypatch.setattr(training, "fit", stop)
-    with pytest.raises(KeyboardInterrupt):
-        run(data, tmp_path / "run", steps=3)
+    monkeypatch.setattr(training, "fit", stopped)
+    with pytest.raises(ValueError, match="the data ended after 2 of 3 steps"):
+        run(data, tmp_path / "run", **options)
     monkeypatch.undo()
     shutil.copy(data / "train/images/00.png", data / "train/images/12.png")
     shutil.copy(data / "train/labels/00.png", data / "train/labels/12.png")
     with pytest.raises(RunError, match=r"35 files then, 37 now; the newest is train/.*12\.png"):
-        run(data, tmp_path / "run", steps=3)
+        run(data, tmp_path / "run", **options)
 
 
 def test_another_backbone_of_the_same_name(squares, tmp_path):
@@ -351,17 +354,27 @@ def test_missing_photos_are_found_before_training(tmp_path):
     for key in Listed.keys[2:]:
         (tmp_path / key).write_bytes(b"" if key == "7.png" else b"x")
     split = LabelledSplit(Listed(), lambda *_: None, keep)
-    text = r"3 of the 9 photos that list\.json lists are missing or empty, .*0\.png first among th"
+    text = r"3 of 9 photos are missing or empty, .*0\.png first among them; put them"
     with pytest.raises(LabelError, match=text):
         Examples(split, range(9), memory=0)
-    with pytest.raises(LabelError, match=r"1 of the 2 photos .*7\.png first"):
+    with pytest.raises(LabelError, match=r"1 of 2 photos .*7\.png first"):
         Examples(split, [7, 8], memory=0)
+
+
+def test_empty_labels_are_found_before_training(squares, tmp_path):
+    data = Path(shutil.copytree(squares, tmp_path / "data"))
+    for name in ("02", "04"):
+        (data / f"val/labels/{name}.png").write_bytes(b"")
+    text = r"2 of 5 labels are missing or empty, .*val/labels/02\.png first"
+    with pytest.raises(LabelError, match=text):
+        run(data, tmp_path / "run", task={"kind": "linear_segmentation", "num_classes": None})
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_damaged_training_picture_is_found_before_anything_is_written(squares, tmp_path):
     data = Path(shutil.copytree(squares, tmp_path / "data"))
     (data / "train/images/07.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"1 of the 12 photos .*07\.png first among them"):
+    with pytest.raises(ValueError, match=r"1 of 12 photos .*07\.png first among them"):
         run(data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

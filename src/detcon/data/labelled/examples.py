@@ -1,6 +1,6 @@
 """Photos with their labels, and which of them a run learns from."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,20 +55,22 @@ class LabelledSplit:
         return self.source.keys
 
     def check_files(self, indices: Sequence[int]) -> None:
-        """Looks whether the photos' files are there, without reading them.
+        """Looks whether the files of photos and labels are there, without reading them.
 
         Raises:
             LabelError: Files are missing or empty; the first is named.
         """
-        photos = getattr(self.source, "photos", None)
-        if not isinstance(photos, Photos) or photos.members is not None:
-            return  # not in files of their own
-        paths = [photos.path(self.keys[index]) for index in indices]
-        if lost := [path for path in paths if not path.is_file() or not path.stat().st_size]:
-            raise LabelError(
-                f"{len(lost)} of the {len(paths)} photos that {photos.source} lists are missing or "
-                f"empty, {lost[0]} first among them; copy them there, or take them off the list"
-            )
+        photos, files = (getattr(self.source, name, None) for name in ("photos", "files"))
+        keys = [self.keys[index] for index in indices]
+        found = {"labels": [files[key] for key in keys]} if isinstance(files, Mapping) else {}
+        if isinstance(photos, Photos) and photos.members is None:  # in files of their own
+            found["photos"] = [photos.path(key) for key in keys]
+        for what, paths in found.items():
+            if lost := [path for path in paths if not path.is_file() or not path.stat().st_size]:
+                raise LabelError(
+                    f"{len(lost)} of {len(paths)} {what} are missing or empty, {lost[0]} first "
+                    f"among them; put them there, or take their photos out of the data set"
+                )
 
     def read(self, index: int) -> Example:
         """Decodes a photo and its labels, and shrinks both alike.
