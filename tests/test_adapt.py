@@ -4,8 +4,10 @@ import pytest
 import torch
 
 import detcon
+from detcon.adapting.adapt import _pretraining, _transfer
+from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import Comparison, compare, verdict
-from detcon.config import RecipeError
+from detcon.config import RecipeError, load_recipe
 from detcon.models.backbone_file import BackboneError, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
@@ -150,3 +152,15 @@ def test_the_first_sentence_is_true(differences, begin):
     sentences = verdict(given, "mIoU", "%")
     assert sentences[0].startswith(begin)
     assert any("chance" in one for one in sentences) == (len(differences[0]) == 1)
+
+
+def test_a_setting_over_the_usual_recipe_leaves_the_rest_of_it(scenes, tmp_path):
+    settings = load_recipe(
+        AdaptRecipe,
+        None,
+        {"images": scenes, "weights": "w", "data": scenes, "out": tmp_path, "pretrain.epochs": 3,
+         "masks": "grid", "task": "segmentation", "transfer.size": 99},
+    )  # fmt: skip
+    plan, grid = _pretraining(settings), _transfer(settings)
+    assert (plan.epochs, plan.optimizer.layer_decay) == (3, 0.8), "of recipes/pretrain/adapt.yaml"
+    assert (grid.size, grid.task.steps) == (99, 2000), "of recipes/transfer/folder_fcn.yaml"

@@ -88,7 +88,7 @@ def _masks(settings: AdaptRecipe) -> MasksRecipe:
 def _pretraining(settings: AdaptRecipe) -> PretrainRecipe:
     """The recipe of the pretraining: photos, masks, weights and folder are set here."""
     out = Path(settings.out)
-    recipe, own = _parts(settings.pretrain)
+    recipe, own = _parts(settings.pretrain, "adapt")
     own |= {"images": settings.images, "out": str(out / "adapted"), "seed": settings.seed}
     given = own.pop("weights", {})
     own["weights"] = {**(given if isinstance(given, dict) else {}), "source": settings.weights}
@@ -106,7 +106,7 @@ def _transfer(settings: AdaptRecipe) -> GridRecipe | None:
     """The recipe of the transfers, from the weights alone so far; None without labelled data."""
     if settings.data is None:
         return None
-    recipe, own = _parts(settings.transfer)
+    recipe, own = _parts(settings.transfer, "folder_fcn")
     own |= {"data": settings.data, "out": str(Path(settings.out) / "transfer")}
     own |= {"backbone": settings.weights, "labels": settings.labels}
     own |= {"seeds": settings.seeds, "seed": settings.seed}
@@ -123,10 +123,10 @@ def _with_backbones(grid: GridRecipe, settings: AdaptRecipe, adapted: Path) -> G
     return grid.model_copy(update=changed)
 
 
-def _parts(values: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
-    """The name of a recipe, and the settings over it."""
+def _parts(values: Mapping[str, Any], usual: str) -> tuple[str, dict[str, Any]]:
+    """The name of a recipe, `usual` unless one is given, and the settings over it."""
     own = dict(values)
-    return own.pop("recipe", None), own
+    return own.pop("recipe", usual), own
 
 
 def _say(sentence: str) -> None:

@@ -40,11 +40,14 @@ class AdaptRecipe(Recipe):
         default="felzenszwalb", description="recipe of 'detcon masks', or the folder of a store"
     )
     pretrain: dict[str, Any] = Field(
-        default={"recipe": "adapt"}, description="'recipe' of 'detcon pretrain', settings over it"
+        default={},
+        description="settings of 'detcon pretrain', as in pretrain.steps=500, over pretrain.recipe "
+        "(adapt unless given)",
     )
     transfer: dict[str, Any] = Field(
-        default={"recipe": "folder_fcn"},
-        description="'recipe' of 'detcon transfer', settings over it",
+        default={},
+        description="settings of 'detcon transfer', as in transfer.size=320, over transfer.recipe "
+        "(folder_fcn unless given)",
     )
     hours: float | None = Field(
         default=None, gt=0, description="stop then, with a checkpoint; null: when all is done"
