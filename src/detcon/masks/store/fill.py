@@ -1,8 +1,6 @@
 """Filling a mask store: in parallel, across machines, and continued after an interruption."""
 
-import os
-import sys
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +17,11 @@ from detcon.masks.sources import Displaced, FromAnnotations, NetworkSource
 from detcon.masks.store.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.store.index import merge_index
 from detcon.masks.store.mask_store import MaskStore
+from detcon.masks.store.resume import listed, say, spans_left
 from detcon.masks.store.shard import (
-    DamagedShard,
     ShardRow,
     StoreError,
     pack,
-    read_footer,
     write_shard,
 )
 from detcon.photos import Photos, UnreadablePhoto, open_photos
@@ -93,14 +90,14 @@ def _fill_store(settings: MasksRecipe) -> Path:
     header = begin_store(folder, described, photos.keys)
     _fill(folder, header, settings, photos)
     if missing := len(missing_shards(folder, header)):
-        _say(f"this share is done; {missing} of {num_shards(header)} shards are left to others")
+        say(f"this share is done; {missing} of {num_shards(header)} shards are left to others")
         return folder
     try:
         unreadable = merge_index(folder, header)
     except StoreError as error:
         if not (settings.check and settings.shard):
             raise
-        _say(f"this share is done; another's is not: {error}")
+        say(f"this share is done; another's is not: {error}")
         return folder
     _list_unreadable(folder, unreadable, len(photos))
     _list_empty(folder, settings.generator)
@@ -123,27 +120,13 @@ def make_rows(job: MasksJob) -> tuple[int, list[ShardRow]]:
 def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: Photos) -> None:
     """Makes the missing shards of this share, in order."""
     share, shares = parse_share(settings.shard or "1/1")
-    size, fingerprint = header["shard_size"], header["fingerprint"]
-    spans = {
+    size = header["shard_size"]
+    mine = {
         number: range(number * size, min((number + 1) * size, len(photos)))
         for number in range(share - 1, num_shards(header), shares)
     }
-    total = sum(map(len, spans.values()))
-    source, newer, older = _newest_source(settings.generator), list[str](), list[str]()
-    for number, span in list(spans.items()):
-        path, part = shard_path(folder, number), photos.part(span.start, span.stop)
-        if not path.exists() or (settings.check and not _is_good(path, part, fingerprint, source)):
-            continue
-        newer += _newer(part, path)
-        older += part.keys if _written(source) > _written(path) else []
-        del spans[number]
-    again = "after a change, give --check to make these masks again"
-    if newer:
-        _say(f"{_num_newer(newer)} than their masks: {_listed(newer)}; {again}")
-    if older:
-        _say(f"{source} is newer than the masks of {len(older)} photos made from it; {again}")
-    if not (newer or older or spans):
-        _say(f"all {total} photos had their masks already")
+    total = sum(map(len, mine.values()))
+    spans = spans_left(mine, folder, header["fingerprint"], photos, settings)
     if spans:
         _check_annotated(settings.generator, photos)
     jobs = (
@@ -161,7 +144,7 @@ def _fill(folder: Path, header: dict[str, Any], settings: MasksRecipe, photos: P
             rows += made
             bar.advance(len(made))
             if len(rows) == len(spans[number]):
-                write_shard(shard_path(folder, number), rows, fingerprint)
+                write_shard(shard_path(folder, number), rows, header["fingerprint"])
                 rows = []
 
 
@@ -180,53 +163,6 @@ def _in_order(
     return in_order(make_rows, jobs, num_workers=workers, threads=threads)
 
 
-def _is_good(path: Path, part: Photos, fingerprint: str, source: Path | None) -> bool:
-    """Whether a shard is whole, and newer than what it was made of; prints what is wrong."""
-    try:
-        if read_footer(path, fingerprint)["key"].to_pylist() != list(part.keys):
-            raise DamagedShard(path, "it holds other photos")
-    except DamagedShard as error:
-        _say(f"{path}: {error.what}; its photos are done again")
-        return False
-    if newer := _newer(part, path):
-        _say(f"{path}: {_num_newer(newer)}; its photos are done again")
-    if older := _written(source) > _written(path):
-        _say(f"{path}: {source} is newer; its photos are done again")
-    return not (newer or older)
-
-
-def _newest_source(generator: MaskGenerator) -> Path | None:
-    """The newest of the files that a generator reads beside the photos."""
-    given = [getattr(generator, name, None) for name in ("folder", "contours", "ranker")]
-    found: list[Path] = []
-    for top in (Path(one) for one in given if one):
-        found += [top] if top.is_file() else []
-        for folder, _, names in os.walk(top, followlinks=True):
-            found += [Path(folder, name) for name in names if not name.startswith(".")]
-    return max(found, key=_written, default=None)
-
-
-def _newer(photos: Photos, shard: Path) -> list[str]:
-    """The photos whose file, or tar, was written after the shard."""
-    made = _written(shard)
-    if photos.members is None:
-        return [key for key in photos if _written(photos.path(key)) > made]
-    late = [_written(Path(tar)) > made for tar in photos.members.tars]
-    return [key for key, tar in zip(photos, photos.members.tar.tolist()) if late[tar]]
-
-
-def _written(path: Path | None) -> float:
-    """When a file was written; 0 if there is none."""
-    try:
-        return path.stat().st_mtime if path else 0.0
-    except OSError:
-        return 0.0
-
-
-def _num_newer(keys: Sequence[str]) -> str:
-    return "1 photo is newer" if len(keys) == 1 else f"{len(keys)} photos are newer"
-
-
 def _generate(generator: MaskGenerator, photo: UInt8[np.ndarray, "y x c"], key: str) -> Masks:
     try:
         return generator(photo, key)
@@ -241,10 +177,10 @@ def _list_unreadable(folder: Path, unreadable: dict[str, str], num_photos: int) 
         reason = next(iter(unreadable.values()))
         raise StoreError(f"none of the {num_photos} photos could be read; the first: {reason}")
     for reason in list(unreadable.values())[:10]:
-        _say(reason)
+        say(reason)
     if unreadable:
         listed = folder / "unreadable.json"
-        _say(f"skipped {len(unreadable)} of {num_photos} photos; all are listed in {listed}")
+        say(f"skipped {len(unreadable)} of {num_photos} photos; all are listed in {listed}")
 
 
 def _check_annotated(generator: MaskGenerator, photos: Photos) -> None:
@@ -252,9 +188,9 @@ def _check_annotated(generator: MaskGenerator, photos: Photos) -> None:
     source = generator.annotations if isinstance(generator, Displaced) else generator
     if isinstance(source, FromAnnotations) and (without := source.not_annotated(photos.keys)):
         are = "photos are" if len(without) > 1 else "photos is"
-        _say(
+        say(
             f"{len(without)} of {len(photos)} {are} not annotated in {source.folder}: "
-            f"{_listed(without)}"
+            f"{listed(without)}"
         )
 
 
@@ -277,14 +213,4 @@ def _list_empty(folder: Path, generator: MaskGenerator) -> None:
         )
     if empty:
         have = "photos have" if len(empty) > 1 else "photos has"
-        _say(f"{len(empty)} of {len(store)} {have} no mask: {_listed(empty)}")
-
-
-def _listed(keys: Sequence[str]) -> str:
-    """`a.jpg, b.jpg, c.jpg and 61 more`."""
-    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-    return ", ".join(keys[:3]) + more
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+        say(f"{len(empty)} of {len(store)} {have} no mask: {listed(empty)}")

@@ -1,0 +1,100 @@
+"""Going on with a mask store: what is left to be made, and what is older than what it shows."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from detcon.masks.masks import MaskGenerator
+from detcon.masks.recipe import MasksRecipe
+from detcon.masks.store.header import shard_path
+from detcon.masks.store.shard import DamagedShard, read_footer
+from detcon.photos import Photos
+
+
+def spans_left(
+    spans: dict[int, range], folder: Path, fingerprint: str, photos: Photos, settings: MasksRecipe
+) -> dict[int, range]:
+    """The shards that are missing or, with `check`, damaged or older than what they show.
+
+    Reports masks that are older than their photos, or than the annotations, contour maps or ranker
+    that they were made from. `spans` are the photos of each shard.
+    """
+    there = {number: shard_path(folder, number) for number in spans}
+    there = {number: path for number, path in there.items() if path.exists()}
+    source = _newest_source(settings.generator) if there else None
+    newer, older = list[str](), list[str]()
+    left = dict(spans)
+    for number, path in there.items():
+        part = photos.part(spans[number].start, spans[number].stop)
+        if settings.check and not _is_good(path, part, fingerprint, source):
+            continue
+        newer += _newer(part, path)
+        older += part.keys if _written(source) > _written(path) else []
+        del left[number]
+    again = "after a change, give --check to make these masks again"
+    if newer:
+        say(f"{_num_newer(newer)} than their masks: {listed(newer)}; {again}")
+    if older:
+        say(f"{source} is newer than the masks of {len(older)} photos made from it; {again}")
+    if not (newer or older or left):
+        say(f"all {sum(map(len, spans.values()))} photos had their masks already")
+    return left
+
+
+def _is_good(path: Path, part: Photos, fingerprint: str, source: Path | None) -> bool:
+    """Whether a shard is whole, and newer than what it was made of; prints what is wrong."""
+    try:
+        if read_footer(path, fingerprint)["key"].to_pylist() != list(part.keys):
+            raise DamagedShard(path, "it holds other photos")
+    except DamagedShard as error:
+        say(f"{path}: {error.what}; its photos are done again")
+        return False
+    if newer := _newer(part, path):
+        say(f"{path}: {_num_newer(newer)}; its photos are done again")
+    if older := _written(source) > _written(path):
+        say(f"{path}: {source} is newer; its photos are done again")
+    return not (newer or older)
+
+
+def _newest_source(generator: MaskGenerator) -> Path | None:
+    """The newest of the files that a generator reads beside the photos."""
+    given = [getattr(generator, name, None) for name in ("folder", "contours", "ranker")]
+    found: list[Path] = []
+    for top in (Path(one) for one in given if one):
+        found += [top] if top.is_file() else []
+        for folder, _, names in os.walk(top, followlinks=True):
+            found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return max(found, key=_written, default=None)
+
+
+def _newer(photos: Photos, shard: Path) -> list[str]:
+    """The photos whose file, or tar, was written after the shard."""
+    made = _written(shard)
+    if photos.members is None:
+        return [key for key in photos if _written(photos.path(key)) > made]
+    late = [_written(Path(tar)) > made for tar in photos.members.tars]
+    return [key for key, tar in zip(photos, photos.members.tar.tolist()) if late[tar]]
+
+
+def _written(path: Path | None) -> float:
+    """When a file was written; 0 if there is none."""
+    try:
+        return path.stat().st_mtime if path else 0.0
+    except OSError:
+        return 0.0
+
+
+def _num_newer(keys: Sequence[str]) -> str:
+    return "1 photo is newer" if len(keys) == 1 else f"{len(keys)} photos are newer"
+
+
+def listed(keys: Sequence[str]) -> str:
+    """`a.jpg, b.jpg, c.jpg and 61 more`."""
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(keys[:3]) + more
+
+
+def say(line: str) -> None:
+    """Prints a line for the user, apart from results."""
+    print(line, file=sys.stderr)
