@@ -9,9 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 import detcon
+from detcon.config import load_recipe
 from detcon.exporting.recipe import ExportError
-from detcon.models.encoders import build_encoder, feature_grid
-from detcon.models.recipe import EncoderRecipe
+from detcon.models.backbone_file import save_backbone
+from detcon.models.encoders import STRIDES, build_encoder, feature_grid, with_pyramid
+from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.pretraining.recipe import PretrainRecipe
 
 CODE = """
 from torch import nn
@@ -32,6 +35,20 @@ class Trunk(nn.Module):
 def trunk():
     CALLS.append(1)
     return Trunk()
+
+class Pyramid(nn.Module):
+    # four grids in a mapping, as transformers' backbones; one tensor has two names
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 4, 4)
+        self.steps = nn.ModuleList(nn.Conv2d(8, 8, 3, 2, 1) for _ in range(3))
+        self.tied = self.stem.weight
+
+    def forward(self, photos):
+        grids = [self.stem(photos)]
+        for step in self.steps:
+            grids.append(step(grids[-1]))
+        return {"feature_maps": tuple(grids), "other": None}
 
 def flat():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
@@ -129,3 +146,34 @@ def test_photos_of_other_channels_are_refused(code):
         ValueError, match="photos of 5 channels and 224 x 224 pixels don't fit 'mine"
     ):
         build_encoder(recipe, run_own=True)
+
+
+def test_several_grids_serve_detection_and_tied_weights_are_written(code, tmp_path):
+    recipe = EncoderRecipe(name="mine:Pyramid")
+    encoder = build_encoder(recipe, run_own=True)
+    x = torch.rand(1, 3, 64, 96)
+    assert [tuple(grid.shape[2:]) for grid in encoder.pyramid(x)] == [
+        (16, 24), (8, 12), (4, 6), (2, 3)
+    ]  # fmt: skip
+    assert with_pyramid(encoder).pyramid_strides == STRIDES
+    assert torch.equal(encoder(x), encoder.pyramid(x)[-1])
+    file = tmp_path / "b.safetensors"
+    save_backbone(file, encoder, recipe, normalisation=Normalisation())
+    code.Pyramid().load_state_dict(load_file(file))
+
+
+def test_a_backbone_of_transformers_is_an_encoder(code):
+    transformers = pytest.importorskip("transformers")
+    stages = ["stage1", "stage2", "stage3", "stage4"]
+    config = transformers.ResNetConfig(
+        embedding_size=8, hidden_sizes=[8] * 4, depths=[1] * 4, out_features=stages
+    )
+    code.theirs = lambda: transformers.ResNetBackbone(config)
+    encoder = build_encoder(EncoderRecipe(name="mine:theirs"), run_own=True)
+    assert encoder.pyramid_strides == STRIDES
+    assert encoder(torch.zeros(1, 3, 64, 64)).shape == (1, 8, 2, 2)
+
+
+def test_one_word_names_the_encoder(code):
+    recipe = load_recipe(PretrainRecipe, None, {"images": "p", "out": "o", "encoder": "mine:trunk"})
+    assert recipe.encoder == OWN

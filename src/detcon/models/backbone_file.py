@@ -95,7 +95,9 @@ def backbone_bytes(
 def plain_state(encoder: nn.Module) -> dict[str, Tensor]:
     """The tensors of an encoder by the library's names, on the CPU."""
     state = _body(encoder).state_dict()
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = {n: t for n, t in state.items() if isinstance(t, Tensor)}
+    # copies, since safetensors refuses tensors that share memory, such as tied weights
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
 def load_backbone(

@@ -4,6 +4,7 @@ Our own ResNet by depth, and any other network by its timm name.
 """
 
 import functools
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
@@ -79,8 +80,8 @@ def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, 
 class OwnEncoder(nn.Module):
     """A network of the user's: what a function `package.module:function` without arguments makes.
 
-    It takes photos [b c y x] and returns a grid [b d h w], or several, of which the last is used.
-    Its weights keep their own names.
+    It takes photos [b c y x] and returns a grid [b d h w], or several in a list or a mapping (as
+    transformers' backbones), of which the last is used. Its weights keep their own names.
     """
 
     def __init__(self, name: str, in_channels: int) -> None:
@@ -98,11 +99,28 @@ class OwnEncoder(nn.Module):
         if not isinstance(self.body, nn.Module):
             kind = type(self.body).__name__
             raise ValueError(f"encoder.name={name} must make a torch.nn.Module, but made a {kind}")
-        self.num_channels = self.grid_shape(224, 224)[0]
+        grids = self._tried(224, 224)
+        self.pyramid_channels = [grid.shape[1] for grid in grids]
+        self.pyramid_strides = [round(224 / grid.shape[2]) for grid in grids]
+        self.num_channels = self.pyramid_channels[-1]
 
     def forward(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
-        grid = self.body(photos)
-        return grid[-1] if isinstance(grid, list | tuple) else grid
+        return self.pyramid(photos)[-1]
+
+    def pyramid(self, photos: Float[Tensor, "b c y x"]) -> list[Tensor]:
+        """All grids that the network returns."""
+        return self._grids(self.body(photos))
+
+    def _grids(self, output: Any) -> list[Tensor]:
+        if isinstance(output, Mapping):
+            output = output.get("feature_maps", list(output.values()))
+        parts = list(output) if isinstance(output, list | tuple) else [output]
+        grids = [part for part in parts if isinstance(part, Tensor) and part.ndim == 4]
+        if not grids:
+            last = parts[-1] if parts else None
+            shape = f"shape {list(last.shape)}" if isinstance(last, Tensor) else type(last).__name__
+            raise ValueError(f"'{self.name}' must return a grid [b d h w], but returns {shape}")
+        return grids
 
     def grid_shape(self, y: int, x: int) -> tuple[int, int, int]:
         """Channels, height and width of the grid of a photo of this size, by trying it.
@@ -110,11 +128,15 @@ class OwnEncoder(nn.Module):
         Raises:
             ValueError: The network can't take such photos, or returns no grid.
         """
+        grid = self._tried(y, x)[-1]
+        return grid.shape[1], grid.shape[2], grid.shape[3]
+
+    def _tried(self, y: int, x: int) -> list[Tensor]:
         place, was_training = next(self.body.parameters()), self.body.training
         photos = torch.zeros(1, self.in_channels, y, x, device=place.device, dtype=place.dtype)
         try:
             with torch.no_grad():
-                grid = self.body.eval()(photos)
+                output = self.body.eval()(photos)
         except Exception as error:  # the user's code
             raise ValueError(
                 f"photos of {self.in_channels} channels and {y} x {x} pixels don't fit "
@@ -122,11 +144,7 @@ class OwnEncoder(nn.Module):
             ) from error
         finally:
             self.body.train(was_training)
-        grid = grid[-1] if isinstance(grid, list | tuple) and grid else grid
-        if not isinstance(grid, Tensor) or grid.ndim != 4:
-            shape = f"shape {list(grid.shape)}" if isinstance(grid, Tensor) else type(grid).__name__
-            raise ValueError(f"'{self.name}' must return a grid [b d h w], but returns {shape}")
-        return grid.shape[1], grid.shape[2], grid.shape[3]
+        return self._grids(output)
 
 
 class TimmEncoder(nn.Module):

@@ -1,6 +1,6 @@
 """Settings of an encoder and of its input, without the networks: no torch is loaded here."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -27,6 +27,8 @@ class Normalisation(Recipe):
 
 class EncoderRecipe(Recipe):
     """Which network turns a photo into a grid of features."""
+
+    main: ClassVar[str] = "name"
 
     name: str = Field(
         default="resnet50",

@@ -118,6 +118,7 @@ class Discoverer:
             out=str(store),
             generator=Clusters(
                 backbone=str(_weights(store)),
+                encoder=settings.encoder.name if settings.encoder.is_own else None,
                 stride=discovery.stride,
                 num=self._num(step),
                 side=discovery.side,
