@@ -75,6 +75,15 @@ def test_a_tar_of_rubbish_is_as_if_unpacked(tmp_path, noted):
     assert noted() == f"{tmp_path}/p.tar: {LEFT_OUT}\n"
 
 
+def test_tars_among_photos_are_counted(tmp_path, noted):
+    root = fill(tmp_path / "p", ["cover.jpg"])
+    for name in ("0.tar", "b/1.tar"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(bytes(1024))
+    assert list(open_photos(root)) == ["cover.jpg"]
+    assert noted() == f"{root}: 1 photo; left out: 2 tars (read from a folder without photos)\n"
+
+
 def test_classes_of_photos_are_no_system_folders(tmp_path, noted):
     from detcon.formats.imagenet import open_class_folders
 

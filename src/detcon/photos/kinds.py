@@ -36,6 +36,7 @@ class Chooser:
         extensions: What photos end in.
         kinds: How many photos of each other kind there were.
         hidden: How many hidden photos there were.
+        tars: How many tars lie among the photos.
         dangling: How many photos were links of an archive to files that it doesn't hold.
         system: The names of system folders.
         unlisted: The folders that couldn't be listed, each with the reason.
@@ -44,6 +45,7 @@ class Chooser:
     extensions: tuple[str, ...]
     kinds: Counter[str] = field(default_factory=Counter)
     hidden: int = 0
+    tars: int = 0
     dangling: int = 0
     system: set[str] = field(default_factory=set)
     unlisted: list[str] = field(default_factory=list)
@@ -61,6 +63,7 @@ class Chooser:
             self.hidden += name.startswith(".")
             return not name.startswith(".")
         kind = PurePosixPath(lower).suffix
+        self.tars += kind == ".tar"
         if kind in EXTENSIONS + _NOT_DECODED and not name.startswith("."):
             self.kinds[kind] += 1
         return False
@@ -85,6 +88,8 @@ class Chooser:
             left_out.append(f"system folders ({', '.join(sorted(self.system))})")
         if self.hidden:
             left_out.append(counted(self.hidden, "hidden photo"))
+        if self.tars and num_photos:
+            left_out.append(counted(self.tars, "tar") + " (read from a folder without photos)")
         if self.dangling:
             left_out.append(counted(self.dangling, "link") + " to files that the tar doesn't hold")
         if self.unlisted:
