@@ -18,19 +18,9 @@ from jaxtyping import Bool
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.beside import PhotoFinder, files_below, not_annotated, read_xml
-from detcon.formats.reading.drawn import (
-    Drawing,
-    Drawings,
-    LeftOut,
-    Shape,
-    drawn_format,
-    ellipse_of,
-    numbers,
-    outline_of,
-    outlined,
-    turned,
-)
+from detcon.formats.reading.drawn import Drawing, Drawings, LeftOut, drawn_format
 from detcon.formats.reading.holdout import SPLITS, by_folder
+from detcon.formats.reading.shapes import Shape, ellipse_of, numbers, outline_of, outlined, turned
 
 _SHAPES = ("box", "polygon", "ellipse", "mask")
 _NO_REGIONS = ("points", "polyline", "cuboid", "skeleton", "tag")

@@ -28,8 +28,9 @@ from PIL import Image
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import Format, LabelMaps, PhotoFiles, segments_of_labels
 from detcon.formats.objects import Objects
-from detcon.formats.reading.drawn import Drawing, Kept, LeftOut, Shape, header_size, keep_shapes
+from detcon.formats.reading.drawn import Drawing, Kept, LeftOut, header_size, keep_shapes
 from detcon.formats.reading.holdout import SPLITS, Holdout, draw_split
+from detcon.formats.reading.shapes import Shape
 from detcon.formats.segments import VOID, SegmentOptions, SegmentSets
 from detcon.notes import note
 from detcon.photos import Photos, UnreadablePhoto, decode, nearest_key

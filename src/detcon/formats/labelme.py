@@ -18,18 +18,9 @@ from PIL import Image
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.beside import PhotoFinder, files_below, not_annotated, read_json
-from detcon.formats.reading.drawn import (
-    Drawing,
-    Drawings,
-    LeftOut,
-    Shape,
-    box_of,
-    drawn_format,
-    ellipse_of,
-    outline_of,
-    outlined,
-)
+from detcon.formats.reading.drawn import Drawing, Drawings, LeftOut, drawn_format
 from detcon.formats.reading.holdout import by_folder
+from detcon.formats.reading.shapes import Shape, box_of, ellipse_of, outline_of, outlined
 
 _NO_REGIONS = ("point", "points", "line", "linestrip")
 

@@ -19,8 +19,9 @@ import numpy as np
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.beside import PhotoFinder, files_below, not_annotated, read_xml
-from detcon.formats.reading.drawn import Drawing, Drawings, LeftOut, Shape, box_of, drawn_format
+from detcon.formats.reading.drawn import Drawing, Drawings, LeftOut, drawn_format
 from detcon.formats.reading.holdout import by_folder
+from detcon.formats.reading.shapes import Shape, box_of
 
 _EDGES = ("xmin", "ymin", "xmax", "ymax")
 _MAIN = ("ImageSets/Main", "ImageSets/Layout", "ImageSets/Segmentation")

@@ -20,17 +20,9 @@ import numpy as np
 import yaml
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.reading.drawn import (
-    Drawing,
-    Drawings,
-    LeftOut,
-    Shape,
-    box_of,
-    drawn_format,
-    outline_of,
-    outlined,
-)
+from detcon.formats.reading.drawn import Drawing, Drawings, LeftOut, drawn_format
 from detcon.formats.reading.holdout import by_folder
+from detcon.formats.reading.shapes import Shape, box_of, outline_of, outlined
 from detcon.photos import open_photos
 
 _SPLITS = ("train", "val", "test")
