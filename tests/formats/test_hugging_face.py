@@ -10,9 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
-from detcon.formats import hugging_face
 from detcon.formats.errors import AnnotationError
-from detcon.formats.hugging_face import open_classes, open_label_maps, open_objects
+from detcon.formats.hugging_face import open_classes, open_label_maps, open_objects, rows as shards
 from detcon.formats.reading.holdout import Holdout
 from detcon.formats.recognising import recognise
 from detcon.masks.sources import FromAnnotations
@@ -148,10 +147,10 @@ def test_how_boxes_are_read_is_said(tmp_path, capsys):
 def test_a_row_group_is_read_once_for_rows_in_a_row(tmp_path, monkeypatch):
     from_hub(tmp_path)
     source = open_classes(tmp_path, "train")
-    hugging_face._group.cache_clear()
+    shards._group.cache_clear()
     for key in source.keys:
         source.photo(key)
-    assert hugging_face._group.cache_info().misses == 3  # groups of 2, 1 and 2 rows
+    assert shards._group.cache_info().misses == 3  # groups of 2, 1 and 2 rows
 
 
 def test_masks_of_label_maps(tmp_path):
@@ -274,8 +273,8 @@ def test_any_damage_is_read_or_refused(damageable, change):
         content[place % len(content)] = value
     path.unlink()  # another file: the old one may be mapped
     path.write_bytes(bytes(content))
-    hugging_face._group.cache_clear()
-    hugging_face._arrow.cache_clear()
+    shards._group.cache_clear()
+    shards._arrow.cache_clear()
     said = str(root)
     try:
         for opened in (open_classes, open_label_maps, open_objects):
