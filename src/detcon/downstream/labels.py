@@ -5,6 +5,7 @@ What they hold is learnt from again by `detcon transfer format=coco`, `yolo` or 
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -56,16 +57,10 @@ def regions_of(labels: UInt8[np.ndarray, "y x"], names: Sequence[str]) -> Detect
 
 def sure(found: Detections, least: float) -> Detections:
     """The objects with at least this score."""
-    chosen = np.flatnonzero(found.scores >= least)
-    objects = found.objects
-    some = Objects(
-        size=objects.size,
-        boxes=objects.boxes[chosen],
-        classes=objects.classes[chosen],
-        crowd=objects.crowd[chosen],
-        segments=tuple(objects.segments[n] for n in chosen) if objects.segments else (),
-    )
-    return Detections(some, found.scores[chosen])
+    chosen, objects = np.flatnonzero(found.scores >= least), found.objects
+    parts = {name: getattr(objects, name)[chosen] for name in ("boxes", "classes", "crowd")}
+    segments = tuple(objects.segments[n] for n in chosen) if objects.segments else ()
+    return Detections(replace(objects, **parts, segments=segments), found.scores[chosen])
 
 
 def write_labelme(folder: Path, key: str, found: Detections, names: Sequence[str]) -> None:
