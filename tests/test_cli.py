@@ -1,6 +1,7 @@
 """Tests for the command line: what it teaches, what it says, and what it exits with."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -192,6 +193,15 @@ def test_a_folder_named_after_a_setting_is_a_run(run, tmp_path, monkeypatch):
     assert code == 2 and "write ./seed=1 for the file" in err
     code, _, err = run("report", "lr=0.2", "out=r.html")
     assert code == 2 and "name the runs" in err
+
+
+def test_the_next_command_can_be_pasted_where_a_folder_has_a_blank(run, photos, tmp_path):
+    """It was `detcon show images=p masks=m, v1 out=sheet.png`."""
+    out = tmp_path / "m, v1"
+    code, said, _ = run("masks", "grid", f"images={photos}", f"out={out}", "workers=1")
+    assert code == 0
+    command = shlex.split(said.partition("next: ")[2])
+    assert command[:4] == ["detcon", "show", f"images={photos}", f"masks={out}"]
 
 
 def test_debug_shows_the_traceback(run, tmp_path, monkeypatch):

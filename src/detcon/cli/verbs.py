@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Any
 
 
@@ -71,21 +72,21 @@ VERBS = {
         "demo:demo",
         "detcon demo",
         flags={"quick": "a smaller demo, in two minutes"},
-        then=lambda s: f"open {s.out}/report.html in a browser",
+        then=lambda s: f"open {quote(s.out)}/report.html in a browser",
     ),
     "scenes": Verb(
         "Render built-in scenes, or compose cut-outs on photos, with exact labels.",
         "scenes.write:ScenesRecipe",
         "scenes.write:make_scenes",
         "detcon scenes out=scenes num=2000 size=160 seed=0",
-        lambda s: _AFTER_SCENES[s.format].format(out=s.out),
+        lambda s: _AFTER_SCENES[s.format].format(out=quote(s.out)),
     ),
     "masks": Verb(
         "Find the masks of a folder of photos, and store them.",
         "masks.recipe:MasksRecipe",
         "masks.store.fill:make_masks",
         "detcon masks felzenszwalb images=photos out=masks",
-        lambda s: f"detcon show images={s.images} masks={s.out} out=sheet.png",
+        lambda s: f"detcon show images={quote(s.images)} masks={quote(s.out)} out=sheet.png",
         flags={"check": "make masks again that are damaged, or older than what they are made of"},
     ),
     "score": Verb(
@@ -93,7 +94,7 @@ VERBS = {
         "report.recipe:ScoreRecipe",
         "report.score:score",
         "detcon score masks=grid,felzenszwalb truth=labels out=score.html",
-        lambda s: f"open {s.out} in a browser",
+        lambda s: f"open {quote(s.out)} in a browser",
         table="report.score:score_table",
     ),
     "show": Verb(
@@ -107,7 +108,7 @@ VERBS = {
         "masks.recipe:ConvertRecipe",
         "masks.store.convert:convert_masks",
         "detcon convert masks=masks to=png out=masks-png",
-        lambda s: f"to read them again, {_AFTER_CONVERT[s.to].format(out=s.out)}",
+        lambda s: f"to read them again, {_AFTER_CONVERT[s.to].format(out=quote(s.out))}",
     ),
     "train-ranker": Verb(
         "Learn from annotated photos which candidate masks of MCG are objects.",
@@ -115,7 +116,8 @@ VERBS = {
         "masks.sources.mcg.training:train_ranker",
         "detcon train-ranker images=photos truth=labels out=ranker.npz",
         lambda s: (
-            f"detcon masks {s.generator.kind} images=PHOTOS out=MASKS generator.ranker={s.out}"
+            f"detcon masks {s.generator.kind} images=PHOTOS out=MASKS "
+            f"generator.ranker={quote(s.out)}"
         ),
     ),
     "pretrain": Verb(
@@ -124,8 +126,8 @@ VERBS = {
         "pretraining.training:pretrain",
         "detcon pretrain detcon_s_small images=photos masks=masks out=run",
         lambda s: (
-            f"detcon transfer folder_linear backbone={s.out}/backbone.safetensors data=LABELLED "
-            f"out={s.out}-transfer"
+            f"detcon transfer folder_linear backbone={quote(s.out)}/backbone.safetensors "
+            f"data=LABELLED out={quote(s.out)}-transfer"
         ),
     ),
     "transfer": Verb(
@@ -137,7 +139,7 @@ VERBS = {
         lambda s: (
             ""
             if s.is_grid
-            else f"detcon predict model={s.out}/seed{s.seed} images=PHOTOS out=found"
+            else f"detcon predict model={quote(s.out)}/seed{s.seed} images=PHOTOS out=found"
         ),
         page=lambda s: s.is_grid,
     ),
@@ -146,7 +148,7 @@ VERBS = {
         "adapting.recipe:AdaptRecipe",
         "adapting.adapt:adapt",
         "detcon adapt images=photos weights=torchvision:resnet50 data=labelled out=adapted",
-        lambda s: f"open {s.out}/report.html in a browser",
+        lambda s: f"open {quote(s.out)}/report.html in a browser",
     ),
     "predict": Verb(
         "Run a finished model on photos: label maps, boxes and masks, or depth.",
@@ -178,7 +180,7 @@ VERBS = {
         "importing.recipe:ImportRecipe",
         "importing.write:import_weights",
         "detcon import resnet50_detcon_b_imagenet_1k.npy out=detcon_b.safetensors",
-        lambda s: f"detcon transfer folder_fcn backbone={s.out} data=LABELLED out=transfer",
+        lambda s: f"detcon transfer folder_fcn backbone={quote(s.out)} data=LABELLED out=transfer",
         bare="weights",
         table="importing.write:imported_table",
     ),
@@ -187,7 +189,7 @@ VERBS = {
         "report.recipe:ReportRecipe",
         "report.page:write_report_page",
         "detcon report runs/* out=report.html",
-        lambda s: f"open {s.out} in a browser",
+        lambda s: f"open {quote(s.out)} in a browser",
         bare="runs*",
     ),
     "study": Verb(
