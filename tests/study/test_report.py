@@ -14,10 +14,10 @@ from detcon.results.statistics import correlation, half_width, paired, sooner
 from detcon.study import StudyError
 from detcon.study.arranged import arrange
 from detcon.study.cell import make_cells
-from detcon.study.command import run_study
 from detcon.study.plan import costs, in_all
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record, append_record, find_records, read_records
+from detcon.study.running import run_study
 
 RESULTS = Path("studies/results/tiny.jsonl")
 GRID = {

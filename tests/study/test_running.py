@@ -12,8 +12,8 @@ from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
 from detcon.results.history import read_history
 from detcon.study import StudyError
-from detcon.study.command import run_study
 from detcon.study.grid import Point
+from detcon.study.running import run_study
 from detcon.train.steps import Steps
 
 TWO = {"seed": [0], "method": {"random": {"backbone": "random"}, "detcon_s": {"masks": "grid"}}}

@@ -10,10 +10,10 @@ from detcon import cli
 from detcon.config import load_recipe
 from detcon.study.arranged import check_figure
 from detcon.study.cell import make_cells
-from detcon.study.command import run_study
 from detcon.study.plan import costs
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import find_records
+from detcon.study.running import run_study
 
 STUDIES = sorted((Path(__file__).parents[2] / "studies").glob("*.yaml"))
 pytestmark = pytest.mark.skipif(not STUDIES, reason="studies aren't part of a source package")

@@ -195,7 +195,7 @@ VERBS = {
     "study": Verb(
         "Run a grid of pretrainings and transfers to test a claim, and report the results.",
         "study.recipe:StudyRecipe",
-        "study.command:run_study",
+        "study.running:run_study",
         "detcon study studies/quick.yaml",
         lambda s: "" if s.report else "the same command with --report, for figure and tables",
         flags={"plan": "only list the cells and their hours", "report": "only write the report"},

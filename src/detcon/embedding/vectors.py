@@ -53,7 +53,9 @@ class Source:
     skipped: list[str] = field(default_factory=list)
 
 
-def embeddings(recipe: str | Path | EmbedRecipe | None = None, /, **overrides: Any) -> Iterator:
+def embeddings(
+    recipe: str | Path | EmbedRecipe | None = None, /, **overrides: Any
+) -> Iterator[Embedding]:
     """Yields the `Embedding` of each photo, region or cell, in the order of the photos.
 
     Photos that can't be read, or that have no masks, are left out.

@@ -28,12 +28,17 @@ def read_lines(path: Path) -> tuple[dict[int, dict[str, Any]], bool]:
     if not path.is_file():
         return {}, False
     *lines, last = path.read_text("utf-8", errors="replace").split("\n")
-    rows = {n: _parse(path, n, line) for n, line in enumerate(lines, 1) if line.strip()}
+
+    def parse(number: int, line: str) -> dict[str, Any]:
+        remedy = "delete the line, or leave the file out"
+        return _parsed(line, f"line {number} of {path}", remedy)
+
+    rows = {number: parse(number, line) for number, line in enumerate(lines, 1) if line.strip()}
     if not last.strip():
         return rows, False
     try:
         end = len(lines) + 1
-        return rows | {end: _parse(path, end, last)}, False
+        return rows | {end: parse(end, last)}, False
     except RunError:
         return rows, True
 
@@ -82,10 +87,6 @@ def parse_object(path: Path, remedy: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise RunError(f"cannot read {path}: {reason}; {remedy}") from error
-
-
-def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
-    return _parsed(line, f"line {number} of {path}", "delete the line, or leave the file out")
 
 
 def _parsed(text: str, place: str, remedy: str) -> dict[str, Any]:
