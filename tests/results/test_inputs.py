@@ -43,7 +43,7 @@ def test_says_what_changed(folder):
     (folder / "val/c.png").unlink()
     assert what_changed(before, take_inventory(folder)) == ""
     (folder / "val/b.png").write_bytes(b"B" * 9)
-    text = "one or more of its 3 files have other content; the newest is val/b.png, of 20"
+    text = "one or more of its 3 files have other names or content; the newest is val/b.png, of 20"
     assert what_changed(before, take_inventory(folder)).startswith(text)
     (folder / "val/b.png").write_bytes(b"b" * 9)
     (folder / "val/b.png").rename(folder / "val/d.png")
