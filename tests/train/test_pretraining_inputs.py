@@ -137,16 +137,12 @@ def test_a_loss_of_zero_is_reported_once(tmp_path, capsys):
     [
         (
             lambda photos: write_photos(photos, (9,)),
-            "6 files then, 7 now; the newest is 09.png, of 20",
+            "6 files then, 7 now",
         ),
-        (lambda photos: (photos / "03.png").unlink(), "6 files then, 5 now; the newest is"),
+        (lambda photos: (photos / "03.png").unlink(), "6 files then, 5 now"),
         (
             lambda photos: (photos / "03.png").rename(photos / "33.png"),
             "one or more of its 6 files have other names or content",
-        ),
-        (
-            lambda photos: write_photos(photos, (3,), size=(64, 64)),
-            "one or more of its 6 files have other names or content; the newest is 03.png",
         ),
     ],
 )

@@ -1,7 +1,11 @@
 """Two gloo ranks, as torchrun would start them: one rank's results, one rank's files."""
 
+import signal
+import subprocess
+import sys
+
 import torch
-from gloo import run_ranks
+from gloo import environments, run_ranks
 from train_things import train_two_ranks
 
 from detcon.results.history import read_history
@@ -65,3 +69,41 @@ def test_two_ranks_equal_one(tmp_path):
 def test_ending_right_after_a_collective(tmp_path):
     """gloo's threads still hold its tensors: without a pause, one run in three aborts."""
     run_ranks(ENDING, tmp_path)
+
+
+LOST = """
+import os, signal, sys
+from pathlib import Path
+from train_things import TwoRanks, points, train
+from detcon.train.environment import ranks
+from detcon.train.loop import RankGone
+
+def batches(first):
+    for step, batch in enumerate(points(first), start=first):
+        if step == 3 and ranks().rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield batch
+
+try:
+    train(Path(sys.argv[1]) / str(ranks().rank), TwoRanks(), batches)
+except RankGone as error:
+    print(error, flush=True)
+    os._exit(0)
+"""
+
+
+def test_a_lost_rank_ends_the_others_with_a_sentence(tmp_path):
+    """The wait has an end; torchrun would kill this one, Slurm may not."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOST, str(tmp_path)],
+            env=one,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for one in environments(2)
+    ]
+    said = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [0, -signal.SIGKILL]
+    assert "another rank was lost after step 3: its own message" in said[0], said

@@ -1,7 +1,7 @@
 """The training loop of pretraining and of all transfer tasks."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ def fit(
         ValueError: If the data end early.
         WandbError: If W&B is asked for and can't be used.
         TooManyUnreadable: With a checkpoint saved.
+        RankGone: If another rank was lost.
         Stopped: After Ctrl-C or SIGTERM, with a checkpoint saved.
     """
     training, hooks = start(module, folder, plan), hooks or Hooks()
@@ -59,8 +60,9 @@ def fit(
             report.bar.say(sentence)
         if training.step < plan.steps and not _is_over(training, hooks):
             steps = Steps(training, plan, hooks, log=log, report=report, stop=stop)
-            steps.report_unreadable()  # photos that were unreadable before
-            steps.run(iter(open_batches(training.step)))
+            with _ranks_that_answer(training):
+                steps.report_unreadable()  # photos that were unreadable before
+                steps.run(iter(open_batches(training.step)))
     return training.step
 
 
@@ -69,6 +71,27 @@ def _is_over(training: Training, hooks: Hooks) -> bool:
     first, probing = training.fabric.global_rank == 0, hooks.probing
     over = first and training.step > 0 and probing is not None and probing.is_over()
     return any(agree(training.fabric, over))
+
+
+class RankGone(ConnectionError):
+    """Another rank doesn't take part any more."""
+
+
+@contextmanager
+def _ranks_that_answer(training: Training) -> Iterator[None]:
+    """Turns the errors of a collective, which end the wait for a lost rank, into a sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        words = str(error).lower()
+        lost = any(word in words for word in ("gloo", "nccl", "connection", "timed out"))
+        if training.fabric.world_size == 1 or not lost:
+            raise
+        raise RankGone(
+            f"another rank was lost after step {training.step}: its own message, above or in its "
+            f"log, says why; give the command again on all ranks to go on from the last checkpoint "
+            f"({str(error).splitlines()[0]})"
+        ) from error
 
 
 def _beginning(training: Training, plan: Plan) -> Iterator[str]:
