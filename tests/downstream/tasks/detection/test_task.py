@@ -45,6 +45,7 @@ def untrained(val):
     given = {"backbone": "random", "data": "d", "out": "unused"}
     settings = load_recipe(TransferRecipe, TINY, given)
     task = open_task(settings.task)
+    torch.manual_seed(0)
     network = task.build(settings, load_backbone("random", encoder=settings.encoder), NAMES)
     return task, settings, network.eval(), Examples(object_split(val), range(val.num))
 
