@@ -242,5 +242,5 @@ def test_a_result_that_is_damaged_is_named(write_study):
     RESULTS.unlink()
     RESULTS.with_suffix("").mkdir()
     (RESULTS.with_suffix("") / "x.json").write_text("{")
-    with pytest.raises(StudyError, match=r"tiny/x.json is no result of a study .*move it away"):
+    with pytest.raises(StudyError, match=r"tiny/x.json is not JSON: .*move it away to run"):
         run_study(study)
