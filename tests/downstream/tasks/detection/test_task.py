@@ -91,7 +91,7 @@ def test_fine_tuning_beats_chance_and_leaves_everything_behind(monkeypatch, tmp_
 def test_an_untrained_network_finds_next_to_nothing(tmp_path):
     task, settings, network, val = untrained(VAL)
     settings = settings.model_copy(update={"out": str(tmp_path / "new")})
-    assert task.score(settings, network, val, NAMES).figures["box AP50"] < 10
+    assert task.score(settings, network, val, NAMES).figures["box AP50"] < 20  # learnt: over 50
 
 
 def test_boxes_alone(monkeypatch, tmp_path):
