@@ -1,11 +1,12 @@
 """Shared by sources that run a network: the device, the digest of the weights, one thread."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+from detcon.models.backbone_file import weights_digest
 
 
 def free_device() -> torch.device:
@@ -14,16 +15,8 @@ def free_device() -> torch.device:
 
 
 def check_digest(network: str, tensors: Mapping[str, Tensor], wanted: str | None) -> str:
-    """Twelve hexadecimal digits that identify weights, independent of the file they came from.
-
-    Raises a `ValueError` that names the network if they aren't those `wanted`; None is for any.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    found = digest.hexdigest()[:12]
+    """The digest of weights; an error that names the network if they aren't those `wanted`."""
+    found = weights_digest(tensors)
     if wanted not in (None, found):
         raise ValueError(
             f"the {network} has the digest {found}, not {wanted}; give another out=, and leave "
