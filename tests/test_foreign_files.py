@@ -5,6 +5,7 @@ import io
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -105,6 +106,7 @@ def test_hostile_recipes_leave_no_trace(trace, tmp_path):
         with pytest.raises(RecipeError):
             load_recipe(PretrainRecipe, None, parse_overrides([word]))
     (tmp_path / "p").mkdir()
+    cv2.imwrite(str(tmp_path / "p" / "a.png"), np.zeros((40, 40, 3), np.uint8))
     settings = {"images": tmp_path / "p", "method.kind": "simclr"}
     for place in ("run", "scenes"):
         (tmp_path / place).mkdir()
