@@ -109,7 +109,7 @@ def test_a_finished_run_is_left_alone(data, tmp_path):
 
 
 def test_regions_find_their_masks_on_64_photos(tmp_path):
-    """After 300 steps the nearest candidate of over 90 % of the regions is the right mask.
+    """After 120 steps the nearest candidate of over 60 % of the regions is the right mask.
 
     Candidates are all regions of all 64 photos in the other view. True masks would make it easier;
     these are computed from the pixels.
@@ -126,15 +126,15 @@ def test_regions_find_their_masks_on_64_photos(tmp_path):
         "masks": tmp_path / "masks",
         "out": tmp_path / "run",
         "views": {"size": 32, "area": (0.5, 1.0), "colour": "none"},
-        "encoder": {"name": "resnet18", "width": 0.25, "stride": 8, "zero_init": True},
+        "encoder": {"name": "resnet18", "width": 0.25, "stride": 8},
         "method": {"kind": "detcon_s", "hidden": 128, "outputs": 64, "num_regions": 8},
         "batch_size": 64,
-        "steps": 300,
+        "steps": 120,
         "optimizer": {"kind": "adamw", "lr": 3e-3},
-        "loop": {"log_every": 100, "precision": "bf16"},
+        "loop": {"log_every": 40, "precision": "bf16"},
     }
     pretrain(None, **settings)
-    assert read_history(tmp_path / "run").rows[-1]["accuracy"] > 0.9
+    assert read_history(tmp_path / "run").rows[-1]["accuracy"] > 0.6  # chance is below 1 %
 
 
 def test_methods_bring_their_own_colours():

@@ -11,18 +11,30 @@ from pretraining_things import MAKE, Interrupted, pretrain_in_doubles
 from detcon.results.history import read_history
 from detcon.train.checkpoint import load_checkpoint
 
-SCRIPT = """
+WHOLE_AND_HALF = """
+import pathlib, sys
+from pretraining_things import MAKE, Interrupted, pretrain_in_doubles
+for kind in MAKE:
+    pretrain_in_doubles(kind, pathlib.Path(sys.argv[1]) / kind)
+    try:
+        half = pathlib.Path(sys.argv[1]) / "half" / kind
+        pretrain_in_doubles(kind, half, log_every=4, interrupted=True)
+    except Interrupted:
+        pass
+"""
+SECOND_HALF = """
 import pathlib, sys
 from pretraining_things import MAKE, pretrain_in_doubles
 for kind in MAKE:
-    pretrain_in_doubles(kind, pathlib.Path(sys.argv[1]) / kind)
+    pretrain_in_doubles(kind, pathlib.Path(sys.argv[1]) / kind, log_every=4)
 """
 
 
 @pytest.fixture(scope="module")
 def joint(tmp_path_factory):
+    """Runs of all methods on two ranks, whole ones and, in `half`, some that were cut off."""
     folder = tmp_path_factory.mktemp("joint")
-    run_ranks(SCRIPT, folder)
+    run_ranks(WHOLE_AND_HALF, folder)
     return folder
 
 
@@ -41,33 +53,15 @@ def test_two_ranks_are_one(kind, joint, tmp_path):
         torch.testing.assert_close(ours[name], tensor, atol=1e-6, rtol=0)
 
 
-FIRST_HALF = """
-import pathlib, sys
-from pretraining_things import MAKE, Interrupted, pretrain_in_doubles
-for kind in MAKE:
-    try:
-        pretrain_in_doubles(kind, pathlib.Path(sys.argv[1]) / kind, log_every=4, interrupted=True)
-    except Interrupted:
-        pass
-"""
-SECOND_HALF = """
-import pathlib, sys
-from pretraining_things import MAKE, pretrain_in_doubles
-for kind in MAKE:
-    pretrain_in_doubles(kind, pathlib.Path(sys.argv[1]) / kind, log_every=4)
-"""
-
-
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory):
+def begun(joint, tmp_path_factory):
     """Runs of all methods, cut off on two ranks; those that were cut off on one, ended on two."""
-    two, one = tmp_path_factory.mktemp("two"), tmp_path_factory.mktemp("one")
-    run_ranks(FIRST_HALF, two)
+    one = tmp_path_factory.mktemp("one")
     for kind in MAKE:
         with pytest.raises(Interrupted):
             pretrain_in_doubles(kind, one / kind, log_every=4, interrupted=True)
     run_ranks(SECOND_HALF, one)
-    return {"two, then one": two, "one, then two": one}
+    return {"two, then one": joint / "half", "one, then two": one}
 
 
 @pytest.mark.parametrize("order", ["two, then one", "one, then two"])
