@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 
 .PHONY: demo test check clean
 
-demo: $(VENV)/.installed  ## the main job on built-in data, in about ten minutes on two cores
+demo: $(VENV)/.installed  ## the main job on built-in data, in about four minutes on two cores, once installed
 	$(BIN)/detcon demo
 	@echo "open $(CURDIR)/demo/report.html"
 

@@ -16,7 +16,7 @@ class DemoRecipe(Recipe):
     """Settings of the demo."""
 
     out: str = Field(default="demo", description="folder; given again, the demo continues there")
-    quick: bool = Field(default=False, description="two minutes instead of twelve; learns little")
+    quick: bool = Field(default=False, description="smaller, in a minute; learns little")
     seed: int = Field(default=0, ge=0, description="seed of scenes, pretraining and transfer")
 
 
