@@ -71,7 +71,7 @@ VERBS = {
         "demo:DemoRecipe",
         "demo:demo",
         "detcon demo",
-        flags={"quick": "a smaller demo, in two minutes"},
+        flags={"quick": "a smaller demo, in a minute"},
         then=lambda s: f"open {quote(s.out)}/report.html in a browser",
     ),
     "scenes": Verb(
