@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from test_coco import example, write as write_coco
 from test_every_use import scene_parsing
+from test_hugging_face import arrow, parquet, row
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.registry import (
@@ -20,14 +21,40 @@ from detcon.formats.registry import (
     open_label_maps,
     open_objects,
 )
+from detcon.masks.sources import FromAnnotations
 from detcon.notes import note
-from detcon.photos import EXTENSIONS, PhotosError, UnreadablePhoto
+from detcon.photos import EXTENSIONS, Photos, PhotosError, UnreadablePhoto, open_photos
+
+
+@dataclass(frozen=True)
+class MaskedPhotos:
+    """Photos whose masks are looked up in a format that has no photos of its own."""
+
+    photos: Photos
+    keys: list[str]
+    generator: FromAnnotations
+
+    def photo(self, key):
+        return self.photos.read(key)
+
+    def masks(self, key):
+        return self.generator(self.photo(key), key)
+
+
+def open_masks(root, format, split):
+    """As `detcon masks` does: which photos are annotated is known before any is read."""
+    photos = open_photos(root / "photos")
+    generator = FromAnnotations(str(root / format), format=format)
+    assert not generator.not_annotated(photos.keys), "it raises, unless missing= lets them pass"
+    return MaskedPhotos(photos, list(photos.keys), generator)
+
 
 READ = {
     "label_maps": (open_label_maps, "labels"),
     "objects": (open_objects, "objects"),
     "depth": (open_depth, "depth"),
     "classes": (open_classes, "label"),
+    "masks": (open_masks, "masks"),
 }
 
 
@@ -65,6 +92,22 @@ def camvid(root):
     layouts.save(root / "trainannot" / "0001TP_006690.png", np.minimum(layouts.CLASSES, 11))
 
 
+def png(root):
+    for name in "ab":
+        layouts.save(root / "photos" / f"{name}.jpg", layouts.PHOTO)
+        layouts.save(root / "png" / f"{name}.png", layouts.OBJECTS)
+
+
+def bsds(root):
+    layouts.bsds(root / "bsds")
+    layouts.save(root / "photos" / "train" / "12003.jpg", layouts.PHOTO)
+
+
+def tfrecord(root):
+    layouts.tfrecord(root / "tfrecord")
+    layouts.save(root / "photos" / "n01_1.JPEG", layouts.PHOTO)
+
+
 CASES = {
     "folder": Case("folder", layouts.folder, "train/images", "train/labels",
                    ("label_maps", "objects", "depth")),
@@ -84,26 +127,29 @@ CASES = {
     "camvid": Case("camvid", camvid, "train", "trainannot"),
     "nyu": Case("nyu", layouts.folder, "train/images", "train/depth"),
     "nyu frames": Case("nyu", layouts.frames, "train/office", is_listed=False),
+    "png": Case("png", png, "photos", "png", ("masks",), False),
+    "bsds": Case("bsds", bsds, "photos", "bsds/train", ("masks",), False),
+    "tfrecord": Case("tfrecord", tfrecord, "photos", kinds=("masks",), is_listed=False),
 } | {
     name: Case(format, make, {"yolo": "images/train", "voc_xml": "JPEGImages",
-                              "cvat": "images/train"}.get(format, "train"),
+                              "cvat": "images/train", "coco of CVAT": "images/train",
+                              "yolo of Roboflow": "train/images"}.get(
+                                  name if " of " in name else format, "train"),
                kinds=("objects",) if name in drawn_layouts.BOXES else ())
     for name, (format, make) in drawn_layouts.MAKERS.items()
-    if name not in ("yolo of Roboflow", "coco of CVAT")
 }  # fmt: skip
-ELSEWHERE = {"png", "bsds", "tfrecord", "hugging_face"}
-"""Formats that have no photos (masks counts those of `images=`), or have them in shards."""
 
 
 def test_every_format_is_here():
-    assert {case.format for case in CASES.values()} | ELSEWHERE == set(FORMATS)
+    """Hugging Face's photos lie in shards: they have a test of their own below."""
+    assert {case.format for case in CASES.values()} | {"hugging_face"} == set(FORMATS)
 
 
 def photo_files(folder: Path) -> list[Path]:
-    """The photos of a folder."""
+    """The photos of a folder, or its label files."""
     return sorted(
         path for path in folder.rglob("*")
-        if path.suffix.lower() in (*EXTENSIONS, ".h5")
+        if path.suffix.lower() in (*EXTENSIONS, ".h5", ".mat")
     )  # fmt: skip
 
 
@@ -158,7 +204,9 @@ def test_photos_are_used_or_named(tmp_path, capsys, name, disturb):
     note.cache_clear()
     case.make(tmp_path)
     photos = disturb(case, tmp_path) | set(photo_files(tmp_path / case.photos))
-    kinds = case.kinds or [kind for kind in READ if getattr(find_format(case.format), kind)]
+    kinds = case.kinds or [
+        kind for kind in READ if getattr(find_format(case.format), kind, None)
+    ]  # fmt: skip
     for kind in kinds:
         capsys.readouterr()
         note.cache_clear()
@@ -204,3 +252,55 @@ def everything(root, error: str) -> str:
 def all_names(root):
     lost = [Path(f"{name}.jpg") for name in "abcde"]
     return [*(path for path in root.rglob("*") if path.is_file()), *lost]
+
+
+def sound(rows):
+    """Nothing is wrong."""
+
+
+def torn_picture(rows):
+    """A photo that can't be decoded."""
+    rows[1]["image"]["bytes"] = rows[1]["image"]["bytes"][:40]
+
+
+def no_picture(rows):
+    """A photo that was saved as a path alone."""
+    rows[1]["image"]["bytes"] = None
+
+
+def no_label(rows):
+    """A photo that nothing annotates."""
+    rows[1] |= {"label": None, "mask": None, "objects": None}
+
+
+def one_name(rows):
+    """Two photos of one name."""
+    rows[1]["image"]["path"] = rows[0]["image"]["path"]
+
+
+@pytest.mark.parametrize("disturb", [sound, torn_picture, no_picture, no_label, one_name])
+@pytest.mark.parametrize("kind", ["label_maps", "objects", "classes"])
+@pytest.mark.parametrize("write", [parquet, arrow])
+def test_rows_of_shards_are_used_or_named(tmp_path, capsys, write, kind, disturb):
+    rows = [row(number) for number in range(5)]
+    disturb(rows)
+    shard = {parquet: "parquet", arrow: "arrow"}[write]
+    write(tmp_path, rows, f"train/data-00000-of-00001.{shard}")
+    write(tmp_path, [row(number) for number in (5, 6)], f"validation/data-00000-of-00001.{shard}")
+    note.cache_clear()
+    opener, read = READ[kind]
+    used, said = 0, ""
+    try:
+        source = opener(tmp_path, "hugging_face", "train")
+        for key in source.keys:
+            try:
+                source.photo(key)
+                getattr(source, read)(key)
+                used += 1
+            except (AnnotationError, UnreadablePhoto) as error:
+                said += f"{error}\n"
+    except AnnotationError as error:  # all stops until this row is corrected
+        said = str(error)
+    said += capsys.readouterr().err
+    named = "row 1 of group" in said or "p1.png" in said
+    assert named if disturb not in (sound, one_name) else used == 5, (used, said)

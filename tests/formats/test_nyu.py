@@ -6,6 +6,7 @@ import os
 import pickle
 
 import h5py
+import layouts
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -163,6 +164,23 @@ def test_says_what_is_damaged(tmp_path):
         AnnotationError, match=r"images of \(5, 4, 6, 3\) and depths of .*should be"
     ):
         open_nyu(folder, "train")
+
+
+def test_depth_of_whole_numbers_needs_a_unit(tmp_path):
+    """Thousandths in an HDF5 file of one photo were read as metres."""
+    layouts.frames(tmp_path)
+    path = tmp_path / "train" / "office" / "00001.h5"
+    with h5py.File(path, "r+") as file:
+        del file["depth"]
+        file["depth"] = np.array([[2000, 0, 500]], np.uint16)
+    key = open_nyu(tmp_path, "train").keys[0]
+    with pytest.raises(AnnotationError, match=r"whole numbers \(uint16\); give the .* task.unit="):
+        open_nyu(tmp_path, "train").depth(key)
+    depth = open_nyu(tmp_path, "train", unit=0.001).depth(key)
+    np.testing.assert_array_equal(depth, np.array([[2, np.nan, 0.5]], np.float32))
+    folder = write_mat(tmp_path)
+    with pytest.raises(AnnotationError, match=r"depths in metres, but task.unit=0.001 was given"):
+        open_nyu(folder, "train", unit=0.001)
 
 
 @given(st.binary(max_size=300))

@@ -1,5 +1,6 @@
 """Inputs of a pretraining: none to learn from, changed, moved or damaged; the advice helps."""
 
+import os
 import re
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from detcon.masks.store.fill import make_masks
 from detcon.models.backbone_file import BackboneError, load_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
+from detcon.notes import note
 from detcon.pretraining.training import pretrain
 from detcon.results import RunError
 from detcon.results.inputs import INPUTS
@@ -161,6 +163,22 @@ def test_photos_that_changed_are_noticed_when_a_run_goes_on(
     ):
         run(photos, begun)
     assert run(photos, tmp_path / "another").is_file()
+
+
+def test_a_changed_picture_of_the_same_name_is_told(photos, begun, capsys):
+    """Damaged photos may be replaced while a run waits, so that it isn't refused."""
+    (photos / "03.png").touch()
+    os.utime(photos / "03.png", (2e9, 2e9))
+    run(photos, begun)
+    said = capsys.readouterr().err
+    assert f"1 photo of {photos} changed since {begun} was begun, 03.png first" in said
+    note.cache_clear()
+    run(photos, begun)
+    assert "03.png first: it learnt from what they were before" in capsys.readouterr().err
+    os.utime(photos / "03.png", (1e9, 1e9))
+    note.cache_clear()
+    run(photos, begun)
+    assert "changed since" not in capsys.readouterr().err
 
 
 def test_masks_that_changed_are_noticed(photos, tmp_path):

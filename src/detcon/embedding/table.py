@@ -62,9 +62,9 @@ def embed(recipe: str | Path | EmbedRecipe | None = None, /, **overrides: Any) -
     files = []
     with ProgressBar("embedding", len(source.photos), words="photos") as bar:
         for start in starts:
-            keys = source.photos.keys[start : start + size]
-            files.append(_make_part(parts / f"{start // size:06d}.parquet", source, keys, about))
-            bar.advance(len(keys))
+            part = source.photos.part(start, start + size)
+            files.append(_make_part(parts / f"{start // size:06d}.parquet", source, part, about))
+            bar.advance(len(part))
     skipped = _join(files, out, about)
     shutil.rmtree(parts)
     if skipped:
@@ -87,28 +87,21 @@ def _about(source: Source) -> dict[str, Any]:
         "normalisation": backbone.normalisation.model_dump(mode="json"),
         "side": recipe.side,
         "masks": masks,
-        "photos": _digest(source.photos, source.photos.keys),
+        "photos": _digest(source.photos),
         "num_photos": len(source.photos),
     }
 
 
-def _digest(photos: Photos, keys: Sequence[str]) -> str:
-    """Identifies photos by their names, and outside of tars by their sizes: not by their place."""
+def _digest(photos: Photos) -> str:
+    """Identifies photos by their names and sizes: not by their place."""
     digest = hashlib.sha256()
-    for key in keys:
+    if photos.members is not None:
+        digest.update(photos.members.size.tobytes())
+    for key in photos:
         digest.update(f"{key}\0".encode(errors="surrogateescape"))
         if photos.members is None and (path := photos.path(key)).exists():
             digest.update(f"{path.stat().st_size}\0".encode())
     return digest.hexdigest()[:12]
-
-
-def _newer(photos: Photos, keys: Sequence[str], file: Path) -> int:
-    """How many photos were changed after a file was written; 0 for photos in tars."""
-    if photos.members is not None:
-        return 0
-    then = file.stat().st_mtime
-    paths = (photos.path(key) for key in keys)
-    return sum(path.exists() and path.stat().st_mtime > then for path in paths)
 
 
 def _compare(out: Path, about: dict[str, Any], source: Source) -> str:
@@ -129,8 +122,8 @@ def _compare(out: Path, about: dict[str, Any], source: Source) -> str:
             f"the photos of {source.recipe.images} have changed since {out} was made: {how}; "
             f"{way_out}"
         )
-    if newer := _newer(source.photos, source.photos.keys, out):
-        num = f"{newer} of {len(source.photos)}"
+    if newer := source.photos.newer_than(out.stat().st_mtime):
+        num = f"{len(newer)} of {len(source.photos)}"
         return f"{out} is kept, but {num} photos changed since: remove it to embed them again"
     return f"{out} is up to date: the same photos and settings"
 
@@ -150,20 +143,20 @@ def read_about(path: Path) -> tuple[dict[str, Any], pq.ParquetFile]:
         ) from error
 
 
-def _make_part(path: Path, source: Source, keys: Sequence[str], about: dict[str, Any]) -> Path:
+def _make_part(path: Path, source: Source, photos: Photos, about: dict[str, Any]) -> Path:
     """Writes the embeddings of some photos, unless they are there."""
     of_part = {name: value for name, value in about.items() if not name.endswith("photos")}
-    of_part["photos"] = _digest(source.photos, keys)
+    of_part["photos"] = _digest(photos)
     if path.exists():
         try:
             there, _ = read_about(path)
             same = {name: there.get(name) for name in of_part} == of_part
-            if same and not _newer(source.photos, keys, path):
+            if same and not photos.newer_than(path.stat().st_mtime):
                 return path
         except EmbeddingError:
             pass  # made again
     source.skipped.clear()
-    found = embed_photos(source, keys)
+    found = embed_photos(source, photos.keys)
     tables = list(_tables(found, source.backbone.channels))
     of_part["skipped"] = list(source.skipped)
     schema = _schema(source.backbone.channels, of_part)

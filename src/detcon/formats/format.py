@@ -120,6 +120,7 @@ class Format:
         segments: Opens annotated regions, given the data set's folder and `SegmentOptions`.
         options: The `SegmentOptions` that its segments support.
         layout: Writes scenes in this format, given a folder and a `ScenesPlan`.
+        takes_unit: Whether `depth` takes `unit`, the metres of one step of a depth map.
         draws_split: Whether its functions take `holdout`, for data sets that have no val.
     """
 
@@ -130,6 +131,7 @@ class Format:
     segments: Callable[..., SegmentSets] | None = None
     options: tuple[str, ...] = ("split", "regions")
     layout: Callable[..., Layout] | None = None
+    takes_unit: bool = False
     draws_split: bool = False
 
     def takes(self, option: str) -> bool:

@@ -70,6 +70,13 @@ class Photos:
         except OSError as error:
             raise UnreadablePhoto(f"cannot read {path}: {error.strerror}") from error
 
+    def newer_than(self, when: float) -> list[str]:
+        """The photos whose file, or whose tar, was written after a time in seconds."""
+        if self.members is None:
+            return [key for key in self if _written(self.path(key)) > when]
+        late = [_written(Path(tar)) > when for tar in self.members.tars]
+        return [key for key, tar in zip(self, self.members.tar.tolist()) if late[tar]]
+
     def _place(self, key: str) -> int | None:
         place = bisect_left(self.keys, key)
         return place if place < len(self.keys) and self.keys[place] == key else None
@@ -129,6 +136,14 @@ class Keys(Sequence[str]):
     def _part(self, start: int, stop: int) -> list[str]:
         ends = self._ends[start : stop + 1].tolist()
         return [self._text[a:b].decode(*_CODE) for a, b in pairwise(ends)]
+
+
+def _written(path: Path) -> float:
+    """When a file was written; 0 if there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def nearest_key(key: str, keys: Sequence[str]) -> str:

@@ -1,9 +1,13 @@
 """Inventories of the photos and masks of a pretraining, to notice when they change."""
 
 import hashlib
+from datetime import datetime
+from pathlib import Path
 
 from detcon.masks.store import MaskStore
+from detcon.notes import counted, note
 from detcon.photos import Photos
+from detcon.results.environment import read_environment
 from detcon.results.inputs import Inventory
 
 
@@ -21,3 +25,17 @@ def take_inputs(photos: Photos, masks: MaskStore | None) -> dict[str, Inventory]
         index = (masks.folder / "index.arrow").read_bytes()
         inputs["masks"] = Inventory(len(masks), hashlib.sha256(index).hexdigest())
     return inputs
+
+
+def say_newer(photos: Photos, folder: Path) -> None:
+    """Says which photos are newer than the run in a folder, which may be new itself."""
+    started = read_environment(folder).get("started")
+    if not started or not (
+        newer := photos.newer_than(datetime.fromisoformat(started).timestamp() + 1)
+    ):  # a run's time is in whole seconds
+        return
+    note(
+        f"{counted(len(newer), 'photo')} of {photos.source} changed since {folder} was begun, "
+        f"{newer[0]} first: it learnt from what they were before; give another out= to learn from "
+        f"them alone"
+    )

@@ -15,7 +15,7 @@ from detcon.models.backbone_file import save_backbone
 from detcon.ops.schedules import ema_rate
 from detcon.photos import Photos, PhotosError, open_photos
 from detcon.pretraining.collapse import collapse_figures
-from detcon.pretraining.inputs import take_inputs
+from detcon.pretraining.inputs import say_newer, take_inputs
 from detcon.pretraining.parts import Parts, num_without_masks, open_masks, open_parts
 from detcon.pretraining.recipe import PretrainRecipe, WithTarget
 from detcon.pretraining.start import describe_start, freeze_norms, open_start
@@ -54,6 +54,8 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     settings, start = open_start(asked)
     photos, inputs = _open_inputs(settings)
     run = open_run(settings.out, settings, inputs=inputs)
+    if photos is not None and is_first_rank():
+        say_newer(photos, run.folder)
     backbone = run.folder / "backbone.safetensors"
     if run.finished and is_first_rank():
         Console(stderr=True, highlight=False, soft_wrap=True).print(

@@ -18,7 +18,7 @@ from detcon.formats.reading.drawn import Drawing, Kept, LeftOut, header_size, ke
 from detcon.formats.reading.holdout import Holdout
 from detcon.formats.reading.shapes import Shape
 from detcon.formats.segments import VOID, SegmentOptions, SegmentSets
-from detcon.notes import note
+from detcon.notes import counted, note
 from detcon.photos import Photos, UnreadablePhoto, decode, nearest_key
 
 _CATEGORIES = ("category", "categories", "label", "labels", "category_id", "class", "category_name")
@@ -152,7 +152,7 @@ def open_objects(data: str | Path, split: str, *, holdout: Holdout | None = None
         drawing = Drawing(key, rows.place(key), shapes)
         places = {name: place for place, name in enumerate(names)}
         kept[key], _ = keep_shapes(drawing, sizes[key], places, left)
-    for sentence in (how, *left.sentences("objects")):
+    for sentence in (how, *_null_objects(rows), *left.sentences("objects")):
         note(sentence)
     return HubObjects(rows.photos, names, rows, kept)
 
@@ -232,6 +232,17 @@ def _objects(rows: Rows, key: str) -> tuple[Float64[np.ndarray, "n 4"], list[Any
     if len(array) != len(labels) or not np.isfinite(array).all():
         raise AnnotationError(f"{place} has boxes that aren't four finite numbers each")
     return array, labels
+
+
+def _null_objects(rows: Rows) -> tuple[str, ...]:
+    """A sentence on photos whose objects are null, not an empty list."""
+    null = [key for key in rows.photos.keys if rows.value(key, "objects") is None]
+    if not null:
+        return ()
+    return (
+        f"{counted(len(null), 'photo')} of {rows.photos.source} with objects of null, read as "
+        f"without objects: the first is {rows.place(null[0])}; leave them out if nobody looked",
+    )
 
 
 def _reading(

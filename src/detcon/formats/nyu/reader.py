@@ -3,7 +3,8 @@
     nyu_depth_v2_labeled.mat    images [n 3 x y] of 8 bits, depths [n x y] in metres; HDF5
     splits.mat                  trainNdxs, testNdxs, from 1
 
-    {train,val}/SCENE/00001.h5  `rgb` [3 y x] of 8 bits, `depth` [y x] in metres
+    {train,val}/SCENE/00001.h5  `rgb` [3 y x] of 8 bits, `depth` [y x] in metres, or in steps of
+                                `unit` metres
 
     {train,val}/images/a.jpg    {train,val}/depth/a.png: see `detcon.formats.folder.depth`
 
@@ -71,10 +72,14 @@ class NyuMat:
 
 @dataclass(frozen=True, eq=False)
 class DepthFrames:
-    """HDF5 files with a photo and its depth each; their names in `root` are the keys."""
+    """HDF5 files with a photo and its depth each; their names in `root` are the keys.
+
+    A step of the depth is `unit` metres; None: it is in metres, and whole numbers are refused.
+    """
 
     root: Path
     keys: Sequence[str] = field(repr=False)
+    unit: float | None = None
 
     def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
         """Reads a photo. Raises `UnreadablePhoto`."""
@@ -94,36 +99,47 @@ class DepthFrames:
             depth = _read(path, "depth")
             if depth.ndim != 2 or depth.dtype.kind not in "fiu":
                 raise ValueError(f"depth is {depth.ndim}-dimensional {depth.dtype}, not 2 numbers")
+            if depth.dtype.kind != "f" and self.unit is None:
+                raise ValueError(
+                    f"depth is of whole numbers ({depth.dtype}); give the metres of a step by "
+                    f"task.unit=, such as 0.001"
+                )
         except Exception as error:
             raise AnnotationError(f"cannot read the depth of {path}: {error}") from error
-        return in_metres(depth, 1.0)
+        return in_metres(depth, 1.0 if self.unit is None else self.unit)
 
 
 def open_nyu(
-    data: str | Path, split: str, *, unit: float = 0.001
+    data: str | Path, split: str, *, unit: float | None = None
 ) -> NyuMat | DepthFrames | DepthFiles:
     """Opens NYU-Depth v2, in any of its forms; val of the labelled part is its authors' test.
 
-    `data` is the folder, or the labelled `.mat`. A step of a depth PNG is `unit` metres.
+    `data` is the folder, or the labelled `.mat`. A step of a depth PNG is `unit` metres (None:
+    0.001), and so is one of the depth of HDF5 files of one photo (None: they are in metres).
 
     Raises:
-        AnnotationError: A part is missing or damaged.
+        AnnotationError: A part is missing or damaged, or the labelled part, which is in metres, was
+            given a unit.
         PhotosError: There are no photos.
     """
     root = Path(data)
     mat = root if root.suffix == ".mat" else root / LABELED
     if mat.is_file():
+        if unit is not None:
+            raise AnnotationError(
+                f"{mat} has its depths in metres, but task.unit={unit:g} was given; leave it out"
+            )
         return _open_mat(mat, split)
     folder = root / split
     if (folder / "images").is_dir():
-        return open_depth_folder(root, split, unit=unit)
+        return open_depth_folder(root, split, **({} if unit is None else {"unit": unit}))
     keys = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.h5"))
     if not keys:
         raise AnnotationError(
             f"there is no NYU-Depth v2 in {root}: looked for {LABELED}, {split}/**/*.h5 and "
             f"{split}/images; {_NYU_FROM}"
         )
-    return DepthFrames(folder, keys)
+    return DepthFrames(folder, keys, unit)
 
 
 def _open_mat(path: Path, split: str) -> NyuMat:

@@ -29,7 +29,7 @@ def spans_left(
         part = photos.part(spans[number].start, spans[number].stop)
         if settings.check and not _is_good(path, part, fingerprint, source):
             continue
-        newer += _newer(part, path)
+        newer += part.newer_than(_written(path))
         older += part.keys if _written(source) > _written(path) else []
         del left[number]
     again = "after a change, give --check to make these masks again"
@@ -50,7 +50,7 @@ def _is_good(path: Path, part: Photos, fingerprint: str, source: Path | None) ->
     except DamagedShard as error:
         say(f"{path}: {error.what}; its photos are done again")
         return False
-    if newer := _newer(part, path):
+    if newer := part.newer_than(_written(path)):
         say(f"{path}: {_num_newer(newer)}; its photos are done again")
     if older := _written(source) > _written(path):
         say(f"{path}: {source} is newer; its photos are done again")
@@ -66,15 +66,6 @@ def _newest_source(generator: MaskGenerator) -> Path | None:
         for folder, _, names in os.walk(top, followlinks=True):
             found += [Path(folder, name) for name in names if not name.startswith(".")]
     return max(found, key=_written, default=None)
-
-
-def _newer(photos: Photos, shard: Path) -> list[str]:
-    """The photos whose file, or tar, was written after the shard."""
-    made = _written(shard)
-    if photos.members is None:
-        return [key for key in photos if _written(photos.path(key)) > made]
-    late = [_written(Path(tar)) > made for tar in photos.members.tars]
-    return [key for key, tar in zip(photos, photos.members.tar.tolist()) if late[tar]]
 
 
 def _written(path: Path | None) -> float:

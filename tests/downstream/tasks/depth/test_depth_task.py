@@ -159,8 +159,11 @@ def test_depth_in_another_unit(scenes, tmp_path, capsys):
     open_task(coarse.task).open(coarse, 3)
     assert "below 512 m (task.unit=0.1), which is unlikely; give the" in capsys.readouterr().err
     nyu = settings.model_copy(update={"format": "nyu"})
-    with pytest.raises(LabelError, match="task.unit is for format=folder; format=nyu knows its"):
-        open_task(nyu.task).open(nyu, 3)
+    again = open_task(nyu.task).open(nyu, 3).train
+    assert np.unique(again.read(0).labels).tolist() == [20], "its third form is such a folder"
+    coco = settings.model_copy(update={"format": "coco"})
+    with pytest.raises(LabelError, match="task.unit is for format=folder, nyu; format=coco knows"):
+        open_task(coco.task).open(coco, 3)
 
 
 def test_depth_maps_without_depth(scenes, tmp_path):

@@ -36,7 +36,7 @@ def depth_split(
     return LabelledSplit(maps, pair, keep if whole else resize_nearest, max_side, channels)
 
 
-def say_range(maps: DepthMaps, unit: float | None) -> None:
+def say_range(maps: DepthMaps) -> None:
     """Prints the depths of a few photos: in a wrong unit they look like depths, too."""
     few = maps.keys[:: max(1, len(maps.keys) // RANGE_OF)][:RANGE_OF]
     depth = np.concatenate([np.ravel(maps.depth(key)) for key in few])
@@ -44,11 +44,15 @@ def say_range(maps: DepthMaps, unit: float | None) -> None:
     if not depth.size:
         return  # `check_measured` has the sentence
     middle, unlikely = np.median(depth), ""
+    unit: float | None = getattr(maps, "unit", None)  # of formats that have one
     if not NEAR <= middle <= FAR:
-        unlikely = ", which is unlikely; give the metres of a step by task.unit="
+        advice = (
+            "give the metres of a step by task.unit=" if hasattr(maps, "unit") else "check them"
+        )
+        unlikely = f", which is unlikely; {advice}"
     Console(stderr=True, highlight=False, soft_wrap=True).print(
         f"depth of {len(few)} training photos: {depth.min():.3g} to {depth.max():.3g} m, half of "
-        f"it below {middle:.3g} m (task.unit={0.001 if unit is None else unit:g}){unlikely}",
+        f"it below {middle:.3g} m{'' if unit is None else f' (task.unit={unit:g})'}{unlikely}",
         markup=False,
     )
 

@@ -21,8 +21,8 @@ class DepthRecipe(FineTunedRecipe):
     kind: Literal["depth"] = "depth"
     unit: Factor | None = Field(
         default=None,
-        description="metres of one step of depth PNGs, in a folder: null is 0.001; KITTI has "
-        "0.00390625 (1/256), TUM 0.0002",
+        description="metres of one step of depth: null is 0.001 for PNGs, 1 for HDF5; KITTI's PNGs "
+        "have 0.00390625 (1/256), TUM's 0.0002",
     )
     crop: Crop = 320
     scale: Scale = (1.0, 1.0)

@@ -19,7 +19,7 @@ from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.depth.scoring import score
 from detcon.downstream.tasks.segmentation.data import resize_nearest
 from detcon.downstream.training import fine_tune
-from detcon.formats.registry import open_depth
+from detcon.formats.registry import find_format, formats_with, open_depth
 from detcon.models.backbone_file import Backbone
 from detcon.palette import depth_colours
 from detcon.train.environment import is_first_rank
@@ -43,18 +43,18 @@ class Depth:
 
     def open(self, settings: TaskSettings, channels: int) -> LabelledData:
         unit = self.recipe.unit
-        if unit is not None and settings.format != "folder":
+        if unit is not None and not find_format(settings.format).takes_unit:
             raise LabelError(
-                f"task.unit is for format=folder; format={settings.format} knows its unit: leave "
-                f"it out"
+                f"task.unit is for format={formats_with(lambda one: one.takes_unit)}; "
+                f"format={settings.format} knows its unit: leave it out"
             )
         options: dict[str, Any] = {"holdout": settings.holdout}
         options |= {} if unit is None else {"unit": unit}
         splits = []
         for name in ("train", "val"):
             maps = open_depth(settings.data, settings.format, name, **options)
-            if name == "train" and settings.format == "folder" and is_first_rank():
-                say_range(maps, unit)
+            if name == "train" and is_first_rank():
+                say_range(maps)
             title, whole = f"{name} of {settings.data}", name == "val"
             splits.append(depth_split(maps, title, settings.size, whole=whole, channels=channels))
         return LabelledData(*splits)
