@@ -6,10 +6,13 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
+from detcon.models.backbone_file import load_backbone, save_backbone
+from detcon.models.recipe import EncoderRecipe
 from detcon.results.history import read_history
 from detcon.study import StudyError
 from detcon.study.grid import Point
@@ -107,6 +110,28 @@ def test_a_backbone_may_learn_from_labels(write_study, monkeypatch):
     assert len({one["value"] for one in found.values()}) == 3, "each has its own backbone"
     monkeypatch.setattr("detcon.study.running.carry_out", None)
     run_study(study)
+
+
+def test_cells_may_start_from_weights_and_judge_them_as_they_are(write_study, tmp_path):
+    torch.manual_seed(0)
+    start = load_backbone("random", encoder=EncoderRecipe(name="resnet18", width=0.125, stride=16))
+    file = tmp_path / "mine.safetensors"
+    save_backbone(file, start.encoder, start.recipe, normalisation=start.normalisation)
+    methods = {"start": {"backbone": "mine"}, "adapted": {"pretrain.weights": "mine"}}
+    methods["unchanged"] = {"pretrain.weights": "mine", "steps": 0}
+    grid = {"seed": [0], "method": {name: {"masks": "grid"} | m for name, m in methods.items()}}
+    needed = {"mine": {"what": "my own weights"}}
+    study = write_study(grid=grid, weights=needed)
+    with pytest.raises(StudyError, match=r"needs my own weights; give its place: weights.mine=FI"):
+        run_study(study)
+    run_study(study, **{"weights.mine": str(file)})
+    found = {record["cell"]["method"]: record for record in results().values()}
+    assert found["start"]["value"] == found["unchanged"]["value"] != found["adapted"]["value"]
+    assert "weights.mine=FILE" in found["start"]["command"]
+    assert str(tmp_path) not in RESULTS.read_text()
+    other = write_study(grid=grid, weights={"mine": {"path": str(file), "digest": "another"}})
+    with pytest.raises(StudyError, match="have the digest"):
+        run_study(other, results="studies/results/other.jsonl", work="runs/other")
 
 
 def test_a_result_counts_by_its_settings_and_not_by_its_name(write_study, monkeypatch):

@@ -82,6 +82,16 @@ class Cell:
         return tuple(dict.fromkeys(names))
 
     @property
+    def weights(self) -> tuple[str, ...]:
+        """The sources of weights that it starts from or judges; names of the study, or others."""
+        chosen = self.settings
+        start = chosen.pretrain and chosen.pretrain.weights
+        sources = [start.source] if start else []
+        if chosen.transfer.backbone not in (PRETRAINED, SUPERVISED, "random"):
+            sources.append(chosen.transfer.backbone)
+        return tuple(sources)
+
+    @property
     def pairs(self) -> int:
         """Pairs of views that the pretraining sees, or crops where it has labels."""
         chosen = self.settings
@@ -132,6 +142,10 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
         if chosen.images in study.overlap:
             _known(study.masks, study.overlap[chosen.images], f"overlap.{chosen.images}", point)
     chosen = chosen.model_copy(update={} if masks is not None else {"masks": None})
+    if chosen.weights and chosen.weights.source in study.weights:
+        digest = study.weights[chosen.weights.source].digest or chosen.weights.digest
+        weights = chosen.weights.model_copy(update={"digest": digest})
+        chosen = chosen.model_copy(update={"weights": weights})
     photos, data = _anywhere(images), _anywhere(data)
     return CellSettings(pretrain=chosen, images=photos, masks=masks, transfer=judged, data=data)
 

@@ -18,7 +18,7 @@ _SCORED = 200  # photos
 
 
 def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
-    """Checks that all folders that cells need exist, before anything begins."""
+    """Checks that the data and weights that cells need are given, before anything begins."""
     for cell in cells:
         for name in cell.data:
             data = study.data[name]
@@ -32,6 +32,12 @@ def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
                 raise StudyError(
                     f"there is no folder {data.path}, which data.{name} names; the study "
                     f"{study.name} needs {data.what}"
+                )
+        for name in cell.weights:
+            if name in study.weights and study.weights[name].path is None:
+                raise StudyError(
+                    f"the study {study.name} needs {study.weights[name].what}; give its place: "
+                    f"weights.{name}=FILE"
                 )
 
 
@@ -55,6 +61,11 @@ class Places:
                 settings = data.model_dump(exclude={"kind"})
                 self._data[name] = make_scenes(out=out, **settings)
         return self._data[name]
+
+    def weights(self, source: str) -> str:
+        """The source of weights that a name of the study stands for; others stay as they are."""
+        named = self._study.weights.get(source)
+        return named.path or source if named else source
 
     def images(self, name: str) -> Path:
         """The photos to pretrain on: those of `train`, or a folder of nothing but photos."""

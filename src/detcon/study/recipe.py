@@ -1,6 +1,6 @@
 """Settings of a study: a claim, data, masks, and a grid."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
@@ -33,6 +33,20 @@ class Scenes(Recipe):
     size: int = Field(default=160, ge=32, description="height and width in pixels")
     seed: int = Field(default=0, ge=0, description="another seed, other pictures")
     solids: tuple[int, int] = Field(default=SOLIDS, description="least and most solids in each")
+
+
+class StartWeights(Recipe):
+    """Weights that the user has, to start from: `weights.NAME=FILE` says where."""
+
+    main: ClassVar[str] = "path"
+
+    path: str | None = Field(default=None, description="any source of weights; left out of results")
+    what: str = Field(
+        default="a backbone file", description="what to get, for users without the weights"
+    )
+    digest: str | None = Field(
+        default=None, description="of their tensors, as pretraining prints it: checked where given"
+    )
 
 
 def _folder(value: Any) -> Any:
@@ -76,6 +90,9 @@ class StudyRecipe(Recipe):
     found: str = Field(default="", description="a summary of the results, for the report")
     data: dict[Name, Data] = Field(
         min_length=1, description="folders (data.NAME=DIR says where), or built-in scenes"
+    )
+    weights: dict[Name, StartWeights] = Field(
+        default={}, description="weights to start from or to judge (weights.NAME=FILE says where)"
     )
     masks: dict[Name, AnySource] = Field(
         default={},

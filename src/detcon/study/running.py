@@ -78,10 +78,12 @@ def run_study(
 def _command(study: StudyRecipe, words: Sequence[str]) -> str:
     """The command that repeats these results on another machine, without paths of this one."""
     folders = [f"data.{name}" for name, data in study.data.items() if isinstance(data, Folder)]
-    left_out = (*OF_THIS_TIME, *folders, "data")
+    files = [f"weights.{name}" for name in study.weights]
+    left_out = (*OF_THIS_TIME, *folders, "data", *files, "weights")
     recipes = [Path(w).name if Path(w).is_absolute() else w for w in words if "=" not in w]
     kept = [w for w in words if "=" in w and w.partition("=")[0] not in left_out]
-    return shlex.join(["detcon", "study", *recipes, *(f"{name}=DIR" for name in folders), *kept])
+    given = [*(f"{name}=DIR" for name in folders), *(f"{name}=FILE" for name in files)]
+    return shlex.join(["detcon", "study", *recipes, *given, *kept])
 
 
 def share_of(cells: Sequence[Cell], shard: str | None) -> list[Cell]:
@@ -142,7 +144,7 @@ def run_cells(
 
 def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> Record:
     """Runs or resumes one cell; saves its result, and deletes the transfer's network."""
-    backbone, seconds = cell.settings.transfer.backbone, 0.0
+    backbone, seconds = places.weights(cell.settings.transfer.backbone), 0.0
     if backbone == PRETRAINED:
         backbone, seconds = _pretrain(study, cell, places)
     elif backbone == SUPERVISED:
@@ -165,8 +167,11 @@ def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, flo
     backbone = out / "backbone.safetensors"
     if not backbone.is_file():
         masks = places.masks(settings.images, settings.masks) if settings.masks else None
-        folders = {"images": places.images(settings.images), "masks": masks, "out": out}
-        pretrain(None, **settings.model_dump(mode="json") | folders)
+        places_of = {"images": places.images(settings.images), "masks": masks, "out": out}
+        if settings.weights:
+            source = places.weights(settings.weights.source)
+            places_of["weights"] = settings.weights.model_copy(update={"source": source})
+        pretrain(None, **settings.model_dump(mode="json") | places_of)
     (out / LAST).unlink(missing_ok=True)
     return backbone, read_history(out).seconds
 
