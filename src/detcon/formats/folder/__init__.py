@@ -10,6 +10,7 @@ FORMAT = Format(
     label_maps=open_folder,
     objects=open_folder_objects,
     depth=open_depth_folder,
+    takes_unit=True,
     classes=open_class_folders,
     segments=open_segments,
     options=("regions", "ignore"),
