@@ -221,7 +221,7 @@ def test_a_report_holds_claim_figure_tables_and_factor(study, cells):
         "**The paper:** masks help (table 0)",
         "**Found:** it holds",
         "**What differs from the paper:** all of it",
-        "![tiny: mIoU by steps](page/tiny.svg)",
+        "![tiny: mIoU (%) by steps](page/tiny.svg)",
         "| method | 4 | 8 | 16 |",
         "| detcon_s | 31.2 ± 2.5 (30.2, 31.2, 32.2) |",
         "Differences from simclr, seed by seed:",
@@ -294,9 +294,20 @@ def test_no_report_of_nothing(study):
         run_study("tiny.yaml", report=True)
 
 
-def test_no_figure_of_different_things(study, cells):
+def test_no_panel_of_different_things(study, cells):
     record = made_up(cells[0], 1.0)
     other = Record(**{**vars(record), "metric": "delta1"})
     append_record(RESULTS, other)
-    with pytest.raises(StudyError, match="measure delta1 .%. and mIoU .%., which don't go into"):
+    with pytest.raises(StudyError, match="share a panel measure delta1 .%. and mIoU .%.; figure.p"):
         run_study("tiny.yaml", report=True)
+
+
+def test_panels_of_different_metrics_each_have_their_own(study, cells):
+    for cell in cells:
+        if cell.points[0]["labels"] == 4:
+            record = made_up(cell, 0.5)
+            append_record(RESULTS, Record(**{**vars(record), "metric": "AP50"}))
+    run_study("tiny.yaml", report=True, out="page.md")
+    page, picture = Path("page.md").read_text(), Path("page/tiny.svg").read_text()
+    assert "Labels 2, mIoU (%):" in page and "Labels 4, AP50 (%):" in page
+    assert "<!-- mIoU (%) -->" in picture and "<!-- AP50 (%) -->" in picture

@@ -31,6 +31,7 @@ class StudyPanel:
 
     Attributes:
         title: The values of the axes that tell panels apart; "" for the only one.
+        metric: What its values are, with the unit: "mIoU (%)".
         places: All values along x, in the order of the grid.
         lines: By the name of the line and the place along x: the value of each seed.
         seconds: Of pretraining at these places, one for each seed.
@@ -38,6 +39,7 @@ class StudyPanel:
     """
 
     title: str
+    metric: str
     places: Sequence[Any]
     lines: Mapping[str, Mapping[Any, Seeds]]
     seconds: Mapping[str, Mapping[Any, Sequence[float]]]
@@ -99,8 +101,14 @@ def _panel(
         lines.setdefault(line, {}).setdefault(x, {})[seed] = records[place].value
         seconds.setdefault(line, {}).setdefault(x, []).append(records[place].seconds["pretrain"])
     places = [x for x in along if any(x in line for line in lines.values())]
+    metrics = {f"{record.metric} ({record.unit})" for record in records.values()}
+    if len(metrics) > 1:
+        raise StudyError(
+            f"cells of the study {study.name} that share a panel measure "
+            f"{' and '.join(sorted(metrics))}; figure.panels needs the axis that tells them apart"
+        )
     measured = [record for record in records.values() if record.overlap is not None]
-    return StudyPanel(title, places, lines, seconds, _sources(measured))
+    return StudyPanel(title, *metrics, places, lines, seconds, _sources(measured))
 
 
 def _sources(records: Sequence[Record]) -> dict[str, Source]:

@@ -18,23 +18,26 @@ from detcon.study.arranged import StudyPanel
 from detcon.study.recipe import StudyRecipe
 
 _NAME = 0.3  # of overlap: about as wide as the name of a source is written
+_IN_A_ROW = 4  # most panels
 _WIDE = 8  # ratio of the greatest to the least value from which an axis is logarithmic
 
 
-def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel], metric: str) -> bytes:
-    """The figure as SVG; the same results give the same bytes.
-
-    `metric` is the label of the upright axis, with its unit.
-    """
+def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel]) -> bytes:
+    """The figure as SVG; the same results give the same bytes."""
     names = list(dict.fromkeys(line for panel in panels for line in panel.lines))
     styles = looks(name for name in names if name != "random")
     styles["random"] = styles[RANDOM]  # grey, as on the page of `detcon report`
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": study.name}):
         covered = [panel for panel in panels if panel.sources]
-        plots = len(panels) + len(covered)
-        size = (max(4.8, 4.0 * plots) + 1.6, 3.7)
+        shown = [*panels, *covered]
+        rows = -(-len(shown) // _IN_A_ROW)
+        columns = -(-len(shown) // rows)
+        size = (max(4.8, 4.0 * columns) + 1.6, 3.7 * rows)
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
-        every = figure.subplots(1, plots, squeeze=False, sharey=True)[0]
+        every = list(figure.subplots(rows, columns, squeeze=False).flat)[: len(shown)]
+        for axes in figure.axes[len(shown) :]:
+            axes.remove()
+        _share_heights(every, [panel.metric for panel in shown], columns)
         for axes, panel in zip(every, panels):
             _draw(axes, panel, styles)
             axes.set_title(panel.title, fontsize=10.5)
@@ -42,13 +45,23 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel], metric: str) ->
         for axes, panel in zip(every[len(panels) :], covered):
             _draw_sources(axes, panel)
             axes.set_title(panel.title, fontsize=10.5)
-        every[0].set_ylabel(metric)
         handles, words = every[0].get_legend_handles_labels()
         if len(names) > 1:
             figure.legend(handles, words, loc="outside right upper", frameon=False, fontsize=9)
         written = io.BytesIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     return written.getvalue()
+
+
+def _share_heights(every: Sequence[Axes], metrics: Sequence[str], columns: int) -> None:
+    """Panels of one metric have the same upright axis, labelled once a row."""
+    for number, (axes, metric) in enumerate(zip(every, metrics)):
+        if (first := metrics.index(metric)) < number:
+            axes.sharey(every[first])
+        if number % columns and metrics[number - 1] == metric:
+            axes.tick_params(labelleft=False)
+        else:
+            axes.set_ylabel(metric)
 
 
 def _draw(axes: Axes, panel: StudyPanel, styles: dict[str, Look]) -> None:

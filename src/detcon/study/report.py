@@ -28,38 +28,32 @@ def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, R
             f"no cell of the study {study.name} is finished in {study.results_file}; run it "
             f"first: detcon study STUDY.yaml"
         )
-    metrics = {f"{record.metric} ({record.unit})" for record in done.values()}
-    if len(metrics) > 1:
-        raise StudyError(
-            f"the cells of the study {study.name} measure {' and '.join(sorted(metrics))}, which "
-            f"don't go into one figure; make a study of each"
-        )
-    page, (metric,) = Path(study.out), metrics
+    page = Path(study.out)
     picture = page.with_suffix("") / f"{study.name}.svg"
     panels = arrange(study, cells, done)
-    write_whole(picture, draw_study(study, panels, metric))
+    write_whole(picture, draw_study(study, panels))
     before = page.read_text("utf-8") if page.is_file() else TITLE
     address = f"{page.stem}/{picture.name}"
-    section = "\n\n".join([*_tables(study, panels, done, address), _footing(cells, done)]) + "\n"
+    section = "\n\n".join([*_tables(study, panels, address), _footing(cells, done)]) + "\n"
     write_whole(page, _replaced(before, study.name, section))
     return page
 
 
-def _tables(
-    study: StudyRecipe, panels: Sequence[StudyPanel], done: Mapping[str, Record], picture: str
-) -> list[str]:
+def _tables(study: StudyRecipe, panels: Sequence[StudyPanel], picture: str) -> list[str]:
     """The paragraphs of a section: claim, figure, tables."""
-    record = next(iter(done.values()))
+    metrics = list(dict.fromkeys(panel.metric for panel in panels))
+    one = metrics[0] if len(metrics) == 1 else None
     parts = [f"## {study.name.replace('_', ' ').capitalize()}", f"**The paper:** {study.claim}"]
     if study.found:
         parts.append(f"**Found:** {study.found.strip()}")
-    parts.append(f"![{study.name}: {record.metric} by {study.figure.x}]({picture})")
+    parts.append(f"![{study.name}: {one or 'figures'} by {study.figure.x}]({picture})")
     parts.append(
-        f"{record.metric} in {record.unit}: the mean ± half of its 95 % interval (Student's t over "
-        f"seeds), and each seed."
+        f"{one or 'Figures'}: the mean ± half of its 95 % interval (Student's t over seeds), and "
+        f"each seed."
     )
     for panel in panels:
-        parts += [f"{panel.title.capitalize()}:"] if panel.title else []
+        heading = panel.title if one else f"{panel.title}, {panel.metric}"
+        parts += [f"{heading[:1].upper()}{heading[1:]}:"] if panel.title else []
         parts.append(_table(study, panel))
         parts += _sooner(study, panel)
         if panel.sources:
