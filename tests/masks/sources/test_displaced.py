@@ -12,7 +12,7 @@ from detcon.formats.errors import NotAnnotated
 from detcon.masks.masks import Masks
 from detcon.masks.quality.overlap import Bounds, Truth, measure, quality
 from detcon.masks.sources import Displaced, FromAnnotations
-from detcon.masks.sources.displaced import _mirrored, _without_empty
+from detcon.masks.sources.displaced import _cut, _mirrored, _without_empty
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 
@@ -40,6 +40,29 @@ def overlap(masks, truth):
 def test_no_displacement_changes_nothing(folder):
     exact = FromAnnotations(folder)(PHOTO, "a.jpg")
     assert np.array_equal(Displaced(folder, 0.0)(PHOTO, "a.jpg").labels, exact.labels)
+
+
+def test_masks_are_cut_along_a_grid_and_no_border_moves(folder):
+    exact = FromAnnotations(folder)(PHOTO, "a.jpg")
+    cut = Displaced(folder, 0.0, rows=3)(PHOTO, "a.jpg")
+    y, x = np.mgrid[:48, :64]
+    cells = (y * 3 // 48) * 3 + x * 3 // 64
+    found = {part.tobytes() for part in cut.stack()}
+    expected = [mask & (cells == cell) for mask in exact.stack() for cell in range(9)]
+    assert found == {part.tobytes() for part in expected if part.any()}
+    assert cut.num_masks == len(found) > exact.num_masks
+    assert np.array_equal(cut.labels < 0, exact.labels < 0)
+    assert cut.ids.tolist() == list(range(cut.num_masks))
+
+
+def test_overlapping_masks_are_cut_each_by_itself():
+    stack = np.zeros((2, 4, 4), bool)
+    stack[0, :, :3], stack[1, 1:3, 1:] = True, True
+    cut = _cut(Masks.from_stack(stack, np.array([0.5, 0.25])), 2)
+    assert cut.scores.tolist() == [0.5] * 4 + [0.25] * 4
+    assert np.array_equal(cut.stack()[:4].any(0), stack[0])
+    assert np.array_equal(cut.stack()[4:].any(0), stack[1])
+    assert cut.stack().sum(axis=(1, 2)).tolist() == [4, 2, 4, 2, 1, 2, 1, 2]
 
 
 @pytest.mark.parametrize("amount", [0.03, 0.3])

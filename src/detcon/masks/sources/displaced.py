@@ -1,4 +1,4 @@
-"""Annotations with displaced borders, to measure how much accurate masks matter."""
+"""Annotations made worse by a stated amount, to measure what matters in masks."""
 
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
@@ -11,6 +11,7 @@ from detcon.formats.registry import FormatName
 from detcon.formats.segments import Regions
 from detcon.masks.masks import LATER, Masks
 from detcon.masks.sources.annotations import FromAnnotations
+from detcon.masks.sources.grid import Grid
 from detcon.masks.sources.ranges import check_ranges
 
 _WAVES = 5  # frequencies along each axis, up to two periods a side
@@ -25,9 +26,13 @@ class Displaced:
     their borders move, further with larger `amount`. Masks without a pixel left are dropped. A
     photo's field depends only on `seed` and the photo's key.
 
+    With `rows` the masks are then cut along a grid over the photo: borders stay where they are, but
+    each mask falls into parts, so that accuracy and number of masks can be told apart.
+
     Args:
         amount: The root mean square length of the displacement, as a share of the square root of
             the photo's area. 0 changes nothing.
+        rows: Rows and columns of the grid along which masks are cut; 1 cuts nothing.
         seed: Seed of the displacements. The other settings are those of `FromAnnotations`.
     """
 
@@ -43,10 +48,11 @@ class Displaced:
     crowd: bool = field(default=False, metadata=LATER)
     missing: Literal["error", "none", "whole"] = field(default="error", metadata=LATER)
     which: int | None = field(default=None, metadata=LATER)
+    rows: int = field(default=1, metadata=LATER)
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
-        check_ranges(self, amount=0, seed=0)
+        check_ranges(self, amount=0, seed=0, rows=1)
         if self.amount == float("inf"):
             raise ValueError("amount of displaced must be a number, got inf")
         _ = self.annotations  # raises for settings that the format doesn't have
@@ -65,7 +71,8 @@ class Displaced:
         rows = np.round(np.arange(height)[:, None] + down).astype(np.int64)
         columns = np.round(np.arange(width) + across).astype(np.int64)
         moved = masks.patterns[_mirrored(rows, height), _mirrored(columns, width)]
-        return _without_empty(Masks(masks.size, moved, masks.membership, masks.scores))
+        displaced = _without_empty(Masks(masks.size, moved, masks.membership, masks.scores))
+        return displaced if self.rows == 1 else _cut(displaced, self.rows)
 
     def _field(self, key: str, size: tuple[int, int]) -> Float[np.ndarray, "2 y x"]:
         """Displacements down and across, of a mean square length of 1.
@@ -89,6 +96,22 @@ def _mirrored(places: Int[np.ndarray, "y x"], length: int) -> Int[np.ndarray, "y
     """Places of any distance folded into 0..length-1, the border pixels repeated."""
     places = places % (2 * length)
     return np.minimum(places, 2 * length - 1 - places)
+
+
+def _cut(masks: Masks, rows: int) -> Masks:
+    """The parts of masks in the cells of a grid over the map, each part a mask."""
+    cells = Grid(rows)(np.empty((*masks.patterns.shape, 1), np.uint8)).patterns
+    if masks.membership is None:
+        parts = masks.patterns.astype(np.int64) * rows**2 + cells
+        ids, numbers = np.unique(np.where(masks.patterns < 0, -1, parts), return_inverse=True)
+        numbers = numbers.reshape(parts.shape) - np.count_nonzero(ids < 0)
+        return Masks.from_labels(numbers, masks.size)
+    stack = np.stack(
+        [mask & (cells == cell) for mask in masks.stack() for cell in np.unique(cells)]
+    )
+    kept = stack.any(axis=(1, 2))
+    scores = None if masks.scores is None else masks.scores.repeat(len(np.unique(cells)))[kept]
+    return Masks.from_stack(stack[kept], scores, masks.size)
 
 
 def _without_empty(masks: Masks) -> Masks:
