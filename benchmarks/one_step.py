@@ -6,10 +6,10 @@
 
 It shows that a recipe runs, and what one process needs: nothing of how fast it would be on the
 machine that it is made for. Photos and objects are built-in scenes, in COCO's layout; masks are
-what the recipe's header says: Felzenszwalb-Huttenlocher segments, or the objects. Each recipe has
-a process of its own, whose memory includes the libraries'. "Kept" is what the encoder keeps of one
-view for the backward pass, in bf16, counted on the meta device: what a GPU holds twice for each
-photo.
+what the recipe's header says: Felzenszwalb-Huttenlocher segments, or the objects. A teacher is a
+ResNet-50 with fresh weights. Each recipe has a process of its own, whose memory includes the
+libraries'. "Kept" is what the encoder keeps of one view for the backward pass, in bf16, counted on
+the meta device: what a GPU holds twice for each photo.
 """
 
 import json
@@ -26,8 +26,10 @@ from pairs import RESULTS, save
 
 from detcon import make_masks, make_scenes, pretrain
 from detcon.config import load_recipe, shipped_recipes
+from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
-from detcon.pretraining.recipe import PretrainRecipe
+from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.pretraining.recipe import PretrainRecipe, RegionDistillation
 
 RESULT = RESULTS / "one_step.json"
 PHOTOS, SIDE = 4, 480
@@ -49,7 +51,7 @@ def main(words: list[str]) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """Photos in COCO's layout, and two stores of masks."""
+    """Photos in COCO's layout, two stores of masks, and a teacher."""
     make_scenes(out=folder / "coco", num=PHOTOS, size=SIDE, format="coco", workers=1)
     images = str(folder / "coco" / "train2017")
     make_masks("recipes/masks/felzenszwalb.yaml", images=images, out=folder / "fh", workers=1)
@@ -57,6 +59,9 @@ def prepare(folder: Path) -> None:
     make_masks(
         "recipes/masks/coco_annotations.yaml", images=images, out=folder / "objects", **objects
     )
+    recipe = EncoderRecipe(name="resnet50")
+    encoder, usual = build_encoder(recipe), Normalisation()
+    save_backbone(folder / "teacher.safetensors", encoder, recipe, normalisation=usual)
 
 
 def measure(name: str, folder: Path) -> dict[str, Any]:
@@ -65,6 +70,8 @@ def measure(name: str, folder: Path) -> dict[str, Any]:
     masks = folder / ("objects" if name.endswith("_coco") else "fh")
     paths = {"images": str(folder / "coco" / "train2017"), "masks": str(masks)}
     settings = load_recipe(PretrainRecipe, path, paths | {"out": "out"})
+    if isinstance(settings.method, RegionDistillation):
+        paths["method.teacher"] = str(folder / "teacher.safetensors")
     before = time.process_time()
     with tempfile.TemporaryDirectory() as out:
         pretrain(path, **paths, out=f"{out}/run", batch_size=2, steps=1, workers=0,

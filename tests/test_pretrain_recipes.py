@@ -71,14 +71,16 @@ def test_file_names_say_what_is_in_them(path):
         "detcon_b": "detcon_b",
         "byol": "detcon_b",
         "region_byol": "detcon_b",
+        "region_distillation": "detcon_b",
     }.items(),
 )
 def test_colours_are_the_method_s_whatever_else_is_said_of_views(kind, preset):
-    given = {**PATHS, "method.kind": kind, "views.size": 96}
+    teacher = {"teacher": {"source": "TEACHER"}} if kind == "region_distillation" else {}
+    given = {**PATHS, "method": {"kind": kind, **teacher}, "views.size": 96}
     assert load_recipe(PretrainRecipe, None, given).views.colour == COLOUR_PRESETS[preset]
     given["views.colour"] = "none"
     assert load_recipe(PretrainRecipe, None, given).views.colour == COLOUR_PRESETS["none"]
-    made = PretrainRecipe(images="a", out="b", method={"kind": kind}, views={"size": 96})
+    made = PretrainRecipe(images="a", out="b", method=given["method"], views={"size": 96})
     assert made.views.colour == COLOUR_PRESETS[preset]
 
 

@@ -38,6 +38,8 @@ _HOMES = {
     "detcon_b": "methods",
     "simclr": "methods",
     "byol": "methods",
+    "region_distillation": "methods",
+    "Teacher": "methods",
     "supervised": "methods",
     "pretrain": "pretraining.training",
     "transfer": "downstream.transfer",

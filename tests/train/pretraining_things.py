@@ -5,7 +5,16 @@ from torch import nn
 
 from detcon.data.batch import Batch
 from detcon.data.colour import NUM_PARAMETERS
-from detcon.methods import byol, detcon_b, detcon_s, simclr, supervised
+from detcon.methods import (
+    Teacher,
+    byol,
+    detcon_b,
+    detcon_s,
+    region_distillation,
+    simclr,
+    supervised,
+)
+from detcon.models.recipe import Normalisation
 from detcon.train.environment import ranks
 from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan
@@ -13,6 +22,7 @@ from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 
 PHOTOS, STEPS = 64, 20
 HEAD = {"hidden": 8, "outputs": 4}
+OTHER = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 MAKE = {
     "detcon_s": lambda e: detcon_s(e, **HEAD),
     "detcon_b": lambda e: detcon_b(e, **HEAD),
@@ -20,6 +30,7 @@ MAKE = {
     "byol": lambda e: byol(e, **HEAD),
     "supervised": lambda e: supervised(e, num_classes=3),
     "detcon_s-quarters": lambda e: detcon_s(e, **HEAD, num_groups=4),
+    "region_distillation": lambda e: region_distillation(e, Teacher(Doubles(), OTHER), **HEAD),
 }
 
 
@@ -45,7 +56,8 @@ class Doubles(nn.Module):
 def batch_of(step, kind):
     """The joined batch of a step; the whole view is one region where a method wants that."""
     rng = torch.Generator().manual_seed(step)
-    regions, views = 3 if "detcon" in kind else 1, 1 if kind == "supervised" else 2
+    has_masks = kind.startswith(("detcon", "region"))
+    regions, views = 3 if has_masks else 1, 1 if kind == "supervised" else 2
     images = torch.randint(0, 256, (views, PHOTOS, 3, 8, 8), generator=rng, dtype=torch.uint8)
     ids = torch.randint(0, 3, (views, PHOTOS, regions), generator=rng)
     weights = torch.rand(views, PHOTOS, regions, 2, 2, generator=rng, dtype=torch.float64)

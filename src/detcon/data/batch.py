@@ -21,6 +21,8 @@ class Batch:
         index: The photo's number in its collection, for messages.
         classes: The photo's class, for supervised pretraining.
         passed_over: Names of photos that can't be read and were replaced, each with the error.
+        teacher_weights: As `weights`, by shares of area, on the grid `th tw` of a teacher; None
+            without one.
     """
 
     images: UInt8[Tensor, "v b c y x"]
@@ -30,6 +32,7 @@ class Batch:
     index: Integer[Tensor, " b"]
     classes: Integer[Tensor, " b"] | None = None
     passed_over: tuple[tuple[str, str], ...] = ()
+    teacher_weights: Float[Tensor, "v b r th tw"] | None = None
 
     def to(self, device: torch.device | str, **options: bool) -> "Batch":
         """Moves what the network reads to a device; `colour` and `index` stay on the CPU."""
@@ -51,10 +54,14 @@ class Batch:
         return [self._cut(slice(start, start + size)) for start in range(0, photos, size)]
 
     def _cut(self, some: slice) -> "Batch":
-        by_view = {name: getattr(self, name)[:, some] for name in ("images", "ids", "weights")}
-        classes = None if self.classes is None else self.classes[some]
-        return Batch(
-            **by_view, colour=self.colour[:, some], index=self.index[some], classes=classes
+        by_view = {name: part[:, some] for name, part in self._by_view().items()}
+        return replace(
+            self,
+            **by_view,
+            colour=self.colour[:, some],
+            index=self.index[some],
+            classes=None if self.classes is None else self.classes[some],
+            passed_over=(),
         )
 
     def pin_memory(self) -> "Batch":
@@ -62,5 +69,12 @@ class Batch:
         return self._each(Tensor.pin_memory)
 
     def _each(self, do: Callable[[Tensor], Tensor]) -> "Batch":
-        moved = {name: do(getattr(self, name)) for name in ("images", "ids", "weights")}
+        moved = {name: do(part) for name, part in self._by_view().items()}
         return replace(self, **moved, classes=None if self.classes is None else do(self.classes))
+
+    def _by_view(self) -> dict[str, Tensor]:
+        """What the networks read of each view."""
+        parts = {"images": self.images, "ids": self.ids, "weights": self.weights}
+        if self.teacher_weights is not None:
+            parts["teacher_weights"] = self.teacher_weights
+        return parts

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float32, Int64, Integer, UInt8
 
 from detcon.data.recipe import Resize, ViewsRecipe
-from detcon.data.regions import region_weights
+from detcon.data.regions import region_shares, region_weights
 from detcon.masks.masks import Masks
 from detcon.ops.compiled import compiled
 from detcon.photos import resize as resized
@@ -110,6 +110,21 @@ class Cut:
         return region_weights(
             masks.patterns, masks.membership, grid, rng=rng, places=places, also=also, **drawing
         )
+
+    def shares(
+        self,
+        masks: Masks,
+        photo_size: tuple[int, int],
+        size: int,
+        grid: tuple[int, int],
+        ids: Int64[np.ndarray, " r"],
+    ) -> Float32[np.ndarray, "r h w"]:
+        """Where given masks lie in the view on another grid, by shares of area.
+
+        See `region_shares`; the other arguments are those of `weights`.
+        """
+        places = self._places(masks.patterns, photo_size, size)
+        return region_shares(masks.patterns, masks.membership, grid, ids, places=places)
 
     def _places(
         self, labels: Integer[np.ndarray, "y x"], photo_size: tuple[int, int], size: int

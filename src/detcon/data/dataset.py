@@ -51,6 +51,7 @@ class Sample:
     index: int
     label: int | None = None
     passed_over: tuple[tuple[str, str], ...] = ()
+    teacher_weights: Float32[np.ndarray, "v r th tw"] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class PhotoViews:
         max_side: int | None = None,
         cache: bool = True,
         pass_over: bool = False,
+        teacher_grid: tuple[int, int] | None = None,
     ) -> None:
         """Checks that photos and masks belong together; reads no photo yet.
 
@@ -104,6 +106,8 @@ class PhotoViews:
             max_side: Photos are shrunk to this before anything is cut out of them.
             cache: Whether `keep_in_memory` may keep anything.
             pass_over: Whether another photo takes the place of one that can't be read.
+            teacher_grid: Rows and columns of a teacher's output for a view, for weights of the
+                same regions there; None without a teacher.
 
         Raises:
             MasksDoNotFit: Photos have no masks in the store.
@@ -114,6 +118,11 @@ class PhotoViews:
                 f"views.reduced_decode cuts from photos as they are on the disk, but "
                 f"max_side={max_side} shrinks them first; leave one of the two out"
             )
+        if teacher_grid is not None and (views.second != "own" or views.absent):
+            raise ValueError(
+                "a teacher needs views.second=own and views.absent=false: it compares whole "
+                "regions that the view shows"
+            )
         if views.second == "halves" and (store is None or num_views < 2):
             raise ValueError(
                 "views.second=halves splits masks between two views, but there are no masks, or "
@@ -122,6 +131,7 @@ class PhotoViews:
         unreadable = getattr(store, "unreadable", {})  # a MaskStore knows; a plain dict doesn't
         self.photos, self.store, self.views = photos, store, views
         self.grid, self.seed, self.num_regions = grid, seed, num_regions
+        self.teacher_grid = teacher_grid
         self.num_views, self.max_side = num_views, max_side
         self.left_out: list[str] = []
         self.keys: Sequence[str] = photos.keys
@@ -169,6 +179,9 @@ class PhotoViews:
             index=number,
             label=None if self.classes is None else int(self.classes[number]),
             passed_over=passed_over,
+            teacher_weights=None
+            if self.teacher_grid is None
+            else np.ones((views, regions, *self.teacher_grid), np.float32),
         )
         drawn = views if self.views.second == "own" else 1
         for view in range(drawn):
@@ -278,6 +291,10 @@ class PhotoViews:
         sample.ids[view], sample.weights[view] = cut.weights(
             held.masks, held.size, self.views.size, self.grid, rng=rng, **options
         )
+        if sample.teacher_weights is not None and self.teacher_grid is not None:
+            sample.teacher_weights[view] = cut.shares(
+                held.masks, held.size, self.views.size, self.teacher_grid, sample.ids[view]
+            )
 
 
 def _nbytes(held: _Held | UnreadablePhoto) -> int:

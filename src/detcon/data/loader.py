@@ -73,9 +73,12 @@ def batches(
 
 def collate(samples: list[Sample]) -> Batch:
     """Joins the samples of a batch; views come first."""
+    names = ["images", "ids", "weights", "colour"]
+    if samples[0].teacher_weights is not None:
+        names.append("teacher_weights")
     joined = {
         name: torch.from_numpy(np.stack([getattr(sample, name) for sample in samples], axis=1))
-        for name in ("images", "ids", "weights", "colour")
+        for name in names
     }
     labels = [sample.label for sample in samples if sample.label is not None]
     return Batch(

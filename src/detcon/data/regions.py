@@ -3,6 +3,8 @@
 Axes: y x pixels of the view, p patterns, k masks, r regions, h w feature grid.
 """
 
+import math
+
 import numpy as np
 from jaxtyping import Bool, Float32, Int64, Integer
 
@@ -65,6 +67,44 @@ def region_weights(
     if not len(ids):
         return sampled, np.ones((num_regions, *grid), np.float32)
     return ids[sampled], shares[sampled]
+
+
+def region_shares(
+    patterns: Integer[np.ndarray, "y x"],
+    membership: Bool[np.ndarray, "p k"] | None,
+    grid: tuple[int, int],
+    ids: Int64[np.ndarray, " r"],
+    *,
+    places: tuple[Int64[np.ndarray, " m"], Int64[np.ndarray, " n"]] | None = None,
+) -> Float32[np.ndarray, "r h w"]:
+    """The share of each cell of another grid that given regions cover. Draws nothing.
+
+    For a teacher, whose cells may be much larger than the student's: whatever pooling chose a
+    region, it has at least a pixel in the view, and so a share on any grid; none is lost. The
+    cells divide the view evenly, and a pixel on an edge between them is shared by area.
+
+    Args:
+        patterns: As in `region_weights`, as are `membership` and `places`.
+        grid: Rows and columns of the other encoder's output.
+        ids: What `region_weights` sampled.
+
+    Returns:
+        The shares; 1 everywhere for regions of no mask (id -1), 0 for masks outside the view.
+    """
+    rows, columns = places or (np.arange(patterns.shape[0]), np.arange(patterns.shape[1]))
+    # each pixel is cut into equal parts, so that whole parts fall into each cell
+    rows, columns = (
+        np.repeat(line, cells // math.gcd(cells, len(line)))
+        for line, cells in zip((rows, columns), grid, strict=True)
+    )
+    found, counts = count_labels(patterns, grid, rows, columns)
+    table = _DISJOINT if membership is None else membership
+    present, shares = _shares(found, counts, table, membership is not None, True, 0.0)
+    out = np.zeros((len(ids), *grid), np.float32)
+    out[ids < 0] = 1
+    for region, mask in enumerate(ids):
+        out[region] += shares[present == mask].sum(0)
+    return out
 
 
 def split_in_halves(

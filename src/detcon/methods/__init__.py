@@ -1,20 +1,29 @@
 """Methods: from a batch to a loss. Methods of one class, which differ in their parts.
 
-| method      | regions | target | predictor | objective      |
-|-------------|---------|--------|-----------|----------------|
-| DetCon-S    | 16      | shared | -         | contrast       |
-| DetCon-B    | 16      | EMA    | MLP       | contrast       |
-| SimCLR      | 1       | shared | -         | contrast       |
-| BYOL        | 1       | EMA    | MLP       | regression     |
-| region BYOL | 16      | EMA    | MLP       | regression     |
-| supervised  | 1       | -      | -         | classification |
+| method              | regions | target         | predictor | objective              |
+|---------------------|---------|----------------|-----------|------------------------|
+| DetCon-S            | 16      | shared         | -         | contrast               |
+| DetCon-B            | 16      | EMA            | MLP       | contrast               |
+| SimCLR              | 1       | shared         | -         | contrast               |
+| BYOL                | 1       | EMA            | MLP       | regression             |
+| region BYOL         | 16      | EMA            | MLP       | regression             |
+| region distillation | 16      | frozen teacher | MLP       | contrast or regression |
+| supervised          | 1       | -              | -         | classification         |
 """
 
-from detcon.methods.compositions import byol, detcon_b, detcon_s, simclr, supervised
-from detcon.methods.method import Embeddings, Method, Tower
+from detcon.methods.compositions import (
+    byol,
+    detcon_b,
+    detcon_s,
+    region_distillation,
+    simclr,
+    supervised,
+)
+from detcon.methods.method import Embeddings, Method
 from detcon.methods.objectives import Contrast, CrossEntropy, Objective, Regression
+from detcon.methods.towers import Teacher, Tower
 
 __all__ = [
-    "Contrast", "CrossEntropy", "Embeddings", "Method", "Objective", "Regression", "Tower",
-    "byol", "detcon_b", "detcon_s", "simclr", "supervised",
+    "Contrast", "CrossEntropy", "Embeddings", "Method", "Objective", "Regression", "Teacher",
+    "Tower", "byol", "detcon_b", "detcon_s", "region_distillation", "simclr", "supervised",
 ]  # fmt: skip

@@ -1,12 +1,14 @@
-"""The five methods, composed of their parts."""
+"""The methods, composed of their parts."""
 
 import copy
 import functools
+from typing import Literal
 
 from torch import nn
 
-from detcon.methods.method import Method, Tower
+from detcon.methods.method import Method
 from detcon.methods.objectives import Contrast, CrossEntropy, Objective, Regression
+from detcon.methods.towers import Teacher, Tower
 from detcon.models.heads import Head
 from detcon.models.recipe import Normalisation
 from detcon.models.resnet import Block, initialise
@@ -101,6 +103,45 @@ def byol(
     region is regressed onto itself in the other view. The arguments are those of `detcon_b`.
     """
     return _with_target(encoder, hidden, outputs, Regression(), normalisation, same_start)
+
+
+def region_distillation(
+    encoder: nn.Module,
+    teacher: Teacher,
+    *,
+    objective: Literal["contrast", "regression"] = "contrast",
+    hidden: int = 2048,
+    outputs: int = 256,
+    temperature: float = 0.07,
+    local_negatives: bool = True,
+    num_groups: int = 1,
+    normalisation: Normalisation | None = None,
+) -> Method:
+    """Distillation of regions: a frozen teacher's features of a mask, from the same view.
+
+    Teacher and student share masks, not grids: the teacher's features are pooled by
+    `Batch.teacher_weights`. Contrast tells each region from all others of the view and of the other
+    photos, as SLidR does (arXiv:2203.16258). Regression maximises the cosine with the teacher's
+    feature, which most of a ReLU network's features share with each other: it is met halfway
+    without telling regions apart.
+
+    Args:
+        encoder: The student, made by `build_encoder`.
+        teacher: A `Teacher` around the encoder of `load_backbone(source)`.
+        objective: Of the predictions, which have the teacher's width.
+        hidden: Width of projector and predictor.
+        outputs: Size of the student's embedding, between projector and predictor.
+        temperature: Of the contrast, as are `local_negatives` and `num_groups`; see `Contrast`.
+        normalisation: The student's, of photos in [0, 1]; the teacher has its own.
+    """
+    contrast = Contrast(temperature, local_negatives, num_groups, within=True)
+    return Method(
+        Tower(encoder, Head(_channels(encoder), hidden, outputs)),
+        objective=contrast if objective == "contrast" else Regression(within=True),
+        predictor=Head(outputs, hidden, _channels(teacher.encoder)),
+        target=teacher,
+        normalisation=normalisation,
+    )
 
 
 def supervised(

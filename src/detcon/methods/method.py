@@ -1,5 +1,6 @@
-"""A method: encoder and heads, an averaged copy as target, and an objective."""
+"""A method: encoder and heads, an averaged copy or a teacher as target, and an objective."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from detcon.data.batch import Batch
 from detcon.data.colour import apply_colour
 from detcon.methods.objectives import Objective
+from detcon.methods.towers import Teacher, Tower
 from detcon.models.recipe import Normalisation
-from detcon.ops.regions import pool_regions
 
 
 @dataclass(frozen=True)
@@ -22,31 +23,14 @@ class Embeddings:
         query: The online network's projections, or predictions where there is a predictor.
         target: The candidates that the queries were compared with.
         ids: Which mask each region is.
+        within: Whether a query was compared with the targets of its own view, as a teacher's are;
+            else with those of the other one.
     """
 
     query: Float[Tensor, "v b r d"]
     target: Float[Tensor, "v b r d"]
     ids: Integer[Tensor, "v b r"]
-
-
-class Tower(nn.Module):
-    """Encoder and projector: from photos and region weights to one embedding per region."""
-
-    def __init__(self, encoder: nn.Module, projector: nn.Module) -> None:
-        super().__init__()
-        self.encoder, self.projector = encoder, projector
-
-    def forward(
-        self, photos: Float[Tensor, "b c y x"], weights: Float[Tensor, "b r h w"]
-    ) -> Float[Tensor, "b r d"]:
-        features = self.encoder(photos)
-        if features.shape[2:] != weights.shape[2:]:
-            raise ValueError(
-                f"the encoder gives a grid of {features.shape[2]} x {features.shape[3]} cells, but "
-                f"the masks came on {weights.shape[2]} x {weights.shape[3]}; make views with "
-                f"grid=feature_grid(encoder, size)"
-            )
-        return self.projector(pool_regions(features, weights))
+    within: bool = False
 
 
 class Method(nn.Module):
@@ -55,7 +39,8 @@ class Method(nn.Module):
     Each view passes encoder and heads alone, so that batch norm takes its statistics view by
     view. The target sees the same ids and weights, runs in training mode with batch statistics of
     its own, gets no gradient, and follows by `update_target` after each update: its parameters,
-    not its buffers. All as in the official code (`detcon_b.py`).
+    not its buffers. All as in the official code (`detcon_b.py`). A teacher as target sees the same
+    views and regions, the latter on its own grid, and never changes.
     """
 
     def __init__(
@@ -64,7 +49,7 @@ class Method(nn.Module):
         *,
         objective: Objective,
         predictor: nn.Module | None = None,
-        target: Tower | None = None,
+        target: Tower | Teacher | None = None,
         normalisation: Normalisation | None = None,
     ) -> None:
         """Joins the parts.
@@ -73,7 +58,8 @@ class Method(nn.Module):
             online: The network that learns.
             objective: Computes the loss from the queries and targets of each view.
             predictor: Maps projections to queries; none by default.
-            target: Gives the candidates; None lets the online network give them, with gradient.
+            target: Gives the candidates, an averaged copy or a teacher; None lets the online
+                network give them, with gradient.
             normalisation: Of photos in [0, 1].
         """
         super().__init__()
@@ -100,22 +86,31 @@ class Method(nn.Module):
         )
         targets = projections
         if self.target is not None:  # else the online network's own projections, with gradient
-            with torch.no_grad():
-                targets = [self.target(photos, weights) for photos, weights in shown]
-        # The objective compares the queries of each view with the targets of the other one.
+            targets = self._targets(views, batch)
+        # The objective compares queries with the targets of the other view, or the teacher's.
         loss = self.objective(queries, targets, batch)
         seen = (torch.stack([x.detach() for x in xs]) for xs in (queries, targets))
-        return loss, Embeddings(*seen, ids=batch.ids)
+        return loss, Embeddings(*seen, ids=batch.ids, within=isinstance(self.target, Teacher))
 
     @torch.no_grad()
     def update_target(self, rate: float) -> None:
-        """Averages: target <- rate * target + (1 - rate) * online; does nothing without a target.
+        """Averages: target <- rate * target + (1 - rate) * online; does nothing without a copy.
 
         Called after the optimiser's update, as in the official code.
         """
-        if self.target is not None:
+        if isinstance(self.target, Tower):
             move = get_ema_multi_avg_fn(rate)  # all parameters in one call
             move(list(self.target.parameters()), list(self.online.parameters()), 0)
+
+    @torch.no_grad()
+    def _targets(self, views: Sequence[Tensor], batch: Batch) -> list[Tensor]:
+        """What the target makes of the regions of each view."""
+        assert self.target is not None
+        weights = batch.weights
+        if isinstance(self.target, Teacher):
+            views = [self.target.renormalised(view, self.normalisation) for view in views]
+            weights = weights if batch.teacher_weights is None else batch.teacher_weights
+        return [self.target(photos, part) for photos, part in zip(views, weights, strict=True)]
 
     @torch.no_grad()
     def _coloured(self, images: Tensor, colour: Tensor) -> Tensor:

@@ -35,12 +35,15 @@ class Contrast:
             region of the anchor's own view is in the other one too, so each negative would count
             twice against a positive that counts once. For DetCon-B, predictor and target are then
             compared within a view.
+        within: Whether the candidates are a teacher's, of the anchor's own view: the form of
+            SLidR's loss (arXiv:2203.16258, Eq. 2), with the weights of copies as in DetCon.
     """
 
     temperature: float = 0.1
     local_negatives: bool = True
     num_groups: int = 1
     own_view: bool = True
+    within: bool = False
 
     def __call__(
         self, queries: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch
@@ -72,12 +75,16 @@ class Contrast:
         first: int,
     ) -> Float[Tensor, ""]:
         """The loss of a group's photos; candidates None: the queries themselves."""
-        (one, two), (ids_one, ids_two) = queries, ids
         options = {"temperature": self.temperature, "local_negatives": self.local_negatives}
         if candidates is None and self.own_view:
-            return contrastive_detection_of_both(one, two, ids_one, ids_two, **options)
+            return contrastive_detection_of_both(*queries, *ids, **options)
         options["first"] = 0 if candidates is None else first
-        of_one, of_two = queries if candidates is None else candidates
+        candidates = queries if candidates is None else candidates
+        if self.within:
+            views = zip(queries, candidates, ids, strict=True)
+            losses = [contrastive_detection(q, c, None, i, i, **options) for q, c, i in views]
+            return torch.stack(losses).sum()
+        (one, two), (of_one, of_two), (ids_one, ids_two) = queries, candidates, ids
         own_one, own_two = (of_one, of_two) if self.own_view else (None, None)
         return contrastive_detection(
             one, of_two, own_one, ids_one, ids_two, **options
@@ -86,12 +93,23 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Regression:
-    """Both directions of BYOL's loss, added (Eq. 2 of arXiv:2006.07733 and its mirror image)."""
+    """Both directions of BYOL's loss, added (Eq. 2 of arXiv:2006.07733 and its mirror image).
+
+    Attributes:
+        within: Whether the targets are a teacher's, and each region is regressed onto itself in
+            the same view: 2 - 2 * cosine, added over the views.
+    """
+
+    within: bool = False
 
     def __call__(
         self, queries: Sequence[Tensor], targets: Sequence[Tensor], batch: Batch
     ) -> Float[Tensor, ""]:
         (one, two), (of_one, of_two), (ids_one, ids_two) = queries, targets, batch.ids
+        if self.within:
+            return region_regression(one, of_one, ids_one, ids_one) + region_regression(
+                two, of_two, ids_two, ids_two
+            )
         return region_regression(one, of_two, ids_one, ids_two) + region_regression(
             two, of_one, ids_two, ids_one
         )

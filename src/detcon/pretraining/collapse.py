@@ -26,11 +26,12 @@ def collapse_figures(embeddings: Embeddings, *, max_rows: int = MAX_ROWS) -> dic
 
     Returns:
         `embedding_std`: see `embedding_std`; `effective_rank`: see `effective_rank`, both of the
-        queries. With two views also, between a region's query and the targets of the other view:
-        `positive_similarity` and `negative_similarity`, mean cosines with the same mask of the same
-        photo and with everything else; `without_positive`, the share of regions whose mask the
-        other view doesn't show; `accuracy`, the share of the others whose nearest target is the
-        right mask of the right photo. A figure that is not defined is left out.
+        queries. With two views also, between a region's query and the targets of the other view
+        (of the same one, where they are a teacher's): `positive_similarity` and
+        `negative_similarity`, mean cosines with the same mask of the same photo and with everything
+        else; `without_positive`, the share of regions whose mask the other view doesn't show;
+        `accuracy`, the share of the others whose nearest target is the right mask of the right
+        photo. A figure that is not defined is left out.
     """
     r = embeddings.ids.shape[2]
     photos, regions = max(1, max_rows // r), min(r, max_rows)
@@ -40,7 +41,8 @@ def collapse_figures(embeddings: Embeddings, *, max_rows: int = MAX_ROWS) -> dic
     rows = query.flatten(0, 2)
     figures = {"embedding_std": embedding_std(rows), "effective_rank": effective_rank(rows)}
     if len(ids) == 2:
-        sides = [_compare(query[i], target[1 - i], ids[i], ids[1 - i]) for i in (0, 1)]
+        others = (0, 1) if embeddings.within else (1, 0)
+        sides = [_compare(query[i], target[j], ids[i], ids[j]) for i, j in enumerate(others)]
         counts = torch.stack(sides).sum(0)
         names = ("positive_similarity", "negative_similarity", "without_positive", "accuracy")
         figures |= dict(zip(names, counts[0::2] / counts[1::2], strict=True))

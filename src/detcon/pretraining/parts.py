@@ -15,7 +15,18 @@ from detcon.data.dataset import PhotoViews
 from detcon.data.loader import batches, steps_per_epoch
 from detcon.downstream.probing import PeriodicProbe
 from detcon.masks.store import MaskStore
-from detcon.methods import Method, byol, detcon_b, detcon_s, simclr, supervised
+from detcon.methods import (
+    Method,
+    Teacher,
+    Tower,
+    byol,
+    detcon_b,
+    detcon_s,
+    region_distillation,
+    simclr,
+    supervised,
+)
+from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.photos import Photos
 from detcon.pretraining.discovery import Discoverer
@@ -23,6 +34,7 @@ from detcon.pretraining.recipe import (
     DetConB,
     DetConS,
     PretrainRecipe,
+    RegionDistillation,
     Supervised,
     WithMasks,
     WithTarget,
@@ -39,6 +51,7 @@ class Parts:
         settings: The whole recipe.
         photos: The collection, with the photos that can't be read.
         grid: Rows and columns of the encoder's features.
+        teacher_grid: Those of the teacher's; None without one.
         method: The network that learns, its target and its objective.
         views: The current views; None before the network has found masks.
         discoverer: Finds masks before each round of updates; None if they are given.
@@ -51,6 +64,7 @@ class Parts:
     settings: PretrainRecipe
     photos: Photos
     grid: tuple[int, int]
+    teacher_grid: tuple[int, int] | None
     method: Method
     views: PhotoViews | None
     discoverer: Discoverer | None
@@ -97,17 +111,24 @@ class Parts:
         if self.discoverer is not None and (begin or self.views is None):
             self.views = None  # its photos in memory can go
             masks = MaskStore(self.discoverer.masks(begin, step))
-            self.views = open_views(self.settings, self.photos, self.grid, masks=masks)
+            self.views = open_views(
+                self.settings, self.photos, self.grid, teacher_grid=self.teacher_grid, masks=masks
+            )
         assert self.views is not None, "there are masks, or a network that finds them"
         return self.views
 
 
 def open_parts(
-    settings: PretrainRecipe, folder: Path, photos: Photos, start: nn.Module | None = None
+    settings: PretrainRecipe,
+    folder: Path,
+    photos: Photos,
+    start: nn.Module | None = None,
+    taught_by: Backbone | None = None,
 ) -> Parts:
     """Opens masks and labels, and builds the network. Reads no photo yet.
 
-    `start` is an encoder with weights to start from; None for fresh ones.
+    `start` is an encoder with weights to start from; None for fresh ones. `taught_by` is the
+    teacher of a region distillation.
 
     Raises:
         ValueError: Photos, masks, labels or settings that don't fit; the sentence says which.
@@ -123,26 +144,36 @@ def open_parts(
         )
     torch.manual_seed(settings.seed)  # of the weights
     encoder = build_encoder(settings.encoder, run_own=True) if start is None else start
-    method = build_method(settings, encoder, num_classes)
-    grid = feature_grid(encoder, settings.views.size)
+    teacher = None if taught_by is None else _teacher(settings, taught_by)
+    method = build_method(settings, encoder, num_classes, teacher)
+    side = settings.views.size
+    grid = feature_grid(encoder, side)
+    teacher_grid = None if teacher is None else feature_grid(teacher.encoder, teacher.size or side)
     views, discoverer = None, None
     if settings.discovery is None or settings.masks is not None:
-        views = open_views(settings, photos, grid, classes=classes)
+        views = open_views(settings, photos, grid, teacher_grid=teacher_grid, classes=classes)
     num_photos = len(photos if views is None else views)
     steps = settings.steps
     if steps != 0:
         epoch = steps_per_epoch(num_photos, settings.batch_size)  # refuses too few photos
         steps = settings.epochs * epoch if steps is None else steps
     if settings.discovery is not None:  # with the average of the network, where there is one
-        tower = method.online if method.target is None else method.target
+        tower = method.target if isinstance(method.target, Tower) else method.online
         left_out = () if views is None else views.left_out
         discoverer = Discoverer(
             settings, settings.discovery, photos, tower.encoder, folder, steps, left_out
         )
-    return Parts(settings, photos, grid, method, views, discoverer, steps, num_photos, probe)
+    return Parts(
+        settings, photos, grid, teacher_grid, method, views, discoverer, steps, num_photos, probe
+    )
 
 
-def build_method(settings: PretrainRecipe, encoder: nn.Module, num_classes: int = 0) -> Method:
+def build_method(
+    settings: PretrainRecipe,
+    encoder: nn.Module,
+    num_classes: int = 0,
+    teacher: Teacher | None = None,
+) -> Method:
     """Composes the method that a recipe names around an encoder."""
     method, normalisation = settings.method, settings.normalisation
     if isinstance(method, Supervised):
@@ -153,9 +184,12 @@ def build_method(settings: PretrainRecipe, encoder: nn.Module, num_classes: int 
             normalisation=normalisation,
         )
     make = {"detcon_s": detcon_s, "detcon_b": detcon_b, "simclr": simclr}
-    options = method.model_dump(exclude={"kind", "num_regions", "ema", "negatives"})
+    options = method.model_dump(exclude={"kind", "num_regions", "ema", "negatives", "teacher"})
     if (groups := num_groups(method)) is not None:
         options["num_groups"] = groups // settings.accumulate
+    if isinstance(method, RegionDistillation):
+        assert teacher is not None, "open_teacher loads it"
+        return region_distillation(encoder, teacher, **options, normalisation=normalisation)
     if isinstance(method, DetConS | DetConB):
         options["own_view"] = settings.views.second == "own"
     if isinstance(method, WithTarget):
@@ -168,6 +202,7 @@ def open_views(
     photos: Photos,
     grid: tuple[int, int],
     *,
+    teacher_grid: tuple[int, int] | None = None,
     masks: MaskStore | None = None,
     classes: dict[str, int] | None = None,
 ) -> PhotoViews:
@@ -177,6 +212,7 @@ def open_views(
         settings: The whole recipe.
         photos: The photos that `settings.images` names.
         grid: Rows and columns of the encoder's features, for the regions.
+        teacher_grid: Those of a teacher's features.
         masks: Masks to use instead of those that the recipe names.
         classes: The class of each photo by key, for supervised pretraining.
 
@@ -191,6 +227,7 @@ def open_views(
         num_views=1 if isinstance(method, Supervised) else 2,
         num_regions=getattr(method, "num_regions", 1),
         grid=grid,
+        teacher_grid=teacher_grid,
         seed=settings.seed,
         classes=classes,
         max_side=settings.max_side,
@@ -204,6 +241,12 @@ def open_views(
             f"draws them), or give method.kind=simclr or byol, which need none"
         )
     return views
+
+
+def _teacher(settings: PretrainRecipe, backbone: Backbone) -> Teacher:
+    assert isinstance(settings.method, RegionDistillation)
+    size = settings.method.teacher.size
+    return Teacher(backbone.encoder, backbone.normalisation, size=size)
 
 
 def num_without_masks(views: PhotoViews) -> int:

@@ -85,6 +85,52 @@ class RegionBYOL(Recipe):
     ema: Ema = 0.996
 
 
+class TeacherRecipe(Recipe):
+    """The frozen network whose features of regions are distilled."""
+
+    main: ClassVar[str] = "source"
+
+    source: str = Field(
+        description="backbone file or checkpoint, torchvision:resnet50, timm:convnext_atto"
+    )
+    digest: str | None = Field(
+        default=None, description="of the tensors; computed and recorded, checked where given"
+    )
+    encoder: EncoderRecipe | None = Field(
+        default=None,
+        description="its architecture, where the source doesn't tell: a timm model's checkpoint",
+    )
+    stride: Literal[8, 16, 32] | None = Field(
+        default=None, description="output stride of a ResNet; null: that of the source"
+    )
+    size: int | None = Field(
+        default=None,
+        ge=1,
+        description="side in pixels to which views are resized for the teacher, such as a "
+        "multiple of its patches; null: views.size",
+    )
+
+
+class RegionDistillation(Recipe):
+    """Distillation of a frozen teacher's features of regions, whatever its grid."""
+
+    kind: Literal["region_distillation"] = "region_distillation"
+    teacher: TeacherRecipe = Field(
+        description="the teacher: method.teacher=FILE, torchvision:NAME or timm:NAME"
+    )
+    num_regions: Regions = 16
+    objective: Literal["contrast", "regression"] = Field(
+        default="contrast",
+        description="contrast: find the teacher's feature of the region among all of the batch; "
+        "regression: cosine with it",
+    )
+    temperature: Temperature = 0.07
+    local_negatives: Local = True
+    negatives: Negatives = "all"
+    hidden: Hidden = 2048
+    outputs: Outputs = 256
+
+
 class Supervised(Recipe):
     """Classification of whole photos: the baseline with labels."""
 
@@ -94,15 +140,18 @@ class Supervised(Recipe):
 
 
 MethodRecipe = Annotated[
-    DetConS | DetConB | SimCLR | BYOL | RegionBYOL | Supervised, Field(discriminator="kind")
+    DetConS | DetConB | SimCLR | BYOL | RegionBYOL | RegionDistillation | Supervised,
+    Field(discriminator="kind"),
 ]
-WithMasks = DetConS | DetConB | RegionBYOL
+WithMasks = DetConS | DetConB | RegionBYOL | RegionDistillation
 WithTarget = DetConB | BYOL | RegionBYOL
 
 
 def num_groups(method: MethodRecipe) -> int | None:
     """The number of groups that `negatives` cuts the batch into; None without contrast."""
     if isinstance(method, BYOL | RegionBYOL | Supervised):
+        return None
+    if isinstance(method, RegionDistillation) and method.objective == "regression":
         return None
     return 1 if method.negatives == "all" else int(method.negatives.removeprefix("1/"))
 
@@ -286,12 +335,13 @@ def _with_stride(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_colours(values: dict[str, Any]) -> dict[str, Any]:
-    """Colours of DetCon-S for it and SimCLR, of DetCon-B for it and both kinds of BYOL."""
+    """Colours of DetCon-S for it and SimCLR, of DetCon-B for all that have a target network."""
     views, method = values.get("views") or {}, values.get("method") or {}
     if not isinstance(views, dict) or not isinstance(method, dict) or "colour" in views:
         return values
     kind = method.get("kind", "detcon_s")
-    colour = "detcon_b" if kind in ("detcon_b", "byol", "region_byol") else "detcon_s"
+    with_target = ("detcon_b", "byol", "region_byol", "region_distillation")
+    colour = "detcon_b" if kind in with_target else "detcon_s"
     return values | {"views": views | {"colour": colour}}
 
 

@@ -1,4 +1,4 @@
-"""The weights that a pretraining starts from, in place of fresh ones."""
+"""The weights that a pretraining reads: those it starts from, and those of a teacher."""
 
 import torch
 from torch import nn
@@ -7,7 +7,12 @@ from detcon.config import RecipeError
 from detcon.methods import Method
 from detcon.models.backbone_file import Backbone, load_backbone, plain_state, weights_digest
 from detcon.models.recipe import RESNETS
-from detcon.pretraining.recipe import PretrainRecipe
+from detcon.pretraining.recipe import (
+    PretrainRecipe,
+    RegionDistillation,
+    TeacherRecipe,
+    WeightsRecipe,
+)
 
 
 def open_start(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | None]:
@@ -36,20 +41,52 @@ def open_start(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | Non
             in_channels=encoder.in_channels,
             bands=given.bands,
         )
+    changed = {
+        "encoder": backbone.recipe,
+        "normalisation": backbone.normalisation,
+        "weights": given.model_copy(update={"digest": _digest(backbone, given, "weights")}),
+    }
+    return settings.model_copy(update=changed), backbone
+
+
+def open_teacher(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | None]:
+    """Loads the teacher that a recipe of region distillation names.
+
+    Returns:
+        The recipe with the digest of its weights; and the teacher, None for other methods.
+
+    Raises:
+        BackboneError: No such source, or it doesn't have all tensors.
+        RecipeError: The source has another digest than the recipe, or takes other photos.
+    """
+    method = settings.method
+    if not isinstance(method, RegionDistillation):
+        return settings, None
+    given, channels = method.teacher, settings.encoder.in_channels
+    if given.source == "random":
+        raise RecipeError("method.teacher=random knows nothing; give weights that were trained")
+    backbone = load_backbone(given.source, encoder=given.encoder, stride=given.stride)
+    if backbone.recipe.in_channels != channels:
+        raise RecipeError(
+            f"the teacher {given.source} takes photos of {backbone.recipe.in_channels} channels, "
+            f"but these have {channels}; give a teacher of the same photos"
+        )
+    teacher = given.model_copy(update={"digest": _digest(backbone, given, "method.teacher")})
+    changed = {"method": method.model_copy(update={"teacher": teacher})}
+    return settings.model_copy(update=changed), backbone
+
+
+def _digest(backbone: Backbone, given: WeightsRecipe | TeacherRecipe, setting: str) -> str:
+    """The digest of what a source gave, if it is the one that the recipe has, or has none."""
     assert backbone.match is not None
     state = plain_state(backbone.encoder)
     digest = weights_digest({name: state[name] for name in backbone.match.matched})
     if given.digest not in (None, digest):
         raise RecipeError(
             f"the weights {given.source} have the digest {digest}, not {given.digest}: other "
-            f"weights are there now; give the right ones, or leave weights.digest out"
+            f"weights are there now; give the right ones, or leave {setting}.digest out"
         )
-    changed = {
-        "encoder": backbone.recipe,
-        "normalisation": backbone.normalisation,
-        "weights": given.model_copy(update={"digest": digest}),
-    }
-    return settings.model_copy(update=changed), backbone
+    return digest
 
 
 def describe_start(backbone: Backbone, asked: PretrainRecipe) -> str:

@@ -17,8 +17,8 @@ from detcon.photos import Photos, PhotosError, open_photos
 from detcon.pretraining.collapse import collapse_figures
 from detcon.pretraining.inputs import say_newer, take_inputs
 from detcon.pretraining.parts import Parts, num_without_masks, open_masks, open_parts
-from detcon.pretraining.recipe import PretrainRecipe, WithTarget
-from detcon.pretraining.start import describe_start, freeze_norms, open_start
+from detcon.pretraining.recipe import PretrainRecipe, RegionDistillation, WithTarget
+from detcon.pretraining.start import describe_start, freeze_norms, open_start, open_teacher
 from detcon.pretraining.watch import Watch
 from detcon.results.environment import read_environment
 from detcon.results.inputs import Inventory
@@ -52,6 +52,7 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     """
     asked = load_recipe(PretrainRecipe, recipe, overrides)
     settings, start = open_start(asked)
+    settings, teacher = open_teacher(settings)
     photos, inputs = _open_inputs(settings)
     run = open_run(settings.out, settings, inputs=inputs)
     if photos is not None and is_first_rank():
@@ -65,7 +66,8 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
         )
     if not run.finished:
         assert photos is not None, "only a finished run does without"
-        parts = open_parts(settings, run.folder, photos, start.encoder if start else None)
+        encoder = start.encoder if start else None
+        parts = open_parts(settings, run.folder, photos, encoder, teacher)
         if settings.freeze_norms:
             freeze_norms(parts.method)
         if is_first_rank():
@@ -160,6 +162,9 @@ def _save(
     origin = {"seed": settings.seed, "images": settings.images, "masks": settings.masks}
     if settings.weights is not None:
         origin["weights"] = settings.weights.source
+    if isinstance(settings.method, RegionDistillation):
+        teacher = settings.method.teacher
+        origin |= {"teacher": teacher.source, "teacher_digest": teacher.digest}
     save_backbone(
         path,
         encoder,

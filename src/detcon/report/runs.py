@@ -24,6 +24,7 @@ METHOD_NAMES = {
     "simclr": "SimCLR",
     "byol": "BYOL",
     "region_byol": "region BYOL",
+    "region_distillation": "region distillation",
     "supervised": "supervised",
 }
 
