@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: $(VENV)/.installed  ## the main job on built-in data, in about four minutes on two cores, once installed
 	$(BIN)/detcon demo
@@ -17,6 +17,10 @@ check: $(VENV)/.installed-dev  ## style and types
 	$(BIN)/ruff format --check .
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright
 
+docs: $(VENV)/.installed-docs  ## the documentation as a site: site/index.html; a broken link is an error
+	$(BIN)/python docs/make_site.py
+	$(BIN)/zensical build --strict --clean
+
 $(VENV)/.installed: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable .
@@ -27,5 +31,10 @@ $(VENV)/.installed-dev: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@ $(VENV)/.installed
 
+$(VENV)/.installed-docs: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@ $(VENV)/.installed
+
 clean:
-	rm -rf $(VENV) demo runs build dist .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo runs build dist site .cache .pytest_cache .ruff_cache
