@@ -119,6 +119,8 @@ def test_cells_may_start_from_weights_and_judge_them_as_they_are(write_study, tm
     save_backbone(file, start.encoder, start.recipe, normalisation=start.normalisation)
     methods = {"start": {"backbone": "mine"}, "adapted": {"pretrain.weights": "mine"}}
     methods["unchanged"] = {"pretrain.weights": "mine", "steps": 0}
+    method = {"kind": "region_distillation", "teacher": "mine", "hidden": 32}
+    methods["distilled"] = {"pretrain.method": method}
     grid = {"seed": [0], "method": {name: {"masks": "grid"} | m for name, m in methods.items()}}
     needed = {"mine": {"what": "my own weights"}}
     study = write_study(grid=grid, weights=needed)
@@ -127,6 +129,7 @@ def test_cells_may_start_from_weights_and_judge_them_as_they_are(write_study, tm
     run_study(study, **{"weights.mine": str(file)})
     found = {record["cell"]["method"]: record for record in results().values()}
     assert found["start"]["value"] == found["unchanged"]["value"] != found["adapted"]["value"]
+    assert found["distilled"]["settings"]["pretrain"]["method"]["teacher"]["source"] == "mine"
     assert "weights.mine=FILE" in found["start"]["command"]
     assert str(tmp_path) not in RESULTS.read_text()
     other = write_study(grid=grid, weights={"mine": {"path": str(file), "digest": "another"}})

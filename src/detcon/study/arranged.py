@@ -101,14 +101,14 @@ def _panel(
         lines.setdefault(line, {}).setdefault(x, {})[seed] = records[place].value
         seconds.setdefault(line, {}).setdefault(x, []).append(records[place].seconds["pretrain"])
     places = [x for x in along if any(x in line for line in lines.values())]
-    metrics = {f"{record.metric} ({record.unit})" for record in records.values()}
-    if len(metrics) > 1:
+    metric, *others = sorted({f"{record.metric} ({record.unit})" for record in records.values()})
+    if others:
         raise StudyError(
             f"cells of the study {study.name} that share a panel measure "
-            f"{' and '.join(sorted(metrics))}; figure.panels needs the axis that tells them apart"
+            f"{' and '.join([metric, *others])}; figure.panels needs the axis that tells them apart"
         )
     measured = [record for record in records.values() if record.overlap is not None]
-    return StudyPanel(title, *metrics, places, lines, seconds, _sources(measured))
+    return StudyPanel(title, metric, places, lines, seconds, _sources(measured))
 
 
 def _sources(records: Sequence[Record]) -> dict[str, Source]:

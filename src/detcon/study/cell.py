@@ -3,18 +3,20 @@
 Names stand where recipes have paths, so that settings are the same on every machine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from detcon.config import Recipe, RecipeError, fingerprint, load_recipe, nearest
 from detcon.downstream.recipe import TransferRecipe
 from detcon.masks.sources import AnySource
-from detcon.pretraining.recipe import PretrainRecipe
+from detcon.pretraining.recipe import PretrainRecipe, TeacherRecipe, WeightsRecipe
 from detcon.results.recipe import deciding_settings
 from detcon.study import StudyError
 from detcon.study.grid import Point, points
 from detcon.study.recipe import Data, Folder, StudyRecipe
+
+Sources = WeightsRecipe | TeacherRecipe
 
 PRETRAINED = "pretrained"
 """As the backbone of a transfer: the one that the cell pretrains."""
@@ -85,8 +87,7 @@ class Cell:
     def weights(self) -> tuple[str, ...]:
         """The sources of weights that it starts from or judges; names of the study, or others."""
         chosen = self.settings
-        start = chosen.pretrain and chosen.pretrain.weights
-        sources = [start.source] if start else []
+        sources = [one.source for one in read_by(chosen.pretrain)] if chosen.pretrain else []
         if chosen.transfer.backbone not in (PRETRAINED, SUPERVISED, "random"):
             sources.append(chosen.transfer.backbone)
         return tuple(sources)
@@ -97,6 +98,21 @@ class Cell:
         chosen = self.settings
         trained = chosen.pretrain or (chosen.supervise and chosen.supervise.task)
         return (getattr(trained, "steps", None) or 0) * getattr(trained, "batch_size", 0)
+
+
+def read_by(recipe: PretrainRecipe) -> list[Sources]:
+    """The weights that a pretraining reads: those it starts from, and those of a teacher."""
+    return [one for one in (recipe.weights, getattr(recipe.method, "teacher", None)) if one]
+
+
+def with_weights(recipe: PretrainRecipe, change: Callable[[Any], Sources]) -> PretrainRecipe:
+    """A pretraining that reads other weights: what `change` makes of those that it reads."""
+    if recipe.weights:
+        recipe = recipe.model_copy(update={"weights": change(recipe.weights)})
+    if teacher := getattr(recipe.method, "teacher", None):
+        method = recipe.method.model_copy(update={"teacher": change(teacher)})
+        recipe = recipe.model_copy(update={"method": method})
+    return recipe
 
 
 def make_cells(study: StudyRecipe) -> list[Cell]:
@@ -142,10 +158,8 @@ def _settings(study: StudyRecipe, point: Point) -> CellSettings:
         if chosen.images in study.overlap:
             _known(study.masks, study.overlap[chosen.images], f"overlap.{chosen.images}", point)
     chosen = chosen.model_copy(update={} if masks is not None else {"masks": None})
-    if chosen.weights and chosen.weights.source in study.weights:
-        digest = study.weights[chosen.weights.source].digest or chosen.weights.digest
-        weights = chosen.weights.model_copy(update={"digest": digest})
-        chosen = chosen.model_copy(update={"weights": weights})
+    digests = {name: {"digest": one.digest} for name, one in study.weights.items() if one.digest}
+    chosen = with_weights(chosen, lambda one: one.model_copy(update=digests.get(one.source, {})))
     photos, data = _anywhere(images), _anywhere(data)
     return CellSettings(pretrain=chosen, images=photos, masks=masks, transfer=judged, data=data)
 

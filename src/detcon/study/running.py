@@ -20,7 +20,7 @@ from detcon.results.history import read_history
 from detcon.results.result import Result
 from detcon.study import StudyError
 from detcon.study.arranged import check_figure
-from detcon.study.cell import PRETRAINED, SUPERVISED, Cell, make_cells
+from detcon.study.cell import PRETRAINED, SUPERVISED, Cell, make_cells, with_weights
 from detcon.study.places import Places, check_folders
 from detcon.study.plan import print_plan
 from detcon.study.recipe import Folder, StudyRecipe
@@ -167,11 +167,11 @@ def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, flo
     backbone = out / "backbone.safetensors"
     if not backbone.is_file():
         masks = places.masks(settings.images, settings.masks) if settings.masks else None
-        places_of = {"images": places.images(settings.images), "masks": masks, "out": out}
-        if settings.weights:
-            source = places.weights(settings.weights.source)
-            places_of["weights"] = settings.weights.model_copy(update={"source": source})
-        pretrain(None, **settings.model_dump(mode="json") | places_of)
+        folders = {"images": places.images(settings.images), "masks": masks, "out": out}
+        placed = with_weights(
+            settings, lambda one: one.model_copy(update={"source": places.weights(one.source)})
+        )
+        pretrain(None, **placed.model_dump(mode="json") | folders)
     (out / LAST).unlink(missing_ok=True)
     return backbone, read_history(out).seconds
 
