@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any, BinaryIO
 
 _ABANDONED = 3600  # seconds
 _UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENODEV, errno.ENOLCK)
@@ -89,6 +89,41 @@ def _process_is_gone(partial: Path) -> bool:
     except OSError:
         return False
     return False
+
+
+def lock(file: IO[Any], *, wait: bool = True) -> bool:
+    """Locks an open file against other processes of this machine, until the file is closed.
+
+    The system ends the lock when a process dies, however it dies. Where there are no locks (on
+    Windows, and on some mounts), every process gets it.
+
+    Args:
+        file: Opened for writing; what it holds doesn't matter.
+        wait: Whether to wait for another process that has it.
+
+    Returns:
+        Whether this process has the lock now.
+    """
+    if os.name == "posix":
+        import fcntl  # there is none on Windows
+
+        try:
+            with unsupported():
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+    return True
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Holds the `lock` of a file during the block; yields whether this process got it.
+
+    The file is made if need be, and stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        yield lock(file, wait=wait)
 
 
 def sync(descriptor: int) -> None:

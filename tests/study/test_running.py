@@ -3,11 +3,14 @@
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from detcon.config import load_recipe
+from detcon.files import locked
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.store import MaskStore
@@ -15,7 +18,9 @@ from detcon.models.backbone_file import load_backbone, save_backbone
 from detcon.models.recipe import EncoderRecipe
 from detcon.results.history import read_history
 from detcon.study import StudyError
+from detcon.study.cell import make_cells
 from detcon.study.grid import Point
+from detcon.study.recipe import StudyRecipe
 from detcon.study.running import run_study
 from detcon.train.steps import Steps
 
@@ -233,6 +238,60 @@ def test_a_cell_that_fails_doesnt_keep_the_others_from_running(write_study, monk
     assert list(results()) == ["seed0-random", "seed1-random"]
     run_study(study)
     assert len(results()) == 4
+
+
+def test_a_cell_that_another_process_runs_is_left_to_it(write_study, capsys):
+    study = write_study(grid=TWO)
+    (run,) = {cell.pretraining for cell in make_cells(load_recipe(StudyRecipe, study))} - {None}
+    with locked(Path("runs/tiny/locks", run)):
+        run_study(study)
+        assert list(results()) == ["seed0-random"]
+        said = "1 of 2 cells are done; other processes run the rest in runs/tiny"
+        assert said in capsys.readouterr().err
+    run_study(study)
+    assert len(results()) == 2 and "other processes" not in capsys.readouterr().err
+
+
+def test_a_cell_that_another_process_finished_meanwhile_is_not_run_again(write_study, monkeypatch):
+    """Both began before either had a result; the other one ends its cell first."""
+    study = write_study(grid=TWO)
+    run_study(study)
+    before = RESULTS.read_bytes()
+    monkeypatch.setattr("detcon.study.running.find_records", lambda *_: {})
+    monkeypatch.setattr("detcon.study.running.carry_out", None)
+    run_study(study)
+    assert RESULTS.read_bytes() == before
+
+
+def test_what_is_being_made_is_locked(write_study, monkeypatch):
+    study = load_recipe(StudyRecipe, write_study(grid=TWO))
+    cells, locks = make_cells(study), Path(study.work_folder, "locks")
+    seen = []
+
+    def watch(name, place):
+        whole = getattr(sys.modules[place], name)
+
+        def watched(*args, **settings):
+            held = [p.name for p in sorted(locks.iterdir()) if not is_free(p)]
+            seen.append((name, held))
+            return whole(*args, **settings)
+
+        monkeypatch.setattr(f"{place}.{name}", watched)
+
+    watch("make_masks", "detcon.study.places")
+    watch("append_record", "detcon.study.running")
+    run_study(study)
+    random, detcon_s = (cell.pretraining or cell.fingerprint for cell in cells)
+    assert seen[0] == ("append_record", [random])
+    assert seen[1:] == [
+        ("make_masks", [detcon_s, "masks-scenes-grid"]),
+        ("append_record", [detcon_s]),
+    ]
+
+
+def is_free(path):
+    with locked(path, wait=False) as is_ours:
+        return is_ours
 
 
 def test_shares_make_the_whole(write_study):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from detcon.files import sync, unsupported
+from detcon.files import lock, sync
 from detcon.results import RunError
 
 _BLOCK = 1 << 16  # bytes
@@ -51,11 +51,7 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(row, ensure_ascii=False) + "\n"
     with path.open("a+b") as file:
-        if os.name == "posix":
-            import fcntl  # there is none on Windows
-
-            with unsupported():  # some mounts have no locks
-                fcntl.flock(file, fcntl.LOCK_EX)  # until the file is closed
+        lock(file)
         _remove_torn_end(file)
         file.write(line.encode())
         file.flush()

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import fields, replace
 from pathlib import Path
 
+from detcon.files import locked
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.sources import Displaced, FromAnnotations
@@ -41,8 +42,16 @@ def check_folders(study: StudyRecipe, cells: Iterable[Cell]) -> None:
                 )
 
 
+def lock_file(study: StudyRecipe, what: str) -> Path:
+    """The file whose lock a process holds while it makes something in the study's work folder."""
+    return Path(study.work_folder, "locks", what)
+
+
 class Places:
-    """The folders that a study's names stand for; missing ones are made in its work folder."""
+    """The folders that a study's names stand for; missing ones are made in its work folder.
+
+    Another process that needs the same one waits until it is made.
+    """
 
     def __init__(self, study: StudyRecipe) -> None:
         self._study = study
@@ -59,7 +68,8 @@ class Places:
             else:
                 out = Path(self._study.work_folder, "data", name)
                 settings = data.model_dump(exclude={"kind"})
-                self._data[name] = make_scenes(out=out, **settings)
+                with locked(lock_file(self._study, f"data-{name}")):
+                    self._data[name] = make_scenes(out=out, **settings)
         return self._data[name]
 
     def weights(self, source: str) -> str:
@@ -79,11 +89,13 @@ class Places:
             if isinstance(generator, FromAnnotations | Displaced):
                 place = str(self.data(data) / generator.folder)
                 generator = replace(generator, folder=place)
-            self._masks[data, source] = make_masks(
-                images=self.images(data),
-                out=Path(self._study.work_folder, "masks", data, source),
-                generator={one.name: getattr(generator, one.name) for one in fields(generator)},
-            )
+            images = self.images(data)
+            with locked(lock_file(self._study, f"masks-{data}-{source}")):
+                self._masks[data, source] = make_masks(
+                    images=images,
+                    out=Path(self._study.work_folder, "masks", data, source),
+                    generator={one.name: getattr(generator, one.name) for one in fields(generator)},
+                )
         return self._masks[data, source]
 
     def overlap(self, data: str, source: str) -> float | None:

@@ -5,7 +5,9 @@ Missing cells run until all are done or the time is up.
 
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,17 @@ from rich.console import Console
 
 from detcon.config import Recipe, load_recipe, shown
 from detcon.downstream.transfer import transfer
+from detcon.files import locked
 from detcon.masks.recipe import parse_share
 from detcon.pretraining.discovery import discovered
 from detcon.pretraining.training import pretrain
 from detcon.results.history import read_history
+from detcon.results.lines import read_lines
 from detcon.results.result import Result
 from detcon.study import StudyError
 from detcon.study.arranged import check_figure
 from detcon.study.cell import PRETRAINED, SUPERVISED, Cell, make_cells, with_weights
-from detcon.study.places import Places, check_folders
+from detcon.study.places import Places, check_folders, lock_file
 from detcon.study.plan import print_plan
 from detcon.study.recipe import Folder, StudyRecipe
 from detcon.study.records import Record, append_record, find_records
@@ -104,42 +108,68 @@ def run_cells(
     """Runs the cells that aren't done, and appends a result for each.
 
     A failed cell is reported, and the next one runs. When the time is up, the current cell
-    stops with a checkpoint; the same command goes on from there.
+    stops with a checkpoint; the same command goes on from there. Cells that other processes run
+    in the same work folder are left to them.
 
     Raises:
         StudyError: A folder is missing (checked before the first cell), or cells have failed
             (after the last cell).
     """
     left = [cell for cell in cells if cell.fingerprint not in done]
-    say = Console(stderr=True, highlight=False, soft_wrap=True).print
+    say = partial(Console(stderr=True, highlight=False, soft_wrap=True).print, markup=False)
     check_folders(study, left)
     places = Places(study)
     failed: dict[str, ValueError] = {}
-    made = 0
-    with TimeLimit(study.hours) as limit:
+    with TimeLimit(study.hours) as limit, closing(_free(study, left)) as free:
         try:
-            for number, cell in enumerate(left, 1):
-                if limit.passed:
-                    break
-                say(f"study {study.name}: cell {number} of {len(left)}, {cell.name}", markup=False)
+            while not limit.passed and (cell := next(free, None)):
+                number = 1 + left.index(cell)
+                say(f"study {study.name}: cell {number} of {len(left)}, {cell.name}")
                 try:
                     carry_out(study, cell, places, command)
                 except ValueError as error:
                     failed[cell.name] = error
-                    say(f"the cell {cell.name} failed: {error}", markup=False)
-                else:
-                    made += 1
+                    say(f"the cell {cell.name} failed: {error}")
         except (Stopped, KeyboardInterrupt):
             if not limit.passed:
                 raise
     if failed:
         name, error = next(iter(failed.items()))
         raise StudyError(f"{len(failed)} of {len(left)} cells failed, {name} first: {error}")
-    if made < len(left):
+    missing = len([cell for cell in left if cell.fingerprint not in _finished(study)])
+    if missing and limit.passed:
         say(
-            f"the time is up: {len(cells) - len(left) + made} of {len(cells)} cells are done; give "
+            f"the time is up: {len(cells) - missing} of {len(cells)} cells are done; give "
             f"the same command again to go on"
         )
+    elif missing:
+        say(
+            f"{len(cells) - missing} of {len(cells)} cells are done; other processes run the "
+            f"rest in {study.work_folder}"
+        )
+
+
+def _free(study: StudyRecipe, cells: Sequence[Cell]) -> Generator[Cell, None, None]:
+    """The cells that no other process has finished or runs, nor another of their pretraining.
+
+    Each is locked until the next one is asked for. Cells that were locked are tried again after
+    the others.
+    """
+    busy: list[Cell] = []
+    for cell in cells:
+        with locked(lock_file(study, _run(cell)), wait=False) as is_ours:
+            if not is_ours:
+                busy.append(cell)
+            elif cell.fingerprint not in _finished(study):
+                yield cell
+    if 0 < len(busy) < len(cells):
+        yield from _free(study, busy)
+
+
+def _finished(study: StudyRecipe) -> set[Any]:
+    """The fingerprints in the file of results, to which other processes append."""
+    rows, _ = read_lines(Path(study.results_file))
+    return {row.get("fingerprint") for row in rows.values()}
 
 
 def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> Record:
