@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import Field
-from rich.console import Console
 
 import detcon
 from detcon.config import Recipe, load_recipe
+from detcon.notes import say
 
 METHODS = ("detcon_s", "simclr")
 
@@ -34,7 +34,6 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
     out, quick, seed = Path(settings.out), settings.quick, settings.seed
     scenes, masks, runs = out / "scenes", out / "masks", out / "runs"
     loop = {"precision": _precision()}
-    say = Console(stderr=True, highlight=False).print
     say("1/5  scenes: pictures with exact labels, rendered here")
     detcon.make_scenes(out=scenes, num=240 if quick else 1200, size=128, seed=seed)
     images = scenes / "train" / "images"

@@ -6,12 +6,17 @@ from functools import lru_cache
 from multiprocessing import parent_process
 
 
+def say(sentence: str) -> None:
+    """Prints a sentence on stderr, so that what a command prints itself can be piped."""
+    print(sentence, file=sys.stderr)
+
+
 @lru_cache(maxsize=4096)
 def note(sentence: str) -> None:
     """Prints a sentence once in a run: not again, not in workers, and on the first rank only."""
     rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
     if parent_process() is None and rank == "0":
-        print(sentence, file=sys.stderr)
+        say(sentence)
 
 
 def counted(number: int, noun: str) -> str:

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import compare, verdict
 from detcon.config import load_recipe
@@ -15,6 +13,7 @@ from detcon.masks.recipe import MasksRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.models.backbone_file import load_backbone
+from detcon.notes import say
 from detcon.pretraining.recipe import PretrainRecipe, WithMasks
 from detcon.pretraining.training import pretrain
 from detcon.report.page import make_report
@@ -131,4 +130,4 @@ def _parts(values: Mapping[str, Any], usual: str) -> tuple[str, dict[str, Any]]:
 
 def _say(sentence: str) -> None:
     if is_first_rank():
-        Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
+        say(sentence)

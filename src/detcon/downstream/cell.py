@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 
 from detcon.data.labelled.examples import Examples, LabelledData, nested_subset
 from detcon.downstream.model_file import MODEL, save_model
@@ -17,6 +16,7 @@ from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import FineTuned, TransferRecipe
 from detcon.downstream.task import Names, Score, Task
 from detcon.models.backbone_file import Backbone, load_backbone, save_backbone
+from detcon.notes import say
 from detcon.photos import shown
 from detcon.results.history import read_history
 from detcon.results.inputs import Inventory, take_inventory
@@ -84,8 +84,7 @@ def build_network(
             partial=settings.backbone_partial,
         )
         if backbone.match is not None and not backbone.match.is_full and is_first_rank():
-            say = Console(stderr=True, highlight=False, soft_wrap=True).print
-            say(f"{settings.backbone}: {backbone.match}", markup=False)
+            say(f"{settings.backbone}: {backbone.match}")
         labelled, _ = open_data(backbone.recipe.in_channels)
         return backbone, task.build(settings, backbone, labelled.names)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +20,6 @@ from detcon.downstream.tasks.detection.scoring import coco_truth
 from detcon.files import write_whole
 from detcon.formats.objects import Objects
 
-LabelFormat = Literal["coco", "yolo", "labelme"]
 BACKGROUND = "background"
 TOLERANCE = 0.2
 """Pixels by which a polygon may depart from the edge of its mask."""

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from rich.console import Console
 
 from detcon.config import load_recipe
 from detcon.data.workers import make_ahead
@@ -22,6 +21,7 @@ from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import PredictRecipe
 from detcon.downstream.tasks.detection.scoring import write_results
 from detcon.files import write_whole
+from detcon.notes import say
 from detcon.photos import Photos, UnreadablePhoto, open_photos, shown
 from detcon.progress import ProgressBar
 from detcon.results import RunError
@@ -57,15 +57,14 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         raise ValueError(f"{kind} finds no objects to write as {settings.format}; leave format out")
     photos = open_photos(settings.images, model.in_channels)
     _refuse_equal_names(photos, settings.images)
-    rows = _read_rows(folder)
+    rows = {row["photo"]: row for row in read_lines(folder / PREDICTED)[0].values()}
     known = _unchanged(photos, rows, folder)
     inputs = {"model": take_inventory(find_model(settings.model))}
     run = open_run(folder, _as_recorded(settings, folder) if known else settings, inputs=inputs)
     left = [key for key in photos.keys if key not in known]
-    say = Console(stderr=True, highlight=False, soft_wrap=True).print
     if known:
         what = f"goes on with {len(left)} more" if left else "there are no others"
-        say(f"{folder} has the predictions of {len(known)} photos: {what}", markup=False)
+        say(f"{folder} has the predictions of {len(known)} photos: {what}")
     unreadable: list[str] = []
     if left:
         model.to(open_fabric("32", settings.accelerator).device)
@@ -80,7 +79,7 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         append_line(folder / PREDICTED, rows[photo.key])
     _finish(model, settings, {key: rows[key]["found"] for key in photos.keys if key in rows})
     for sentence in unreadable:
-        say(f"skipped: {sentence}", markup=False)
+        say(f"skipped: {sentence}")
     run.finish()
     return run.folder
 
@@ -149,11 +148,6 @@ def _read(photos: Photos, keys: Sequence[str]) -> list[_Photo | str]:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def _read_rows(folder: Path) -> Rows:
-    rows, _ = read_lines(folder / PREDICTED)
-    return {row["photo"]: row for row in rows.values()}
 
 
 def _unchanged(photos: Photos, rows: Rows, folder: Path) -> set[str]:

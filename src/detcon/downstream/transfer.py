@@ -20,7 +20,7 @@ from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.task import has_masks
 from detcon.formats.registry import resolved
 from detcon.models.backbone_file import BackboneError
-from detcon.notes import note
+from detcon.notes import note, say
 from detcon.results.inputs import take_inventory
 from detcon.results.result import RESULT, Result, written
 from detcon.results.statistics import deviation
@@ -59,10 +59,9 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
     cells, data = list(_cells(grid)), take_inventory(grid.data, without=Path(grid.out))
     finished = sum(Path(cell.out, RESULT).is_file() for cell in cells)
     results = [run_cell(cell, task, open_data, data) for cell in cells]
-    if is_first_rank() and finished:
-        say = Console(stderr=True, highlight=False, soft_wrap=True).print
-        say(f"{finished} of {len(cells)} results were there, of the same data: only read again")
     if is_first_rank():
+        if finished:
+            say(f"{finished} of {len(cells)} results were there, of the same data: only read again")
         _say(results, dict(zip(grid.backbones, _folder_names(grid.backbones), strict=True)))
     return results
 

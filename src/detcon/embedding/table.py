@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
 
 from detcon.config import load_recipe
 from detcon.embedding import EmbeddingError
@@ -23,6 +22,7 @@ from detcon.embedding.recipe import EmbedRecipe
 from detcon.embedding.vectors import Embedding, Source, embed_photos, open_source
 from detcon.files import replacing
 from detcon.models.backbone_file import plain_state, weights_digest
+from detcon.notes import say
 from detcon.photos import Photos
 from detcon.progress import ProgressBar
 
@@ -51,7 +51,6 @@ def embed(recipe: str | Path | EmbedRecipe | None = None, /, **overrides: Any) -
     """
     settings = load_recipe(EmbedRecipe, recipe, overrides)
     source, out = open_source(settings), Path(settings.out)
-    say = Console(stderr=True, highlight=False, soft_wrap=True, markup=False).print
     about = _about(source)
     if out.exists():
         say(_compare(out, about, source))

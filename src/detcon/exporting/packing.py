@@ -45,7 +45,7 @@ def timm_state(backbone: Backbone) -> dict[str, Tensor]:
     return {names[name]: tensor for name, tensor in state.items()}
 
 
-def pack_state(state: Mapping[str, Tensor], suffix: str) -> bytes:
+def pack_state(state: Mapping[str, Any], suffix: str) -> bytes:
     """A state dict as torch saves it, or as safetensors."""
     if suffix == ".safetensors":
         return save(dict(state), {"format": "pt"})

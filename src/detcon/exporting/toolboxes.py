@@ -1,14 +1,12 @@
 """Files for toolboxes that have a ResNet of their own: transformers, mmseg and mmdet."""
 
-import io
 import json
 import re
 from pathlib import Path
 
-import torch
 from safetensors.torch import save
-from torch import Tensor
 
+from detcon.exporting.packing import pack_state
 from detcon.exporting.recipe import ExportFormat
 from detcon.models.backbone_file import Backbone, plain_state
 from detcon.models.recipe import BASIC, BOTTLENECK, RESNETS
@@ -85,11 +83,8 @@ def _json(values: dict) -> bytes:
 
 def pack_openmmlab(backbone: Backbone, to: ExportFormat, out: Path) -> dict[Path, bytes]:
     """The checkpoint, by torchvision's names, and a configuration next to it that uses it."""
-    file = io.BytesIO()
-    state: dict[str, Tensor] = plain_state(backbone.encoder)
-    torch.save({"state_dict": state}, file)
-    config = _openmmlab_config(backbone, to, out)
-    return {out: file.getvalue(), out.with_suffix(".py"): config.encode()}
+    weights = pack_state({"state_dict": plain_state(backbone.encoder)}, out.suffix)
+    return {out: weights, out.with_suffix(".py"): _openmmlab_config(backbone, to, out).encode()}
 
 
 def _openmmlab_config(backbone: Backbone, to: ExportFormat, out: Path) -> str:

@@ -59,7 +59,7 @@ def read_cvat(data: Path) -> Drawings:
         for one in drawings:
             parts.setdefault(splits[one.key], []).append(one)
     else:
-        parts = by_folder(drawings, lambda one: one.key, str(data))
+        parts = by_folder(drawings, str(data))
     return Drawings(root, str(data), parts, tuple(names), notes)
 
 

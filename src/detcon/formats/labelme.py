@@ -45,7 +45,7 @@ def read_labelme(data: Path) -> Drawings:
         *shapes_left.sentences("shapes"),
         *not_annotated(finder, [one.key for one in drawings], "JSON"),
     )
-    parts = by_folder(drawings, lambda one: one.key, str(data))
+    parts = by_folder(drawings, str(data))
     return Drawings(data, str(data), parts, notes=notes)
 
 

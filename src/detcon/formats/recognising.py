@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
-from xml.etree.ElementTree import Element
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.beside import read_json, read_xml
@@ -97,16 +96,12 @@ def _by_content(path: Path) -> str:
     """The format of a file, "" if it is none of ours."""
     try:
         if path.suffix == ".xml":
-            return _of_xml(read_xml(path))
+            return {"annotation": "voc_xml", "annotations": "cvat"}.get(read_xml(path).tag, "")
         if path.suffix == ".json":
             return next((name for name, fits in _JSON.items() if fits(read_json(path))), "")
     except AnnotationError:
         return ""
     return "yolo" if path.suffix in (".yaml", ".yml") else ""
-
-
-def _of_xml(root: Element) -> str:
-    return {"annotation": "voc_xml", "annotations": "cvat"}.get(root.tag, "")
 
 
 def _is_via(values: Any) -> bool:

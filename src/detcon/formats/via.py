@@ -50,7 +50,7 @@ def read_via(data: Path) -> Drawings:
         *left.sentences("regions"),
         *not_annotated(finder, [one.key for one in drawings], "entry in the JSON"),
     )
-    parts = by_folder(drawings, lambda one: one.key, str(data))
+    parts = by_folder(drawings, str(data))
     return Drawings(root, str(data), parts, notes=notes)
 
 

@@ -101,7 +101,7 @@ def _parts(
     """By the lists of `ImageSets`, or else by folders; and a sentence on photos in no list."""
     folder = next((data / part for part in _MAIN if (data / part / "train.txt").is_file()), None)
     if folder is None:
-        return by_folder(drawings, lambda one: one.key, str(data)), ()
+        return by_folder(drawings, str(data)), ()
     by_stem: dict[str, Drawing] = {}
     for one in drawings:
         if (other := by_stem.setdefault(PurePosixPath(one.key).stem, one)) is not one:

@@ -61,7 +61,7 @@ def read_yolo(data: Path) -> Drawings:
     }
     notes = left.sentences("lines") + _without_labels(photos) + _without_photos(photos)
     if path is None:
-        parts = by_folder(parts[""], lambda one: one.key, str(data))
+        parts = by_folder(parts[""], str(data))
     return Drawings(root, str(data), parts, names, notes)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
 from torch import nn
 
 from detcon.masks.recipe import MasksRecipe
@@ -19,6 +18,7 @@ from detcon.masks.store.fill import make_masks
 from detcon.masks.store.header import describe, read_header
 from detcon.masks.store.shard import StoreError
 from detcon.models.backbone_file import save_backbone
+from detcon.notes import say
 from detcon.photos import Photos, TooManyUnreadable
 from detcon.pretraining.recipe import Discovery, PretrainRecipe
 from detcon.train.checkpoint import kept_steps
@@ -97,7 +97,7 @@ class Discoverer:
         self._check_readable(MaskStore(store))
         if is_first_rank():
             self._forget(step)
-            Console(stderr=True, highlight=False).print(
+            say(
                 f"discovery: masks of {len(self.photos):,} photos from the features after {step} "
                 f"updates, {time.monotonic() - began:.0f} s"
             )

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from torch import nn
 
 from detcon.config import load_recipe
 from detcon.masks.store import StoreError
 from detcon.methods import Method
 from detcon.models.backbone_file import save_backbone
+from detcon.notes import say
 from detcon.ops.schedules import ema_rate
 from detcon.photos import Photos, PhotosError, open_photos
 from detcon.pretraining.collapse import collapse_figures
@@ -59,10 +59,9 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
         say_newer(photos, run.folder)
     backbone = run.folder / "backbone.safetensors"
     if run.finished and is_first_rank():
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
+        say(
             f"{run.folder} holds this run, finished: nothing to do; give another out= to make it "
-            f"again",
-            markup=False,
+            f"again"
         )
     if not run.finished:
         assert photos is not None, "only a finished run does without"
@@ -77,7 +76,7 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
                 else []
             )
             for sentence in (*about, *_notices(parts)):
-                Console(stderr=True, highlight=False, soft_wrap=True).print(sentence, markup=False)
+                say(sentence)
         made = fit(
             parts.method,
             parts.batches,

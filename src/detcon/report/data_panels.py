@@ -12,13 +12,13 @@ from detcon.masks import Masks
 from detcon.masks.store import MaskStore
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
+from detcon.notes import counted
 from detcon.photos import Photos, open_photos, shrink
 from detcon.report.draw import data_uri, frame_cuts, paint_masks, scale_to
 from detcon.report.panels import (
     SIDE,
     Panel,
     Picture,
-    counted,
     describe_generator,
     panel_or_note,
     regions_in_words,

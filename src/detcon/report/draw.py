@@ -16,8 +16,6 @@ from detcon.masks import Masks
 from detcon.palette import OKABE_ITO, rgb
 from detcon.photos import shown
 
-NO_MASK = (150, 150, 150)
-
 Colour = tuple[int, int, int]
 
 COLOURS = [rgb(colour) for colour in OKABE_ITO.values()]

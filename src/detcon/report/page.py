@@ -7,12 +7,12 @@ from typing import Any
 
 from detcon.config import load_recipe
 from detcon.files import write_whole
+from detcon.notes import counted
 from detcon.report.compare import compare, label_words, summarise, tell_apart
 from detcon.report.data_panels import mask_panels, view_panels
 from detcon.report.features import feature_panel
 from detcon.report.figures import Look, looks
 from detcon.report.output import check_output, render
-from detcon.report.panels import counted
 from detcon.report.plots import COLLAPSE, LOSS, plot_quantities
 from detcon.report.predictions import prediction_panels
 from detcon.report.recipe import ReportRecipe

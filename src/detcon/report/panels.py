@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from detcon.notes import counted
+
 SIDE = 480
 """Longest side of the pictures on pages and sheets, in pixels."""
 
@@ -69,8 +71,3 @@ def regions_in_words(ids: Sequence[int], shared: int) -> str:
     if not ids:
         return "no mask"
     return f"{counted(len(ids), 'mask')} drawn, {shared} of them in both views"
-
-
-def counted(num: int, what: str) -> str:
-    """`1 mask`, `2 masks`."""
-    return f"{num} {what}{'' if num == 1 else 's'}"

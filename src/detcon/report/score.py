@@ -4,7 +4,6 @@ Writes a table of figures, and a page with the best and the worst photos.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -23,10 +22,11 @@ from detcon.masks.quality.overlap import TOLERANCE, Bounds, quality
 from detcon.masks.quality.scoring import StoreScore, score_stores
 from detcon.masks.quality.truth import AnnotatedTruth, TruthSource, open_truth
 from detcon.masks.store import MaskStore
+from detcon.notes import counted, say
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.report.draw import data_uri, paint_masks, scale_to
 from detcon.report.output import check_output, render
-from detcon.report.panels import SIDE, Panel, Picture, counted, describe_generator
+from detcon.report.panels import SIDE, Panel, Picture, describe_generator
 from detcon.report.recipe import ScoreRecipe
 
 COLUMNS = {  # field of Quality: its name, its unit's factor and digits
@@ -76,7 +76,7 @@ def score(recipe: str | Path | ScoreRecipe | None = None, /, **overrides: Any) -
     )
     figures = _figures(scores, settings)
     if left_out := _left_out(scores[0]):
-        print(left_out, file=sys.stderr)
+        say(left_out)
     write_whole(path.with_suffix(".json"), json.dumps(figures, indent=1, ensure_ascii=False))
     write_whole(path, _page(scores, truth, settings, figures, left_out))
     return path

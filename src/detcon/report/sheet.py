@@ -15,11 +15,12 @@ from detcon.config import load_recipe
 from detcon.files import write_whole
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore
+from detcon.notes import counted
 from detcon.ops.labels import check_cells
 from detcon.photos import Photos, open_photos
 from detcon.report.draw import frame_cuts, paint_masks, scale_to
 from detcon.report.output import MARK, check_output
-from detcon.report.panels import SIDE, counted, describe_generator, regions_in_words, some_keys
+from detcon.report.panels import SIDE, describe_generator, regions_in_words, some_keys
 from detcon.report.recipe import ShowRecipe
 from detcon.report.views import draw_views, paint_views
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from rich.console import Console
 
 from detcon.config import fingerprint, recorded
+from detcon.notes import say
 from detcon.results import RunError
 from detcon.results.lines import append_line, parse_object, read_lines
 from detcon.results.recipe import differences
@@ -66,8 +66,7 @@ def read_records(path: Path) -> dict[str, Record]:
     except RunError as error:
         raise StudyError(f"{error} (results of a study)") from error
     if is_torn:
-        say = Console(stderr=True, highlight=False, soft_wrap=True).print
-        say(f"the last line of {path} is torn and is skipped; its cell runs again", markup=False)
+        say(f"the last line of {path} is torn and is skipped; its cell runs again")
     remedy = "move it away to run its cell again"
     try:
         files = sorted(path.with_suffix("").glob("*.json"))

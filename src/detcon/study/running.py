@@ -7,16 +7,14 @@ import shlex
 import shutil
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from detcon.config import Recipe, load_recipe, shown
 from detcon.downstream.transfer import transfer
 from detcon.files import locked
 from detcon.masks.recipe import parse_share
+from detcon.notes import say
 from detcon.pretraining.discovery import discovered
 from detcon.pretraining.training import pretrain
 from detcon.results.history import read_history
@@ -116,7 +114,6 @@ def run_cells(
             (after the last cell).
     """
     left = [cell for cell in cells if cell.fingerprint not in done]
-    say = partial(Console(stderr=True, highlight=False, soft_wrap=True).print, markup=False)
     check_folders(study, left)
     places = Places(study)
     failed: dict[str, ValueError] = {}

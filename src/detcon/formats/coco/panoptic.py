@@ -25,7 +25,7 @@ from detcon.formats.coco.rows import read_crowd
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import LabelMaps
 from detcon.formats.reading.ids import read_rgb
-from detcon.formats.reading.label_files import check_files, check_listed, file_of
+from detcon.formats.reading.label_files import check_files, check_listed, of_photo
 from detcon.formats.segments import VOID, ListedSegments, SegmentOptions, Segments
 from detcon.photos import Photos
 
@@ -48,7 +48,7 @@ class CocoPanoptic(LabelMaps):
 
     def segments(self, key: str) -> Segments:
         """Reads the segments of a photo. Raises `AnnotationError`."""
-        path = file_of(self.photos, self.files, key)
+        path = of_photo(self.photos, self.files, key)
         red, green, blue = read_rgb(path, key, wrong="panoptic ids are RGB")
         ids, table = red + 256 * green + 65536 * blue, self._segments[key]
         unknown = np.setdiff1d(ids, [0, *table[:, 0]])
@@ -73,7 +73,7 @@ class CocoPanoptic(LabelMaps):
 
     def label_file(self, key: str) -> Path:
         """Where the map of a photo is."""
-        return file_of(self.photos, self.files, key)
+        return of_photo(self.photos, self.files, key)
 
 
 def open_coco_panoptic(data: str | Path, split: str) -> CocoPanoptic:

@@ -13,7 +13,7 @@ from jaxtyping import Float32
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import PhotoFiles
 from detcon.formats.reading.ids import read_ids
-from detcon.formats.reading.label_files import file_of, pngs_of
+from detcon.formats.reading.label_files import of_photo, pngs_of
 from detcon.photos import Photos, open_photos
 
 _BIT_DEPTH = 24  # of a PNG's bytes
@@ -32,7 +32,7 @@ class DepthFiles(PhotoFiles):
 
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
         """Reads the depth of a photo in metres. Raises `AnnotationError`."""
-        path = file_of(self.photos, self.files, key)
+        path = of_photo(self.photos, self.files, key)
         steps = read_ids(path, photo=key)
         with path.open("rb") as file:
             bits = file.read(_BIT_DEPTH + 1)[_BIT_DEPTH]

@@ -16,10 +16,11 @@ from detcon.formats.hugging_face.rows import MAPS, Rows, class_names, is_image, 
 from detcon.formats.objects import Objects
 from detcon.formats.reading.drawn import Drawing, Kept, LeftOut, header_size, keep_shapes
 from detcon.formats.reading.holdout import Holdout
+from detcon.formats.reading.label_files import of_photo
 from detcon.formats.reading.shapes import Shape
 from detcon.formats.segments import VOID, SegmentOptions, SegmentSets
 from detcon.notes import counted, note
-from detcon.photos import Photos, UnreadablePhoto, decode, nearest_key
+from detcon.photos import Photos, UnreadablePhoto, decode
 
 _CATEGORIES = ("category", "categories", "label", "labels", "category_id", "class", "category_name")
 _SURE = 0.9  # of the boxes that must fit a reading of their numbers
@@ -80,9 +81,7 @@ class HubObjects(PhotoFiles):
 
     def objects(self, key: str) -> Objects:
         """The objects of a photo, in the order of the row. Raises `AnnotationError`."""
-        if key not in self._kept:
-            raise AnnotationError(f"there is no photo {key}{nearest_key(key, self.keys)}")
-        return self._kept[key].objects(masks=False)
+        return of_photo(self.photos, self._kept, key).objects(masks=False)
 
 
 def open_classes(

@@ -16,7 +16,8 @@ from jaxtyping import UInt8
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.holdout import SPLITS, Holdout, draw_split
-from detcon.photos import Photos, UnreadablePhoto, decode, nearest_key
+from detcon.formats.reading.label_files import of_photo
+from detcon.photos import Photos, UnreadablePhoto, decode
 
 MAPS = ("mask", "annotation", "label", "labels", "segmentation", "semantic_segmentation", "seg")
 """Columns that hold label maps, where they are images."""
@@ -49,10 +50,7 @@ class Rows:
 
     def value(self, key: str, column: str) -> Any:
         """The value of a column. Raises `AnnotationError`."""
-        if key not in self._rows:
-            near = nearest_key(key, self.photos.keys)
-            raise AnnotationError(f"there is no photo {key} in {self.photos.source}{near}")
-        row = self._rows[key]
+        row = of_photo(self.photos, self._rows, key)
         return _group(row.shard, row.group, (column,))[column][row.place].as_py()
 
     def place(self, key: str) -> str:
@@ -92,7 +90,7 @@ def open_rows(data: Path, split: str | None, holdout: Holdout | None) -> Rows:
         keyed.setdefault(_split_of(Path(row.shard).relative_to(root)), []).append(row)
     chosen = [row for rows in keyed.values() for row in rows]
     if split is not None:
-        chosen = draw_split(keyed, split, holdout, lambda row: row.key, str(data))
+        chosen = draw_split(keyed, split, holdout, str(data))
     by_key = {row.key: row for row in sorted(chosen, key=lambda row: row.key)}
     return Rows(Photos(str(data), str(root), list(by_key)), image, features, by_key)
 

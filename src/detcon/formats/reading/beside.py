@@ -171,13 +171,10 @@ def _may_belong(folders: Sequence[str], others: Sequence[str]) -> bool:
     others, such as two cameras, may not, unless one of the two lies in none.
     """
     own, other = (
-        [part for part in parts if not _names_a_kind(part)] for parts in (folders, others)
+        [part for part in parts if not any(word in part.lower() for word in _KINDS)]
+        for parts in (folders, others)
     )
     return own == other or not own or not other
-
-
-def _names_a_kind(folder: str) -> bool:
-    return any(word in folder.lower() for word in _KINDS)
 
 
 def _num_shared(one: Sequence[str], other: Sequence[str]) -> int:

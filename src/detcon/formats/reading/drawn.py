@@ -21,10 +21,11 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.format import Format, LabelMaps, PhotoFiles, segments_of_objects
 from detcon.formats.objects import Objects
 from detcon.formats.reading.holdout import Holdout, draw_split
+from detcon.formats.reading.label_files import of_photo
 from detcon.formats.reading.shapes import Shape
 from detcon.formats.segments import VOID, ListedSegments, SegmentOptions
 from detcon.notes import note
-from detcon.photos import Photos, UnreadablePhoto, nearest_key
+from detcon.photos import Photos, UnreadablePhoto
 
 _RLE: Any = coco_mask  # its stubs know one kind of argument each
 _ORIENTATION = 0x0112  # of EXIF
@@ -108,17 +109,11 @@ class DrawnObjects(PhotoFiles):
 
     def objects(self, key: str) -> Objects:
         """The objects of a photo, in the order of the file. Raises `AnnotationError`."""
-        return self._of(key).objects(masks=not self.box_alone)
+        return of_photo(self.photos, self._kept, key).objects(masks=not self.box_alone)
 
     def label_file(self, key: str) -> Path:
         """Where the objects of a photo were read."""
-        return Path(self._of(key).place)
-
-    def _of(self, key: str) -> Kept:
-        if key not in self._kept:
-            near = nearest_key(key, self.keys)
-            raise AnnotationError(f"there is no photo {key} in {self.source}{near}")
-        return self._kept[key]
+        return Path(of_photo(self.photos, self._kept, key).place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +188,7 @@ def open_drawn(
         PhotosError: There are no photos.
     """
     found = read(Path(data))
-    return _drawn(found, draw_split(found.parts, split, holdout, _key, found.source))
+    return _drawn(found, draw_split(found.parts, split, holdout, found.source))
 
 
 def open_drawn_labels(
@@ -308,8 +303,8 @@ def _open_segments(
     read: Callable[[Path], Drawings], data: Path, options: SegmentOptions
 ) -> ListedSegments[str]:
     found = read(data)
-    drawn = _drawn(found, found.parts.get("") or draw_split(found.parts, options.split, None,
-                                                            _key, found.source))  # fmt: skip
+    parts = found.parts
+    drawn = _drawn(found, parts.get("") or draw_split(parts, options.split, None, found.source))
     _check_masks(drawn)
     folder = data if data.is_dir() else data.parent
     return segments_of_objects(drawn, folder, options.split)
@@ -386,7 +381,3 @@ def _code(shape: Shape, size: tuple[int, int], scale: Float[np.ndarray, "2"]) ->
         return b""
     polygons = [(points * scale).ravel().tolist() for points in shape.polygons]
     return _RLE.merge(_RLE.frPyObjects(polygons, *size))["counts"]
-
-
-def _key(drawing: Drawing) -> str:
-    return drawing.key

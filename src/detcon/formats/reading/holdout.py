@@ -2,14 +2,23 @@
 
 import csv
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from detcon.formats.errors import AnnotationError
 
-One = TypeVar("One")
+
+@runtime_checkable
+class Keyed(Protocol):
+    """An entry of a data set; `key` is its photo."""
+
+    @property
+    def key(self) -> str: ...
+
+
+One = TypeVar("One", bound=Keyed)
 
 SPLITS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -59,7 +68,6 @@ def draw_split(
     parts: Mapping[str, Sequence[One]],
     split: str,
     holdout: Holdout | None,
-    key: Callable[[One], str],
     source: str,
 ) -> Sequence[One]:
     """The entries of a split.
@@ -68,7 +76,6 @@ def draw_split(
         parts: By split; those of a data set without splits are under "".
         split: train, val or test.
         holdout: How val is drawn where there is none; None: it must be there.
-        key: The photo of an entry.
         source: The data set's name in messages.
 
     Raises:
@@ -76,7 +83,7 @@ def draw_split(
             there; a draw leaves a side empty; or a photo is both train and val.
     """
     there = {name: part for name, part in parts.items() if part}
-    train, val = ({key(one) for one in there.get(name, ())} for name in ("train", "val"))
+    train, val = ({one.key for one in there.get(name, ())} for name in ("train", "val"))
     if train & val:
         raise AnnotationError(
             f"{source}: {len(train & val)} photos are in train and in val, the first is "
@@ -96,7 +103,7 @@ def draw_split(
             f"{source} has a val of its own, of {len(there['val'])} photos; leave val= out"
         )
     whole = there.get("train") or there.get("") or []
-    drawn = holdout.is_val([key(one) for one in whole])
+    drawn = holdout.is_val([one.key for one in whole])
     chosen = [one for one, is_val in zip(whole, drawn, strict=True) if is_val == (split == "val")]
     if not chosen:
         raise AnnotationError(
@@ -111,9 +118,7 @@ def split_of(path: PurePosixPath) -> str:
     return next((SPLITS[part.lower()] for part in path.parts if part.lower() in SPLITS), "")
 
 
-def by_folder(
-    entries: Sequence[One], path: Callable[[One], str], source: str
-) -> dict[str, list[One]]:
+def by_folder(entries: Sequence[One], source: str) -> dict[str, list[One]]:
     """Sorts entries by the folder of their split.
 
     Raises:
@@ -121,11 +126,11 @@ def by_folder(
     """
     parts: dict[str, list[One]] = {}
     for one in entries:
-        parts.setdefault(split_of(PurePosixPath(path(one)).parent), []).append(one)
+        parts.setdefault(split_of(PurePosixPath(one.key).parent), []).append(one)
     if "" in parts and len(parts) > 1:
         names = " and ".join(sorted(name for name in parts if name))
         raise AnnotationError(
-            f"{source} has folders {names}, but {path(parts[''][0])} lies in none of them, as do "
+            f"{source} has folders {names}, but {parts[''][0].key} lies in none of them, as do "
             f"{len(parts[''])} in all; move them there, or give one of the folders as the data set"
         )
     return parts

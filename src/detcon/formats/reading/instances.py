@@ -14,7 +14,7 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.format import PhotoFiles, check_size
 from detcon.formats.objects import Objects
 from detcon.formats.reading.ids import read_map
-from detcon.formats.reading.label_files import file_of
+from detcon.formats.reading.label_files import of_photo
 from detcon.photos import Photos
 
 
@@ -86,7 +86,7 @@ class InstanceFiles(PhotoFiles):
 
     def objects(self, key: str) -> Objects:
         """Reads the objects of a photo. Raises `AnnotationError`."""
-        path, labels = file_of(self.photos, self.instances, key), None
+        path, labels = of_photo(self.photos, self.instances, key), None
         ids = read_map(path, key)
         if self.labels:
             labels = read_map(self.labels[key], key)

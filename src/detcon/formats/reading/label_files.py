@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Int16, UInt8
@@ -12,6 +13,8 @@ from detcon.formats.format import LabelMaps
 from detcon.formats.reading.ids import read_map
 from detcon.notes import counted, note
 from detcon.photos import Photos, nearest_key, open_photos
+
+Thing = TypeVar("Thing")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +47,15 @@ class LabelFiles(LabelMaps):
 
     def label_file(self, key: str) -> Path:
         """Where the labels of a photo are. Raises `AnnotationError`."""
-        return file_of(self.photos, self.files, key)
+        return of_photo(self.photos, self.files, key)
 
 
-def file_of(photos: Photos, files: Mapping[str, Path], key: str) -> Path:
-    """The file of a photo. Raises `AnnotationError` if there is no such photo."""
-    if key not in files:
+def of_photo(photos: Photos, things: Mapping[str, Thing], key: str) -> Thing:
+    """What belongs to a photo. Raises `AnnotationError` if there is no such photo."""
+    if key not in things:
         near = nearest_key(key, photos.keys)
         raise AnnotationError(f"there is no photo {key} in {photos.source}{near}")
-    return files[key]
+    return things[key]
 
 
 def pngs_of(photos: Photos, folder: Path, what: str = "labels", hint: str = "") -> dict[str, Path]:

@@ -17,13 +17,14 @@ from detcon.masks.sources import Displaced, FromAnnotations, NetworkSource
 from detcon.masks.store.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.store.index import merge_index
 from detcon.masks.store.mask_store import MaskStore
-from detcon.masks.store.resume import listed, say, spans_left
+from detcon.masks.store.resume import listed, spans_left
 from detcon.masks.store.shard import (
     ShardRow,
     StoreError,
     pack,
     write_shard,
 )
+from detcon.notes import say
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.progress import ProgressBar
 from detcon.workers import in_order, in_order_on_ray

@@ -1,7 +1,6 @@
 """Going on with a mask store: what is left to be made, and what is older than what it shows."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +8,7 @@ from detcon.masks.masks import MaskGenerator
 from detcon.masks.recipe import MasksRecipe
 from detcon.masks.store.header import shard_path
 from detcon.masks.store.shard import DamagedShard, read_footer
+from detcon.notes import say
 from detcon.photos import Photos
 
 
@@ -84,8 +84,3 @@ def listed(keys: Sequence[str]) -> str:
     """`a.jpg, b.jpg, c.jpg and 61 more`."""
     more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
     return ", ".join(keys[:3]) + more
-
-
-def say(line: str) -> None:
-    """Prints a line for the user, apart from results."""
-    print(line, file=sys.stderr)

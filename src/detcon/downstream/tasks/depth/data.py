@@ -4,12 +4,12 @@ import functools
 
 import numpy as np
 from jaxtyping import Float32, UInt8
-from rich.console import Console
 
 from detcon.data.labelled.examples import Examples, LabelError, LabelledSplit, keep
 from detcon.data.labelled.window import Window
 from detcon.downstream.tasks.segmentation.data import resize_nearest
 from detcon.formats.format import DepthMaps, exif_hint
+from detcon.notes import say
 
 RANGE_OF = 8
 """Photos whose depths are looked at for a range."""
@@ -50,10 +50,9 @@ def say_range(maps: DepthMaps) -> None:
             "give the metres of a step by task.unit=" if hasattr(maps, "unit") else "check them"
         )
         unlikely = f", which is unlikely; {advice}"
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
+    say(
         f"depth of {len(few)} training photos: {depth.min():.3g} to {depth.max():.3g} m, half of "
-        f"it below {middle:.3g} m{'' if unit is None else f' (task.unit={unit:g})'}{unlikely}",
-        markup=False,
+        f"it below {middle:.3g} m{'' if unit is None else f' (task.unit={unit:g})'}{unlikely}"
     )
 
 
