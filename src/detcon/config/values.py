@@ -8,6 +8,7 @@ quoted text in YAML, keep their types.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
@@ -64,11 +65,16 @@ def parse_yaml(text: str) -> Any:
         ValueError: If it is no YAML, or a mapping holds a name twice; the message says where.
     """
     try:
-        return untyped(yaml.load(text, Loader=_PlainLoader))
+        return untyped(_loaded(text))  # which copies
     except yaml.YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply, or contains itself") from error
+
+
+@lru_cache(maxsize=64)  # hundreds of cells of a study share one recipe
+def _loaded(text: str) -> Any:
+    return yaml.load(text, Loader=_PlainLoader)
 
 
 def text_of(value: Any) -> Any:

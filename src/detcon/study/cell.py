@@ -5,6 +5,7 @@ Names stand where recipes have paths, so that settings are the same on every mac
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from detcon.config import Recipe, RecipeError, fingerprint, load_recipe, nearest
@@ -57,12 +58,12 @@ class Cell:
     points: tuple[Mapping[str, Any], ...]
     settings: CellSettings
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """The fingerprint of all settings that decide the result."""
         return fingerprint(self.settings.deciding())
 
-    @property
+    @cached_property
     def pretraining(self) -> str | None:
         """The fingerprint of the pretraining, which cells may share; None without pretraining."""
         if self.settings.pretrain is not None:
