@@ -1,9 +1,15 @@
 """Processes that find each other through gloo, as torchrun would start them."""
 
+import multiprocessing
+import multiprocessing.process
 import os
 import socket
-import subprocess
 import sys
+
+import torch
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["detcon.downstream.transfer", "detcon.pretraining.training"])
 
 
 def environments(world):
@@ -24,24 +30,39 @@ def environments(world):
     ]
 
 
-def run_ranks(script, folder, world=2):
+def run_ranks(script, folder, exits=(0, 0)):
     """Runs a script in each of several processes, and gives what each printed.
+
+    They are forked from a server that has imported torch and detcon, once for all tests.
 
     Args:
         script: Python, with the folder as `sys.argv[1]`; it imports what the test could.
         folder: To leave things in.
-        world: How many processes.
+        exits: The exit code of each process; there are as many as codes.
     """
+    world = len(exits)
+    said = [folder / f".said-{rank}" for rank in range(world)]
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", script, str(folder)],
-            env=one,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for one in environments(world)
+        SERVER.Process(target=_be_rank, args=(script, str(folder), environment, str(path)))
+        for environment, path in zip(environments(world), said, strict=True)
     ]
-    results = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * world, results
-    return [out for out, _ in results]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=300)
+        process.kill()
+    texts = [path.read_text() for path in said]
+    assert [process.exitcode for process in processes] == list(exits), texts
+    return texts
+
+
+def _be_rank(script, folder, environment, said):
+    os.environ.update(environment)
+    multiprocessing.process._parent_process = None  # a rank is no worker, which prints no notes
+    with open(said, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["-c", folder]
+    torch.set_num_threads(1)
+    exec(script, {"__name__": "__main__"})
+    sys.stdout.flush()

@@ -1,11 +1,9 @@
 """Two gloo ranks, as torchrun would start them: one rank's results, one rank's files."""
 
 import signal
-import subprocess
-import sys
 
 import torch
-from gloo import environments, run_ranks
+from gloo import run_ranks
 from train_things import train_two_ranks
 
 from detcon.results.history import read_history
@@ -94,16 +92,5 @@ except RankGone as error:
 
 def test_a_lost_rank_ends_the_others_with_a_sentence(tmp_path):
     """The wait has an end; torchrun would kill this one, Slurm may not."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", LOST, str(tmp_path)],
-            env=one,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for one in environments(2)
-    ]
-    said = [process.communicate(timeout=120)[0] for process in started]
-    assert [process.returncode for process in started] == [0, -signal.SIGKILL]
+    said = run_ranks(LOST, tmp_path, exits=[0, -signal.SIGKILL])
     assert "another rank was lost after step 3: its own message" in said[0], said
