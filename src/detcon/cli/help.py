@@ -27,6 +27,7 @@ def list_verbs(verbs: Mapping[str, Verb], out: Console) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, verb in verbs.items():
         table.add_row(f"  {name}", escape(verb.does))
+    table.add_row("  completion", 'For your shell, in ~/.bashrc: eval "$(detcon completion bash)"')
     table.add_row("  version", "Print the version.")
     out.print(table)
     out.print("\nThe settings of a command: detcon VERB --help.")

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import detcon
+from detcon.cli.completion import complete, shell_script
 from detcon.cli.help import list_verbs, teach
 from detcon.cli.verbs import VERBS, Verb
 from detcon.config import (
@@ -63,8 +64,13 @@ def _run(argv: Sequence[str], out: Console) -> None:
         list_verbs(VERBS, out)
     elif name in ("version", "--version"):
         out.print(detcon.__version__)
+    elif name == "completion":
+        print(shell_script(rest), end="")
+    elif name == "--complete":
+        print("\n".join(complete(rest)))
     elif name not in VERBS:
-        raise RecipeError(f"there is no command '{name}'{nearest(name, [*VERBS, 'version'])}")
+        known = [*VERBS, "completion", "version"]
+        raise RecipeError(f"there is no command '{name}'{nearest(name, known)}")
     else:
         words = _sort(name, VERBS[name], rest)
         if "help" in words.switches:
