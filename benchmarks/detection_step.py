@@ -86,7 +86,7 @@ def peer_of(recipe: EncoderRecipe, sizes: DetectorRecipe, batch: LabelledBatch) 
     """A function that makes a step of torchvision's model, and no more."""
     encoder, size = build_encoder(recipe), batch.images.shape[-1]
     assert isinstance(encoder, PyramidEncoder)
-    fpn = DetectionHead(encoder.pyramid_channels, CLASSES, sizes).fpn
+    fpn = DetectionHead(encoder, CLASSES, sizes).fpn
     backbone = Backbone(encoder, fpn, sizes.channels)
     model = build_rcnn(backbone, CLASSES, sizes)
     model.transform = GeneralizedRCNNTransform(size, size, MEAN, STD, _skip_resize=True)

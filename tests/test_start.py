@@ -223,6 +223,7 @@ def test_a_timm_checkpoint_is_started_from_by_its_name(data, tmp_path):
 RATES = [
     ("resnet18", {}, 4),
     ("vit_tiny_patch16_224", {}, 12),
+    ("vit_tiny_patch16_dinov3_qkvb", {}, 12),
     ("convnext_atto", {}, 4),
 ]
 

@@ -1,6 +1,7 @@
 """Tests for the encoders: equal to torchvision's, and to TensorFlow's padding."""
 
 import pytest
+import timm
 import torch
 import torchvision
 
@@ -9,6 +10,7 @@ from detcon.models.backbone_file import load_backbone
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.models.resnet import ResNet, pad_same
+from detcon.models.timm_names import to_timm
 from detcon.pretraining.recipe import PretrainRecipe
 
 DEPTHS = {"resnet18": 18, "resnet34": 34, "resnet50": 50, "resnet101": 101, "resnet152": 152}
@@ -145,7 +147,66 @@ def test_says_what_it_does_not_know():
         EncoderRecipe(name="convnext_atto", zero_init=False)
 
 
+@pytest.mark.parametrize("name", ["test_vit", "vit_tiny_patch16_dinov3_qkvb", "test_convnext"])
+def test_the_grid_is_that_of_the_whole_timm_model(name):
+    """After its last norm, without class and register tokens."""
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderRecipe(name=name)).eval()
+    whole = timm.create_model(name, num_classes=0, dynamic_img_size=True)
+    if not hasattr(whole, "num_prefix_tokens"):
+        whole = timm.create_model(name, num_classes=0)
+    state = encoder.body.state_dict()
+    names = to_timm(state, name)
+    assert not whole.load_state_dict({names[n]: t for n, t in state.items()}, strict=False)[1]
+    x = torch.randn(2, 3, 64, 96)
+    with torch.no_grad():
+        features, grid = whole.eval().forward_features(x), encoder(x)
+    if hasattr(whole, "num_prefix_tokens"):
+        assert whole.num_prefix_tokens == (5 if "dino" in name else 1)
+        features = features[:, whole.num_prefix_tokens :].mT.unflatten(2, (4, 6))
+    assert torch.equal(grid, features)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_convnext"])
+def test_patches_cover_the_whole_photo(name):
+    """What is left at the edges isn't dropped: the photo is resized to whole cells."""
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderRecipe(name=name)).eval()
+    photo = torch.randn(1, 3, 75, 90)
+    fitted = torch.nn.functional.interpolate(
+        photo, size=(64 if "conv" in name else 80, 96), mode="bilinear"
+    )
+    with torch.no_grad():
+        grid, changed = encoder(photo), photo.clone()
+        changed[..., -1, :] += 1
+        assert torch.equal(grid, encoder(fitted)) and grid.shape[2:] == feature_grid(
+            encoder, (75, 90)
+        )
+        assert not torch.equal(encoder(changed)[..., -1, :], grid[..., -1, :])
+        assert encoder(photo[..., :5, :7]).shape[2:] == (1, 1), "at least one cell"
+
+
+def test_drop_path_is_timms_alone():
+    """It skips blocks while the network learns, and adds no weights."""
+    torch.manual_seed(0)
+    plain = build_encoder(EncoderRecipe(name="test_vit"))
+    torch.manual_seed(0)
+    encoder = build_encoder(EncoderRecipe(name="test_vit", drop_path=0.5))
+    photo = torch.randn(4, 3, 32, 32)
+    assert encoder.state_dict().keys() == plain.state_dict().keys()
+    assert not torch.equal(encoder(photo), encoder(photo))
+    assert torch.equal(encoder.eval()(photo), plain.eval()(photo))
+    for name in ("resnet18", "mine:trunk"):
+        with pytest.raises(ValueError, match=f"applies to timm models alone, not to '{name}'"):
+            build_encoder(EncoderRecipe(name=name, drop_path=0.1), run_own=True)
+    with pytest.raises(ValueError, match="'test_byobnet' has no drop path; leave drop_path out"):
+        build_encoder(EncoderRecipe(name="test_byobnet", drop_path=0.1))
+
+
 def test_says_which_photos_do_not_fit():
-    encoder = build_encoder(EncoderRecipe(name="vit_tiny_patch16_224"))
-    with pytest.raises(ValueError, match="photos of 90 x 90 pixels don't fit 'vit_tiny_patch16"):
+    encoder = build_encoder(EncoderRecipe(name="test_vit_relpos"))
+    with pytest.raises(
+        ValueError, match="90 x 90 pixels don't fit 'test_vit_relpos': give 160 x 1"
+    ):
         feature_grid(encoder, 90)
+    assert feature_grid(encoder, 160) == (10, 10)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn.functional import interpolate
 
 from detcon.models.encoders import STRIDES, build_encoder, with_pyramid
 from detcon.models.recipe import EncoderRecipe
@@ -39,14 +40,27 @@ def test_four_grids_the_last_of_which_is_the_encoders_own(name, options):
     assert wide.num_channels == encoder.num_channels == grids[-1].shape[1]
 
 
+def test_a_plain_transformer_gives_its_one_grid():
+    """A simple feature pyramid makes the others; patches of 14 pixels see smaller photos."""
+    for name, cells in (("test_vit", 4), ("eva02_tiny_patch14_224", 4)):
+        encoder = encoder_of(name, drop_path=0.1)
+        wide, photos = with_pyramid(encoder).eval(), torch.randn(1, 3, 64, 64)
+        with torch.no_grad():
+            (grid,) = wide.pyramid(photos)
+            small = interpolate(photos, size=(4 * encoder.cell,) * 2, mode="bilinear")
+            assert torch.equal(grid, encoder(small)) and wide.drop_path == 0.1
+        assert grid.shape[2:] == (cells, cells) and wide.pyramid_strides == [16]
+        assert list(wide.state_dict()) == list(encoder.state_dict())
+
+
 @pytest.mark.parametrize(
     ("name", "options", "strides"),
     [
-        ("vit_tiny_patch16_224", {}, "'vit_tiny_patch16_224' here has 16;"),
+        ("levit_128s", {}, "'levit_128s' here has 16, 32, 64;"),
         ("resnet18", {"stride": 8}, "'ResNet' here has 4, 8, 8, 8;"),
     ],
 )
 def test_encoders_without_a_pyramid(name, options, strides):
-    message = f"needs grids of 4, 8, 16 and 32 pixels a cell, but {strides} give stride=32"
+    message = f"4, 8, 16 and 32 pixels a cell, or one of these alone, but {strides} give stride=32"
     with pytest.raises(ValueError, match=message):
         with_pyramid(encoder_of(name, **options))

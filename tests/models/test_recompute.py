@@ -33,6 +33,9 @@ def kept_bytes(encoder):
         EncoderRecipe(name="resnet50", width=0.25, stride=16),
         EncoderRecipe(name="convnext_atto"),
         EncoderRecipe(name="vit_tiny_patch16_224"),
+        EncoderRecipe(name="test_vit", drop_path=0.5),
+        EncoderRecipe(name="vit_tiny_patch16_dinov3_qkvb"),
+        EncoderRecipe(name="test_convnext", drop_path=0.5),
     ],
     ids=lambda recipe: recipe.name,
 )
@@ -41,7 +44,9 @@ def test_equal_and_smaller(recipe):
     plain = build_encoder(recipe)
     again = copy.deepcopy(plain)
     again.recompute_activations()
+    torch.manual_seed(1)  # of the paths that are dropped
     much, gradients, buffers = kept_bytes(plain)
+    torch.manual_seed(1)
     little, same_gradients, same_buffers = kept_bytes(again)
     torch.testing.assert_close(same_gradients, gradients, rtol=0, atol=0)
     torch.testing.assert_close(same_buffers, buffers, rtol=0, atol=0)

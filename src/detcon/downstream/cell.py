@@ -82,6 +82,7 @@ def build_network(
             encoder=settings.encoder,
             stride=settings.stride,
             partial=settings.backbone_partial,
+            drop_path=getattr(settings.task, "drop_path", 0.0),
         )
         if backbone.match is not None and not backbone.match.is_full and is_first_rank():
             say(f"{settings.backbone}: {backbone.match}")

@@ -5,6 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from detcon.data.labelled.crops import LabelledCrops, batches, join_maps
 from detcon.data.labelled.examples import Examples
 from detcon.data.labelled.window import Window, draw_window
@@ -14,6 +16,7 @@ from detcon.downstream.recipe import FineTuned, TransferRecipe
 from detcon.train.environment import ranks
 from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan
+from detcon.train.random_state import seed_rank
 
 
 def fine_tune(
@@ -64,5 +67,7 @@ def fine_tune(
         observe=observe, names=lambda batch: [train.key(index) for index in batch.index.tolist()]
     )
     network.train()
-    fit(network, open_batches, plan=plan, folder=folder, hooks=hooks)
+    with torch.random.fork_rng(devices=[]):  # detectors draw regions to learn from; drop path
+        seed_rank(settings.seed, ranks().rank)
+        fit(network, open_batches, plan=plan, folder=folder, hooks=hooks)
     network.eval()

@@ -177,10 +177,14 @@ def _with_target(
 
     The official code draws the target's first weights from another seed than the online
     network's, and its authors saw no difference; `initialise` draws ours. A timm encoder has its
-    own initialisation; it is copied, as are weights that aren't fresh.
+    own initialisation; it is copied, as are weights that aren't fresh. The target keeps all of its
+    blocks where the online network drops paths, as DINO's teacher does (arXiv:2104.14294).
     """
     online = Tower(encoder, Head(_channels(encoder), hidden, outputs))
     target = copy.deepcopy(online)
+    for part in target.modules():
+        if hasattr(part, "drop_prob"):  # timm's DropPath
+            part.drop_prob = 0.0
     redrawn = target.projector if same_start or hasattr(encoder, "body") else target
     blocks = [module for module in encoder.modules() if isinstance(module, Block)]
     zero_init = not any(block.last_norm.weight.any() for block in blocks)

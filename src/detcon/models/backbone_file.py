@@ -108,6 +108,7 @@ def load_backbone(
     partial: bool = False,
     in_channels: int | None = None,
     bands: Literal["fresh", "mean"] = "fresh",
+    drop_path: float | None = None,
 ) -> Backbone:
     """Opens a backbone: a file, published weights, or fresh weights.
 
@@ -138,6 +139,8 @@ def load_backbone(
             convolution is built, and the normalisation is `Normalisation.of(in_channels)`.
         bands: Whether that convolution is fresh, or has the mean of the source's filters for each
             channel, scaled so that grey photos give the same features.
+        drop_path: Rate of stochastic depth of a timm model. None: that of `encoder`, or 0 without
+            it; never that with which the source was trained.
 
     Returns:
         The backbone, on the CPU, in training mode.
@@ -145,21 +148,23 @@ def load_backbone(
     Raises:
         BackboneError: No such file, an architecture that is missing or doesn't fit, weights that
             aren't finite, or a file that is damaged or would need to run code.
-        ValueError: There is no such stride.
+        ValueError: There is no such stride, or the network has no drop path.
     """
     source = str(source)
+    if drop_path is None:
+        drop_path = 0.0 if encoder is None else encoder.drop_path
     if source == "random":
         if encoder is None:
             raise BackboneError(
                 f"the backbone '{source}' doesn't say its architecture; give encoder.name=resnet50"
             )
-        recipe = encoder.with_stride(stride)
+        recipe = encoder.with_stride(stride).model_copy(update={"drop_path": drop_path})
         normalisation = Normalisation.of(recipe.in_channels)
         network = build_encoder(recipe, run_own=True)
         return Backbone(network, recipe, normalisation, source, {})
     weights = open_weights(source, encoder)
     try:
-        network, recipe, translated = _build(weights, encoder, stride, in_channels)
+        network, recipe, translated = _build(weights, encoder, stride, in_channels, drop_path)
     except UnknownKeys as error:
         raise BackboneError(f"{source} {error}") from error
     match = _fill(network, translated, None if in_channels is None else bands)
@@ -211,16 +216,18 @@ def _build(
     encoder: EncoderRecipe | None,
     stride: int | None,
     in_channels: int | None,
+    drop_path: float,
 ) -> tuple[nn.Module, EncoderRecipe, Translated]:
     """The network that the tensors are for, and the tensors by its names."""
     recipe = weights.encoder or encoder
-    channels = {} if in_channels is None else {"in_channels": in_channels}
+    changed: dict[str, Any] = {"drop_path": drop_path}
+    changed |= {} if in_channels is None else {"in_channels": in_channels}
     if recipe is None or recipe.name in RESNETS:
         translated = translate(weights.tensors)
         recipe = (recipe or infer_resnet(translated.tensors)).with_stride(stride)
-        recipe = recipe.model_copy(update=channels)
+        recipe = recipe.model_copy(update=changed)
         return build_encoder(recipe), recipe, translated
-    recipe = recipe.model_copy(update=channels)
+    recipe = recipe.model_copy(update=changed)
     network = build_encoder(recipe, run_own=encoder is not None and encoder.name == recipe.name)
     if recipe.is_own:
         return network, recipe, Translated(dict(weights.tensors), recipe.name, "", ())

@@ -4,6 +4,7 @@ Our own ResNet by depth, and any other network by its timm name.
 """
 
 import functools
+import math
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
@@ -11,12 +12,16 @@ from typing import Any, Protocol, runtime_checkable
 import timm
 import torch
 from jaxtyping import Float
+from timm.layers.drop import DropPath
+from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 
 from detcon.models.recipe import RESNETS, EncoderRecipe
 from detcon.models.resnet import ResNet, initialise
 
 STRIDES = [4, 8, 16, 32]  # of detectors' grids
+PLAIN = ("vision_transformer", "deit", "eva")  # timm's files of transformers with one grid
 
 
 def build_encoder(recipe: EncoderRecipe, *, run_own: bool = False) -> nn.Module:
@@ -28,8 +33,10 @@ def build_encoder(recipe: EncoderRecipe, *, run_own: bool = False) -> nn.Module:
             the user gave it, never where a file did.
 
     Raises:
-        ValueError: The user's own network can't be made, or may not be.
+        ValueError: The user's own network can't be made, or may not be; or drop path is asked of
+            a network that has none.
     """
+    recipe.check_drop_path()
     if recipe.is_own:
         if not run_own:
             raise ValueError(
@@ -39,7 +46,7 @@ def build_encoder(recipe: EncoderRecipe, *, run_own: bool = False) -> nn.Module:
             )
         return OwnEncoder(recipe.name, recipe.in_channels)
     if recipe.name not in RESNETS:
-        return TimmEncoder(recipe.name, recipe.in_channels)
+        return TimmEncoder(recipe.name, recipe.in_channels, drop_path=recipe.drop_path)
     encoder = ResNet(
         RESNETS[recipe.name],
         width=recipe.width,
@@ -71,8 +78,12 @@ def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, 
     try:
         features = torch.func.functional_call(encoder, on_meta, (photo,))
     except (AssertionError, RuntimeError) as error:  # timm asserts
-        name = getattr(encoder, "name", type(encoder).__name__)
         reason = str(error).splitlines()[0]
+        if isinstance(encoder, TimmEncoder) and encoder.own_size not in (None, (y, x)):
+            reason = "give {} x {}, the size that it is made for, or take another encoder".format(
+                *encoder.own_size
+            )
+        name = getattr(encoder, "name", type(encoder).__name__)
         raise ValueError(f"photos of {y} x {x} pixels don't fit '{name}': {reason}") from error
     return features.shape[2], features.shape[3]
 
@@ -148,25 +159,62 @@ class OwnEncoder(nn.Module):
 
 
 class TimmEncoder(nn.Module):
-    """Any timm model that returns feature maps; the last of them is the encoder's output."""
+    """Any timm model that returns feature maps; the last of them is the encoder's output.
 
-    def __init__(self, name: str, in_channels: int, stages: tuple[int, ...] = (-1,)) -> None:
+    A plain transformer's grid has passed its last norm and has no class or register tokens: it is
+    timm's `forward_features` without them. Its position embedding is resampled to the photo.
+
+    Networks that cut photos into patches (transformers, ConvNeXt) would drop or refuse what is left
+    at the edges. They see photos resized to the nearest whole number of cells, at least one, so
+    that the grid always covers the whole photo.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        in_channels: int,
+        stages: tuple[int, ...] = (-1,),
+        *,
+        drop_path: float = 0.0,
+        cell: int | None = None,
+    ) -> None:
         """Makes the model; `pyramid` gives the feature maps of these stages, the last one last.
 
-        The stages don't change the names or shapes of the weights.
+        Stages, drop path and cell don't change the names or shapes of the weights.
+
+        Args:
+            name: Of the model.
+            in_channels: Of the photos.
+            stages: Numbers of the stages, as timm counts them.
+            drop_path: The rate of stochastic depth (arXiv 1603.09382) at the last block; it grows
+                from 0 at the first.
+            cell: Side of the photo's squares that become a cell of the last grid, in pixels; a
+                photo is resized for it. None: as the model has it.
+
+        Raises:
+            ValueError: The model has no drop path.
         """
         super().__init__()
-        self.name = name
-        options = {"features_only": True, "out_indices": stages, "in_chans": in_channels}
-        try:  # a transformer that takes photos of any size its patches divide
-            self.body = timm.create_model(name, dynamic_img_size=True, **options)
-        except TypeError:
-            self.body = timm.create_model(name, **options)
+        self.name, self.in_channels, self.drop_path = name, in_channels, drop_path
+        self.body = timm_features(name, in_channels, stages, drop_path)
         info: Any = self.body.feature_info
-        self.in_channels = in_channels
+        self.all_strides: list[int] = [stage["reduction"] for stage in info.info]
+        self.own_stride: int = info.reduction()[-1]
+        self.cell = cell or self.own_stride
         self.pyramid_channels: list[int] = info.channels()
-        self.pyramid_strides: list[int] = info.reduction()
+        self.pyramid_strides: list[int] = [
+            stride * self.cell // self.own_stride for stride in info.reduction()
+        ]
         self.num_channels: int = self.pyramid_channels[-1]
+        self.has_patches = any(
+            _cuts_patches(name, part) for name, part in self.body.named_modules()
+        )
+
+    @property
+    def own_size(self) -> tuple[int, int] | None:
+        """Height and width of the photos that the model is made for."""
+        size = (getattr(self.body, "pretrained_cfg", None) or {}).get("input_size")
+        return None if size is None else (size[1], size[2])
 
     def recompute_activations(self) -> None:
         """Lets timm compute its blocks again in the backward pass.
@@ -190,8 +238,68 @@ class TimmEncoder(nn.Module):
         """The feature maps that were asked for, channels first."""
         return [
             grid.movedim(-1, 1) if grid.shape[1] != channels else grid  # Swin gives channels last
-            for grid, channels in zip(self.body(photos), self.pyramid_channels, strict=True)
+            for grid, channels in zip(
+                self.body(self._fitted(photos)), self.pyramid_channels, strict=True
+            )
         ]
+
+    def _fitted(self, photos: Float[Tensor, "b c y x"]) -> Float[Tensor, "b c h w"]:
+        """Photos of whole cells, of `own_stride` pixels each."""
+        if not self.has_patches:
+            return photos
+        half = self.cell // 2
+        cells: list[Any] = [
+            torch.sym_max(1, (side + half) // self.cell) for side in photos.shape[-2:]
+        ]
+        size = [number * self.own_stride for number in cells]
+        # an exported graph takes photos of all sizes: it must not be decided for this one
+        if not torch.compiler.is_exporting() and size == list(photos.shape[-2:]):
+            return photos
+        return interpolate(photos, size=size, mode="bilinear", align_corners=False)
+
+
+def timm_features(
+    name: str,
+    in_channels: int,
+    stages: tuple[int, ...] = (-1,),
+    drop_path: float = 0.0,
+    *,
+    pretrained: bool = False,
+) -> nn.Module:
+    """A timm model that returns feature maps; a plain transformer's pass its last norm.
+
+    Raises:
+        ValueError: The model has no drop path.
+    """
+    options: dict[str, Any] = {"features_only": True, "out_indices": stages}
+    options |= {"in_chans": in_channels, "pretrained": pretrained}
+    if drop_path:
+        options["drop_path_rate"] = drop_path
+    if timm.model_entrypoint(name.partition(".")[0]).__module__.split(".")[-1] in PLAIN:
+        options["feature_cls"] = functools.partial(FeatureGetterNet, norm=True)
+    try:  # a transformer that takes photos of any size
+        body = timm.create_model(name, dynamic_img_size=True, **options)
+    except TypeError as of_size:
+        try:
+            body = timm.create_model(name, **options)
+        except TypeError as error:
+            if not drop_path:
+                raise error from of_size
+            body = None
+    if drop_path and (body is None or not any(isinstance(m, DropPath) for m in body.modules())):
+        raise ValueError(f"'{name}' has no drop path; leave drop_path out")
+    assert body is not None
+    return body
+
+
+def _cuts_patches(name: str, part: nn.Module) -> bool:
+    """Whether a convolution's windows stand side by side, but those inside of attention."""
+    return (
+        isinstance(part, nn.Conv2d)
+        and part.kernel_size == part.stride != (1, 1)
+        and part.padding in (0, (0, 0))
+        and "attn" not in name
+    )
 
 
 @runtime_checkable
@@ -205,32 +313,41 @@ class PyramidEncoder(Protocol):
 
 
 def with_pyramid(encoder: nn.Module) -> nn.Module:
-    """An encoder with the same weights, by the same names, that gives four grids.
+    """An encoder with the same weights, by the same names, that gives what a detector needs.
 
-    ResNets come back as they are; a timm model is built again with more outputs.
+    That is four grids of 4, 8, 16 and 32 pixels a cell, or one of one of these sizes (a plain
+    transformer's), for a simple feature pyramid. ResNets come back as they are; a timm model is
+    built again with more outputs, a transformer of patches of 14 pixels so that a cell is 16 pixels
+    of a photo: it sees photos at 14/16 of their size.
 
     Raises:
-        ValueError: A model whose grids don't have the strides 4, 8, 16 and 32.
+        ValueError: A model whose grids have other strides.
     """
     if isinstance(encoder, TimmEncoder):
-        encoder = _widened(encoder)
+        encoder = _for_detection(encoder)
     assert isinstance(encoder, PyramidEncoder)
-    if list(encoder.pyramid_strides) != STRIDES:
+    strides = list(encoder.pyramid_strides)
+    if strides != STRIDES and not (len(strides) == 1 and strides[0] in STRIDES):
         name = getattr(encoder, "name", type(encoder).__name__)
         raise ValueError(
-            f"detection needs grids of 4, 8, 16 and 32 pixels a cell, but '{name}' here has "
-            f"{', '.join(str(s) for s in encoder.pyramid_strides)}; give stride=32 for a ResNet, "
-            f"or take a hierarchical model, as convnext_tiny"
+            f"detection needs grids of 4, 8, 16 and 32 pixels a cell, or one of these alone, but "
+            f"'{name}' here has {', '.join(map(str, strides))}; give stride=32 for a ResNet, or "
+            f"take another model, as convnext_tiny"
         )
     return encoder
 
 
-def _widened(encoder: TimmEncoder) -> nn.Module:
-    info: Any = encoder.body.feature_info
-    stage_of = {stage["reduction"]: number for number, stage in enumerate(info.info)}
-    if not set(STRIDES) <= set(stage_of) or stage_of[STRIDES[-1]] != len(info.info) - 1:
-        return encoder
-    stages = tuple(stage_of[stride] for stride in STRIDES)
-    wider = TimmEncoder(encoder.name, encoder.in_channels, stages)
-    wider.load_state_dict(encoder.state_dict())
-    return wider
+def _for_detection(encoder: TimmEncoder) -> TimmEncoder:
+    strides, stages, cell = encoder.all_strides, (-1,), None
+    if len(set(strides)) == 1:
+        cell = 2 ** round(math.log2(strides[0]))
+    elif set(STRIDES) <= set(strides) and strides[-1] == STRIDES[-1]:
+        stage_of = {stride: number for number, stride in enumerate(strides)}
+        stages = tuple(stage_of[stride] for stride in STRIDES)
+    else:
+        stages = tuple(range(len(strides)))
+    made = TimmEncoder(
+        encoder.name, encoder.in_channels, stages, drop_path=encoder.drop_path, cell=cell
+    )
+    made.load_state_dict(encoder.state_dict())
+    return made

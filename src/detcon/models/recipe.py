@@ -50,6 +50,13 @@ class EncoderRecipe(Recipe):
         description="a convolution on the first block's shortcut in a ResNet-18 or -34, as in "
         "the official code; torchvision has none",
     )
+    drop_path: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of photos that skip a timm model's last block while it learns "
+        "(stochastic depth); earlier blocks are skipped less",
+    )
 
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +90,15 @@ class EncoderRecipe(Recipe):
                 f"project_first applies to resnet18 and resnet34 alone, not to '{self.name}'"
             )
         return self
+
+    def check_drop_path(self) -> None:
+        """Refuses drop path where there is none.
+
+        Raises:
+            ValueError: The network isn't timm's.
+        """
+        if self.drop_path and (self.is_own or self.name in RESNETS):
+            raise ValueError(f"drop_path applies to timm models alone, not to '{self.name}'")
 
     @property
     def is_own(self) -> bool:

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from detcon.models.encoders import timm_features
 from detcon.models.key_styles import flatten
 from detcon.models.recipe import RESNETS, EncoderRecipe, Normalisation
 
@@ -95,9 +96,11 @@ def _from_timm(name: str, encoder: EncoderRecipe | None) -> Weights:
         near = timm.list_models(f"*{architecture[:6]}*")[:4]
         raise BackboneError(f"timm has no model '{name}'; near: {', '.join(near) or 'none'}")
     recipe = encoder or EncoderRecipe(name=architecture)
-    features = {} if architecture in RESNETS else {"features_only": True, "out_indices": (-1,)}
     try:
-        model = timm.create_model(name, pretrained=True, in_chans=recipe.in_channels, **features)
+        if architecture in RESNETS:
+            model = timm.create_model(name, pretrained=True, in_chans=recipe.in_channels)
+        else:
+            model = timm_features(name, recipe.in_channels, pretrained=True)
     except Exception as error:  # timm and its hub raise many kinds; all mean the same to a user
         raise BackboneError(
             f"cannot fetch timm's weights for '{name}' ({_short(error)}); give their file as "

@@ -282,6 +282,7 @@ class PretrainRecipe(Recipe):
     @model_validator(mode="after")
     def _has_a_start(self) -> "PretrainRecipe":
         if self.weights is None:
+            self.encoder.check_drop_path()
             for name, given in (("anchor", self.anchor), ("freeze_norms", self.freeze_norms)):
                 if given:
                     raise ValueError(f"{name} is about weights to start from; give weights=")

@@ -40,6 +40,7 @@ def open_start(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | Non
             partial=given.partial,
             in_channels=encoder.in_channels,
             bands=given.bands,
+            drop_path=encoder.drop_path,
         )
     changed = {
         "encoder": backbone.recipe,

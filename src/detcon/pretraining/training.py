@@ -25,6 +25,7 @@ from detcon.results.inputs import Inventory
 from detcon.train.environment import is_first_rank, ranks
 from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan, Probing
+from detcon.train.random_state import seed_rank
 from detcon.train.run import LAST, open_run
 from detcon.train.unreadable import UnreadablePhotos
 from detcon.workers import num_cores
@@ -77,6 +78,8 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
             )
             for sentence in (*about, *_notices(parts)):
                 say(sentence)
+        if settings.encoder.drop_path:  # which nothing else draws for
+            seed_rank(settings.seed, ranks().rank)
         made = fit(
             parts.method,
             parts.batches,

@@ -23,7 +23,7 @@ LATER = {
     "discovery": None, "project_first": False, "weights": None, "warm_heads": 0, "anchor": 0.0,
     "freeze_norms": False, "encoder_lr": None, "layer_decay": None, "last_num": None,
     "stop": "end", "patience": 5,
-    "unit": None, "val": None, "val_groups": None,
+    "drop_path": 0.0, "unit": None, "val": None, "val_groups": None,
 }  # fmt: skip
 """Settings of later versions, with the value at which they are left out of fingerprints.
 

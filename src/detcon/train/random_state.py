@@ -34,6 +34,12 @@ def set_rng_state(state: dict[str, Any], device: torch.device) -> None:
         torch.get_device_module(device).set_rng_state(state["device"])
 
 
+def seed_rank(seed: int, rank: int) -> None:
+    """Seeds torch's generators for what a network draws while it learns, on each rank its own."""
+    source = np.random.SeedSequence([seed, rank], spawn_key=(2,))
+    torch.manual_seed(int(source.generate_state(1)[0]))
+
+
 @contextmanager
 def rng_untouched(device: torch.device) -> Iterator[None]:
     """A context that may draw numbers: afterwards all generators are as before."""

@@ -41,3 +41,6 @@ class FineTunedRecipe(Recipe):
         default=Cosine(warmup=0.1), description="how the learning rate changes"
     )
     flip: float = Field(default=0.5, ge=0, le=1, description="share of mirrored training crops")
+    drop_path: float = Field(
+        default=0.0, ge=0, lt=1, description="stochastic depth of a timm model while it learns"
+    )

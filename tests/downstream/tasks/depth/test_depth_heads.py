@@ -51,7 +51,7 @@ def test_an_up_projection_is_the_sum_of_two_branches():
 
 def test_the_head_of_the_protocol():
     with torch.device("meta"):
-        head = depth_head(2048, DepthRecipe())
+        head = depth_head(2048, 32, DepthRecipe())
     kinds = [type(layer).__name__ for layer in head]
     assert kinds == ["Conv2d", "BatchNorm2d"] + ["UpProjection"] * 4 + ["Conv2d"]
     assert head[0].weight.shape == (1024, 2048, 1, 1)
@@ -62,7 +62,7 @@ def test_the_head_of_the_protocol():
 
 
 def test_the_deconvolution_head():
-    head = depth_head(32, DepthRecipe(head="deconvolution", **SMALL))
+    head = depth_head(32, 32, DepthRecipe(head="deconvolution", **SMALL))
     kinds = [type(layer).__name__ for layer in head]
     assert kinds == ["ConvTranspose2d", "BatchNorm2d", "ReLU"] * 2 + ["Conv2d"]
     assert [m.kernel_size for m in head if isinstance(m, nn.ConvTranspose2d)] == [(4, 4)] * 2
@@ -70,20 +70,18 @@ def test_the_deconvolution_head():
 
 @pytest.mark.parametrize("kind", ["up_projection", "deconvolution"])
 def test_each_width_doubles_the_resolution(kind):
-    head = depth_head(32, DepthRecipe(head=kind, **SMALL))
+    head = depth_head(32, 32, DepthRecipe(head=kind, **SMALL))
     assert head(torch.randn(2, 32, 3, 5)).shape == (2, 1, 12, 20)
-    assert depth_head(32, DepthRecipe(head=kind, widths=(8,)))(torch.randn(2, 32, 3, 5)).shape == (
-        2,
-        1,
-        6,
-        10,
-    )
+    head = depth_head(32, 32, DepthRecipe(head=kind, widths=(8,)))
+    assert head(torch.randn(2, 32, 3, 5)).shape == (2, 1, 6, 10)
 
 
 @pytest.mark.parametrize("size", [4, 5])
 def test_fresh_weights_keep_the_variance(size):
     recipe = DepthRecipe(head="up_projection" if size == 5 else "deconvolution", widths=(64,))
-    layer = next(m for m in depth_head(256, recipe).modules() if isinstance(m, nn.ConvTranspose2d))
+    layer = next(
+        m for m in depth_head(256, 32, recipe).modules() if isinstance(m, nn.ConvTranspose2d)
+    )
     with torch.no_grad():
         out = layer(torch.randn(4, layer.in_channels, 16, 16))[:, :, 4:-4, 4:-4]
     assert out.square().mean().item() == pytest.approx(2, rel=0.1)

@@ -180,9 +180,9 @@ class Turned(Shapes):
         (TRAIN, {"stride": 16}, ValueError, "here has 4, 8, 16, 16; give stride=32"),
         (
             TRAIN,
-            {"encoder.name": "vit_tiny_patch16_224", "encoder.width": 1},
+            {"encoder.name": "levit_128s", "encoder.width": 1},
             ValueError,
-            "has 16;",
+            "has 16, 32, 64;",
         ),
     ],
 )

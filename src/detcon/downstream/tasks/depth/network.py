@@ -13,6 +13,7 @@ from detcon.data.labelled.crops import LabelledBatch
 from detcon.downstream.network import Network
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.models.recipe import Normalisation
+from detcon.models.simple_pyramid import SimpleFeaturePyramid
 
 NEAREST = 1e-3
 """The least prediction, in metres: the head is linear, and ratios need a positive depth."""
@@ -88,13 +89,31 @@ class UpProjection(nn.Module):
         return torch.relu(self.branch(x) + self.projection(x))
 
 
-def depth_head(in_channels: int, recipe: DepthRecipe) -> nn.Sequential:
-    """The head that the recipe names, with fresh weights.
+class PyramidSum(nn.Module):
+    """A simple feature pyramid, whose coarser grids are enlarged to the finest one's and added.
+
+    The sum is what Panoptic FPN makes of a pyramid (Kirillov et al., arXiv 1901.02446), without its
+    convolutions between the doublings.
+    """
+
+    def __init__(self, in_channels: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.pyramid = SimpleFeaturePyramid(in_channels, channels, stride)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d y x"]:
+        finest, *others = self.pyramid(x)
+        size = finest.shape[-2:]
+        enlarged = (interpolate(x, size, mode="bilinear", align_corners=False) for x in others)
+        return torch.relu(sum(enlarged, finest))
+
+
+def depth_head(in_channels: int, stride: int, recipe: DepthRecipe) -> nn.Sequential:
+    """The head that the recipe names, with fresh weights, for a grid of `stride` pixels a cell.
 
     `up_projection`, of Laina et al. and BYOL: a 1 x 1 convolution with batch norm to half the
     channels, the up-projections, and a 3 x 3 to one channel. `deconvolution`: transposed 4 x 4
     convolutions of stride 2 with batch norm and ReLU, and a 1 x 1 (Xiao et al., arXiv 1804.06208,
-    have three for poses).
+    have three for poses). `pyramid`: the sum of a simple feature pyramid, and a 3 x 3.
     """
     if recipe.head == "up_projection":
         half = in_channels // 2
@@ -104,6 +123,9 @@ def depth_head(in_channels: int, recipe: DepthRecipe) -> nn.Sequential:
             *(UpProjection(a, b) for a, b in pairwise((half, *recipe.widths))),
             nn.Conv2d(recipe.widths[-1], 1, 3, padding=1),
         ]
+    elif recipe.head == "pyramid":
+        width = recipe.widths[-1]
+        layers = [PyramidSum(in_channels, width, stride), nn.Conv2d(width, 1, 3, padding=1)]
     else:
         layers = []
         for a, b in pairwise((in_channels, *recipe.widths)):

@@ -32,9 +32,10 @@ class DepthRecipe(FineTunedRecipe):
     colour: ColourRecipe = Field(
         default=NYU_COLOUR, description="colour augmentation of training crops"
     )
-    head: Literal["up_projection", "deconvolution"] = Field(
+    head: Literal["up_projection", "deconvolution", "pyramid"] = Field(
         default="up_projection",
-        description="Laina's fast up-projections, or plain transposed convolutions",
+        description="Laina's fast up-projections; plain transposed convolutions; or, for plain "
+        "transformers, ViTDet's simple feature pyramid, of the last of the widths",
     )
     widths: Annotated[tuple[Count, ...], Field(min_length=1)] = Field(
         default=(512, 256, 128, 64),

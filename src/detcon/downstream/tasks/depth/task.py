@@ -64,7 +64,8 @@ class Depth:
         check_measured(val, "validation")
 
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> DepthNetwork:
-        head = depth_head(backbone.channels, self.recipe)
+        encoder: Any = backbone.encoder
+        head = depth_head(backbone.channels, encoder.pyramid_strides[-1], self.recipe)
         return DepthNetwork(backbone.encoder, head, backbone.normalisation, self.recipe.loss)
 
     def learn(

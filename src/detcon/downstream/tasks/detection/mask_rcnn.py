@@ -12,6 +12,9 @@ objects; masks of 28 x 28. Nothing is frozen. This isn't that implementation. It
 - the loss of the region proposals as a whole, which is torchvision's: the mean binary cross entropy
   of the sampled anchors, plus the loss of their boxes with weight 1;
 - momentum and epsilon of batch norm: 0.9 and 1e-5; theirs are 0.997 and 1e-4.
+
+On an encoder of a single grid, a plain transformer, ViTDet's simple feature pyramid takes the place
+of the feature pyramid (arXiv 2203.16527), with its layer norms; the heads are the same.
 """
 
 from collections import OrderedDict
@@ -34,6 +37,7 @@ from detcon.downstream.network import Network
 from detcon.downstream.tasks.detection.recipe import COARSEST, DetectorRecipe
 from detcon.models.encoders import PyramidEncoder, with_pyramid
 from detcon.models.recipe import Normalisation
+from detcon.models.simple_pyramid import SimpleFeaturePyramid
 
 LEVELS = (4, 8, 16, 32, COARSEST)
 """Pixels to a cell of each level of the pyramid; heads read the first four."""
@@ -45,21 +49,28 @@ POOLED = 7
 class DetectionHead(nn.Module):
     """Everything after the encoder: the pyramid, the region proposals, and the heads."""
 
-    def __init__(
-        self, grid_channels: Sequence[int], num_classes: int, recipe: DetectorRecipe
-    ) -> None:
-        """Draws fresh weights."""
+    def __init__(self, encoder: PyramidEncoder, num_classes: int, recipe: DetectorRecipe) -> None:
+        """Draws fresh weights for the grids of an encoder that `with_pyramid` gave."""
         super().__init__()
-        self.fpn = FeaturePyramidNetwork(
-            list(grid_channels), recipe.channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d
-        )
+        of_grids, strides = encoder.pyramid_channels, encoder.pyramid_strides
+        self.fpn: nn.Module
+        if len(of_grids) == 1:
+            self.fpn = SimpleFeaturePyramid(of_grids[0], recipe.channels, strides[0])
+        else:
+            self.fpn = FeaturePyramidNetwork(
+                list(of_grids), recipe.channels, LastLevelMaxPool(), norm_layer=nn.BatchNorm2d
+            )
         width = SimpleNamespace(out_channels=recipe.channels)  # all that torchvision's models ask
         model = build_rcnn(width, num_classes, recipe)
         self.rpn, self.roi_heads = model.rpn, model.roi_heads
 
     def levels(self, grids: Sequence[Tensor]) -> dict[str, Tensor]:
         """The pyramid over the encoder's grids, in float32 at least: anchors take its precision."""
-        named = self.fpn(OrderedDict((str(i), grid) for i, grid in enumerate(grids)))
+        if isinstance(self.fpn, SimpleFeaturePyramid):
+            made = self.fpn(grids[0])
+            named, _ = LastLevelMaxPool()(made, [], ["0", "1", "2", "3"])
+        else:
+            named = self.fpn(OrderedDict((str(i), grid) for i, grid in enumerate(grids)))
         return {name: _at_least_float32(level) for name, level in named.items()}
 
 
@@ -181,11 +192,12 @@ def build_detector(
     """Puts a fresh Mask R-CNN on an encoder.
 
     Raises:
-        ValueError: The encoder doesn't give grids of 4, 8, 16 and 32 pixels a cell.
+        ValueError: The encoder gives neither grids of 4, 8, 16 and 32 pixels a cell, nor a single
+            one of these.
     """
     encoder = with_pyramid(encoder)
     assert isinstance(encoder, PyramidEncoder)
-    head = DetectionHead(encoder.pyramid_channels, num_classes, recipe)
+    head = DetectionHead(encoder, num_classes, recipe)
     return Detector(encoder, head, normalisation, size=size)
 
 

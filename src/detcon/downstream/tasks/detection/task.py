@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 import torch.distributed as dist
 
 from detcon.data.labelled.examples import Example, Examples, LabelError, LabelledData, watched
@@ -36,7 +35,7 @@ from detcon.downstream.training import fine_tune
 from detcon.formats.registry import open_objects
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import feature_grid
-from detcon.train.environment import is_first_rank, ranks
+from detcon.train.environment import is_first_rank
 
 
 def has_masks(settings: TaskSettings) -> bool:
@@ -93,10 +92,7 @@ class Detection:
     ) -> None:
         cut = partial(cut_objects, masks=bool(self.recipe.detector.masks))
         own = {"cut": cut, "join": join_objects, "observe": _floats, "fit": True}
-        source = np.random.SeedSequence([settings.seed, ranks().rank], spawn_key=(2,))
-        with torch.random.fork_rng(devices=[]):  # anchors and regions to learn from are drawn
-            torch.manual_seed(int(source.generate_state(1)[0]))
-            fine_tune(settings, self.recipe, network, train, folder, **own)
+        fine_tune(settings, self.recipe, network, train, folder, **own)
 
     def score(
         self, settings: TransferRecipe, network: Detector, val: Examples, names: Names
