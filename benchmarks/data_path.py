@@ -21,7 +21,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from jpegs import make_photos
+from jpegs import make_photos, our_views
 from lightly_views import lightly_views
 from pairs import RESULTS, in_pairs, save, stage_table
 
@@ -31,9 +31,8 @@ from detcon.data.colour import apply_colour, draw_colour
 from detcon.data.cut import draw_cut
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import collate
-from detcon.data.recipe import COLOUR_PRESETS, ViewsRecipe
 from detcon.masks.store import MaskStore
-from detcon.models.encoders import build_encoder, feature_grid
+from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.photos import Photos, decode
 from detcon.train.optim import build_optimizer
@@ -49,18 +48,6 @@ PEERS = (
     ("none", "tensor"),
 )
 BATCH = 64
-
-
-def our_views(
-    photos: Photos, store: MaskStore, size: int, colour: str = "detcon_s", place: str = "JPEG"
-) -> PhotoViews:
-    """As a run has them: two views, 16 regions, the grid of a ResNet."""
-    changes, reduced = COLOUR_PRESETS[colour], place == "JPEG, reduced"
-    recipe = ViewsRecipe(size=size, colour=changes, reduced_decode=reduced)
-    grid = feature_grid(build_encoder(EncoderRecipe(name="resnet18")), size)
-    dataset = PhotoViews(photos, store, recipe, grid=grid, seed=0, cache=place == "memory")
-    dataset.keep_in_memory()
-    return dataset
 
 
 def our_batch(dataset: PhotoViews) -> tuple[Batch, list[torch.Tensor]]:

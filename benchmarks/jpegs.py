@@ -5,8 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from detcon.data.dataset import PhotoViews
+from detcon.data.recipe import COLOUR_PRESETS, ViewsRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
+from detcon.models.encoders import build_encoder, feature_grid
+from detcon.models.recipe import EncoderRecipe
 from detcon.photos import Photos, open_photos
 
 
@@ -38,3 +42,15 @@ def make_photos(folder: Path, size: tuple[int, int], num: int) -> tuple[Photos, 
     recipe = {"kind": "felzenszwalb", "scale": 300, "min_size": 300}
     make_masks(images=images, out=masks, generator=recipe, workers=1)
     return open_photos(images), MaskStore(masks)
+
+
+def our_views(
+    photos: Photos, store: MaskStore, size: int, colour: str = "detcon_s", place: str = "JPEG"
+) -> PhotoViews:
+    """As a run has them: two views, 16 regions, the grid of a ResNet."""
+    changes, reduced = COLOUR_PRESETS[colour], place == "JPEG, reduced"
+    recipe = ViewsRecipe(size=size, colour=changes, reduced_decode=reduced)
+    grid = feature_grid(build_encoder(EncoderRecipe(name="resnet18")), size)
+    dataset = PhotoViews(photos, store, recipe, grid=grid, seed=0, cache=place == "memory")
+    dataset.keep_in_memory()
+    return dataset

@@ -30,14 +30,15 @@ SMALL = 2**12  # rows; above, lightly's loss wants more than 6 GiB, and ten pair
 PEERS = ("floor", "whole_floor", "lightly")
 
 
-def program(who: str, kind: str, rows: int) -> Callable[[], Any]:
-    """One forward and backward pass of `who`: ours, or one of the peers."""
+def program(who: str, kind: str, rows: int, device: str = "cpu") -> Callable[[], Any]:
+    """One forward and backward pass of `who`: ours, or one of the peers (floors on a CPU alone)."""
     if who.endswith("floor"):
         return floor(kind, rows, whole=who == "whole_floor")
     rng = torch.Generator().manual_seed(0)
     shape = (rows // REGIONS, REGIONS, DIMENSIONS)
-    vectors = [torch.randn(shape, generator=rng) for _ in range(2 if kind == "S" else 4)]
-    ids = [torch.randint(MASKS, shape[:2], generator=rng) for _ in range(2)]
+    num = 2 if kind == "S" else 4
+    vectors = [torch.randn(shape, generator=rng).to(device) for _ in range(num)]
+    ids = [torch.randint(MASKS, shape[:2], generator=rng).to(device) for _ in range(2)]
     predictions = [x.requires_grad_() for x in vectors[:2]]
     targets = predictions if kind == "S" else vectors[2:]
     loss = ours if who == "ours" else lightly(kind)

@@ -26,9 +26,10 @@ from torch import nn
 from detcon.data.batch import Batch
 from detcon.data.colour import apply_colour, draw_colour
 from detcon.data.recipe import COLOUR_PRESETS
-from detcon.methods import Method, detcon_b, detcon_s
+from detcon.methods import Method, detcon_b, detcon_s, simclr
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
+from detcon.train.environment import open_fabric
 from detcon.train.loop import fit
 from detcon.train.optim import build_optimizer
 from detcon.train.plan import Hooks, Plan
@@ -42,33 +43,44 @@ CASES = {
     "resnet18, 96 px, batch 64": (EncoderRecipe(name="resnet18"), 96, 64, AdamW(lr=1e-3), 1.25),
 }
 METHODS = {"detcon_s": detcon_s, "detcon_b": detcon_b}
+MAKE = {**METHODS, "simclr": simclr}
 
 
 def make_batch(kind: str, size: int, num: int, grid: tuple[int, int]) -> Batch:
-    """A batch as the loader makes it: some masks a view, each cell won by one of them."""
+    """A batch as the loader makes it: some masks a view, each cell won by one of them.
+
+    SimCLR's regions are whole views; its colours are those of DetCon-S.
+    """
     rng = np.random.default_rng(0)
     won = rng.integers(MASKS, size=(2, num, *grid))
     present = [[np.unique(cells) for cells in view] for view in won]
     ids = np.array([[rng.choice(found, REGIONS) for found in view] for view in present])
     weights = won[:, :, None] == ids[..., None, None]
-    colour = [[draw_colour(rng, view) for _ in range(num)] for view in COLOUR_PRESETS[kind]]
+    if kind == "simclr":
+        ids, weights = np.zeros((2, num, 1), int), np.ones((2, num, 1, *grid))
+    presets = COLOUR_PRESETS["detcon_b" if kind == "detcon_b" else "detcon_s"]
+    colour = [[draw_colour(rng, view) for _ in range(num)] for view in presets]
     images = rng.integers(256, size=(2, num, 3, size, size), dtype=np.uint8)
     parts = (images, ids, weights.astype(np.float32), np.array(colour))
     return Batch(*(torch.from_numpy(part) for part in parts), index=torch.arange(num))
 
 
-def floor_of(method: Method, batch: Batch, optimizer: Lars | AdamW) -> Any:
+def floor_of(
+    encoder: nn.Module, batch: Batch, optimizer: Any, *, with_target: bool, loop: LoopRecipe
+) -> Any:
     """A function that makes the encoder's passes and the optimiser's update, and no more."""
-    encoder = copy.deepcopy(method.encoder).to(memory_format=torch.channels_last)
-    target = copy.deepcopy(encoder).requires_grad_(False) if method.target else None
+    device = open_fabric(loop.precision, loop.accelerator).device
+    encoder = encoder.to(device).to(memory_format=torch.channels_last)
+    target = copy.deepcopy(encoder).requires_grad_(False) if with_target else None
     updates = build_optimizer(optimizer, nn.ModuleList([encoder]), batch.images.shape[1])
+    ready = batch.to(device)
     views = [
         apply_colour(images, colour, mean=MEAN, std=STD).to(memory_format=torch.channels_last)
-        for images, colour in zip(batch.images, batch.colour, strict=True)
+        for images, colour in zip(ready.images, ready.colour, strict=True)
     ]
 
     def passes() -> None:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=loop.precision == "bf16"):
             features = [encoder(view) for view in views]
             if target is not None:
                 with torch.no_grad():
@@ -81,39 +93,64 @@ def floor_of(method: Method, batch: Batch, optimizer: Lars | AdamW) -> Any:
     return passes
 
 
-def measure(kind: str, recipe: EncoderRecipe, size: int, num: int, optimizer: Any) -> Pairs:
-    """Seconds of a step and of its floor, in turns."""
-    torch.manual_seed(0)
-    encoder = build_encoder(recipe)
-    method = METHODS[kind](encoder)
-    batch = make_batch(kind, size, num, feature_grid(encoder, size))
-    floor, ours, bare = floor_of(method, batch, optimizer), [], []
+def now() -> float:
+    """Seconds, once the device has done what it was asked to."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(
+    method: Method,
+    batch: Batch,
+    optimizer: Any,
+    *,
+    loop: LoopRecipe = LOOP,
+    runs: int = RUNS,
+) -> tuple[Pairs, float | None]:
+    """Seconds of a step and of its floor, in turns.
+
+    Returns:
+        The pairs, and the peak of GPU memory of the step alone, in GiB; None without a GPU.
+    """
+    encoder, ours, bare, peak = copy.deepcopy(method.encoder), [], [], []
 
     def turns(first: int) -> Iterator[Batch]:
-        for _ in range(WARM_UP + RUNS):
-            start = time.perf_counter()
+        for _ in range(WARM_UP):
             yield batch
-            ours.append(time.perf_counter() - start)
-            start = time.perf_counter()
+        if torch.cuda.is_available():
+            peak.append(torch.cuda.max_memory_allocated() / 2**30)
+        floor = floor_of(
+            encoder, batch, optimizer, with_target=method.target is not None, loop=loop
+        )
+        for _ in range(WARM_UP):
             floor()
-            bare.append(time.perf_counter() - start)
+        for _ in range(runs):
+            start = now()
+            yield batch
+            ours.append(now() - start)
+            start = now()
+            floor()
+            bare.append(now() - start)
         yield batch
 
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
     with tempfile.TemporaryDirectory() as folder:
         fit(
             method,
             turns,
             plan=Plan(
-                steps=WARM_UP + RUNS + 1,
+                steps=WARM_UP + runs + 1,
                 optimizer=optimizer,
                 schedule=Cosine(),
-                loop=LOOP,
-                batch_size=num,
+                loop=loop,
+                batch_size=batch.images.shape[1],
             ),
             folder=Path(folder),
             hooks=Hooks(after_step=lambda step: method.update_target(0.996)),
         )
-    return Pairs(ours[WARM_UP:], bare[WARM_UP:])
+    return Pairs(ours, bare), peak[0] if peak else None
 
 
 def print_table() -> None:
@@ -135,7 +172,10 @@ def main() -> None:
     figures = {}
     for case, (recipe, size, num, optimizer, _) in CASES.items():
         for kind in METHODS:
-            found = measure(kind, recipe, size, num, optimizer).figures()
+            torch.manual_seed(0)
+            encoder = build_encoder(recipe)
+            batch = make_batch(kind, size, num, feature_grid(encoder, size))
+            found = measure(METHODS[kind](encoder), batch, optimizer)[0].figures()
             figures[f"{case}, {kind}"] = found
             print(f"{case}, {kind}: {found['ratio']:.3f}")
     print(f"wrote {save('step', figures).name}")

@@ -56,6 +56,15 @@ def test_the_target_starts_elsewhere_but_as_the_online_network_does(zero_init):
     assert target.layer1[0].bn2.weight.max() == (0 if zero_init else 1)
 
 
+def test_the_target_drops_no_paths():
+    torch.manual_seed(0)
+    method = detcon_b(build_encoder(EncoderRecipe(name="test_vit", drop_path=0.5)), **HEAD)
+    photo = torch.randn(4, 3, 32, 32)
+    target, online = method.target.encoder, method.online.encoder
+    assert target.training and torch.equal(target(photo), target(photo))
+    assert not torch.equal(online(photo), online(photo))
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_trained_parameter_gets_a_gradient_and_no_target_does(name):
     torch.manual_seed(0)

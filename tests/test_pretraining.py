@@ -80,10 +80,13 @@ def test_every_method_leaves_a_whole_run_folder(kind, data, tmp_path):
     assert again.method.kind == kind, "the saved recipe is complete and can be given again"
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_ten_steps_are_five_and_a_resume_and_five(workers, data, tmp_path, monkeypatch):
+DROPPED = {"encoder": {"name": "test_vit", "drop_path": 0.5}}
+
+
+@pytest.mark.parametrize(("workers", "network"), [(0, {}), (2, {}), (0, DROPPED)])
+def test_ten_steps_are_five_and_a_resume_and_five(workers, network, data, tmp_path, monkeypatch):
     method = {"kind": "detcon_b", **HEAD}
-    options = {"method": method, "steps": 10, "workers": workers}
+    options = {"method": method, "steps": 10, "workers": workers, **network}
     whole = run(data, tmp_path / "whole", **options)
 
     def stop_at_five(step, *, total, base):

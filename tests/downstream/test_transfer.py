@@ -293,6 +293,12 @@ def test_another_backbone_of_the_same_name(squares, tmp_path):
         ({"task.head_chanels": 4}, RecipeError, "did you mean 'task.head_channels'"),
         ({"task.crop": 4}, RecipeError, "task.crop"),
         ({"crop": 64}, RecipeError, "'crop' is a setting of the task now: give task.crop=64"),
+        (
+            {"encoder.name": "test_vit", "encoder.width": 1, "encoder.drop_path": 0.1},
+            RecipeError,
+            "encoder.drop_path is for a pretraining; give task.drop_path=0.1",
+        ),
+        ({"task.drop_path": 0.1}, ValueError, "drop_path applies to timm models alone"),
     ],
 )
 def test_mistakes_get_a_sentence_and_leave_no_folder(squares, tmp_path, options, error, message):

@@ -72,20 +72,19 @@ def test_the_whole_way(data, tmp_path, name):
             task=task,
             loop=CPU,
         )
-        model = load_model(tmp_path / kind / "seed0")
-        assert kind != "detection" or hasattr(model.network.head.fpn, "levels") == ("vit" in name)
-        again = detcon.load_backbone(tmp_path / kind / "seed0" / "backbone.safetensors")
-        assert again.encoder.body.state_dict().keys() == fresh.keys(), "no layer of the pyramid"
-        detcon.predict(
-            model=tmp_path / kind / "seed0", images=data / "odd", out=tmp_path / f"{kind}_of_odd"
-        )
+        run, found = tmp_path / kind / "seed0", tmp_path / f"{kind}_of_odd"
         if kind == "detection":
-            found = json.loads((tmp_path / f"{kind}_of_odd" / "predictions.json").read_text())
-            assert all(one["segmentation"]["size"] == [50, 61] for one in found)
+            pyramid = load_model(run).network.head.fpn
+            assert isinstance(pyramid, SimpleFeaturePyramid) == ("vit" in name)
+        again = detcon.load_backbone(run / "backbone.safetensors")
+        assert again.encoder.body.state_dict().keys() == fresh.keys(), "no layer of the pyramid"
+        detcon.predict(model=run, images=data / "odd", out=found)
+        if kind == "detection":
+            objects = json.loads((found / "predictions.json").read_text())
+            assert all(one["segmentation"]["size"] == [50, 61] for one in objects)
         else:
             folder = {"segmentation": "labels", "depth": "depth"}[kind]
-            drawn = cv2.imread(str(tmp_path / f"{kind}_of_odd" / folder / "photo.png"), -1)
-            assert drawn.shape == (50, 61)
+            assert cv2.imread(str(found / folder / "photo.png")).shape == (50, 61, 3)
 
     out = detcon.export(backbone=backbone, to="timm", out=tmp_path / "timm.pth")
     theirs = timm.create_model(name, num_classes=0, **_any_size(name)).eval()

@@ -45,8 +45,9 @@ def make(tmp_path):
     return call
 
 
-def close(given, expected):
-    return given.shape == expected.shape and (given - expected).abs().max() <= 1e-5 * expected.std()
+def close(given, expected, tolerance=1e-5):
+    most = tolerance * expected.std()
+    return given.shape == expected.shape and (given - expected).abs().max() <= most
 
 
 def same_tensors(one, other):
@@ -165,6 +166,7 @@ def test_detectron2(make, tmp_path):
     [
         {"width": 0.125, "stride": 16},
         {"width": 0.125, "in_channels": 1, "same_padding": True},
+        {"name": "test_vit"},
     ],
     ids=str,
 )
@@ -180,7 +182,9 @@ def test_onnx(settings, make, tmp_path):
     for shape in ((2, 64, 96), (1, 96, 97), (3, 160, 131)):
         x = torch.randn(shape[0], x.shape[1], *shape[1:])
         given = session.run(None, {"photos": x.numpy()})[0]
-        assert close(torch.from_numpy(given), encoder(x).detach())
+        assert close(
+            torch.from_numpy(given), encoder(x).detach(), 1e-4 if "name" in settings else 1e-5
+        )
     about = session.get_modelmeta().custom_metadata_map
     assert json.loads(about["detcon.normalisation"])["mean"][0] in (0.485, 0.5)
     assert b"/home" not in out.read_bytes() and b"site-packages" not in out.read_bytes()

@@ -109,6 +109,15 @@ class TransferSettings(TaskSettings):
     workers: int = Field(default=0, ge=0, description="processes that read and cut photos")
     loop: LoopRecipe = Field(default=LoopRecipe(), description="precision, logs, checkpoints")
 
+    @model_validator(mode="after")
+    def _drops_paths_in_the_task(self) -> "TransferSettings":
+        if self.encoder is not None and self.encoder.drop_path:
+            raise ValueError(
+                f"encoder.drop_path is for a pretraining; give task.drop_path="
+                f"{self.encoder.drop_path:g}, with a task that fine-tunes"
+            )
+        return self
+
 
 class TransferRecipe(TransferSettings):
     """One cell of a transfer: one backbone, one amount of labels, one seed."""

@@ -247,11 +247,8 @@ class TimmEncoder(nn.Module):
         """Photos of whole cells, of `own_stride` pixels each."""
         if not self.has_patches:
             return photos
-        half = self.cell // 2
-        cells: list[Any] = [
-            torch.sym_max(1, (side + half) // self.cell) for side in photos.shape[-2:]
-        ]
-        size = [number * self.own_stride for number in cells]
+        rounded = [(side + self.cell // 2) // self.cell for side in photos.shape[-2:]]
+        size: list[Any] = [torch.sym_max(1, cells) * self.own_stride for cells in rounded]
         # an exported graph takes photos of all sizes: it must not be decided for this one
         if not torch.compiler.is_exporting() and size == list(photos.shape[-2:]):
             return photos

@@ -67,8 +67,8 @@ class DetectionHead(nn.Module):
     def levels(self, grids: Sequence[Tensor]) -> dict[str, Tensor]:
         """The pyramid over the encoder's grids, in float32 at least: anchors take its precision."""
         if isinstance(self.fpn, SimpleFeaturePyramid):
-            made = self.fpn(grids[0])
-            named, _ = LastLevelMaxPool()(made, [], ["0", "1", "2", "3"])
+            made, names = LastLevelMaxPool()(self.fpn(grids[0]), [], ["0", "1", "2", "3"])
+            named = dict(zip(names, made, strict=True))
         else:
             named = self.fpn(OrderedDict((str(i), grid) for i, grid in enumerate(grids)))
         return {name: _at_least_float32(level) for name, level in named.items()}

@@ -35,7 +35,7 @@ from detcon.downstream.training import fine_tune
 from detcon.formats.registry import open_objects
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import feature_grid
-from detcon.train.environment import is_first_rank
+from detcon.train.environment import is_first_rank, ranks
 
 
 def has_masks(settings: TaskSettings) -> bool:
