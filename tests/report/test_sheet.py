@@ -6,6 +6,8 @@ from run_folders import scene, write_picture
 
 from detcon.masks.sources import Grid
 from detcon.masks.store.fill import make_masks
+from detcon.models.backbone_file import load_backbone, save_backbone
+from detcon.models.recipe import EncoderRecipe
 from detcon.report.output import OutputExists
 from detcon.report.sheet import show
 
@@ -40,6 +42,19 @@ def test_the_same_sheet_again_and_another_with_another_seed(collection, tmp_path
 
 def test_photos_alone_can_be_shown(collection, tmp_path):
     assert size(shown(collection, tmp_path, **{"views": {"size": 64}}))[1] > 900
+
+
+def test_features_of_a_backbone_and_of_random_weights_have_columns(collection, tmp_path):
+    recipe = EncoderRecipe(name="resnet18", width=0.125, stride=16)
+    made = load_backbone("random", encoder=recipe)
+    file = tmp_path / "run" / "backbone.safetensors"
+    file.parent.mkdir()
+    save_backbone(file, made.encoder, recipe, normalisation=made.normalisation)
+    without = size(shown(collection, tmp_path))
+    both = size(shown(collection, tmp_path, backbone=[str(file), "random"]))
+    assert both[1] == pytest.approx(without[1] * 5 / 3, abs=2)
+    with pytest.raises(ValueError, match="random has no architecture; name a file before it"):
+        shown(collection, tmp_path, backbone="random")
 
 
 def test_leaves_the_pictures_of_others_alone(collection, tmp_path):

@@ -41,9 +41,8 @@ def _feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
     columns = [[Picture(data_uri(p), n, f"photo {n}") for p, n in zip(large, names)]]
     shares = []
     for name, backbone in backbones:
-        found = [dense_features(backbone, picture, side=NETWORK_SIDE) for picture in pictures]
-        maps, share = features_as_rgb(found)
-        addresses = [_squares(colours, photo.shape[:2]) for colours, photo in zip(maps, large)]
+        drawn, share = paint_features(backbone, pictures, large)
+        addresses = [data_uri(picture, photo=False) for picture in drawn]
         columns.append(
             [Picture(a, name, f"features of {key}, {name}") for a, key in zip(addresses, keys)]
         )
@@ -64,10 +63,21 @@ def _feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
     )
 
 
-def _squares(colours: UInt8[np.ndarray, "h w 3"], size: tuple[int, int]) -> str:
-    """Feature cells enlarged to the size of the photo, as a data URI."""
-    large = cv2.resize(colours, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    return data_uri(np.asarray(large), photo=False)
+def paint_features(
+    backbone: Backbone,
+    photos: Sequence[UInt8[np.ndarray, "_ _ c"]],
+    shown: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+) -> tuple[list[UInt8[np.ndarray, "_ _ 3"]], float]:
+    """Features of photos as colours, a square a cell, in the sizes of the photos as shown.
+
+    The colours are the first three principal components over all photos; the second value is the
+    share of the variance that these hold.
+    """
+    found = [dense_features(backbone, photo, side=NETWORK_SIDE) for photo in photos]
+    maps, share = features_as_rgb(found)
+    nearest = cv2.INTER_NEAREST_EXACT
+    sizes = [(picture.shape[1], picture.shape[0]) for picture in shown]
+    return [cv2.resize(m, size, interpolation=nearest) for m, size in zip(maps, sizes)], share  # pyright: ignore
 
 
 def random_backbone(recipe: EncoderRecipe, seed: int = 0) -> Backbone:

@@ -68,6 +68,10 @@ class ShowRecipe(Recipe):
     masks: Several = Field(
         default=(), description="mask stores to compare, as in a,b; views are cut with the first"
     )
+    backbone: Several = Field(
+        default=(),
+        description="draw the features of these, as colours: A,B,random; a file first",
+    )
     out: str = Field(
         default="sheet.png", description="the sheet; an older sheet of detcon is replaced"
     )

@@ -15,13 +15,16 @@ from detcon.config import load_recipe
 from detcon.files import write_whole
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore
+from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.notes import counted
 from detcon.ops.labels import check_cells
 from detcon.photos import Photos, open_photos
 from detcon.report.draw import frame_cuts, paint_masks, scale_to
+from detcon.report.features import paint_features, random_backbone
 from detcon.report.output import MARK, check_output
 from detcon.report.panels import SIDE, describe_generator, regions_in_words, some_keys
 from detcon.report.recipe import ShowRecipe
+from detcon.report.runs import RANDOM
 from detcon.report.views import draw_views, paint_views
 
 _INCHES = 3.1
@@ -54,14 +57,39 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
     check_cells(size, grid)
     photos = open_photos(settings.images, settings.channels)
     stores = [MaskStore(folder) for folder in settings.masks]
+    keys = _keys(photos, stores, settings)
+    pictures = [photos.read(key) for key in keys]
     rows = [
-        _row(photos.read(key), key, [store[key] for store in stores], settings, grid)
-        for key in _keys(photos, stores, settings)
+        _row(picture, key, [store[key] for store in stores], settings, grid)
+        for picture, key in zip(pictures, keys)
     ]
+    columns = []
+    for name, backbone in _backbones(settings).items():
+        drawn, share = paint_features(backbone, pictures, [scale_to(p, SIDE) for p in pictures])
+        columns.append(f"features of {name}")
+        text = f"three components:\n{100 * share:.0f} % of the variance"
+        rows = [[*row, (picture, text)] for row, picture in zip(rows, drawn)]
     named = [f"masks: {describe_generator(s.header) or s.folder.name}" for s in stores]
     views = [f"view {n}, {size[0]} x {size[1]} pixels" for n in (1, 2)]
-    write_whole(path, _sheet(rows, ["photo and cuts", *named, *views]))
+    write_whole(path, _sheet(rows, ["photo and cuts", *named, *views, *columns]))
     return path
+
+
+def _backbones(settings: ShowRecipe) -> dict[str, Backbone]:
+    """The backbones to draw, by their names in the sheet; random weights are like the first."""
+    found: dict[str, Backbone] = {}
+    for source in settings.backbone:
+        if source == "random":
+            if not found:
+                raise ValueError(
+                    "backbone=random has no architecture; name a file before it: A,random"
+                )
+            found[RANDOM] = random_backbone(next(iter(found.values())).recipe)
+        else:
+            backbone = load_backbone(source)
+            is_run = Path(source).name == "backbone.safetensors"
+            found[Path(source).parent.name if is_run else Path(source).name] = backbone
+    return found
 
 
 def _keys(photos: Photos, stores: Sequence[MaskStore], settings: ShowRecipe) -> list[str]:
