@@ -1,5 +1,7 @@
 """Tests for adapting weights to photos: the whole way, and an answer that is right."""
 
+import re
+
 import pytest
 import torch
 
@@ -17,7 +19,7 @@ from detcon.results.result import Result
 SMALL = EncoderRecipe(name="resnet18", width=0.25, stride=16)
 PRETRAIN = {
     "recipe": "detcon_s_small", "views.size": 64, "batch_size": 32, "workers": 0,
-    "loop.precision": "32", "loop.log_every": 10,
+    "loop.precision": "32", "loop.log_every": 10, "label_free": None,
 }  # fmt: skip
 TRANSFER = {"recipe": "folder_linear", "size": 96, "workers": 0, "loop.precision": "32"}
 
@@ -72,36 +74,59 @@ def test_the_answer_where_nothing_was_learnt(scenes, tmp_path):
     assert "That may mean" in text and "Adapting helped" not in text
 
 
-def test_a_rate_that_spoils_the_features_is_noticed_and_the_best_is_kept(scenes, tmp_path, capsys):
-    """The start has learnt these classes from labels: a rate a thousand times too high forgets."""
+@pytest.fixture(scope="module")
+def taught(scenes):
+    """A backbone that has learnt the classes of the scenes from labels."""
     task = {"kind": "segmentation", "crop": 64, "batch_size": 16, "steps": 100, "head_channels": 32}
     detcon.transfer(
         task={**task, "optimizer": {"kind": "adamw", "lr": 5e-3}},
-        **{"backbone": scenes / "untrained.safetensors", "data": scenes, "out": tmp_path / "good"},
+        **{"backbone": scenes / "untrained.safetensors", "data": scenes, "out": scenes / "taught"},
         loop={"precision": "32"},
     )
-    good = tmp_path / "good" / "seed0" / "backbone.safetensors"
+    return scenes / "taught" / "seed0" / "backbone.safetensors"
+
+
+def test_a_rate_that_spoils_the_features_is_noticed_and_the_best_is_kept(
+    scenes, taught, tmp_path, capsys
+):
+    """With labels and without: a rate a thousand times too high forgets what the start knows."""
+
+    def spoil(out, **watching):
+        detcon.pretrain(
+            "simclr_small",
+            **{"images": scenes / "train" / "images", "weights": taught, "out": tmp_path / out},
+            **{"steps": 10, "batch_size": 16, "workers": 0, **watching},
+            **{"optimizer.lr": 4.0, "views.size": 64, "loop.precision": "32"},
+        )
+        return read_history(tmp_path / out)
+
     probing = {"data": str(scenes), "every": 5, "task": "linear_segmentation", "labels": 20}
-    detcon.pretrain(
-        "simclr_small",
-        **{"images": scenes / "train" / "images", "weights": good, "out": tmp_path / "run"},
-        **{"steps": 10, "batch_size": 16, "workers": 0, "probing": probing},
-        **{"optimizer.lr": 4.0, "views.size": 64, "loop.precision": "32"},
-    )
-    steps, values = read_history(tmp_path / "run").curve("probe_mIoU")
+    steps, values = spoil("labels", probing=probing).curve("probe_mIoU")
     assert steps == [0, 5, 10]
     assert max(values[1:]) < values[0] - 1, "it is spoilt"
+    watch = {"photos": 24, "views": 4, "every": 5}
+    without = spoil("none", label_free=watch)
+    ranks, kept = without.curve("lidar")[1], without.curve("start_agreement")[1]
+    assert max(ranks[1:]) < 0.8 * ranks[0] and max(kept[1:]) < 0.5 < kept[0] == 1
     said = capsys.readouterr().err
-    assert f"below the start ({values[0]:.1f}); backbone_best.safetensors is of step 0" in said
-    assert said.count("below the start") == 1
-    best = detcon.load_backbone(tmp_path / "run" / "backbone_best.safetensors")
-    before = detcon.load_backbone(good).encoder.state_dict()
-    assert all(torch.equal(t, before[name]) for name, t in best.encoder.state_dict().items())
+    for start in (values[0], ranks[0]):
+        assert f"below the start ({start:.1f}); " in said
+    assert said.count("below the start") == 2 == said.count("best.safetensors is of step 0")
+    before = detcon.load_backbone(taught).encoder.state_dict()
+    for out in ("labels", "none"):
+        best = detcon.load_backbone(tmp_path / out / "backbone_best.safetensors")
+        assert all(torch.equal(t, before[name]) for name, t in best.encoder.state_dict().items())
 
 
-def test_without_labels_there_is_a_page_and_no_answer(scenes, tmp_path):
-    page = run(scenes, tmp_path / "out", 2, data=None)
-    assert "No labelled data were given" in page.read_text()
+def test_without_labels_there_is_a_page_with_figures_and_no_verdict(scenes, tmp_path):
+    few = {"photos": 8, "views": 2, "neighbours": 3}
+    page = run(
+        scenes, tmp_path / "out", 2, data=None, pretrain={**PRETRAIN, "steps": 2, "label_free": few}
+    )
+    text = page.read_text()
+    assert "No labelled data were given" in text and "None of these figures says" in text
+    assert re.search(r"RankMe went from \d+\.\d to \d+\.\d \(fresh weights: \d+\.\d\)", text)
+    assert "adapted (2 updates" in text or "adapted (2 steps" in text
 
 
 def test_wrong_settings_are_found_before_any_work(scenes, tmp_path):

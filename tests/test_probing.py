@@ -4,8 +4,9 @@ import cv2
 import pytest
 import torch
 
-from detcon.config import RecipeError
+from detcon.config import RecipeError, load_recipe
 from detcon.data.labelled.examples import LabelError
+from detcon.downstream.label_free import LabelFreeFigures
 from detcon.downstream.probing import PeriodicProbe
 from detcon.downstream.recipe import ProbingRecipe
 from detcon.downstream.transfer import transfer
@@ -13,6 +14,7 @@ from detcon.formats.errors import AnnotationError
 from detcon.models.backbone_file import load_backbone, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.training import pretrain
 from detcon.results.history import read_history
 from detcon.results.recipe import recorded_fingerprint
@@ -84,13 +86,16 @@ def probing(data, task="knn_segmentation", **options):
     return settings | options | ({} if task == kind else {"task": task})
 
 
-def state(folder):
+WITHOUT_LABELS = {"start_agreement", "rankme", "lidar"}
+
+
+def state(folder, left_out=frozenset()):
     """All that a checkpoint holds of the training, and its log without probes and times."""
     last = load_checkpoint(folder / LAST, fingerprint=recorded_fingerprint(folder))
     rng = [{**of_rank["rng"], "python": None} for of_rank in last.ranks]  # beartype draws there
     tensors, _ = torch.utils._pytree.tree_flatten((last.module, last.optimizer, rng))
     lines = [
-        {name: value for name, value in line.items() if not name.startswith("probe")}
+        {n: value for n, value in line.items() if not n.startswith("probe") and n not in left_out}
         for line in read_history(folder).rows
     ]
     lines = [{n: v for n, v in line.items() if n not in TIMES} for line in lines if len(line) > 1]
@@ -113,6 +118,57 @@ def test_the_training_is_the_same_bit_for_bit(data, plain, tmp_path, task):
     assert [line["step"] for line in lines] == [2, 4, 6]
     assert all(0 <= line[TASKS[task]] <= 100 and line["probe_seconds"] > 0 for line in lines)
     assert {"loss", TASKS[task]} <= lines[-1].keys() and "loss" not in lines[0]
+
+
+def test_measuring_without_labels_leaves_the_training_alone_too(data, plain, tmp_path):
+    few = {"photos": 4, "views": 2, "neighbours": 2}
+    backbone = run(data, tmp_path / "run", label_free=few)
+    assert (backbone.read_bytes(), state(tmp_path / "run", WITHOUT_LABELS)) == plain
+    steps, values = read_history(tmp_path / "run").curve("lidar")
+    assert steps == [1, 2, 3, 4, 5, 6] and min(values) >= 1, "a tenth of the run, rounded up"
+    kept = load_backbone(tmp_path / "run" / "backbone_best.safetensors").notes
+    assert (kept["steps"], kept["lidar"]) == (steps[values.index(max(values))], max(values))
+    both = run(data, tmp_path / "both", probing=probing(data, every=3), label_free=few)
+    assert both.read_bytes() == plain[0]
+    [first, *_] = [row for row in read_history(tmp_path / "both").rows if "probe_mIoU" in row]
+    assert first["step"] == 3 and first.keys() >= WITHOUT_LABELS
+
+
+def test_weights_are_watched_without_labels_unless_told_not_to(data, start, tmp_path):
+    options = {"weights": str(start), "images": "i", "out": "o"}
+    assert load_recipe(PretrainRecipe, None, options).label_free is not None
+    for more in ({"label_free": None}, {"probing": probing(data)}, {"weights": None}):
+        assert load_recipe(PretrainRecipe, None, options | more).label_free is None
+    with pytest.raises(RecipeError, match="leave label_free.every out"):
+        load_recipe(
+            PretrainRecipe, None, {**options, "probing": probing(data), "label_free.every": 3}
+        )
+
+
+def test_a_plateau_without_labels_ends_the_run(data, start, tmp_path, monkeypatch):
+    ranks = iter([20.0, 19.0, 21.0, None, 17.0])
+
+    def measure(self, encoder):
+        rank = next(ranks)
+        return {"start_agreement": 0.25} | ({} if rank is None else {"lidar": rank, "rankme": 5.0})
+
+    monkeypatch.setattr(LabelFreeFigures, "measure", measure)
+    said = []
+    monkeypatch.setattr("detcon.progress.ProgressBar.say", lambda self, text: said.append(text))
+    options = {"weights": str(start), "steps": 12, "stop": "plateau", "patience": 2}
+    backbone = run(data, tmp_path / "run", label_free={"every": 1}, **options)
+    assert load_backbone(backbone).notes["steps"] == 4
+    assert load_backbone(backbone.with_name("backbone_best.safetensors")).notes["steps"] == 2
+    assert [text for text in said if "lidar" in text] == [
+        "step 1: lidar is 19.0, below the start (20.0); regions keep 25 % of the start's "
+        "neighbours; backbone_best.safetensors is of step 0 (20.0)",
+        "step 3: the features aren't finite or don't vary, lidar is undefined, below the start "
+        "(20.0); regions keep 25 % of the start's neighbours; backbone_best.safetensors is of step "
+        "2 (21.0)",
+        "step 4: lidar is 17.0; regions keep 25 % of the start's neighbours; "
+        "backbone_best.safetensors is of step 2 (21.0); none of the last 2 was better: the run "
+        "ends",
+    ]
 
 
 def test_the_last_figure_is_that_of_a_transfer_of_the_backbone(data, tmp_path):
@@ -274,5 +330,5 @@ def test_a_plateau_ends_the_run_also_one_that_was_killed_there(data, start, tmp_
 
 
 def test_a_plateau_needs_probes(data, tmp_path):
-    with pytest.raises(RecipeError, match="stop=plateau needs probes"):
+    with pytest.raises(RecipeError, match="stop=plateau needs a figure"):
         run(data, tmp_path, stop="plateau")

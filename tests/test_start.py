@@ -164,6 +164,18 @@ def test_weights_changed_under_their_path_are_noticed(data, source, tmp_path):
         run(data, tmp_path / "other", {"source": str(source), "digest": "abc"})
 
 
+def test_a_finished_run_does_without_its_weights(data, source, tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(source.read_bytes())
+    backbone = run(data, tmp_path / "run", copy)
+    copy.unlink()
+    assert run(data, tmp_path / "run", copy) == backbone
+    with pytest.raises(RunError, match="steps is 2 there and 3 now"):
+        run(data, tmp_path / "run", copy, steps=3)
+    with pytest.raises(BackboneError, match="there is no backbone"):
+        run(data, tmp_path / "other", copy)
+
+
 def test_tensors_without_a_place_are_an_error_unless_a_part_is_enough(
     data, source, tmp_path, capsys
 ):

@@ -21,7 +21,7 @@ from detcon.report.draw import (
     paint_regions,
     scale_to,
 )
-from detcon.report.figures import looks, moving_average, plot_curves
+from detcon.report.figures import looks, moving_average, plot_curves, thinned
 from detcon.report.runs import RANDOM
 from detcon.report.views import draw_views, paint_views
 
@@ -30,6 +30,15 @@ RNG = np.random.default_rng(0)
 
 def photo(size=(60, 80)):
     return RNG.integers(0, 256, (*size, 3)).astype(np.uint8)
+
+
+def test_long_curves_stay_small_and_keep_their_extremes():
+    values = RNG.normal(size=10_000).tolist()
+    steps, kept = thinned(range(10_000), values)
+    assert len(kept) <= 800 and min(kept) == min(values) and max(kept) == max(values)
+    assert kept == [values[step] for step in steps] and steps == sorted(set(steps))
+    address = plot_curves({"a": (range(10_000), values)}, looks(["a"]), label="x")
+    assert len(address) < 100_000, "a page has a dozen of them for each run"
 
 
 @given(st.integers(0, 2**31))

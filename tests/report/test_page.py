@@ -75,6 +75,7 @@ def test_the_page_needs_nothing_else(page):
 def test_all_sections_are_there_and_can_be_jumped_to(page):
     reader = read(page)
     anchors = [anchor for anchor, _ in (*OF_PRETRAINING, *OF_TRANSFER, *OF_BOTH)]
+    anchors.remove("quality")  # none of these runs has measured its encoder
     assert reader.sections == ["summary", *anchors]
     assert [a for a in reader.addresses if a.startswith("#")] == [f"#{a}" for a in anchors]
 

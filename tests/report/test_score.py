@@ -55,6 +55,7 @@ def test_the_figures_lie_beside_the_page(page, places):
 def test_the_page_shows_the_table_and_the_best_and_the_worst(page, places):
     said, found = words(page), read(page)
     assert f"5 photos, compared with {places}/labels." in said and "boundary F" in said
+    assert "Best of 2, fh: on average a marked region's best mask overlaps it by 0." in said
     assert "The best photos" in said and "The worst photos" in said
     assert len(found.images) == 4 * (1 + 2 + 1)
     assert all(address.startswith("data:image/") for address in found.addresses)

@@ -10,7 +10,8 @@ import yaml
 from scipy import stats
 
 from detcon.config import RecipeError, load_recipe
-from detcon.results.statistics import correlation, half_width, paired, sooner
+from detcon.results.lines import append_line
+from detcon.results.statistics import correlation, half_width, paired, rank_correlation, sooner
 from detcon.study import StudyError
 from detcon.study.arranged import arrange
 from detcon.study.cell import make_cells
@@ -140,6 +141,46 @@ def test_a_curve_that_is_sooner_by_two():
 def test_no_factor_where_a_curve_crosses_nothing():
     flat, rising = {4: [60.0], 8: [60.0]}, {4: [10.0], 8: [50.0]}
     assert sooner(flat, rising) is None
+
+
+def test_a_rank_correlation_with_a_resampled_interval():
+    rng = np.random.default_rng(1)
+    first = rng.integers(0, 8, 12).astype(float)  # with ties
+    pairs = list(zip(first, np.exp(first) + rng.normal(size=12) * 300))
+    found = rank_correlation(pairs)
+    assert found.rho == pytest.approx(stats.spearmanr(*zip(*pairs)).statistic)
+    assert -1 <= found.low < found.rho < found.high <= 1 and found.num == 12
+    assert rank_correlation([(float(i), 2.0 * i) for i in range(5)]).rho == pytest.approx(1)
+    assert rank_correlation(pairs[:3]) is None
+    assert rank_correlation([(1.0, float(i)) for i in range(5)]) is None
+
+
+def test_figures_without_labels_are_held_against_the_transfers(write_study):
+    """Of the pretrained backbones alone."""
+    grid = {
+        "method": {"random": {"backbone": "random"}, "simclr": {"pretrain.method.kind": "simclr"}},
+        "steps": [4, 8, 16, 32, 64],
+        "labels": [2, 4],
+    }
+    figure = {"x": "steps", "lines": "method", "panels": ["labels"]}
+    path = write_study(grid=grid, figure=figure, label_free={"images": "scenes", "masks": "grid"})
+    study = load_recipe(StudyRecipe, path)
+    for cell in make_cells(study):
+        steps, labels = cell.points[0]["steps"], cell.points[0]["labels"]
+        if (steps, labels) == (64, 4):
+            continue  # this transfer isn't done yet
+        append_record(RESULTS, made_up(cell, 20.0 + steps / 10 + labels))
+        if cell.pretraining and labels == 2:
+            figures = {"start_agreement": 1 / steps, "rankme": float(steps), "lidar": 5.0}
+            for sample, some in ((study.label_free, figures), (None, {"rankme": 1.0})):
+                row = {"pretraining": cell.pretraining, "figures": some}
+                row["sample"] = sample and sample.model_dump(mode="json")
+                append_line(Path(study.label_free_file), row)
+    page = run_study(path, report=True).read_text()
+    assert "| RankMe | labels 2 | +1.00 | +1.00 to +1.00 | 5 |" in page
+    assert "| RankMe | labels 4 | +1.00 | +1.00 to +1.00 | 4 |" in page
+    assert "| neighbours of the start kept | labels 4 | -1.00 | -1.00 to -1.00 | 4 |" in page
+    assert "| LiDAR |" not in page, "it is the same for all"
 
 
 def test_a_correlation_with_fishers_interval():

@@ -66,6 +66,27 @@ def test_masks_are_held_against_the_true_ones_where_that_is_asked_for(write_stud
     assert overlaps["exact"] == 1 > overlaps["grid"] > 0 and overlaps["random"] is None
 
 
+def test_backbones_are_measured_without_labels_once_also_finished_ones(write_study, monkeypatch):
+    """The start of a pretraining from fresh weights is that of its seed."""
+    rates = {"slow": 1e-9, "fast": 0.1}
+    methods = {n: {"masks": "grid", "pretrain.optimizer.lr": lr} for n, lr in rates.items()}
+    study = {"grid": {"seed": [1], "method": methods}, "figure": {"x": "method"}}
+    run_study(write_study(**study))
+    with monkeypatch.context() as patch:
+        patch.setattr("detcon.study.running.carry_out", None)
+        label_free = {"images": "scenes", "masks": "grid", "photos": 6, "views": 2, "neighbours": 3}
+        path = write_study(**study, label_free=label_free)
+        run_study(path)
+    file = Path("studies/results/tiny.label_free.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    fast, slow = sorted(row["figures"]["start_agreement"] for row in rows)
+    assert len(rows) == 2 and fast < 0.5 < slow
+    assert str(Path.cwd()) not in file.read_text(), "no path of this machine"
+    before = file.read_bytes()
+    run_study(path)
+    assert file.read_bytes() == before
+
+
 def test_masks_that_the_network_finds_are_measured_when_it_has_found_the_last(write_study):
     """Without masks from elsewhere; those found after update 2 of 4."""
     discovery = {"every": 2, "num": 4, "side": 32}

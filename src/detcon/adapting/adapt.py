@@ -6,6 +6,7 @@ from typing import Any
 
 from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import compare, verdict
+from detcon.adapting.without_labels import figures_of_fresh, without_labels
 from detcon.config import load_recipe
 from detcon.downstream.recipe import GridRecipe
 from detcon.downstream.transfer import transfer
@@ -63,9 +64,13 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
         wait_for_ranks()
     _say(f"2/4  pretraining: {plan.method.kind}, from {settings.weights}")
     adapted = pretrain(plan)
-    sentences = ["No labelled data were given (data=), so whether it helped isn't known."]
     runs = [adapted.parent]
-    if grid is not None:
+    if grid is None:
+        _say("3/4  no labelled data: figures without labels")
+        sentences = without_labels(
+            adapted, figures_of_fresh(plan, adapted) if settings.fresh else {}
+        )
+    else:
         _say("3/4  transfer: before and after, with the same labelled photos")
         results = transfer(_with_backbones(grid, settings, adapted))
         found = compare(results, settings.weights, str(adapted))
@@ -74,7 +79,8 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
     _say("4/4  the page")
     page = out / "report.html"
     if is_first_rank():
-        make_report(runs, out=page, title="Adapted to your photos", lead=sentences)
+        names = {str(adapted.parent): "adapted"}
+        make_report(runs, out=page, title="Adapted to your photos", lead=sentences, names=names)
         _say("\n".join(sentences))
     return page
 

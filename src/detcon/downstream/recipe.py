@@ -195,6 +195,34 @@ class ProbingRecipe(TaskSettings):
     labels: Labels = None
 
 
+class LabelFreeRecipe(Recipe):
+    """Photos and views on which an encoder is measured without labels."""
+
+    photos: int = Field(default=128, ge=2, description="photos of the sample, always the same")
+    views: int = Field(
+        default=8, ge=2, multiple_of=2, description="augmented views of each, for LiDAR"
+    )
+    neighbours: int = Field(
+        default=10, ge=1, description="nearest regions of other photos, compared with the start's"
+    )
+
+
+class LabelFreeWatch(LabelFreeRecipe):
+    """Measures the encoder without labels, now and then during pretraining."""
+
+    every: int | None = Field(
+        default=None,
+        ge=1,
+        description="steps between measurements; null: probing.every, if "
+        "given, else a tenth of the run",
+    )
+    figure: Literal["rankme", "lidar"] = Field(
+        default="lidar",
+        description="without probing: keep the backbone where it is highest, and report a fall "
+        "below the start",
+    )
+
+
 FLAT = (
     "crop", "scale", "flip", "ignore", "num_classes", "head_channels", "dilation", "detector",
     "centre", "probe", "knn", "depth", "batch_size", "steps", "optimizer", "schedule",

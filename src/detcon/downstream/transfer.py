@@ -58,12 +58,23 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
 
     cells, data = list(_cells(grid)), take_inventory(grid.data, without=Path(grid.out))
     finished = sum(Path(cell.out, RESULT).is_file() for cell in cells)
-    results = [run_cell(cell, task, open_data, data) for cell in cells]
+    results = []
+    for number, cell in enumerate(cells, 1):
+        _announce(cell, number, len(cells))
+        results.append(run_cell(cell, task, open_data, data))
     if is_first_rank():
         if finished:
             say(f"{finished} of {len(cells)} results were there, of the same data: only read again")
         _say(results, dict(zip(grid.backbones, _folder_names(grid.backbones), strict=True)))
     return results
+
+
+def _announce(cell: TransferRecipe, number: int, num: int) -> None:
+    """One line a cell of several: a probe has no progress of its own where there is no terminal."""
+    if num == 1 or not is_first_rank() or Path(cell.out, RESULT).is_file():
+        return
+    labels = "all labels" if cell.labels is None else f"{cell.labels} labels"
+    say(f"transfer {number} of {num}: {cell.backbone}, {labels}, seed {cell.seed}")
 
 
 def _settled(grid: GridRecipe) -> GridRecipe:

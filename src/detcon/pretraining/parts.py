@@ -11,8 +11,9 @@ from torch import nn
 from detcon.config import RecipeError
 from detcon.data.batch import Batch
 from detcon.data.classes import read_classes
-from detcon.data.dataset import PhotoViews
+from detcon.data.dataset import MasksOfPhotos, PhotoViews
 from detcon.data.loader import batches, steps_per_epoch
+from detcon.downstream.label_free import LabelFreeFigures
 from detcon.downstream.probing import PeriodicProbe
 from detcon.masks.store import MaskStore
 from detcon.methods import (
@@ -59,6 +60,7 @@ class Parts:
         num_photos: How many photos are used.
         probe: Measures the encoder regularly; None without `probing`, and on all ranks but the
             first, which wait while it measures.
+        label_free: The same without labels.
     """
 
     settings: PretrainRecipe
@@ -71,6 +73,7 @@ class Parts:
     steps: int
     num_photos: int
     probe: PeriodicProbe | None
+    label_free: LabelFreeFigures | None
 
     def batches(self, first_step: int) -> Iterator[Batch]:
         """Yields this rank's share of the batches from a step on, in rounds.
@@ -163,8 +166,33 @@ def open_parts(
         discoverer = Discoverer(
             settings, settings.discovery, photos, tower.encoder, folder, steps, left_out
         )
+    masks = None if views is None else views.store
+    label_free = open_label_free(settings, photos, masks, encoder)
     return Parts(
-        settings, photos, grid, teacher_grid, method, views, discoverer, steps, num_photos, probe
+        settings, photos, grid, teacher_grid, method, views, discoverer, steps, num_photos, probe,
+        label_free,
+    )  # fmt: skip
+
+
+def open_label_free(
+    settings: PretrainRecipe, photos: Photos, masks: MasksOfPhotos | None, start: nn.Module
+) -> LabelFreeFigures | None:
+    """What measures without labels, on the first rank; None where the recipe asks for nothing.
+
+    Without masks, as where the network is to find them, regions are cells of the grid.
+    """
+    if settings.label_free is None or not is_first_rank():
+        return None
+    return LabelFreeFigures(
+        settings.label_free,
+        settings.encoder,
+        start=start,
+        photos=photos,
+        masks=masks,
+        views=settings.views,
+        normalisation=settings.normalisation,
+        seed=settings.seed,
+        max_side=settings.max_side,
     )
 
 

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from detcon.config import Recipe
 from detcon.data.recipe import ViewsRecipe
-from detcon.downstream.recipe import ProbingRecipe
+from detcon.downstream.recipe import LabelFreeWatch, ProbingRecipe
 from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.train.recipe import Cosine, Lars, LoopRecipe, OptimizerRecipe, ScheduleRecipe
 
@@ -252,15 +252,20 @@ class PretrainRecipe(Recipe):
         description="measure the encoder on labelled data regularly, with weights= from the start "
         "on; keep the best, and report a fall below the start",
     )
-    stop: Literal["end", "plateau"] = Field(
-        default="end", description="plateau: when the last 'patience' probes were no better"
+    label_free: LabelFreeWatch | None = Field(
+        default=None,
+        description="measure the encoder without labels regularly; null: not, but with weights= "
+        "and without probing it is on unless null is given",
     )
-    patience: int = Field(default=5, ge=1, description="probes, for stop=plateau")
+    stop: Literal["end", "plateau"] = Field(
+        default="end", description="plateau: when the last 'patience' measurements were no better"
+    )
+    patience: int = Field(default=5, ge=1, description="measurements, for stop=plateau")
 
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Fills in the method's colours, and the normalisation of bands that aren't RGB."""
-        return _with_normalisation(_with_colours(_with_stride(values)))
+        return _with_normalisation(_with_colours(_with_stride(_with_label_free(values))))
 
     @model_validator(mode="after")
     def _contrast_stays_in_a_pass(self) -> "PretrainRecipe":
@@ -288,10 +293,20 @@ class PretrainRecipe(Recipe):
                     raise ValueError(f"{name} is about weights to start from; give weights=")
             if self.steps == 0:
                 raise ValueError("steps=0 would train nothing; give steps=1 or more")
-        if self.stop == "plateau" and self.probing is None:
+        return self
+
+    @model_validator(mode="after")
+    def _has_a_figure_to_judge_by(self) -> "PretrainRecipe":
+        probing, watch = self.probing, self.label_free
+        if self.stop == "plateau" and probing is None and watch is None:
             raise ValueError(
-                "stop=plateau needs probes to judge by: give probing.data=LABELLED and "
-                "probing.every=100"
+                "stop=plateau needs a figure to judge by: give probing.data=LABELLED and "
+                "probing.every=100, or without labels label_free.figure=rankme"
+            )
+        if probing and watch and watch.every not in (None, probing.every):
+            raise ValueError(
+                f"label_free.every={watch.every} and probing.every={probing.every} differ, and "
+                f"both measure at the same steps; leave label_free.every out"
             )
         return self
 
@@ -325,6 +340,14 @@ class PretrainRecipe(Recipe):
                 f"encoder.in_channels={channels}; give one of each a channel"
             )
         return self
+
+
+def _with_label_free(values: dict[str, Any]) -> dict[str, Any]:
+    """Weights to start from may be spoilt, so they are watched, where labels don't do that."""
+    watched = "label_free" in values or values.get("probing") is not None
+    if watched or values.get("weights") is None:
+        return values
+    return values | {"label_free": {}}
 
 
 def _with_stride(values: dict[str, Any]) -> dict[str, Any]:

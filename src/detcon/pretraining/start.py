@@ -1,11 +1,19 @@
 """The weights that a pretraining reads: those it starts from, and those of a teacher."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
-from detcon.config import RecipeError
+from detcon.config import RecipeError, recorded
 from detcon.methods import Method
-from detcon.models.backbone_file import Backbone, load_backbone, plain_state, weights_digest
+from detcon.models.backbone_file import (
+    Backbone,
+    BackboneError,
+    load_backbone,
+    plain_state,
+    weights_digest,
+)
 from detcon.models.recipe import RESNETS
 from detcon.pretraining.recipe import (
     PretrainRecipe,
@@ -13,6 +21,8 @@ from detcon.pretraining.recipe import (
     TeacherRecipe,
     WeightsRecipe,
 )
+from detcon.results.environment import read_environment
+from detcon.results.recipe import read_recipe
 
 
 def open_start(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | None]:
@@ -20,7 +30,8 @@ def open_start(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | Non
 
     Returns:
         The recipe with the architecture and normalisation of the weights, and their digest; and
-        the weights, None where the recipe names none.
+        the weights, None where the recipe names none, or where they are gone but the run in its
+        folder is finished and needs them no more.
 
     Raises:
         BackboneError: No such source, or tensors without a place.
@@ -29,6 +40,34 @@ def open_start(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | Non
     given = settings.weights
     if given is None:
         return settings, None
+    try:
+        return _opened(settings, given)
+    except BackboneError:
+        finished = _as_finished(settings, given)
+        if finished is None:
+            raise
+        return finished, None
+
+
+def _as_finished(settings: PretrainRecipe, given: WeightsRecipe) -> PretrainRecipe | None:
+    """The recipe as a finished run in its folder completed it; None where there is none."""
+    saved = read_recipe(Path(settings.out))
+    if saved is None or not read_environment(Path(settings.out)).get("finished"):
+        return None
+    there = recorded(PretrainRecipe, saved.values)
+    digest = given.digest or (there.weights and there.weights.digest)
+    return settings.model_copy(
+        update={
+            "encoder": there.encoder,
+            "normalisation": there.normalisation,
+            "weights": given.model_copy(update={"digest": digest}),
+        }
+    )
+
+
+def _opened(
+    settings: PretrainRecipe, given: WeightsRecipe
+) -> tuple[PretrainRecipe, Backbone | None]:
     encoder = settings.encoder
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)  # of what the source doesn't have

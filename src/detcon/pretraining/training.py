@@ -32,6 +32,9 @@ from detcon.workers import num_cores
 
 BEST = "backbone_best.safetensors"
 
+MEASUREMENTS = 10
+"""Without labels in a run, besides that of the start, unless `label_free.every` is given."""
+
 
 def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: Any) -> Path:
     """Pretrains a backbone and writes it into a run folder.
@@ -141,21 +144,30 @@ def _target_update(
 
 
 def _probing(settings: PretrainRecipe, parts: Parts, folder: Path) -> Probing | None:
-    if settings.probing is None:
+    probing, without_labels = settings.probing, settings.label_free
+    if probing is None and without_labels is None:
         return None
     encoder = parts.method.encoder
     watch = Watch(
         folder,
         save=lambda step, found: _save(settings, encoder, folder / BEST, {"steps": step, **found}),
+        figure=without_labels.figure if without_labels and not probing else None,
         patience=settings.patience if settings.stop == "plateau" else None,
     )
+    every = probing.every if probing else without_labels and without_labels.every
     return Probing(
-        settings.probing.every,
-        functools.partial(parts.probe.measure, encoder) if parts.probe else dict,
+        every or max(1, -(-parts.steps // MEASUREMENTS)),
+        functools.partial(_measure, parts, encoder),
         watch.judge,
         at_start=settings.weights is not None,
         is_over=watch.is_over,
     )
+
+
+def _measure(parts: Parts, encoder: nn.Module) -> dict[str, float]:
+    """The figures with labels and without, on the first rank."""
+    measures = [one.measure for one in (parts.probe, parts.label_free) if one is not None]
+    return {name: value for measure in measures for name, value in measure(encoder).items()}
 
 
 def _save(

@@ -1,34 +1,44 @@
-"""Follows the probe of a pretraining: the best backbone, falls below the start, a plateau."""
+"""Follows a figure of a pretraining: the best backbone, falls below the start, a plateau."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from detcon.downstream.label_free import AGREEMENT
 from detcon.results.history import read_history
 from detcon.train.plan import Finding
+
+_PROBE = "probe_"
+SECONDS = "probe_seconds"  # logged by every measurement
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Judges each probe by those before it. They are in the log, so a resumed run judges alike.
+    """Judges each figure by those before it. They are in the log, so a resumed run judges alike.
 
     Attributes:
         folder: The run folder.
-        save: Keeps the encoder, if it is the best so far; gets the step and the figure.
-        patience: Probes without a new best after which the run ends; None: it never ends early.
+        save: Keeps the encoder, if it is the best so far; gets the step and the figures.
+        figure: The one to judge by; None for that of the labelled probe.
+        patience: Measurements without a new best after which the run ends; None: it never ends
+            early.
     """
 
     folder: Path
     save: Callable[[int, Mapping[str, float]], None]
+    figure: str | None = None
     patience: int | None = None
 
     def judge(self, step: int, figures: Mapping[str, float]) -> Finding:
         """Keeps the best; reports a first fall below the start, and a plateau."""
-        [(name, value)] = figures.items()
+        name = self.figure or next(name for name in figures if name.startswith(_PROBE))
         before = self._before(name)
-        if value > max(before.values(), default=-math.inf):
+        value = figures.get(name, -math.inf)  # no number: the features are all 0, or infinite
+        highest = max(before.values(), default=-math.inf)
+        if value > highest:
             self.save(step, figures)
+        if value > highest or highest == -math.inf:
             return Finding()
         best = max(before, key=before.__getitem__)
         start, last = before.get(0), before[max(before)]
@@ -37,20 +47,28 @@ class Watch:
         if not falls and not stop:
             return Finding()
         parts = [f"step {step}: {name} is {value:.1f}"]
+        if value == -math.inf:
+            parts = [f"step {step}: the features aren't finite or don't vary, {name} is undefined"]
         parts[0] += f", below the start ({start:.1f})" if falls else ""
+        if AGREEMENT in figures:
+            parts += [f"regions keep {100 * figures[AGREEMENT]:.0f} % of the start's neighbours"]
         parts += [f"backbone_best.safetensors is of step {best} ({before[best]:.1f})"]
-        parts += [f"no better probe in the last {self.patience}: the run ends"] if stop else []
+        parts += [f"none of the last {self.patience} was better: the run ends"] if stop else []
         return Finding("; ".join(parts), stop)
 
     def is_over(self) -> bool:
         """Whether the log shows a plateau already, as after a run that was killed there."""
         rows = read_history(self.folder).rows
-        names = {name for row in rows for name in row if name.startswith("probe_")}
-        probes = [self._before(name) for name in names - {"probe_seconds"}]
+        names = {name for row in rows for name in row if name.startswith(_PROBE)}
+        judged = names - {SECONDS} if self.figure is None else {self.figure}
+        probes = [one for one in map(self._before, judged) if one]
         return any(self._is_plateau(list(one), max(one, key=one.__getitem__)) for one in probes)
 
     def _is_plateau(self, steps: list[int], best: int) -> bool:
         return self.patience is not None and sum(step > best for step in steps) >= self.patience
 
     def _before(self, name: str) -> dict[int, float]:
-        return dict(zip(*read_history(self.folder).curve(name), strict=True))
+        """The figure at each measurement; -inf where it was no number."""
+        history = read_history(self.folder)
+        found = dict(zip(*history.curve(name), strict=True))
+        return {step: found.get(step, -math.inf) for step in history.curve(SECONDS)[0]}

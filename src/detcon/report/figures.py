@@ -6,6 +6,7 @@ run is shown once, in the page's legend. A run keeps its colour, dash and marker
 
 import base64
 import io
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ _INK, _QUIET, _RULE = "#1f2328", "#57606a", "#d8dee4"
 _HUES = [OKABE_ITO[name] for name in ("blue", "vermillion", "green", "purple", "orange", "sky")]
 _DASHES = ["", "6 2", "2 2", "8 2 2 2", "4 1", "1 2"]
 _STEPS = [1, 2, 2.5, 5, 10]
+_MOST = 800  # points of a curve
 _MARKERS = ["o", "s", "^", "D", "v", "P"]
 SETTINGS: Any = {  # matplotlib's type for the keys has no public name
     "svg.fonttype": "path",  # a page that is read elsewhere has no say in the fonts there
@@ -99,7 +101,9 @@ def plot_curves(
         for name, (steps, values) in curves.items():
             _line(axes, steps, values, looks[name], dots=dots)
         for name, (steps, values) in (below or {}).items():
-            axes.plot(steps, values, color=looks[name].colour, linestyle=":", linewidth=1.3)
+            axes.plot(
+                *thinned(steps, values), color=looks[name].colour, linestyle=":", linewidth=1.3
+            )
         axes.set_xlabel("step")
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=_STEPS))
@@ -121,9 +125,32 @@ def _line(
         return
     width = len(values) // 20
     if width >= 3:
-        axes.plot(steps, values, color=look.colour, linewidth=0.8, alpha=0.3)
+        axes.plot(*thinned(steps, values), color=look.colour, linewidth=0.8, alpha=0.3)
         values = moving_average(values, width)
-    axes.plot(steps, values, color=look.colour, linestyle=look.line)
+    axes.plot(*thinned(steps, values), color=look.colour, linestyle=look.line)
+
+
+def thinned(
+    steps: Sequence[int], values: Sequence[float], most: int = _MOST
+) -> tuple[list[int], list[float]]:
+    """A curve of at most `most` points: of each stretch its lowest and highest value.
+
+    More can't be seen in a plot of this size, and make a page of many runs large.
+
+    >>> thinned([1, 2, 3, 4, 5, 6], [0.0, 5.0, 1.0, 1.0, 9.0, 2.0], most=4)
+    ([1, 2, 4, 5], [0.0, 5.0, 1.0, 9.0])
+    """
+    if len(values) <= most:
+        return list(steps), list(values)
+    ends = [len(values) * i // (most // 2) for i in range(most // 2 + 1)]
+    places = [
+        place
+        for start, end in itertools.pairwise(ends)
+        for place in sorted(
+            {pick(range(start, end), key=values.__getitem__) for pick in (min, max)}
+        )
+    ]
+    return [steps[place] for place in places], [values[place] for place in places]
 
 
 def moving_average(values: Sequence[float], width: int) -> list[float]:

@@ -13,14 +13,15 @@ from detcon.report.data_panels import mask_panels, view_panels
 from detcon.report.features import feature_panel
 from detcon.report.figures import Look, looks
 from detcon.report.output import check_output, render
-from detcon.report.plots import COLLAPSE, LOSS, plot_quantities
+from detcon.report.plots import COLLAPSE, LOSS, QUALITY, plot_quantities
 from detcon.report.predictions import prediction_panels
 from detcon.report.recipe import ReportRecipe
 from detcon.report.runs import Pretraining, Runs, Transfer, gather_runs
 from detcon.report.tables import make_table
 
 OF_PRETRAINING = (
-    ("masks", "Masks"), ("views", "Views"), ("loss", "Loss"), ("collapse", "Collapse"),
+    ("masks", "Masks"), ("views", "Views"), ("loss", "Loss"), ("quality", "Encoder"),
+    ("collapse", "Collapse"),
     ("features", "Features"),
 )  # fmt: skip
 OF_TRANSFER = ("transfer", "Transfer"), ("predictions", "Predictions")
@@ -36,7 +37,8 @@ def make_report(
     Args:
         runs: Run folders of `pretrain` and `transfer`, or folders that hold such folders.
         out: The page. A page that was made by detcon is replaced; any other file is left alone.
-        **overrides: The other fields of `ReportRecipe`: `title`, `lead`, `pictures`, `seed`.
+        **overrides: The other fields of `ReportRecipe`: `title`, `lead`, `names`, `pictures`,
+            `seed`.
 
     Returns:
         The page's path.
@@ -54,15 +56,17 @@ def write_report_page(recipe: ReportRecipe) -> Path:
     """Writes the page of a complete recipe, as `make_report` does; returns its path."""
     path = Path(recipe.out)
     check_output(path, suffixes=(".html", ".htm"))
-    runs = gather_runs(recipe.runs)
+    runs = gather_runs(recipe.runs, recipe.names)
     outcomes = tell_apart(runs.outcomes)
     styles = looks([run.name for run in runs.pretrainings] + [one.backbone for one in outcomes])
     comparisons = compare(outcomes)
+    pretraining = _of_pretraining(runs.pretrainings, styles, recipe) if runs.pretrainings else {}
+    without = () if pretraining.get("quality") else ("quality",)
     page = render(
         "page.html.j2",
         title=recipe.title,
         contents=(
-            *(OF_PRETRAINING if runs.pretrainings else ()),
+            *(one for one in OF_PRETRAINING if pretraining and one[0] not in without),
             *(OF_TRANSFER if runs.transfers else ()),
             *OF_BOTH,
         ),
@@ -71,7 +75,7 @@ def write_report_page(recipe: ReportRecipe) -> Path:
         tables=[make_table(comparison, outcomes, styles) for comparison in comparisons],
         counted=counted,
         label_words=label_words,
-        **(_of_pretraining(runs.pretrainings, styles, recipe) if runs.pretrainings else {}),
+        **pretraining,
         **({"predictions": prediction_panels(outcomes, recipe.pictures)} if runs.transfers else {}),
         **_of_making(runs, recipe),
     )
@@ -89,6 +93,7 @@ def _of_pretraining(
         "features": feature_panel(runs, recipe.pictures),
         "run_looks": {run.name: styles[run.name] for run in runs},
         "losses": plot_quantities(runs, styles, LOSS),
+        "quality": plot_quantities(runs, styles, QUALITY),
         "collapse": plot_quantities(runs, styles, COLLAPSE),
     }
 

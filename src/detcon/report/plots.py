@@ -43,11 +43,22 @@ LOSS = (
              "network waited for photos.", share=True),
     Quantity("memory", "Memory", "peak (GiB)", "The most that was in use: of a GPU's by tensors, "
              "else of the process itself, without workers."),
+)  # fmt: skip
+
+QUALITY = (
     Quantity("probe_mIoU", "Probe: segmentation", "mIoU (%)", "What the frozen encoder of that "
              "step reaches on the labelled pictures of the recipe's probing settings.", dots=True),
     Quantity("probe_accuracy", "Probe: classification", "accuracy (%)", "What the frozen encoder "
              "of that step reaches on the classified photos of the recipe's probing settings.",
              dots=True),
+    Quantity("start_agreement", "Neighbours of the start", "share kept", "Of the nearest regions "
+             "(in other photos) that a region had at the start of the run, the share that it still "
+             "has: how far the encoder went, not whether it got better.", share=True, dots=True),
+    Quantity("rankme", "RankMe of the encoder", "directions", "How many directions the features of "
+             "regions fill (arXiv 2210.02885). A fall far below the start is a bad sign.",
+             dots=True),
+    Quantity("lidar", "LiDAR of the encoder", "directions", "The same for what tells regions apart "
+             "under changes of cut and colour (arXiv 2312.04000).", dots=True),
 )  # fmt: skip
 
 COLLAPSE = (

@@ -17,6 +17,9 @@ class ReportRecipe(Recipe):
     )
     title: str = Field(default="Contrastive detection", description="the page's headline")
     lead: tuple[str, ...] = Field(default=(), description="sentences to begin the page with")
+    names: dict[str, str] = Field(
+        default={}, description="names of pretraining runs on the page, by their folder"
+    )
     pictures: int = Field(default=4, ge=1, le=24, description="photos in each section")
     seed: int = Field(default=0, ge=0, description="seed of the views that are drawn")
 

@@ -93,8 +93,12 @@ class Runs:
         return [outcome for transfer in self.transfers for outcome in transfer.outcomes]
 
 
-def gather_runs(folders: Iterable[str | Path]) -> Runs:
-    """Reads all runs in and below some folders, in the order given, each once."""
+def gather_runs(folders: Iterable[str | Path], names: Mapping[str, str] | None = None) -> Runs:
+    """Reads all runs in and below some folders, in the order given, each once.
+
+    `names` are those of pretrainings, by folder; else their methods name them.
+    """
+    own = {Path(folder).resolve(): name for folder, name in (names or {}).items()}
     pretrained, transferred = {}, {}
     for given in folders:
         found = list(_find_runs(Path(given)))
@@ -104,7 +108,9 @@ def gather_runs(folders: Iterable[str | Path]) -> Runs:
             (transferred if is_transfer else pretrained)[folder.resolve()] = folder
     if not pretrained and not transferred:
         raise RunError("a report needs at least one run folder; give some, as in runs/*")
-    pretrainings = _with_names([_read_pretraining(folder) for folder in pretrained.values()])
+    pretrainings = _with_names(
+        [_read_pretraining(folder, own.get(place)) for place, folder in pretrained.items()]
+    )
     transfers = [_read_transfer(folder, pretrainings) for folder in transferred.values()]
     return Runs(pretrainings, transfers)
 
@@ -142,13 +148,13 @@ def _is_result(folder: Path) -> bool:
     return (folder / RESULT).is_file()
 
 
-def _read_pretraining(folder: Path) -> Pretraining:
+def _read_pretraining(folder: Path, name: str | None = None) -> Pretraining:
     saved = read_recipe(folder)
     method = METHOD_NAMES.get(method_of(saved.values)) if saved else None
     backbone = folder / "backbone.safetensors"
     return Pretraining(
         folder=folder,
-        name=method or folder.resolve().name,
+        name=name or method or folder.resolve().name,
         saved=saved,
         environment=read_environment(folder),
         history=read_history(folder),

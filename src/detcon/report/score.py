@@ -146,6 +146,24 @@ def _rows(figures: dict[str, Any]) -> list[list[str]]:
     ]
 
 
+def _outcome(figures: dict[str, Any]) -> str:
+    """What came out, in a sentence; "" where no region counted."""
+    names = [row[0] for row in _rows(figures)]
+    found = [
+        (store["average_best_overlap"], name, store["recall_50"])
+        for name, store in zip(names, figures["stores"])
+        if store["average_best_overlap"] is not None
+    ]
+    if not found:
+        return ""
+    overlap, name, recall = max(found)
+    which = f"Best of {len(found)}, {name}: on" if len(found) > 1 else "On"
+    return (
+        f"{which} average a marked region's best mask overlaps it by {overlap:.3f}; "
+        f"{100 * recall:.0f} % of the regions have one that overlaps by at least 0.5."
+    )
+
+
 def _written(value: float | None, factor: int, digits: int) -> str:
     return "-" if value is None else f"{value * factor:.{digits}f}"
 
@@ -170,6 +188,7 @@ def _page(
     return render(
         "score.html.j2",
         figures=figures,
+        outcome=_outcome(figures),
         heads=[name for name, _, _ in COLUMNS.values()],
         rows=zip(_rows(figures), figures["stores"]),
         sections=sections,

@@ -15,7 +15,7 @@ RECIPE = "recipe.yaml"
 
 FREE = (
     "out", "workers", "max_unreadable", "log_every", "checkpoint_every", "checkpoint_minutes",
-    "keep", "wandb", "probing",
+    "keep", "wandb", "probing", "label_free",
 )  # fmt: skip
 """Settings that change how a run is logged or how fast it is, but not its outcome."""
 

@@ -8,7 +8,8 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-from scipy.stats import pearsonr, t
+from jaxtyping import Float
+from scipy.stats import pearsonr, rankdata, t
 
 CONFIDENCE = 0.95
 _RESAMPLINGS = 2000
@@ -49,6 +50,40 @@ def correlation(
     found: Any = pearsonr(firsts, means)  # its type is too vague
     interval = found.confidence_interval(CONFIDENCE)
     return float(found.statistic), float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True)
+class RankCorrelation:
+    """Spearman's rank correlation of `num` pairs, with a 95 % interval from resampled pairs."""
+
+    rho: float
+    low: float
+    high: float
+    num: int
+
+
+def rank_correlation(pairs: Sequence[tuple[float, float]]) -> RankCorrelation | None:
+    """Whether two quantities order the same things alike: 1 for the same order, -1 reversed.
+
+    The interval has the 2.5 and 97.5 % quantiles over draws of the pairs with replacement; draws in
+    which a quantity doesn't vary are left out. None for fewer than four pairs, or where a quantity
+    doesn't vary.
+    """
+    values = np.asarray(pairs, float).reshape(-1, 2)
+    if len(values) < 4 or math.isnan(rho := float(_spearman(values[None])[0])):
+        return None
+    chosen = np.random.default_rng(0).integers(len(values), size=(_RESAMPLINGS, len(values)))
+    drawn = _spearman(values[chosen])
+    low, high = np.nanquantile(drawn, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2]).tolist()
+    return RankCorrelation(rho, low, high, len(values))
+
+
+def _spearman(values: Float[np.ndarray, "m n 2"]) -> Float[np.ndarray, " m"]:
+    """Pearson's r of ranks, where ties share the mean of theirs; NaN where one doesn't vary."""
+    ranks = rankdata(values, axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    (one, other), scale = np.moveaxis(ranks, 2, 0), np.sqrt(np.square(ranks).sum(1).prod(1))
+    return (one * other).sum(1) / np.where(scale > 0, scale, np.nan)
 
 
 @dataclass(frozen=True)

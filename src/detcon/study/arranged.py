@@ -70,6 +70,11 @@ def check_figure(study: StudyRecipe) -> None:
             )
 
 
+def panel_title(study: StudyRecipe, point: Mapping[str, Any]) -> str:
+    """The values of the axes that tell panels apart, at a point of the grid."""
+    return ", ".join(f"{axis.rpartition('.')[2]} {point[axis]}" for axis in study.figure.panels)
+
+
 def arrange(
     study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]
 ) -> list[StudyPanel]:
@@ -78,7 +83,7 @@ def arrange(
     found: dict[str, dict[tuple[str, Any, int], Record]] = {}
     for cell in cells:
         for point in cell.points if cell.fingerprint in done else ():
-            title = ", ".join(f"{axis.rpartition('.')[2]} {point[axis]}" for axis in figure.panels)
+            title = panel_title(study, point)
             line = str(point[figure.lines]) if figure.lines else study.name
             place = line, point[figure.x], point.get("seed", 0)
             found.setdefault(title, {})[place] = done[cell.fingerprint]

@@ -132,7 +132,9 @@ def make_cells(study: StudyRecipe) -> list[Cell]:
 
 
 def _settings(study: StudyRecipe, point: Point) -> CellSettings:
-    pretrain = {"images": next(iter(study.data)), **study.pretrain, **_of("pretrain.", point)}
+    # `label_free` of the study measures the finished backbones; watching each run costs more
+    usual = {"images": next(iter(study.data)), "label_free": None}
+    pretrain = {**usual, **study.pretrain, **_of("pretrain.", point)}
     transfer = {"data": next(iter(study.data)), "backbone": PRETRAINED, **study.transfer}
     transfer |= _of("transfer.", point)
     chosen = _load(PretrainRecipe, pretrain, f"pretrain of the cell {point.name}")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Field, field_validator
 
 from detcon.config import Recipe
+from detcon.downstream.recipe import LabelFreeRecipe
 from detcon.masks.recipe import Share
 from detcon.masks.sources import AnySource
 from detcon.scenes.stage import SOLIDS
@@ -72,6 +73,15 @@ class FigureRecipe(Recipe):
     )
 
 
+class LabelFreeOfStudy(LabelFreeRecipe):
+    """The photos on which each backbone of a study is measured without labels."""
+
+    images: Name = Field(description="data of the study, whose photos are taken")
+    masks: Name | None = Field(
+        default=None, description="masks of the study; null: cells of the grid and whole views"
+    )
+
+
 class CostRecipe(Recipe):
     """Expected cost of cells before any is finished."""
 
@@ -100,6 +110,11 @@ class StudyRecipe(Recipe):
     )
     overlap: dict[Name, Name] = Field(
         default={}, description="for each data, the true masks that others are compared with"
+    )
+    label_free: LabelFreeOfStudy | None = Field(
+        default=None,
+        description="measure each pretrained backbone without labels, and report how well each "
+        "figure orders them by transfer",
     )
     pretrain: dict[str, Any] = Field(
         default={}, description="'recipe' and changes of it; images and masks by their names"
@@ -159,6 +174,11 @@ class StudyRecipe(Recipe):
     def results_file(self) -> str:
         """Where the results of the cells are."""
         return self.results or f"studies/results/{self.name}.jsonl"
+
+    @property
+    def label_free_file(self) -> str:
+        """Where the figures of the backbones without labels are."""
+        return f"{self.results_file.removesuffix('.jsonl')}.label_free.jsonl"
 
     @property
     def work_folder(self) -> str:

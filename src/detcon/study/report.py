@@ -11,6 +11,7 @@ from detcon.study import StudyError
 from detcon.study.arranged import StudyPanel, arrange
 from detcon.study.cell import Cell
 from detcon.study.figures import draw_study
+from detcon.study.label_free import orders
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
 from detcon.train.limit import SECONDS_AN_HOUR
@@ -34,7 +35,8 @@ def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, R
     write_whole(picture, draw_study(study, panels))
     before = page.read_text("utf-8") if page.is_file() else TITLE
     address = f"{page.stem}/{picture.name}"
-    section = "\n\n".join([*_tables(study, panels, address), _footing(cells, done)]) + "\n"
+    parts = [*_tables(study, panels, address), *_label_free(study, cells, done)]
+    section = "\n\n".join([*parts, _footing(cells, done)]) + "\n"
     write_whole(page, _replaced(before, study.name, section))
     return page
 
@@ -88,6 +90,26 @@ def _sources(panel: StudyPanel) -> str:
             f"{found[0]:.2f} (95 % interval {found[1]:.2f} to {found[2]:.2f})."
         )
     return "\n".join(rows)
+
+
+def _label_free(
+    study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]
+) -> Iterator[str]:
+    found = orders(study, cells, done)
+    if not found:
+        return
+    titles = {title for _, title in found} - {""}
+    head = [*(["transfer"] if titles else []), "rank correlation", "95 % interval", "backbones"]
+    rows = [_row("figure without labels", head), "|---" * (len(head) + 1) + "|"]
+    for (name, title), one in found.items():
+        spread = f"{one.low:+.2f} to {one.high:+.2f}"
+        place = [title] if titles else []
+        rows.append(_row(name, [*place, f"{one.rho:+.2f}", spread, one.num]))
+    yield (
+        "How well figures without labels order the pretrained backbones by their transfer "
+        "(Spearman; the interval is over resampled backbones; one that holds 0 orders nothing):\n\n"
+        + "\n".join(rows)
+    )
 
 
 def _differences(study: StudyRecipe, panel: StudyPanel, baseline: str) -> str:

@@ -23,6 +23,7 @@ from detcon.results.result import Result
 from detcon.study import StudyError
 from detcon.study.arranged import check_figure
 from detcon.study.cell import PRETRAINED, SUPERVISED, Cell, make_cells, with_weights
+from detcon.study.label_free import measure_backbone, read_figures
 from detcon.study.places import Places, check_folders, lock_file
 from detcon.study.plan import print_plan
 from detcon.study.recipe import Folder, StudyRecipe
@@ -33,6 +34,7 @@ from detcon.train.limit import TimeLimit
 from detcon.train.run import LAST
 from detcon.train.stop import Stopped
 
+BACKBONE = "backbone.safetensors"
 MACHINE = ("python", "device", "cpu", "cores", "threads", "system")
 
 OF_THIS_TIME = ("results", "work", "out", "hours", "shard", "plan", "report")
@@ -114,8 +116,12 @@ def run_cells(
             (after the last cell).
     """
     left = [cell for cell in cells if cell.fingerprint not in done]
-    check_folders(study, left)
-    places = Places(study)
+    places, unmeasured = Places(study), _unmeasured(study, cells, done)
+    check_folders(study, [*left, *unmeasured])
+    for cell in unmeasured:
+        with locked(lock_file(study, _run(cell)), wait=False) as is_ours:
+            if is_ours:
+                measure_backbone(study, cell, places, _folder(study, cell) / BACKBONE)
     failed: dict[str, ValueError] = {}
     with TimeLimit(study.hours) as limit, closing(_free(study, left)) as free:
         try:
@@ -169,11 +175,25 @@ def _finished(study: StudyRecipe) -> set[Any]:
     return {row.get("fingerprint") for row in rows.values()}
 
 
+def _unmeasured(
+    study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]
+) -> list[Cell]:
+    """Finished cells whose backbone is still there, and was not measured without labels."""
+    measured = read_figures(study)
+    left = {
+        cell.pretraining: cell
+        for cell in cells
+        if study.label_free and cell.fingerprint in done and cell.pretraining not in measured
+    }
+    return [cell for cell in left.values() if (_folder(study, cell) / BACKBONE).is_file()]
+
+
 def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> Record:
     """Runs or resumes one cell; saves its result, and deletes the transfer's network."""
     backbone, seconds = places.weights(cell.settings.transfer.backbone), 0.0
     if backbone == PRETRAINED:
         backbone, seconds = _pretrain(study, cell, places)
+        measure_backbone(study, cell, places, Path(backbone))
     elif backbone == SUPERVISED:
         backbone, seconds = _supervise(study, cell, places)
     out = Path(study.work_folder, "transfer", cell.fingerprint)
@@ -191,7 +211,7 @@ def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, flo
     settings = cell.settings.pretrain
     assert settings is not None
     out = _folder(study, cell)
-    backbone = out / "backbone.safetensors"
+    backbone = out / BACKBONE
     if not backbone.is_file():
         masks = places.masks(settings.images, settings.masks) if settings.masks else None
         folders = {"images": places.images(settings.images), "masks": masks, "out": out}
