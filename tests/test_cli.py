@@ -112,6 +112,9 @@ def test_a_verb_prints_its_recipe_what_it_wrote_and_what_comes_next(run, photos,
     assert "\n  generator.kind=grid  generator.rows=3" in out and "engine" not in out
     assert f"wrote {tmp_path / 'm'}" in out
     assert f"next: detcon show images={photos} masks={tmp_path / 'm'}" in out
+    code, out, err = run("masks", "grid", *settings)
+    assert code == 0 and "had their masks already" in err
+    assert f"nothing new in {tmp_path / 'm'}" in out and "wrote" not in out
     code, out, _ = run(
         "show", f"images={photos}", f"masks={tmp_path / 'm'}", f"out={tmp_path / 's.png'}"
     )

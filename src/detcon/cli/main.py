@@ -128,7 +128,11 @@ def _carry_out(verb: Verb, words: Words, out: Console) -> None:
     # a study's file sets everything: nearly all of it would differ from the defaults
     _say_settings(recipe, words.settings if verb.records_words else changes(settings), out)
     recorded = {"words": (*words.bare, *words.settings)} if verb.records_words else {}
+    before = _times(verb, settings)
     written = _load(verb.function)(settings, **recorded)
+    if before and _times(verb, settings) == before:
+        out.print(f"nothing new in {escape(settings.out)}")
+        return
     if written is None:
         return
     if verb.table:
@@ -137,6 +141,12 @@ def _carry_out(verb: Verb, words: Words, out: Console) -> None:
     if verb.page(settings) and _load("train.environment:is_first_rank")():
         page = _load("report.page:make_report")([settings.out], out=f"{settings.out}/report.html")
         _say_written(page, f"open {page} in a browser", out)
+
+
+def _times(verb: Verb, settings: Any) -> dict[Path, int]:
+    """When the verb's `parts` were written; none where it has no such files."""
+    files = Path(settings.out).glob(verb.parts) if verb.parts else ()
+    return {file: file.stat().st_mtime_ns for file in files}
 
 
 def _bare(verb: Verb, bare: Sequence[str]) -> tuple[str | None, dict[str, Any]]:

@@ -20,6 +20,7 @@ class Verb:
             without `=`. Otherwise such a word names a recipe.
         table: "module:name" of a function from the settings to a table of results to print.
         page: Whether a page of the results is made afterwards.
+        parts: The files in `out`, as a pattern, that change only where there was something to do.
         records_words: Whether the function records the words of the command line.
     """
 
@@ -32,6 +33,7 @@ class Verb:
     bare: str = ""
     table: str = ""
     page: Callable[[Any], bool] = lambda settings: False
+    parts: str = ""
     records_words: bool = False
 
 
@@ -88,6 +90,7 @@ VERBS = {
         "detcon masks felzenszwalb images=photos out=masks",
         lambda s: f"detcon show images={quote(s.images)} masks={quote(s.out)} out=sheet.png",
         flags={"check": "make masks again that are damaged, or older than what they are made of"},
+        parts="shards/*",
     ),
     "score": Verb(
         "Score masks against annotations, before spending time on pretraining.",
