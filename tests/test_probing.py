@@ -95,7 +95,11 @@ def state(folder, left_out=frozenset()):
     rng = [{**of_rank["rng"], "python": None} for of_rank in last.ranks]  # beartype draws there
     tensors, _ = torch.utils._pytree.tree_flatten((last.module, last.optimizer, rng))
     lines = [
-        {n: value for n, value in line.items() if not n.startswith("probe") and n not in left_out}
+        {
+            name: value
+            for name, value in line.items()
+            if not name.startswith(("probe", "time_")) and name not in left_out
+        }
         for line in read_history(folder).rows
     ]
     lines = [{n: v for n, v in line.items() if n not in TIMES} for line in lines if len(line) > 1]

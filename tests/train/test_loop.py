@@ -32,7 +32,10 @@ TIMES = ("images_per_second", "data_wait", "memory", "seconds")
 def outcome(folder):
     """Everything but the times: weights, buffers, optimiser, random states, figures."""
     last = load_checkpoint(folder / LAST)
-    figures = [{k: v for k, v in f.items() if k not in TIMES} for f in read_history(folder).rows]
+    figures = [
+        {k: v for k, v in f.items() if k not in TIMES and not k.startswith("time_")}
+        for f in read_history(folder).rows
+    ]
     rng = [{**state["rng"], "python": None} for state in last.ranks]  # beartype draws there
     rng = json.dumps(rng, default=lambda tensor: tensor.tolist())
     flat = torch.utils._pytree.tree_flatten((last.module, last.optimizer))[0]

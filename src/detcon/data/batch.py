@@ -1,7 +1,7 @@
 """The batch: everything that a method sees of the photos (waist 2 of the design)."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from jaxtyping import Float, Integer, UInt8
@@ -21,6 +21,7 @@ class Batch:
         index: The photo's number in its collection, for messages.
         classes: The photo's class, for supervised pretraining.
         passed_over: Names of photos that can't be read and were replaced, each with the error.
+        seconds: Spent on "reading" and "cutting" by the process that made the batch.
         teacher_weights: As `weights`, by shares of area, on the grid `th tw` of a teacher; None
             without one.
     """
@@ -32,6 +33,7 @@ class Batch:
     index: Integer[Tensor, " b"]
     classes: Integer[Tensor, " b"] | None = None
     passed_over: tuple[tuple[str, str], ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False)
     teacher_weights: Float[Tensor, "v b r th tw"] | None = None
 
     def to(self, device: torch.device | str, **options: bool) -> "Batch":

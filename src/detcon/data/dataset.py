@@ -4,8 +4,9 @@ Axes: v views, c channels, r regions, h w feature grid, y x pixels, p parameters
 """
 
 import hashlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import cv2
@@ -52,6 +53,7 @@ class Sample:
     label: int | None = None
     passed_over: tuple[tuple[str, str], ...] = ()
     teacher_weights: Float32[np.ndarray, "v r th tw"] | None = None
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,9 @@ class PhotoViews:
             MasksDoNotFit: Its masks were made on a photo of another size.
         """
         epoch, index = place
+        begin = time.perf_counter()
         number, held, passed_over = self._find(epoch, index)
+        read = time.perf_counter()
         views, regions, side = self.num_views, self.num_regions, self.views.size
         sample = Sample(
             images=np.empty((views, self.photos.channels, side, side), np.uint8),
@@ -192,6 +196,7 @@ class PhotoViews:
         if self.views.second == "halves":
             rng = self.draws(epoch, index, 1)
             sample.weights[:] = split_in_halves(sample.ids[0], sample.weights[0], rng)
+        sample.seconds.update(reading=read - begin, cutting=time.perf_counter() - read)
         return sample
 
     def __getstate__(self) -> dict[str, object]:

@@ -86,6 +86,9 @@ def collate(samples: list[Sample]) -> Batch:
         index=torch.tensor([sample.index for sample in samples]),
         classes=torch.tensor(labels) if labels else None,
         passed_over=tuple(photo for sample in samples for photo in sample.passed_over),
+        seconds={
+            part: sum(sample.seconds[part] for sample in samples) for part in samples[0].seconds
+        },
     )
 
 

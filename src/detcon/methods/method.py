@@ -13,6 +13,7 @@ from detcon.data.colour import apply_colour
 from detcon.methods.objectives import Objective
 from detcon.methods.towers import Teacher, Tower
 from detcon.models.recipe import Normalisation
+from detcon.timing import timed
 
 
 @dataclass(frozen=True)
@@ -76,19 +77,22 @@ class Method(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Float[Tensor, ""], Embeddings]:
         """Computes the loss of one step, and what was compared."""
-        views = [
-            self._coloured(images, colour) for images, colour in zip(batch.images, batch.colour)
-        ]
-        shown = list(zip(views, batch.weights, strict=True))
-        projections = [self.online(photos, weights) for photos, weights in shown]
-        queries = (
-            projections if self.predictor is None else [self.predictor(p) for p in projections]
-        )
-        targets = projections
-        if self.target is not None:  # else the online network's own projections, with gradient
-            targets = self._targets(views, batch)
-        # The objective compares queries with the targets of the other view, or the teacher's.
-        loss = self.objective(queries, targets, batch)
+        with timed("colour"):
+            views = [
+                self._coloured(images, colour) for images, colour in zip(batch.images, batch.colour)
+            ]
+        with timed("forward"):
+            shown = zip(views, batch.weights, strict=True)
+            projections = [self.online(photos, weights) for photos, weights in shown]
+            queries = (
+                projections if self.predictor is None else [self.predictor(p) for p in projections]
+            )
+            targets = projections
+            if self.target is not None:  # else the online network's own projections, with gradient
+                targets = self._targets(views, batch)
+        with timed("loss"):
+            # compares queries with the targets of the other view, or with the teacher's
+            loss = self.objective(queries, targets, batch)
         seen = (torch.stack([x.detach() for x in xs]) for xs in (queries, targets))
         return loss, Embeddings(*seen, ids=batch.ids, within=isinstance(self.target, Teacher))
 

@@ -168,6 +168,32 @@ def moving_average(values: Sequence[float], width: int) -> list[float]:
     return ((sums[ends] - sums[starts]) / (ends - starts)).tolist()
 
 
+def plot_stacked(
+    bars: Mapping[str, Mapping[str, float]], parts: Sequence[str], *, label: str
+) -> str:
+    """One row a bar, its parts end to end in the order of `parts`, which have a legend."""
+    parts = [part for part in parts if any(bar.get(part) for bar in bars.values())]
+    with mpl.rc_context(SETTINGS):
+        figure, axes = _figure(5.6, 1.7 + 0.45 * len(bars))
+        left = np.zeros(len(bars))
+        for i, part in enumerate(parts):
+            widths = np.array([bar.get(part, 0.0) for bar in bars.values()])
+            hatch = "///" if i >= len(_HUES) else ""
+            axes.barh(
+                range(len(bars)), widths, 0.6, left=left, label=part, color=_HUES[i % len(_HUES)],
+                hatch=hatch, edgecolor="white",
+            )  # fmt: skip
+            left += widths
+        axes.set_yticks(range(len(bars)), list(bars))
+        axes.tick_params(axis="y", length=0, labelcolor=_INK)
+        axes.set_ylim(len(bars) - 0.5, -0.5)
+        axes.grid(visible=False, axis="y")
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
+        axes.set_xlabel(label)
+        figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9.5)
+        return _address(figure, label + str(list(bars)))
+
+
 def plot_seeds(
     values: Mapping[str, Sequence[float]],
     looks: Mapping[str, Look],

@@ -18,6 +18,7 @@ from detcon.report.predictions import prediction_panels
 from detcon.report.recipe import ReportRecipe
 from detcon.report.runs import Pretraining, Runs, Transfer, gather_runs
 from detcon.report.tables import make_table
+from detcon.report.times import plot_times
 
 OF_PRETRAINING = (
     ("masks", "Masks"), ("views", "Views"), ("loss", "Loss"), ("quality", "Encoder"),
@@ -92,7 +93,7 @@ def _of_pretraining(
         "views": view_panels(runs, max(1, recipe.pictures // 2), recipe.seed),
         "features": feature_panel(runs, recipe.pictures),
         "run_looks": {run.name: styles[run.name] for run in runs},
-        "losses": plot_quantities(runs, styles, LOSS),
+        "losses": [*plot_quantities(runs, styles, LOSS), *plot_times(runs)],
         "quality": plot_quantities(runs, styles, QUALITY),
         "collapse": plot_quantities(runs, styles, COLLAPSE),
     }

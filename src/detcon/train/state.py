@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from detcon.models.memory_format import set_memory_format
 from detcon.models.sync_norm import synchronise_norms
 from detcon.results.recipe import recorded_fingerprint
+from detcon.timing import timed
 from detcon.train.checkpoint import (
     Checkpoint,
     CheckpointError,
@@ -82,9 +83,10 @@ class Training:
             is_wrapped = isinstance(forward, DistributedDataParallel)
             # gradients are averaged over the ranks with the last part
             with forward.no_sync() if is_wrapped and number < len(parts) else nullcontext():
-                with self.fabric.autocast():
+                with self.fabric.autocast(), timed("forward"):
                     loss, extra = forward(part)
-                self.fabric.backward(loss / len(parts))
+                with timed("backward"):
+                    self.fabric.backward(loss / len(parts))
             losses.append(loss.detach())
         return torch.stack(losses).mean(), extra
 

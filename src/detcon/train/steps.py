@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, NoReturn
 
 import torch
 
+from detcon.timing import timed, timed_step
 from detcon.train.environment import agree
 from detcon.train.finite import NONFINITE, Before
 from detcon.train.metrics import MetricsLog
@@ -20,7 +22,8 @@ from detcon.train.stop import Stopped, StopSignals
 class Steps:
     """Makes the steps of a training, and reports them.
 
-    `recent` holds the names of the photos of each step since the last log.
+    `recent` holds the names of the photos of each step since the last log; `warm` is True after
+    the first step of this process. Every logged step but that one is timed part by part.
     """
 
     training: Training
@@ -33,6 +36,7 @@ class Steps:
     meter: Throughput = field(default_factory=Throughput)
     recent: dict[int, list[str]] = field(default_factory=dict)
     said_zero: bool = False
+    warm: bool = False
 
     def __post_init__(self) -> None:
         self._waiting = Waiting(self.hooks.if_waiting)
@@ -45,17 +49,25 @@ class Steps:
         while training.step < plan.steps and not is_over:
             batch = self.fetch(batches)
             training.replay_rng()
-            extra = self.update(batch)
-            training.step += 1
+            made = training.step + 1
+            is_last = made == plan.steps
+            is_log = is_last or made == 1 or made % plan.loop.log_every == 0
+            # the first step of a process compiles
+            timing = timed_step(training.fabric.device) if is_log and self.warm else nullcontext()
+            with timing as times:
+                extra = self.update(batch)
+            self.warm = True
+            training.step = made
             self.meter.count(plan.batch_size)
             self.report.advance(training.step)
-            is_last = training.step == plan.steps
-            is_log = is_last or training.step == 1 or training.step % plan.loop.log_every == 0
             if self.hooks.unreadable is not None:
                 self.hooks.unreadable.add(batch.passed_over)
             if is_log or training.fabric.world_size == 1:
                 self.report_unreadable()
             figures = self.figures(extra) if is_log else {}
+            if times is not None:
+                spent = {**times.seconds(), **getattr(batch, "seconds", {})}
+                figures |= {f"time_{part}": seconds for part, seconds in spent.items()}
             probed, is_over = self.probe()
             figures |= probed
             if figures:
@@ -110,11 +122,12 @@ class Steps:
         training.add_loss(loss)
         if step < self.plan.warm_heads:
             training.keep_encoder()
-        training.optimizer.step()
-        training.pull_to_start(self.plan.anchor)
-        training.optimizer.zero_grad(set_to_none=True)
-        if self.hooks.after_step is not None:
-            self.hooks.after_step(step)
+        with timed("optimizer"):
+            training.optimizer.step()
+            training.pull_to_start(self.plan.anchor)
+            training.optimizer.zero_grad(set_to_none=True)
+            if self.hooks.after_step is not None:
+                self.hooks.after_step(step)
         return extra
 
     def figures(self, extra: Any) -> dict[str, float]:
