@@ -88,7 +88,7 @@ def pack_openmmlab(backbone: Backbone, to: ExportFormat, out: Path) -> dict[Path
 
 
 def _openmmlab_config(backbone: Backbone, to: ExportFormat, out: Path) -> str:
-    """Trains all stages and their norms, as mmdet's configurations of self-supervised weights."""
+    """A configuration that trains all stages and norms, as mmdet's do with such weights."""
     recipe, normalisation = backbone.recipe, backbone.normalisation
     strides, dilations = _STRIDES[recipe.stride]
     dilated = ", contract_dilation=True" if recipe.stride != 32 else ""

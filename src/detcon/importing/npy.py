@@ -197,7 +197,7 @@ def _expect(value: Any, kind: type) -> Any:
 
 
 def _bytes(text: str = "", encoding: str = "latin1") -> bytes:
-    """Protocol 2 has no bytes: it writes them as text, and empty ones as a call of `bytes`."""
+    """Bytes, which protocol 2 writes as text, and as a call of `bytes` where they are empty."""
     if encoding != "latin1":
         raise NotArrays(f"is damaged: bytes as {ascii(encoding)[:40]}; get it again")
     return _expect(text, str).encode("latin1")
@@ -223,7 +223,7 @@ _MEANINGS: dict[str, Callable[..., Any]] = {
 
 
 def _finished(value: Any, depth: int = 3) -> Any:
-    """Arrays in place of those in the making; a checkpoint is two dictionaries deep."""
+    """Puts finished arrays in place of `_Array`; a checkpoint is two dictionaries deep."""
     if isinstance(value, _Array):
         value = value.content
     if isinstance(value, dict) and depth:

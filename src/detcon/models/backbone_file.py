@@ -48,7 +48,7 @@ class Backbone:
 
     @property
     def channels(self) -> int:
-        """Features a cell."""
+        """Number of features of a cell."""
         return int(self.encoder.num_channels)  # pyright: ignore[reportArgumentType]
 
 

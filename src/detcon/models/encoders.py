@@ -89,7 +89,7 @@ def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, 
 
 
 class OwnEncoder(nn.Module):
-    """A network of the user's: what a function `package.module:function` without arguments makes.
+    """A user's own network, made by a function `package.module:function` without arguments.
 
     It takes photos [b c y x] and returns a grid [b d h w], or several in a list or a mapping (as
     transformers' backbones), of which the last is used. Its weights keep their own names.

@@ -35,7 +35,7 @@ _SECOND_CHOICE = ("encoder_k", "momentum", "target", "student")
 
 
 class UnknownKeys(ValueError):
-    """Names or shapes of no network that we know, or of more than one."""
+    """Tensors whose names or shapes fit no known network, or more than one."""
 
 
 @dataclass(frozen=True)

@@ -60,13 +60,13 @@ class EncoderRecipe(Recipe):
 
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Another network starts in its own way, not in that of the network it replaces."""
+        """Resets `zero_init` where another network is named: each has a default of its own."""
         return {"zero_init": "auto", **values} if "name" in values else values
 
     @field_validator("zero_init", mode="before")
     @classmethod
     def _of_network(cls, value: Any, info: Any) -> Any:
-        """Haiku's ResNets begin the last norm of a bottleneck at 0, and no other norm.
+        """Resolves "auto" as Haiku does: the last norms of bottlenecks begin at 0, no others.
 
         Recipes from before this setting all began at 0.
         """

@@ -13,7 +13,7 @@ from detcon.models.recompute import recomputed
 
 
 class Conv(nn.Conv2d):
-    """A convolution without bias, padded evenly, or as TensorFlow's SAME: the odd pixel behind."""
+    """A convolution without bias; padding is even, or TensorFlow's SAME (odd pixels at the end)."""
 
     def __init__(
         self, c: int, d: int, size: int, *, stride: int = 1, dilation: int = 1, same: bool = False

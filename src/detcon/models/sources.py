@@ -135,7 +135,7 @@ def _from_safetensors(path: Path) -> Weights:
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    """All tensors of a checkpoint, wherever in it they lie.
+    """All tensors of a checkpoint, at any depth of its mappings.
 
     DINO and others save their `argparse.Namespace` next to the weights; it only holds values, so
     it is allowed.

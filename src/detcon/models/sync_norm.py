@@ -26,7 +26,7 @@ def synchronise_norms(module: nn.Module, device: str) -> nn.Module:
 
 
 def _joined(norm: nn.BatchNorm1d | nn.BatchNorm2d, kind: type[_BatchNorm]) -> nn.Module:
-    """The tensors are shared, not copied: an optimiser that holds them stays right."""
+    """The same norm over all ranks; it shares its tensors, so that optimisers keep theirs."""
     joined = kind(
         norm.num_features,
         norm.eps,
@@ -92,7 +92,7 @@ class CpuSyncNorm(_BatchNorm):
 
 
 class _SumOverRanks(torch.autograd.Function):
-    """Each rank's loss depends on every rank's summand, so gradients are summed likewise."""
+    """A sum over ranks whose backward pass sums the gradients over all ranks too."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

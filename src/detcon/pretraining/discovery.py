@@ -146,7 +146,7 @@ class Discoverer:
             shutil.rmtree(store)
 
     def _check_readable(self, store: MaskStore) -> None:
-        """Applies the same limit as to photos that can't be read when a batch is made."""
+        """Refuses masks where more photos than `max_unreadable` couldn't be read."""
         lost = [key for key in store.unreadable if key not in self.left_out]
         share = self.settings.max_unreadable
         most = max(1, int(share * len(self.photos))) if share else 0
@@ -162,7 +162,7 @@ class Discoverer:
         )
 
     def _forget(self, step: int) -> None:
-        """Removes all masks but these, and those that a checkpoint needs to go on."""
+        """Removes masks of earlier rounds, except those that a checkpoint needs to resume."""
         every = self.discovery.every
         begins = {made // every * every for made in kept_steps(self.run / LAST)} | {step}
         needed = {f"step-{begin:06}" for begin in begins}

@@ -370,7 +370,7 @@ def _with_colours(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with_normalisation(values: dict[str, Any]) -> dict[str, Any]:
-    """ImageNet's mean and deviation fit RGB only."""
+    """Fills in the normalisation of photos that aren't RGB: ImageNet's fits RGB only."""
     encoder = values.get("encoder") or {}
     channels = encoder.get("in_channels", 3) if isinstance(encoder, dict) else 3
     if "normalisation" in values or not isinstance(channels, int) or channels < 1:

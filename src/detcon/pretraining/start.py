@@ -117,7 +117,7 @@ def open_teacher(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | N
 
 
 def _digest(backbone: Backbone, given: WeightsRecipe | TeacherRecipe, setting: str) -> str:
-    """The digest of what a source gave, if it is the one that the recipe has, or has none."""
+    """The digest of a source's weights. Raises `RecipeError` if the recipe has another one."""
     assert backbone.match is not None
     state = plain_state(backbone.encoder)
     digest = weights_digest({name: state[name] for name in backbone.match.matched})
