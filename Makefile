@@ -10,7 +10,8 @@ demo: $(VENV)/.installed  ## the main job on built-in data, in about four minute
 	@echo "open $(CURDIR)/demo/report.html"
 
 test: $(VENV)/.installed-dev  ## the whole suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	# bytecode is kept, also where the environment says no: the suite starts many processes
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed-dev  ## style and types
 	$(BIN)/ruff check .
