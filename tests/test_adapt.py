@@ -57,13 +57,13 @@ def run(scenes, out, steps, **options):
 
 def test_the_page_begins_with_the_answer_where_adapting_helps(scenes, tmp_path, capsys):
     blind = scenes / "blind.safetensors"
-    page = run(scenes, tmp_path / "out", 60, weights=blind)
+    page = run(scenes, tmp_path / "out", 30, weights=blind)
     text = page.read_text()
     assert "Adapting helped: with 20 labels mIoU +" in text
     said = capsys.readouterr().err
     assert "starting from" in said and "Adapting helped" in said
     assert "random" in text, "fresh weights are in the table"
-    run(scenes, tmp_path / "out", 60, weights=blind)
+    run(scenes, tmp_path / "out", 30, weights=blind)
     assert "Adapting helped" in capsys.readouterr().err, "given again, it only reads"
 
 

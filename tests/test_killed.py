@@ -26,11 +26,11 @@ from detcon.scenes.raycast import render_scene
 from detcon.train.stop import AGAIN
 
 KILLS = int(os.environ.get("DETCON_KILLS", "1"))
-STEPS = 200 if KILLS > 1 else 40
+STEPS = 200 if KILLS > 1 else 24
 SETTINGS = [
     "method.kind=detcon_b", "method.hidden=32", "method.outputs=16", "encoder.name=resnet18",
     "encoder.width=0.125", "encoder.stride=16", "views.size=32", "optimizer.kind=adamw",
-    "optimizer.lr=0.001", "batch_size=8", f"steps={STEPS}", "workers=2", "loop.precision=32",
+    "optimizer.lr=0.001", "batch_size=8", f"steps={STEPS}", "workers=1", "loop.precision=32",
     "loop.checkpoint_every=7", "loop.log_every=3", "loop.accelerator=cpu",
 ]  # fmt: skip
 

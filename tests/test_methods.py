@@ -7,6 +7,7 @@ import os
 import pytest
 import torch
 import torch.multiprocessing as mp
+from gloo import SERVER
 from torch.nn.functional import cross_entropy, normalize
 
 from detcon.data.batch import Batch
@@ -204,7 +205,9 @@ def _contrast_of_rows(kind, groups=1, rank=None):
 
 def test_two_ranks_equal_one_in_loss_and_gradient(tmp_path):
     port = 29000 + os.getpid() % 1000
-    mp.start_processes(_on_rank, args=(port, str(tmp_path)), nprocs=2, start_method="spawn")
+    mp.start_processes(
+        _on_rank, args=(port, str(tmp_path)), nprocs=2, start_method=SERVER.get_start_method()
+    )
     for kind, groups in VARIANTS:
         ranks = [torch.load(tmp_path / f"{kind}{groups}-{r}.pt") for r in (0, 1)]
         loss, tower = _contrast_of_rows(kind, groups)

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,10 +24,14 @@ from detcon.models.recipe import EncoderRecipe, Normalisation
 NOTES = {"method": "detcon_s", "steps": 7, "images": "/home/me/photos"}
 
 
-@pytest.fixture
-def make(tmp_path):
-    """Saves a backbone with statistics of its own; returns its file and its features of `x`."""
+@pytest.fixture(scope="module")
+def make(tmp_path_factory):
+    """Saves a backbone with statistics of its own; returns its file and its features of `x`.
 
+    Tests with the same settings share a file, which none of them changes.
+    """
+
+    @cache
     def call(**settings):
         torch.manual_seed(0)
         recipe = EncoderRecipe(**{"name": "resnet18", **settings})
@@ -36,7 +41,7 @@ def make(tmp_path):
                 nn.init.uniform_(module.running_mean, -0.1, 0.1)
                 nn.init.uniform_(module.running_var, 0.5, 2)
                 nn.init.uniform_(module.weight, 0.2, 0.5)
-        path = tmp_path / "backbone.safetensors"
+        path = tmp_path_factory.mktemp("backbone") / "backbone.safetensors"
         normalisation = Normalisation.of(recipe.in_channels)
         save_backbone(path, encoder, recipe, normalisation=normalisation, notes=NOTES)
         x = torch.randn(2, recipe.in_channels, 64, 96)
@@ -292,7 +297,7 @@ def test_a_place_that_does_not_suit(make, tmp_path):
     for to, out, sentence in (
         ("torchvision", "b.onnx", "give a name that ends in .pth or .pt or .safetensors"),
         ("hub", path, "it is a file; hub needs a folder"),
-        ("hub", tmp_path, "holds backbone.safetensors, which is not part of this export"),
+        ("hub", path.parent, "holds backbone.safetensors, which is not part of this export"),
     ):
         with pytest.raises(ExportError, match=sentence):
             export(backbone=path, to=to, out=out)
@@ -329,20 +334,22 @@ def auto_backbone(transformers, folder, monkeypatch):
     return transformers.AutoBackbone.from_pretrained(str(folder))
 
 
-@pytest.mark.parametrize("to", ["mmseg", "mmdet"])
-def test_openmmlabs_names_are_torchvisions_and_the_configuration_says_how(to, make, tmp_path):
+@pytest.mark.parametrize("to, depth", [("mmseg", 50), ("mmdet", 18)])
+def test_openmmlabs_names_are_torchvisions_and_the_configuration_says_how(
+    to, depth, make, tmp_path
+):
     """A stand-in for mmcv's `ResNet`: the same names, shapes and arithmetic (style="pytorch")."""
-    path, x, features = make(name="resnet50")
+    path, x, features = make(name=f"resnet{depth}")
     out = export(backbone=path, to=to, out=tmp_path / "b.pth")
     state = torch.load(out, weights_only=True)["state_dict"]
-    model = torchvision.models.resnet50().eval()
+    model = torchvision.models.get_model(f"resnet{depth}").eval()
     report = model.load_state_dict(state, strict=False)
     assert report.missing_keys == ["fc.weight", "fc.bias"] and not report.unexpected_keys
     assert close(grid_of_torchvision(model, x), features)
     config = {}
     exec((tmp_path / "b.py").read_text(), config)
     backbone, data = config["model"]["backbone"], config["data_preprocessor"]
-    assert backbone["depth"] == 50 and backbone["style"] == "pytorch"
+    assert backbone["depth"] == depth and backbone["style"] == "pytorch"
     assert backbone["strides"] == (1, 2, 2, 2) and backbone["dilations"] == (1, 1, 1, 1)
     assert backbone["init_cfg"] == {"type": "Pretrained", "checkpoint": str(out)}
     assert data["mean"] == [123.675, 116.28, 103.53] and data["bgr_to_rgb"] is True
