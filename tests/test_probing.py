@@ -240,7 +240,7 @@ def test_mistakes_are_found_before_the_first_step(data, tmp_path):
     for options, error, message in (
         ({"data": "nowhere"}, AnnotationError, r"there is no folder nowhere.train.images"),
         ({"labels": 99}, LabelError, "labels=99, but there are only 8 training photos"),
-        ({"task": "knn_classification"}, AnnotationError, "photos with a class for each pixel"),
+        ({"task": "knn_classification"}, AnnotationError, "photos with labels for each pixel"),
     ):
         given = {**probing(data), **options}
         with pytest.raises(error, match=message):

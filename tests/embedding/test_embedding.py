@@ -1,5 +1,6 @@
 """Tests for detcon.embedding: vectors, the file that holds them, and the nearest ones."""
 
+import io
 import shutil
 
 import cv2
@@ -7,16 +8,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from rich.console import Console
 
 import detcon
 from detcon.cli import main
+from detcon.config import load_recipe
 from detcon.embedding import EmbeddingError, table
-from detcon.embedding.nearest import nearest
+from detcon.embedding.nearest import nearest, summary
+from detcon.embedding.recipe import EmbedRecipe
 from detcon.embedding.vectors import cell_shares
 from detcon.masks import Masks
 from detcon.models.backbone_file import load_backbone
 from detcon.models.dense_features import dense_features
 from detcon.models.recipe import EncoderRecipe
+from detcon.models.resnet import ResNet
+from detcon.palette import OKABE_ITO, rgb
 
 ENCODER = EncoderRecipe(name="resnet18", width=0.125, stride=16)
 
@@ -188,6 +194,61 @@ def test_the_nearest_are_those_of_a_plain_search(place, monkeypatch):
     found = nearest(path, query, 6)
     assert [(one.key, one.region) for one in found] == [(keys[i], cells[i]) for i in best]
     np.testing.assert_allclose([one.similarity for one in found], cosine[best], rtol=1e-5)
+
+
+def test_photos_of_one_size_are_computed_together_and_give_the_same(place, monkeypatch):
+    for number in range(5, 8):
+        shutil.copy(f"photos/{number - 5}.png", f"photos/{number}.png")
+    seen, forward = [], ResNet.forward
+    monkeypatch.setattr(ResNet, "forward", lambda *a: seen.append(len(a[1])) or forward(*a))
+    one = read(detcon.embed(**given(out="one.parquet", batch_size=1)))
+    alone, seen[:] = len(seen), []
+    all_at_once = read(detcon.embed(**given(out="all.parquet", batch_size=8)))
+    assert alone == 8 and sum(seen) == 8 and max(seen) >= 4
+    assert one[:3] == all_at_once[:3]
+    np.testing.assert_allclose(one[3], all_at_once[3], rtol=2e-3, atol=1e-6)
+
+
+def triangles(image):
+    """Two masks: what lies below the diagonal, and a corner."""
+    stack = np.zeros((2, *image.shape[:2]), bool)
+    stack[0] = np.tri(*image.shape[:2], dtype=bool)
+    stack[1, :20, 40:] = True
+    return stack
+
+
+def test_a_region_is_looked_for_and_outlined(place):
+    """The photo's twin has the nearest region; its outline is drawn, not its box."""
+    cv2.imwrite("photos/5.png", cv2.imread("photos/2.png"))
+    detcon.make_masks(images="photos", out="regions", generator=triangles, workers=1)
+    asked = given(of="regions", masks="regions", near="photos/2.png", num=3, out="r.parquet")
+    detcon.embed(**asked)
+    whole = printed(summary(load_recipe(EmbedRecipe, None, asked)))
+    assert "look for a region of it: region=0 (around 32, 32), region=1 (around 52, 10)" in whole
+    text = printed(summary(load_recipe(EmbedRecipe, None, asked | {"region": 1})))
+    rows = [line.split() for line in text.splitlines() if " 1.000 " in line]
+    assert [row[:4] for row in rows[:2]] == [
+        ["1", "1.000", "2.png", "1"], ["2", "1.000", "5.png", "1"]
+    ]  # fmt: skip
+    printed(summary(load_recipe(EmbedRecipe, None, asked | {"region": 0, "near": "2.png"})))
+    tile = cv2.imread("r-near.png")[4:196, 4:196, ::-1].astype(int)
+    red = np.abs(tile - rgb(OKABE_ITO["vermillion"])).max(2) < 40
+    assert np.mean(red.diagonal()) > 0.9, "the long side of the triangle"
+    assert not red[2:90, 100:].any(), "the box would be here"
+    for wrong, message in (
+        ({"region": 7}, r"has no region 7; give region=0 \(around"),
+        ({"region": 0, "near": "elsewhere.png"}, "it is no photo of images=photos with masks in"),
+    ):
+        with pytest.raises(EmbeddingError, match=message):
+            summary(load_recipe(EmbedRecipe, None, asked | wrong))
+    with pytest.raises(ValueError, match="region= says which mask of near=PHOTO is meant"):
+        detcon.embed(**given(near="photos/2.png", region=0))
+
+
+def printed(found):
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(found)
+    return console.export_text()
 
 
 def test_the_command_prints_the_nearest_and_draws_a_sheet(place, monkeypatch, capsys):

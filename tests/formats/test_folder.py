@@ -62,7 +62,7 @@ def test_says_what_is_wrong(data, write):
     ):
         open_folder(data, "train", num_classes=5)
     write(data / "train" / "labels" / "c.png", np.where(LABELS == 2, 6, LABELS))
-    sentence = r"c\.png holds class 6, but classes go from 0 to 2 .*; .* or give ignore=6 if it"
+    sentence = r"c\.png holds class 6, but classes go from 0 to 2 .*; .* or give task.ignore=6"
     with pytest.raises(AnnotationError, match=sentence):
         open_folder(data, "train").labels("c.png")
     with pytest.raises(AnnotationError, match=r"object 300 of .*c\.png is of class 6, but classes"):
@@ -181,3 +181,9 @@ def test_classes_by_name(sorted_photos):
 def test_formats_without_such_annotations(tmp_path, open_of, format, sentence):
     with pytest.raises(AnnotationError, match=f"data in the format {sentence}"):
         open_of(tmp_path, format, "train")
+
+
+def test_maps_are_not_taken_for_classes(data):
+    """`images`, `labels`, `instances` and `depth` were four classes: 100 % of val were right."""
+    with pytest.raises(AnnotationError, match="with depth and instances and labels for each pixel"):
+        open_classes(data, "folder", "train")

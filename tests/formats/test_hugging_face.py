@@ -169,6 +169,14 @@ def test_without_a_split_val_is_drawn(tmp_path):
         open_classes(tmp_path, "train")
     keys = [open_classes(tmp_path, s, holdout=Holdout(0.4)).keys for s in ("train", "val")]
     assert sorted([*keys[0], *keys[1]]) == sorted(f"p{number}.png" for number in range(12))
+    source = FromAnnotations(str(tmp_path), format="hugging_face")
+    assert source.not_annotated([f"p{number}.png" for number in range(12)]) == [], "masks need none"
+
+
+def test_masks_of_a_split_that_is_not_there(tmp_path):
+    parquet(tmp_path, [row(number) for number in range(3)])
+    with pytest.raises(AnnotationError, match="no val: only train; give split=train .generator"):
+        FromAnnotations(str(tmp_path), format="hugging_face", split="val").not_annotated(["a.png"])
 
 
 def test_without_names_of_photos_and_of_classes(tmp_path):

@@ -6,12 +6,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 import detcon
 from detcon.config import load_recipe
+from detcon.downstream.model_file import save_model
+from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.task import open_task
 from detcon.exporting.recipe import ExportError
-from detcon.models.backbone_file import save_backbone
+from detcon.models.backbone_file import Backbone, save_backbone
 from detcon.models.encoders import STRIDES, build_encoder, feature_grid, with_pyramid
 from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.pretraining.recipe import PretrainRecipe
@@ -124,6 +128,30 @@ def test_a_file_alone_never_runs_code(run, code):
     assert not code.CALLS
     with pytest.raises(ExportError, match=r"timm has no encoder.name=mine:trunk; give to=own or"):
         detcon.export(backbone=run / "backbone.safetensors", to="timm", out="x.pth", encoder=OWN)
+
+
+def test_a_model_on_it_opens_where_the_user_says_so(code, tmp_path):
+    settings = load_recipe(TransferRecipe, None, {"data": "d", "out": "o", "backbone": "b"})
+    backbone = Backbone(build_encoder(OWN, run_own=True), OWN, Normalisation(), "b", {})
+    network = open_task(settings.task).build(settings, backbone, ("sky", "sea")).eval()
+    file = tmp_path / "model.safetensors"
+    save_model(file, network, settings, backbone, ("sky", "sea"))
+    code.CALLS.clear()
+    with pytest.raises(ValueError, match="isn't run because a file names it; if you trust it, giv"):
+        detcon.load_model(file)
+    with pytest.raises(ValueError, match=r"on the encoder mine:trunk, but encoder.name=mine:flat"):
+        detcon.load_model(file, encoder=EncoderRecipe(name="mine:flat"))
+    assert not code.CALLS
+    photo = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    found = detcon.load_model(file, encoder=OWN).predict(photo)
+    np.testing.assert_array_equal(found, open_task(settings.task).predict(network, [photo])[0])
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos" / "a.png"), photo[..., ::-1])
+    out = detcon.predict(
+        model=file, images=tmp_path / "photos", out=tmp_path / "found", encoder="mine:trunk",
+        accelerator="cpu",
+    )  # fmt: skip
+    np.testing.assert_array_equal(Image.open(out / "labels" / "a.png"), found)
 
 
 @pytest.mark.parametrize(

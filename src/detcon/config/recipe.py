@@ -134,9 +134,12 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
     >>> nearest("stepps", ["steps", "epochs"])
     "; did you mean 'steps'?"
+    >>> nearest("lr", ["or", "optimizer.lr"])
+    "; did you mean 'optimizer.lr'?"
     """
     known = list(known)
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    close = [name for name in known if name.endswith(f".{word}")][:1]
+    close = close or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if not close:
         by_leaf = {name.rpartition(".")[2]: name for name in known}
         leaf = difflib.get_close_matches(word.rpartition(".")[2], list(by_leaf), n=1, cutoff=0.7)

@@ -68,7 +68,7 @@ def find_recipe(recipe: str | Path, shelf: str = "") -> Path:
             return found[0].path
     names = [one.name for one in _shipped(shelf)]
     if len(path.parts) > 1:
-        names = [_from_outside(one.path) for one in _shipped("")]
+        names = [_from_outside(one.path) for one in _shipped(shelf)]
     raise RecipeError(f"there is no recipe {path}{nearest(str(path), names)}")
 
 

@@ -149,8 +149,8 @@ class PhotoViews:
             if missing:
                 raise MasksDoNotFit(
                     f"{len(missing)} of the {len(self.keys)} photos in {photos.source} have no "
-                    f"masks, {missing[0]} first among them; give the command 'detcon masks' again "
-                    f"for these photos"
+                    f"masks, {missing[0]} first among them; give 'detcon masks' "
+                    f"all of these photos and another out="
                 )
         self.classes: Int64[np.ndarray, " n"] | None = None
         if classes is not None:

@@ -111,11 +111,18 @@ def find_model(path: str | Path) -> Path:
     return Path(path, MODEL) if Path(path).is_dir() else Path(path)
 
 
-def load_model(path: str | Path) -> Model:
+def load_model(path: str | Path, *, encoder: EncoderRecipe | None = None) -> Model:
     """Opens `model.safetensors` of a transfer, or the folder that it lies in.
 
+    Args:
+        path: The file or the folder.
+        encoder: The architecture, for a model on a network of the user's own, whose code isn't run
+            because a file names it: `EncoderRecipe(name="my_package.module:function")`.
+
     Raises:
-        ModelError: No such file, one that is damaged, or one that is no model.
+        ModelError: No such file, one that is damaged, one that is no model, or one on another
+            encoder than was given.
+        ValueError: It is on a network of the user's, and `encoder` wasn't given.
     """
     path = find_model(path)
     try:
@@ -138,8 +145,15 @@ def load_model(path: str | Path) -> Model:
         raise ModelError(
             f"{path} is damaged, or was written by a later version of detcon ({_short(error)})"
         ) from error
+    if encoder is not None and encoder.name != recipe.name:
+        raise ModelError(
+            f"{path} is on the encoder {recipe.name}, but encoder.name={encoder.name} was given; "
+            f"leave it out"
+            + (f", or give encoder.name={recipe.name} if you trust it" if recipe.is_own else "")
+        )
     task = open_task(settings.task)
-    backbone = Backbone(build_encoder(recipe), recipe, normalisation, str(path), {})
+    built = build_encoder(recipe, run_own=encoder is not None)
+    backbone = Backbone(built, recipe, normalisation, str(path), {})
     network = task.build(settings, backbone, names)
     try:
         network.load_state_dict(load_file(path))

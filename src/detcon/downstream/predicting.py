@@ -51,7 +51,7 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         OSError: A disk that is full or can't be written.
     """
     settings = load_recipe(PredictRecipe, recipe, overrides)
-    model, folder = load_model(settings.model), Path(settings.out)
+    model, folder = load_model(settings.model, encoder=settings.encoder), Path(settings.out)
     if settings.format != "auto" and model.task.objects is None:
         kind = model.settings.task.kind
         raise ValueError(f"{kind} finds no objects to write as {settings.format}; leave format out")

@@ -279,6 +279,10 @@ class PredictRecipe(Recipe):
     model: str = Field(description="model.safetensors of a transfer, or the folder it lies in")
     images: str = Field(description="folder of photos, or a manifest")
     out: str = Field(description="folder of the predictions")
+    encoder: EncoderRecipe | None = Field(
+        default=None,
+        description="the architecture, where it is a network of your own: package.module:function",
+    )
     format: Literal["auto", "coco", "yolo", "labelme"] = Field(
         default="auto",
         description="auto: PNG of classes or depth, COCO's results of a detector, CSV of classes; "

@@ -1,5 +1,6 @@
-"""The embeddings that are nearest to a photo: a table for the terminal, and a sheet."""
+"""The embeddings that are nearest to a photo or a region: a table, and a sheet."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from detcon.downstream.pictures import write_png
 from detcon.embedding import EmbeddingError
 from detcon.embedding.recipe import EmbedRecipe
 from detcon.embedding.table import read_about
-from detcon.embedding.vectors import Box, open_source
+from detcon.embedding.vectors import Box, Embedding, Source, embed_photos, open_source
 from detcon.models.dense_features import dense_features
 from detcon.palette import OKABE_ITO, rgb
 from detcon.photos import decode, shown
@@ -21,6 +22,8 @@ from detcon.photos import decode, shown
 _TILE = 200  # pixels
 _TEXT = 24
 _COLUMNS = 5
+_MARK = rgb(OKABE_ITO["vermillion"])
+_MOST_LISTED = 6  # regions of a photo, in a message
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,77 @@ def summary(settings: EmbedRecipe) -> Group | str:
     if settings.near is None:
         return line
     source = open_source(settings)
-    photo = _read(settings.near, source.backbone.recipe.in_channels)
-    vector = dense_features(source.backbone, photo, side=settings.side).mean((1, 2))
+    asked, vector, ways = _query(source, settings.near)
     found = nearest(path, vector, settings.num)
     table = Table(box=None, pad_edge=False)
-    for name in ("", "cosine", settings.of[:-1], *([] if settings.of == "photos" else ["number"])):
-        table.add_column(name, justify="left" if name == settings.of[:-1] else "right")
+    number = {"photos": [], "regions": ["region"], "cells": ["cell"]}[settings.of]
+    for name in ("", "cosine", "photo", *number):
+        table.add_column(name, justify="left" if name == "photo" else "right")
     for rank, one in enumerate(found, 1):
-        number = [] if settings.of == "photos" else [str(one.region)]
-        table.add_row(str(rank), f"{one.similarity:.3f}", one.key, *number)
+        table.add_row(
+            str(rank), f"{one.similarity:.3f}", one.key, *[str(one.region)][: len(number)]
+        )
+    tiles = [_tile(asked, "near")]
+    for rank, one in enumerate(found, 1):
+        marked = _marked(source, one.key, one.region, one.box)
+        tiles.append(_tile(marked, f"{rank}: {one.similarity:.3f}"))
     sheet = path.with_name(f"{path.stem}-near.png")
-    write_png(sheet, _sheet(photo, [(one, source.photos.read(one.key)) for one in found]))
-    return Group(line, f"nearest to {settings.near}, drawn in {sheet}:", table)
+    write_png(sheet, _sheet(tiles))
+    what = (
+        settings.near if settings.region is None else f"region {settings.region} of {settings.near}"
+    )
+    return Group(line, f"nearest to {what}, drawn in {sheet}:", table, *ways)
+
+
+def _query(
+    source: Source, near: str
+) -> tuple[UInt8[np.ndarray, "y x 3"], Float[np.ndarray, " d"], list[str]]:
+    """A photo as it is drawn, the vector of it or of its region, and what else may be asked."""
+    recipe, key = source.recipe, _key_of(source, near)
+    regions = list(embed_photos(source, [key])) if key and recipe.of == "regions" else []
+    if recipe.region is not None:
+        chosen = _chosen(source, near, regions)
+        return _marked(source, chosen.key, chosen.region, chosen.box), chosen.vector, []
+    photo = source.photos.read(key) if key else _read(near, source.photos.channels)
+    vector = dense_features(source.backbone, photo, side=recipe.side).mean((1, 2))
+    ways = [f"to look for a region of it: {_listed(regions)}"] if regions else []
+    return _bounded(photo), vector, ways
+
+
+def _key_of(source: Source, near: str) -> str | None:
+    """The key of a photo of the collection, given as its key or its path; None for others."""
+    below = os.path.relpath(os.path.realpath(near), os.path.realpath(source.photos.root))
+    known = set(source.photos.keys)
+    return next((one for one in (Path(below).as_posix(), near) if one in known), None)
+
+
+def _chosen(source: Source, near: str, regions: list[Embedding]) -> Embedding:
+    """The region that was asked for. Raises `EmbeddingError`."""
+    for one in regions:
+        if one.region == source.recipe.region:
+            return one
+    if not regions:
+        raise EmbeddingError(
+            f"near={near} has no regions: it is no photo of images={source.recipe.images} with "
+            f"masks in masks={source.recipe.masks}; give one that is, or leave region= out"
+        )
+    raise EmbeddingError(
+        f"near={near} has no region {source.recipe.region}; give {_listed(regions)}"
+    )
+
+
+def _listed(regions: list[Embedding]) -> str:
+    """The largest regions first, with the middles of their boxes."""
+
+    def area(one: Embedding) -> float:
+        left, top, right, bottom = one.box
+        return (right - left) * (bottom - top)
+
+    return ", ".join(
+        f"region={one.region} (around {(one.box[0] + one.box[2]) / 2:.0f}, "
+        f"{(one.box[1] + one.box[3]) / 2:.0f})"
+        for one in sorted(regions, key=area, reverse=True)[:_MOST_LISTED]
+    )
 
 
 def _read(path: str, channels: int) -> UInt8[np.ndarray, "y x c"]:
@@ -86,34 +148,44 @@ def _read(path: str, channels: int) -> UInt8[np.ndarray, "y x c"]:
         ) from error
 
 
-def _sheet(
-    photo: UInt8[np.ndarray, "_ _ c"], found: list[tuple[Neighbour, UInt8[np.ndarray, "_ _ c"]]]
-) -> UInt8[np.ndarray, "_ _ 3"]:
-    """The photo, then its neighbours by rank, each with its box and similarity."""
-    tiles = [_tile(photo, None, "near")]
-    tiles += [
-        _tile(picture, one.box, f"{rank}: {one.similarity:.3f}")
-        for rank, (one, picture) in enumerate(found, 1)
-    ]
-    columns = min(_COLUMNS, len(tiles))
-    blank = np.full_like(tiles[0], 255)
-    tiles += [blank] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
-    return np.vstack(rows)
+def _marked(source: Source, key: str, region: int, box: Box) -> UInt8[np.ndarray, "h w 3"]:
+    """A photo of the collection, as small as it is drawn: a region outlined, a cell framed."""
+    photo = source.photos.read(key)
+    small = _bounded(photo)
+    if source.recipe.of == "regions" and source.store is not None:
+        masks = source.store[key]
+        mask = masks.stack()[masks.ids.tolist().index(region)].astype(np.uint8)
+        mask = cv2.resize(mask, small.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+        outlines, _ = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(small, outlines, -1, _MARK, 2)
+    else:
+        scale = small.shape[1] / photo.shape[1]
+        left, top, right, bottom = (round(edge * scale) for edge in box)
+        cv2.rectangle(small, (left, top), (right - 1, bottom - 1), _MARK, 2)
+    return small
 
 
-def _tile(
-    photo: UInt8[np.ndarray, "y x c"], box: Box | None, text: str
-) -> UInt8[np.ndarray, "_ _ 3"]:
+def _bounded(photo: UInt8[np.ndarray, "y x c"]) -> UInt8[np.ndarray, "h w 3"]:
+    """A photo shrunk or enlarged to the size of a tile."""
     height, width = photo.shape[:2]
     scale = (_TILE - 8) / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.ascontiguousarray(cv2.resize(shown(photo), size, interpolation=cv2.INTER_AREA))
-    if box is not None:
-        left, top, right, bottom = (round(edge * scale) for edge in box)
-        cv2.rectangle(small, (left, top), (right - 1, bottom - 1), rgb(OKABE_ITO["vermillion"]), 2)
+    return np.ascontiguousarray(cv2.resize(shown(photo), size, interpolation=cv2.INTER_AREA))
+
+
+def _tile(small: UInt8[np.ndarray, "h w 3"], text: str) -> UInt8[np.ndarray, "_ _ 3"]:
+    height, width = small.shape[:2]
     tile = np.full((_TILE + _TEXT, _TILE, 3), 255, np.uint8)
-    tile[4 : 4 + size[1], 4 : 4 + size[0]] = small
-    at = (6, 4 + size[1] + 18)
+    tile[4 : 4 + height, 4 : 4 + width] = small
+    at = (6, 4 + height + 18)
     cv2.putText(tile, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (30, 30, 30), 1, cv2.LINE_AA)
     return tile
+
+
+def _sheet(tiles: list[UInt8[np.ndarray, "y x 3"]]) -> UInt8[np.ndarray, "_ _ 3"]:
+    """Tiles in rows."""
+    columns = min(_COLUMNS, len(tiles))
+    blank = np.full_like(tiles[0], 255)
+    tiles = [*tiles, *[blank] * (-len(tiles) % columns)]
+    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    return np.vstack(rows)

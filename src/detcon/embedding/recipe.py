@@ -34,7 +34,15 @@ class EmbedRecipe(Recipe):
     near: str | None = Field(
         default=None, description="a photo: print what is nearest to it, and draw a sheet"
     )
+    region: int | None = Field(
+        default=None,
+        description="with near and of=regions: the id of the mask in that photo to look for, and "
+        "not the whole photo",
+    )
     num: int = Field(default=12, ge=1, le=1000, description="how many of the nearest")
+    batch_size: int = Field(
+        default=8, ge=1, description="photos that are computed at once, where they have one size"
+    )
     workers: int = Field(default=2, ge=1, description="photos that are read at once")
     accelerator: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="device")
 
@@ -44,6 +52,8 @@ class EmbedRecipe(Recipe):
             raise ValueError("of=regions needs masks=, a store that detcon masks made")
         if self.of != "regions" and self.masks is not None:
             raise ValueError(f"of={self.of} doesn't use masks=; give of=regions, or no masks")
+        if self.region is not None and (self.near is None or self.of != "regions"):
+            raise ValueError("region= says which mask of near=PHOTO is meant; it needs of=regions")
         if not self.out.endswith(".parquet"):
             raise ValueError(f"out={self.out} must end in .parquet")
         return self

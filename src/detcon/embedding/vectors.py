@@ -1,6 +1,5 @@
 """The vectors of photos, of their regions, or of the cells of the encoder's grid."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from detcon.embedding.recipe import EmbedRecipe
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore
 from detcon.models.backbone_file import Backbone, load_backbone
-from detcon.models.dense_features import dense_features
+from detcon.models.dense_features import features_of_all
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.train.environment import open_fabric
 
@@ -89,40 +88,67 @@ def open_source(recipe: EmbedRecipe) -> Source:
 
 
 def embed_photos(source: Source, keys: Sequence[str]) -> Iterator[Embedding]:
-    """The embeddings of some photos, in their order; photos are read ahead by threads."""
+    """The embeddings of some photos, in their order; the next photos are read meanwhile."""
+    for batch in _read_ahead(source, keys):
+        masked = [(key, photo, _masks_of(source, key, photo)) for key, photo in batch]
+        if source.store is not None:
+            masked = [one for one in masked if one[2] is not None]
+        photos = [photo for _, photo, _ in masked]
+        grids = features_of_all(source.backbone, photos, side=source.recipe.side)
+        for (key, photo, masks), grid in zip(masked, grids, strict=True):
+            yield from _embed(source.recipe.of, key, photo.shape[:2], masks, grid)
+
+
+def _read_ahead(
+    source: Source, keys: Sequence[str]
+) -> Iterator[list[tuple[str, UInt8[np.ndarray, "_ _ c"]]]]:
+    """Batches of photos that can be read, which threads do."""
+    size = source.recipe.batch_size
     with ThreadPoolExecutor(source.recipe.workers) as pool:
-        reading: deque[tuple[str, Future[UInt8[np.ndarray, "y x c"]]]] = deque()
-        waiting = iter(keys)
-        while True:
-            for key in waiting:
-                reading.append((key, pool.submit(source.photos.read, key)))
-                if len(reading) >= 2 * source.recipe.workers:
-                    break
-            if not reading:
-                return
-            key, photo = reading.popleft()
-            try:
-                yield from _embed(source, key, photo.result())
-            except UnreadablePhoto as error:
-                source.skipped.append(str(error))
+
+        def submit(start: int) -> list[tuple[str, Future[UInt8[np.ndarray, "_ _ c"]]]]:
+            some = keys[start : start + size]
+            return [(key, pool.submit(source.photos.read, key)) for key in some]
+
+        waiting = submit(0)
+        for start in range(0, len(keys), size):
+            reading, waiting = waiting, submit(start + size)
+            batch = []
+            for key, photo in reading:
+                try:
+                    batch.append((key, photo.result()))
+                except UnreadablePhoto as error:
+                    source.skipped.append(str(error))
+            yield batch
 
 
-def _embed(source: Source, key: str, photo: UInt8[np.ndarray, "y x c"]) -> Iterator[Embedding]:
-    masks = None
-    if source.store is not None:
-        if key not in source.store or not (masks := source.store[key]).num_masks:
-            source.skipped.append(f"{key} has no masks in {source.store.folder}")
-            return
-        if masks.size != photo.shape[:2]:
-            then, now = (" x ".join(map(str, size)) for size in (masks.size, photo.shape[:2]))
-            raise EmbeddingError(
-                f"the masks of {key} in {source.store.folder} are of a photo of {then} pixels, but "
-                f"it has {now}; make them again with detcon masks"
-            )
-    features = dense_features(source.backbone, photo, side=source.recipe.side)
+def _masks_of(source: Source, key: str, photo: UInt8[np.ndarray, "y x c"]) -> Masks | None:
+    """The masks of a photo, if there are any; else None, and a reason where there should be."""
+    if source.store is None:
+        return None
+    if key not in source.store or not (masks := source.store[key]).num_masks:
+        source.skipped.append(f"{key} has no masks in {source.store.folder}")
+        return None
+    if masks.size != photo.shape[:2]:
+        then, now = (" x ".join(map(str, size)) for size in (masks.size, photo.shape[:2]))
+        raise EmbeddingError(
+            f"the masks of {key} in {source.store.folder} are of a photo of {then} pixels, but "
+            f"it has {now}; make them again with detcon masks"
+        )
+    return masks
+
+
+def _embed(
+    of: str,
+    key: str,
+    size: tuple[int, int],
+    masks: Masks | None,
+    features: Float[np.ndarray, "d h w"],
+) -> Iterator[Embedding]:
+    """What a photo of this height and width gives; `of` is photos, regions or cells."""
     channels, rows, columns = features.shape
-    height, width = photo.shape[:2]
-    if source.recipe.of == "photos":
+    height, width = size
+    if of == "photos":
         yield Embedding(key, 0, (0.0, 0.0, float(width), float(height)), features.mean((1, 2)))
     elif masks is None:
         tall, wide = height / rows, width / columns

@@ -18,7 +18,8 @@ from jaxtyping import Bool
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.beside import PhotoFinder, files_below, not_annotated, read_xml
-from detcon.formats.reading.drawn import Drawing, Drawings, LeftOut, drawn_format
+from detcon.formats.reading.drawing import Drawing, Drawings, LeftOut
+from detcon.formats.reading.drawn import drawn_format
 from detcon.formats.reading.holdout import SPLITS, by_folder
 from detcon.formats.reading.shapes import Shape, ellipse_of, numbers, outline_of, outlined, turned
 

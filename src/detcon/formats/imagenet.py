@@ -12,6 +12,8 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.format import Format, PhotoFiles
 from detcon.photos import EXTENSIONS, Photos, is_system_folder, nearest_key, open_photos
 
+_LABELLED = {"images", "labels", "instances", "depth"}  # folders that are no classes
+
 
 @dataclass(frozen=True, eq=False)
 class ClassFolders(PhotoFiles):
@@ -74,10 +76,11 @@ def _classes(folder: Path) -> tuple[str, ...]:
             f"the photos in {folder} aren't sorted into folders of classes; ImageNet's val is "
             f"sorted by ILSVRC2012_validation_ground_truth.txt of the official development kit"
         )
-    if names == ["images", "labels"]:
+    if {"images"} < set(names) <= _LABELLED:
         raise AnnotationError(
-            f"{folder} holds photos with a class for each pixel, not a folder for each class; give "
-            f"task=knn_segmentation or linear_segmentation, or another folder"
+            f"{folder} holds photos with {' and '.join(sorted({*names} - {'images'}))} for each "
+            f"pixel, not a folder for each class; give another task=, such as knn_segmentation, "
+            f"or another folder"
         )
     if len(names) < 2:
         raise AnnotationError(

@@ -142,7 +142,7 @@ def open_segments(data: str | Path, format: str, options: SegmentOptions) -> Seg
     """
     path = Path(data)
     if not path.exists():
-        raise AnnotationError(f"there are no annotations {path}; check folder=")
+        raise AnnotationError(f"there are no annotations {path}; check generator.folder")
     format = resolved(path, format)
     found = find_format(format)
     if found.segments is not None:

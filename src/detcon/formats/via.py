@@ -15,7 +15,8 @@ from typing import Any
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.beside import PhotoFinder, files_below, not_annotated, read_json
-from detcon.formats.reading.drawn import Drawing, Drawings, LeftOut, drawn_format
+from detcon.formats.reading.drawing import Drawing, Drawings, LeftOut
+from detcon.formats.reading.drawn import drawn_format
 from detcon.formats.reading.holdout import by_folder
 from detcon.formats.reading.shapes import Shape, box_of, ellipse_of, numbers, outline_of, outlined
 

@@ -19,7 +19,8 @@ import numpy as np
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.beside import PhotoFinder, files_below, not_annotated, read_xml
-from detcon.formats.reading.drawn import Drawing, Drawings, LeftOut, drawn_format
+from detcon.formats.reading.drawing import Drawing, Drawings, LeftOut
+from detcon.formats.reading.drawn import drawn_format
 from detcon.formats.reading.holdout import by_folder
 from detcon.formats.reading.shapes import Shape, box_of
 

@@ -20,7 +20,8 @@ import numpy as np
 import yaml
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.reading.drawn import Drawing, Drawings, LeftOut, drawn_format
+from detcon.formats.reading.drawing import Drawing, Drawings, LeftOut
+from detcon.formats.reading.drawn import drawn_format
 from detcon.formats.reading.holdout import by_folder
 from detcon.formats.reading.shapes import Shape, box_of, outline_of, outlined
 from detcon.photos import open_photos

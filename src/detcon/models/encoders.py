@@ -42,7 +42,7 @@ def build_encoder(recipe: EncoderRecipe, *, run_own: bool = False) -> nn.Module:
             raise ValueError(
                 f"the network is {recipe.name}: code, which isn't run because a file names it; if "
                 f"you trust it, give encoder.name={recipe.name}, or in Python "
-                f"load_backbone(FILE, encoder=EncoderRecipe(name='{recipe.name}'))"
+                f"encoder=EncoderRecipe(name='{recipe.name}')"
             )
         return OwnEncoder(recipe.name, recipe.in_channels)
     if recipe.name not in RESNETS:

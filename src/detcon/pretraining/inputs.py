@@ -28,11 +28,12 @@ def take_inputs(photos: Photos, masks: MaskStore | None) -> dict[str, Inventory]
 
 
 def say_newer(photos: Photos, folder: Path) -> None:
-    """Says which photos are newer than the run in a folder, which may be new itself."""
+    """Says which photos are newer than the run in a folder, if one was begun there."""
     started = read_environment(folder).get("started")
-    if not started or not (
-        newer := photos.newer_than(datetime.fromisoformat(started).timestamp() + 1)
-    ):  # a run's time is in whole seconds
+    if started is None:
+        return
+    newer = photos.newer_than(datetime.fromisoformat(started).timestamp() + 1)  # whole seconds
+    if not newer:
         return
     note(
         f"{counted(len(newer), 'photo')} of {photos.source} changed since {folder} was begun, "

@@ -58,9 +58,9 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     settings, start = open_start(asked)
     settings, teacher = open_teacher(settings)
     photos, inputs = _open_inputs(settings)
-    run = open_run(settings.out, settings, inputs=inputs)
     if photos is not None and is_first_rank():
-        say_newer(photos, run.folder)
+        say_newer(photos, Path(settings.out))
+    run = open_run(settings.out, settings, inputs=inputs)
     backbone = run.folder / "backbone.safetensors"
     if run.finished and is_first_rank():
         say(

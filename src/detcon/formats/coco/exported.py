@@ -24,7 +24,8 @@ from detcon.formats.coco.rows import read_crowd
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import LabelMaps, ObjectSets
 from detcon.formats.reading.beside import PhotoFinder, not_annotated
-from detcon.formats.reading.drawn import Drawing, Drawings, drawn_format
+from detcon.formats.reading.drawing import Drawing, Drawings
+from detcon.formats.reading.drawn import drawn_format
 from detcon.formats.reading.holdout import SPLITS, Holdout
 from detcon.formats.reading.shapes import Shape, box_of, outline_of, outlined
 from detcon.formats.segments import SegmentOptions, SegmentSets

@@ -138,7 +138,7 @@ def _table(count: int, ignore: int | None) -> Int16[np.ndarray, " n"]:
 def _wrong_id(count: int) -> str:
     return (
         f"class {{id}}, but classes go from 0 to {count - 1} (255 is void); correct the label, "
-        f"name the class in classes.json, or give ignore={{id}} if it means void"
+        f"name the class in classes.json, or give task.ignore={{id}} if it means void"
     )
 
 

@@ -14,9 +14,10 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.format import LabelMaps, PhotoFiles, segments_of_labels
 from detcon.formats.hugging_face.rows import MAPS, Rows, class_names, is_image, open_rows
 from detcon.formats.objects import Objects
-from detcon.formats.reading.drawn import Drawing, Kept, LeftOut, header_size, keep_shapes
+from detcon.formats.reading.drawing import Drawing, LeftOut
 from detcon.formats.reading.holdout import Holdout
 from detcon.formats.reading.label_files import of_photo
+from detcon.formats.reading.placing import Kept, header_size, keep_shapes
 from detcon.formats.reading.shapes import Shape
 from detcon.formats.segments import VOID, SegmentOptions, SegmentSets
 from detcon.notes import counted, note
@@ -107,13 +108,7 @@ def open_classes(
 def open_label_maps(data: str | Path, split: str, *, holdout: Holdout | None = None) -> HubMaps:
     """Opens photos with label maps; classes go up to the greatest id of train and val."""
     rows = open_rows(Path(data), split, holdout)
-    pictures = [name for name, one in rows.features.items() if is_image(one)]
-    column = next((name for name in MAPS if name in pictures and name != rows.image), None)
-    if column is None:
-        raise AnnotationError(
-            f"{data} has no column of label maps: its images are {', '.join(pictures)}, and none "
-            f"but '{rows.image}' is called {', '.join(MAPS)}"
-        )
+    column = _map_column(rows, data)
     both = [open_rows(Path(data), one, holdout) for one in ("train", "val")]
     maps = (_read_map(part, key, column) for part in both for key in part.photos.keys)
     count = max(int(one[one != VOID].astype(int).max(initial=-1)) for one in maps) + 1
@@ -122,12 +117,23 @@ def open_label_maps(data: str | Path, split: str, *, holdout: Holdout | None = N
     return HubMaps(rows.photos, tuple(f"class {i}" for i in range(count)), rows, column)
 
 
+def _map_column(rows: Rows, data: str | Path) -> str:
+    pictures = [name for name, one in rows.features.items() if is_image(one)]
+    column = next((name for name in MAPS if name in pictures and name != rows.image), None)
+    if column is None:
+        raise AnnotationError(
+            f"{data} has no column of label maps: its images are {', '.join(pictures)}, and none "
+            f"but '{rows.image}' is called {', '.join(MAPS)}"
+        )
+    return column
+
+
 def open_objects(data: str | Path, split: str, *, holdout: Holdout | None = None) -> HubObjects:
     """Opens photos with boxes. Raises `AnnotationError`."""
     rows = open_rows(Path(data), split, holdout)
     if "objects" not in rows.features:
         raise AnnotationError(f"{data} has no column 'objects', but {', '.join(rows.features)}")
-    every = open_rows(Path(data), None, None)  # what boxes and classes mean is one for all splits
+    every = open_rows(Path(data), None)  # what boxes and classes mean is one for all splits
     found = {key: _objects(every, key) for key in every.photos.keys}
     sizes = {key: _photo_size(every, key) for key in found}
     told = class_names(rows.features["objects"])
@@ -158,7 +164,8 @@ def open_objects(data: str | Path, split: str, *, holdout: Holdout | None = None
 
 def open_segments(data: Path, options: SegmentOptions) -> SegmentSets:
     """Each class of the label maps as a region."""
-    maps = open_label_maps(data, options.split)
+    rows = open_rows(data, options.split, or_whole=True)
+    maps = HubMaps(rows.photos, (), rows, _map_column(rows, data))
     return segments_of_labels(maps, data if data.is_dir() else data.parent, options.split)
 
 

@@ -74,8 +74,10 @@ class Rows:
         return decode(self.data(key, self.image), self.place(key), channels=channels)
 
 
-def open_rows(data: Path, split: str | None, holdout: Holdout | None) -> Rows:
-    """The rows of a split, or all (None). Raises `AnnotationError`."""
+def open_rows(
+    data: Path, split: str | None, holdout: Holdout | None = None, *, or_whole: bool = False
+) -> Rows:
+    """The rows of a split, or all (None); otherwise as `draw_split`. Raises `AnnotationError`."""
     shards = shards_of(data)
     features = _features(shards[0])
     images = [name for name, one in features.items() if is_image(one)]
@@ -90,7 +92,7 @@ def open_rows(data: Path, split: str | None, holdout: Holdout | None) -> Rows:
         keyed.setdefault(_split_of(Path(row.shard).relative_to(root)), []).append(row)
     chosen = [row for rows in keyed.values() for row in rows]
     if split is not None:
-        chosen = draw_split(keyed, split, holdout, str(data))
+        chosen = draw_split(keyed, split, holdout, str(data), or_whole=or_whole)
     by_key = {row.key: row for row in sorted(chosen, key=lambda row: row.key)}
     return Rows(Photos(str(data), str(root), list(by_key)), image, features, by_key)
 

@@ -69,6 +69,8 @@ def draw_split(
     split: str,
     holdout: Holdout | None,
     source: str,
+    *,
+    or_whole: bool = False,
 ) -> Sequence[One]:
     """The entries of a split.
 
@@ -77,6 +79,7 @@ def draw_split(
         split: train, val or test.
         holdout: How val is drawn where there is none; None: it must be there.
         source: The data set's name in messages.
+        or_whole: Whether a data set without splits gives all, as for masks, which need no val.
 
     Raises:
         AnnotationError: There is no such split and none may be drawn; val may be drawn, but is
@@ -92,12 +95,15 @@ def draw_split(
     if holdout is None:
         if split in there:
             return there[split]
+        if or_whole and "" in there:
+            return there[""]
         kinds = " and ".join(name for name in there if name)
         what = f"only {kinds}" if kinds else "all its photos are together"
-        raise AnnotationError(
-            f"{source} has no {split}: {what}; give val=0.2 to draw a fifth of the photos for "
-            f"validation, or move photos into train and val"
-        )
+        ways = "give val=0.2 to draw a fifth of the photos for validation, or move photos into "
+        ways += "train and val"
+        if or_whole:
+            ways = f"give split={next(iter(there), 'train')} (generator.split for masks)"
+        raise AnnotationError(f"{source} has no {split}: {what}; {ways}")
     if "val" in there:
         raise AnnotationError(
             f"{source} has a val of its own, of {len(there['val'])} photos; leave val= out"

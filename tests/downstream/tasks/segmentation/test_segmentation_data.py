@@ -144,7 +144,7 @@ def test_labels_of_another_size(data):
 
 def test_a_class_out_of_range(data):
     write_label(data / "val/labels/01.png", np.full((32, 32), 3, np.uint8))
-    message = r"01\.png holds class 3, but classes go from 0 to 2 .*; .* or give ignore=3"
+    message = r"01\.png holds class 3, but classes go from 0 to 2 .*; .* or give task.ignore=3"
     with pytest.raises(AnnotationError, match=message):
         read_all(data)
 

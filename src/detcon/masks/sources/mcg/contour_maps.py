@@ -57,7 +57,8 @@ def to_scales(contours: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "2 y 
 def _find(folder: str, key: str) -> Path:
     if not key:
         raise ContourMapError(
-            f"contours={folder} has maps by the names of photos; give the photo's name as key"
+            f"generator.contours={folder} has maps by the names of photos; give the photo's name "
+            f"as key"
         )
     name = Path(folder, PurePosixPath(key))
     paths = [name.with_suffix(suffix) for suffix in (".png", ".npy")]

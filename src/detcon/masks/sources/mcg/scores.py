@@ -129,11 +129,12 @@ def load_ranker(path: str) -> Ranker:
             ranker = Ranker(*(file[name] for name in Ranker._fields))
     except FileNotFoundError as error:
         raise RankerError(
-            f"there is no ranker {path}; make one with detcon train-ranker, or leave ranker= out"
+            f"there is no ranker {path}; make one with detcon train-ranker, or leave "
+            f"generator.ranker out"
         ) from error
     except Exception as error:  # zipfile, zlib and numpy have exceptions of their own
         raise RankerError(
-            f"{path} is no ranker of detcon train-ranker; make one, or leave ranker= out"
+            f"{path} is no ranker of detcon train-ranker; make one, or leave generator.ranker out"
         ) from error
     if names != FEATURES:
         raise RankerError(
