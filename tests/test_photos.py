@@ -134,12 +134,13 @@ def test_what_phones_append_to_a_photo_is_passed_over():
             "cannot read x.jpg: the file holds no photo (it begins with b'hello, w')",
         ),
         (PNG[:40] + b"????" + PNG[44:], "cannot read x.jpg: the file is damaged"),
+        (b"BM" + bytes(60), "cannot read x.jpg: the file is damaged or cut off; copy it again"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:79\n",
             "cannot read x.jpg: it is a pointer of Git LFS, not the photo; run git lfs pull",
         ),
     ],
-    ids=["empty", "text", "damaged", "pointer"],
+    ids=["empty", "text", "damaged", "bitmap", "pointer"],
 )
 def test_says_what_is_wrong_with_a_file(data, sentence):
     with pytest.raises(UnreadablePhoto) as error:

@@ -17,6 +17,8 @@ _JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x
 _LFS = b"version https://git-lfs.github.com/"
 _JPEG_END = b"\xff\xd9"
 _NPY, _TIFF = b"\x93NUMPY", (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+_KNOWN = (_JPEG, _PNG, *_TIFF, b"BM", b"GIF8", b"\0\0\0\x0cjP  ", b"P4", b"P5", b"P6")
+"""How files of the common kinds begin."""
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
 _MOST_PIXELS = 1 << 30  # that OpenCV decodes: a damaged header may claim more
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
@@ -60,7 +62,7 @@ def decode(
         )
     if channels not in (1, 3):
         return _decode_bands(data, name, channels)
-    photo, why = None, f"it begins with {data[:8]!r}"
+    photo, why = None, ""
     try:
         photo = _decode(data, reduce, channels)
     except ValueError as error:
@@ -72,9 +74,12 @@ def decode(
             f"cannot read {name}: it is a pointer of Git LFS, not the photo; run git lfs pull"
         )
     if photo is None:
-        what = "is damaged" if data.startswith((_JPEG, _PNG)) else "holds no photo"
+        what = "holds no photo" if why else f"holds no photo (it begins with {data[:8]!r})"
+        if data.startswith(_KNOWN):
+            what = "is damaged" if why else "is damaged or cut off"
+        why = f" ({why})" if why else ""
         raise UnreadablePhoto(
-            f"cannot read {name}: the file {what} ({why}); copy it again or remove it"
+            f"cannot read {name}: the file {what}{why}; copy it again or remove it"
         )
     return photo
 
