@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.reading.holdout import Holdout
 from detcon.formats.recognising import recognise
 from detcon.formats.registry import FORMATS, open_objects
 from detcon.masks.quality.truth import open_truth
@@ -84,3 +85,17 @@ def test_the_wrong_format_is_told_the_right_one(tmp_path):
     with pytest.raises(AnnotationError) as error:  # what is wrong in the right one is no other
         open_objects(tmp_path, "voc_xml", "train")
     assert "looks like" not in str(error.value)
+
+
+def test_labels_of_labelimg_with_their_classes_beside_them(tmp_path):
+    """It writes `classes.txt` into the folder of the label files."""
+    drawn_layouts.yolo(tmp_path, layout="images")
+    (tmp_path / "data.yaml").unlink()
+    drawn_layouts.save_text(tmp_path / "labels" / "classes.txt", "cat\ndog\n")
+    assert recognise(tmp_path)[0] == "yolo"
+    objects = open_objects(tmp_path, "yolo", "train", holdout=Holdout(0.4))
+    assert objects.names == ("cat", "dog")
+    with pytest.raises(
+        AnnotationError, match=r"has its own; .*looks like format=yolo, by"
+    ):
+        open_objects(tmp_path, "folder", "train", holdout=Holdout(0.4))

@@ -31,7 +31,14 @@ _SIGNS = {
         "instances",
     ),
     "hugging_face": ("**/*.parquet", "**/*.arrow"),
-    "yolo": ("data.yaml", "dataset.yaml", "classes.txt", "obj.names"),
+    "yolo": (
+        "data.yaml",
+        "dataset.yaml",
+        "classes.txt",
+        "obj.names",
+        "labels/**/*.txt",
+        "train/labels/*.txt",
+    ),
 }
 """Files and folders of each format, as patterns from the top of the data set."""
 _RATHER = {"coco_panoptic": "coco", "folder": "nyu", "bsds": "nyu"}

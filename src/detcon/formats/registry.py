@@ -174,12 +174,12 @@ def _open(
     if holdout is None:
         with _another_format(data, format):
             return opener(data, split, **options)
-    if not find_format(format).draws_split:
-        raise AnnotationError(
-            f"val= draws a split, but data in the format '{format}' has its own; leave it out "
-            f"(it is for {formats_with(lambda one: one.draws_split)})"
-        )
     with _another_format(data, format):
+        if not find_format(format).draws_split:
+            raise AnnotationError(
+                f"val= draws a split, but data in the format '{format}' has its own; leave it out "
+                f"(it is for {formats_with(lambda one: one.draws_split)})"
+            )
         return opener(data, split, holdout=holdout, **options)
 
 

@@ -27,7 +27,7 @@ from detcon.formats.reading.shapes import Shape, box_of, outline_of, outlined
 from detcon.photos import open_photos
 
 _SPLITS = ("train", "val", "test")
-_LISTS = ("classes.txt", "obj.names")
+_LISTS = ("classes.txt", "obj.names", "labels/classes.txt")
 _EXAMPLE = "a data.yaml has the lines 'train: images/train', 'val: images/val', 'names: [cat, dog]'"
 _ROUNDING = 0.01  # how far a share may lie outside 0 to 1
 
