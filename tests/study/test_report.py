@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ from scipy import stats
 
 from detcon.config import RecipeError, load_recipe
 from detcon.results.lines import append_line
-from detcon.results.statistics import correlation, half_width, paired, rank_correlation, sooner
+from detcon.results.statistics import (
+    correlation,
+    effects,
+    half_width,
+    paired,
+    rank_correlation,
+    sooner,
+)
 from detcon.study import StudyError
 from detcon.study.arranged import arrange
 from detcon.study.cell import make_cells
@@ -318,9 +326,39 @@ def test_overlap_of_masks_is_told_beside_what_they_are_worth(write_study):
     run_study("tiny.yaml", report=True, out="page.md")
     page = Path("page.md").read_text()
     assert "these 5 sources, overlap and mean go together with r = 1.00 (95 % interval 1.0" in page
-    assert "| grid_3 | 0.300 | 23.5 ± 6.4 (23.0, 24.0) |" in page
+    assert "| grid_3 | 0.300 |  |  | 23.5 ± 6.4 (23.0, 24.0) |" in page
+    assert "Held apart" not in page, "older results don't say how many masks there were"
     picture = Path("page/tiny.svg").read_text()
     assert "average best overlap with the true masks" in picture and "<!-- grid_3 -->" in picture
+
+
+def test_overlap_number_and_area_are_told_apart(write_study):
+    masks = {f"grid_{n}": {"kind": "grid", "rows": n} for n in range(1, 10)}
+    grid = {"seed": [0, 1], "masks": list(masks)}
+    study = load_recipe(StudyRecipe, write_study(masks=masks, grid=grid, figure={"x": "masks"}))
+    for cell in make_cells(study):
+        rows = int(cell.points[0]["masks"][-1])
+        overlap, number = (rows * 4 % 9) / 10, 2.0**rows  # value: one point more for each doubling
+        record = made_up(cell, 20.0 + rows + cell.points[0]["seed"], overlap=overlap)
+        found = {"number": number, "area": 1 / (number + rows % 3)}
+        append_record(RESULTS, Record(**{**vars(record), "masks": found}))
+    run_study("tiny.yaml", report=True, out="page.md")
+    page = Path("page.md").read_text()
+    deviation = np.std(np.arange(1, 10))
+    assert re.search(rf"by: overlap [+-]0\.0 .*, number .logarithm. \+{deviation:.1f} \(", page)
+    assert "number and area go together with r = -1.00" in page or "r = -0.9" in page
+
+
+def test_an_effect_needs_enough_rows_that_differ():
+    values = [[float(n)] for n in range(9)]
+    quantities = np.array([[n, n % 4] for n in range(9)], float)
+    slope, other = effects(quantities, values)
+    assert slope.size == pytest.approx(np.std(range(9))) and other.size == pytest.approx(
+        0, abs=1e-9
+    )
+    assert slope.low <= slope.size <= slope.high
+    assert effects(quantities[:4], values[:4]) is None
+    assert effects(np.array([[n, 2 * n] for n in range(9)], float), values) is None
 
 
 def test_missing_cells_are_counted(study, cells):

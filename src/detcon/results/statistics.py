@@ -78,6 +78,54 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> RankCorrelation | 
     return RankCorrelation(rho, low, high, len(values))
 
 
+@dataclass(frozen=True)
+class Effect:
+    """By how much a value changes with one standard deviation of a quantity, others held still."""
+
+    size: float
+    low: float
+    high: float
+
+
+def effects(
+    quantities: Float[np.ndarray, "n q"], values: Sequence[Sequence[float]]
+) -> list[Effect] | None:
+    """Linear regression of the mean of each row's values on standardised quantities.
+
+    >>> rows = np.array([[1, 5], [2, 3], [3, 4], [4, 1], [5, 2], [6, 6]], float)
+    >>> [round(one.size, 2) for one in effects(rows, [[10 + 2 * a] for a, _ in rows])]
+    [3.42, 0.0]
+
+    The interval has the 2.5 and 97.5 % quantiles over draws of the rows with replacement, in each
+    of them of its values too. None for fewer than two rows a quantity and one more, or where
+    quantities are linear in each other.
+    """
+    num, width = quantities.shape
+    if num <= 2 * width or np.linalg.matrix_rank(_with_constant(quantities)) <= width:
+        return None
+    standard = (quantities - quantities.mean(0)) / quantities.std(0)
+    rng = np.random.default_rng(0)
+    found = _slopes(standard, np.array([fmean(one) for one in values]))
+    drawn = []
+    for _ in range(_RESAMPLINGS):
+        rows = rng.integers(num, size=num)
+        means = [np.mean(rng.choice(values[row], len(values[row]))) for row in rows]
+        if np.linalg.matrix_rank(_with_constant(standard[rows])) > width:
+            drawn.append(_slopes(standard[rows], np.array(means)))
+    bounds = np.quantile(drawn, [0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2], axis=0)
+    return [Effect(*map(float, one)) for one in zip(found, *bounds)]
+
+
+def _slopes(
+    quantities: Float[np.ndarray, "n q"], values: Float[np.ndarray, " n"]
+) -> Float[np.ndarray, " q"]:
+    return np.linalg.lstsq(_with_constant(quantities), values, rcond=None)[0][1:]
+
+
+def _with_constant(quantities: Float[np.ndarray, "n q"]) -> Float[np.ndarray, "n p"]:
+    return np.column_stack([np.ones(len(quantities)), quantities])
+
+
 def _spearman(values: Float[np.ndarray, "m n 2"]) -> Float[np.ndarray, " m"]:
     """Pearson's r of ranks, where ties share the mean of theirs; NaN where one doesn't vary."""
     ranks = rankdata(values, axis=1)

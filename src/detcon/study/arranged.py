@@ -18,11 +18,14 @@ class Source:
     """A source of masks: their overlap, and the figures of the cells that had them.
 
     `overlap` is the average best overlap (0 to 1) with the true masks; of masks that networks
-    found, the mean over these. `values` are those at the largest budget of the panel.
+    found, the mean over these. `values` are those at the largest budget of the panel. `number` is
+    that of the masks of a photo, `area` the mean share of it that one covers; None: not measured.
     """
 
     overlap: float
     values: Sequence[float]
+    number: float | None = None
+    area: float | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,12 @@ def _panel(
     return StudyPanel(title, metric, places, lines, seconds, _sources(measured))
 
 
+def _mean_of(records: Sequence[Record], name: str) -> float | None:
+    values = [(record.masks or {}).get(name) for record in records]
+    known = [value for value in values if value is not None]
+    return fmean(known) if len(known) == len(values) else None
+
+
 def _sources(records: Sequence[Record]) -> dict[str, Source]:
     """The sources of masks by overlap, lowest first; only seeds are averaged."""
     most = max((record.pairs for record in records), default=0)
@@ -124,7 +133,12 @@ def _sources(records: Sequence[Record]) -> dict[str, Source]:
         if record.pairs == most:
             found.setdefault(_masks(record.settings["pretrain"]), []).append(record)
     sources = {
-        name: Source(fmean(one.overlap or 0.0 for one in same), [one.value for one in same])
+        name: Source(
+            fmean(one.overlap or 0.0 for one in same),
+            [one.value for one in same],
+            number=_mean_of(same, "number"),
+            area=_mean_of(same, "area"),
+        )
         for name, same in found.items()
     }
     return dict(sorted(sources.items(), key=lambda item: (item[1].overlap, item[0])))

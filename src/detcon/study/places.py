@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 from detcon.files import locked
+from detcon.masks.quality.overlap import Quality
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.sources import Displaced, FromAnnotations
@@ -57,7 +58,7 @@ class Places:
         self._study = study
         self._data: dict[str, Path] = {}
         self._masks: dict[tuple[str, str], Path] = {}
-        self._overlaps: dict[tuple[str, str], float | None] = {}
+        self._qualities: dict[tuple[str, str], Quality | None] = {}
 
     def data(self, name: str) -> Path:
         """The labelled folder."""
@@ -98,14 +99,14 @@ class Places:
                 )
         return self._masks[data, source]
 
-    def overlap(self, data: str, source: str) -> float | None:
-        """As `overlap_of`, of a source's masks; measured once."""
-        if (data, source) not in self._overlaps:
-            self._overlaps[data, source] = self.overlap_of(data, self.masks(data, source))
-        return self._overlaps[data, source]
+    def quality(self, data: str, source: str) -> Quality | None:
+        """As `quality_of`, of a source's masks; measured once."""
+        if (data, source) not in self._qualities:
+            self._qualities[data, source] = self.quality_of(data, self.masks(data, source))
+        return self._qualities[data, source]
 
-    def overlap_of(self, data: str, store: Path) -> float | None:
-        """The average best overlap of a store's masks with those that the study calls true.
+    def quality_of(self, data: str, store: Path) -> Quality | None:
+        """How a store's masks match those that the study calls true, how many and how large.
 
         On at most 200 photos. None where the study names no true masks for this data.
         """
@@ -113,4 +114,4 @@ class Places:
             return None
         truth = open_truth(str(self.masks(data, self._study.overlap[data])))
         (score,) = score_stores([MaskStore(store)], truth, num=_SCORED)
-        return score.quality().average_best_overlap
+        return score.quality()

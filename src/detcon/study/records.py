@@ -30,6 +30,8 @@ class Record:
         pairs: Pairs of views that pretraining saw.
         overlap: The average best overlap of its masks with the true ones, if the study asks for it.
         seconds: Of `pretrain` (0 for none) and `transfer`.
+        masks: Where the overlap was measured, what else was: the `number` of masks of a photo, and
+            the mean `area` of one, as a share of the photo. Results of earlier versions lack it.
         settings: All settings of the cell, with names in place of paths.
     """
 
@@ -48,6 +50,7 @@ class Record:
     versions: Mapping[str, Any]
     machine: Mapping[str, Any]
     settings: Mapping[str, Any]
+    masks: Mapping[str, float | None] | None = None
 
 
 def append_record(path: Path, record: Record) -> None:
@@ -108,7 +111,8 @@ def find_records(path: Path, cells: Sequence[Cell]) -> dict[str, Record]:
 
 def _record(place: str, values: Any) -> Record:
     try:
-        return Record(**{part.name: values[part.name] for part in fields(Record)})
+        known = {part.name: values[part.name] for part in fields(Record) if part.name != "masks"}
+        return Record(**known, masks=values.get("masks"))
     except (KeyError, TypeError) as error:
         raise StudyError(
             f"{place} is no result of a study ({error!r}); move it away to make it again"

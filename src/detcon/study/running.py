@@ -13,6 +13,7 @@ from typing import Any
 from detcon.config import Recipe, load_recipe, shown
 from detcon.downstream.transfer import transfer
 from detcon.files import locked
+from detcon.masks.quality.overlap import Quality
 from detcon.masks.recipe import parse_share
 from detcon.notes import say
 from detcon.pretraining.discovery import discovered
@@ -238,22 +239,23 @@ def _folder(study: StudyRecipe, cell: Cell) -> Path:
     return Path(study.work_folder, "pretrain", cell.pretraining or "")
 
 
-def _overlap(study: StudyRecipe, cell: Cell, places: Places) -> float | None:
-    """Overlap of the cell's masks with the true ones; of discovered masks, the last."""
+def _quality(study: StudyRecipe, cell: Cell, places: Places) -> Quality | None:
+    """How the cell's masks match the true ones; of discovered masks, the last."""
     pretrain = cell.settings.pretrain
     if pretrain is None:
         return None
     if found := discovered(_folder(study, cell)):
-        return places.overlap_of(pretrain.images, found[-1])
+        return places.quality_of(pretrain.images, found[-1])
     if pretrain.masks is None:
         return None
-    return places.overlap(pretrain.images, pretrain.masks)
+    return places.quality(pretrain.images, pretrain.masks)
 
 
 def _record(
     study: StudyRecipe, cell: Cell, places: Places, command: str, result: Result, seconds: float
 ) -> Record:
     environment: Mapping[str, Any] = describe_environment()
+    quality = _quality(study, cell, places)
     return Record(
         study=study.name,
         cell=cell.points[0],
@@ -265,7 +267,8 @@ def _record(
         figures=result.figures,
         per_class=result.per_class,
         pairs=cell.pairs,
-        overlap=_overlap(study, cell, places),
+        overlap=quality and quality.average_best_overlap,
+        masks=quality and {"number": quality.masks, "area": quality.area},
         seconds={"pretrain": round(seconds, 1), "transfer": result.seconds},
         versions=result.versions,
         machine={name: environment[name] for name in MACHINE},
