@@ -290,9 +290,9 @@ def test_a_student_learns_what_its_teacher_knows(data, tmp_path):
     From branches at scale 1 neither a teacher this small nor its student is better than untrained.
     """
     student = STUDENT.model_copy(update={"zero_init": True})
-    known = {"method": {"kind": "detcon_s", **HEAD}, "encoder": TEACHER.model_dump(), "steps": 20}
+    known = {"method": {"kind": "detcon_s", **HEAD}, "encoder": TEACHER.model_dump(), "steps": 30}
     backbone = run(data, tmp_path / "teacher", "", **known)
-    learnt = run(data, tmp_path / "student", backbone, encoder=student.model_dump(), steps=30)
+    learnt = run(data, tmp_path / "student", backbone, encoder=student.model_dump(), steps=50)
 
     def probe(backbone):
         (result,) = transfer(
