@@ -339,7 +339,9 @@ def test_says_what_cannot_be_used(tmp_path):
     with pytest.raises(AnnotationError, match=r"boxes\.json holds boxes without a 'segmentation'"):
         boxes(blank(4, 6), "a/1.jpg")
     for format in ("png", "coco", "voc", "bsds"):
-        with pytest.raises(AnnotationError, match="there are no annotations .*nowhere; check fol"):
+        with pytest.raises(
+            AnnotationError, match="there are no annotations .*nowhere; check generator.fol"
+        ):
             FromAnnotations(str(tmp_path / "nowhere"), format=format, missing="none")(BLANK, "a")
 
 
