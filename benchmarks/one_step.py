@@ -26,10 +26,11 @@ from pairs import RESULTS, save
 
 from detcon import make_masks, make_scenes, pretrain
 from detcon.config import load_recipe, shipped_recipes
+from detcon.methods.recipe import RegionDistillation
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
-from detcon.pretraining.recipe import PretrainRecipe, RegionDistillation
+from detcon.pretraining.recipe import PretrainRecipe
 
 RESULT = RESULTS / "one_step.json"
 PHOTOS, SIDE = 4, 480

@@ -16,7 +16,7 @@ import torch
 from pairs import RESULTS
 from torch import nn
 
-from detcon.methods import detcon_b, detcon_s
+from detcon.methods.compositions import detcon_b, detcon_s
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 

@@ -26,7 +26,8 @@ from torch import nn
 from detcon.data.batch import Batch
 from detcon.data.colour import apply_colour, draw_colour
 from detcon.data.recipe import COLOUR_PRESETS
-from detcon.methods import Method, detcon_b, detcon_s, simclr
+from detcon.methods.compositions import detcon_b, detcon_s, simclr
+from detcon.methods.method import Method
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
 from detcon.train.environment import open_fabric

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 from torch.nn.functional import normalize
 
-from detcon.methods import Embeddings
+from detcon.methods.method import Embeddings
 from detcon.pretraining.collapse import collapse_figures, effective_rank, embedding_std
 
 

@@ -18,7 +18,8 @@ from detcon.data.recipe import ViewsRecipe
 from detcon.downstream.transfer import transfer
 from detcon.masks.masks import Masks
 from detcon.masks.store.fill import make_masks
-from detcon.methods import Teacher, region_distillation
+from detcon.methods.compositions import region_distillation
+from detcon.methods.towers import Teacher
 from detcon.models.backbone_file import load_backbone, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation

@@ -12,7 +12,9 @@ from torch.nn.functional import cross_entropy, normalize
 
 from detcon.data.batch import Batch
 from detcon.data.colour import NUM_PARAMETERS
-from detcon.methods import Contrast, Tower, byol, detcon_b, detcon_s, simclr, supervised
+from detcon.methods.compositions import byol, detcon_b, detcon_s, simclr, supervised
+from detcon.methods.objectives import Contrast
+from detcon.methods.towers import Tower
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 

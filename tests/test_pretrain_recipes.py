@@ -12,8 +12,9 @@ import pytest
 
 from detcon.config import load_recipe, shipped_recipes, to_yaml
 from detcon.data.recipe import COLOUR_PRESETS
+from detcon.methods.recipe import WithMasks
 from detcon.models.encoders import build_encoder
-from detcon.pretraining.recipe import PretrainRecipe, WithMasks
+from detcon.pretraining.recipe import PretrainRecipe
 
 RECIPES = sorted((shipped_recipes() / "pretrain").glob("*.yaml"))
 SNAPSHOTS = Path(__file__).parent / "snapshots" / "pretrain"

@@ -5,8 +5,7 @@ from torch import nn
 
 from detcon.data.batch import Batch
 from detcon.data.colour import NUM_PARAMETERS
-from detcon.methods import (
-    Teacher,
+from detcon.methods.compositions import (
     byol,
     detcon_b,
     detcon_s,
@@ -14,6 +13,7 @@ from detcon.methods import (
     simclr,
     supervised,
 )
+from detcon.methods.towers import Teacher
 from detcon.models.recipe import Normalisation
 from detcon.train.environment import ranks
 from detcon.train.loop import fit

@@ -12,7 +12,7 @@ from test_step import regions
 from train_things import LOOP, points, train
 
 from detcon.data.colour import NUM_PARAMETERS, apply_colour
-from detcon.methods import detcon_b, detcon_s
+from detcon.methods.compositions import detcon_b, detcon_s
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.ops.contrast import contrastive_detection

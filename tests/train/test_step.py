@@ -9,7 +9,7 @@ from train_things import LOOP, Net, train
 
 from detcon.data.batch import Batch
 from detcon.data.colour import NUM_PARAMETERS
-from detcon.methods import detcon_b, detcon_s
+from detcon.methods.compositions import detcon_b, detcon_s
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.train import steps as the_steps

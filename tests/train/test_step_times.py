@@ -8,7 +8,7 @@ from test_step import regions
 from train_things import LOOP, train
 
 from detcon import timing
-from detcon.methods import detcon_b
+from detcon.methods.compositions import detcon_b
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.results.history import read_history

@@ -13,9 +13,10 @@ from detcon.downstream.transfer import transfer
 from detcon.masks.recipe import MasksRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
+from detcon.methods.recipe import WithMasks
 from detcon.models.backbone_file import load_backbone
 from detcon.notes import say
-from detcon.pretraining.recipe import PretrainRecipe, WithMasks
+from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.training import pretrain
 from detcon.report.page import make_report
 from detcon.train.environment import is_first_rank, wait_for_ranks

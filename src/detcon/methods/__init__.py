@@ -10,20 +10,3 @@
 | region distillation | 16      | frozen teacher | MLP       | contrast or regression |
 | supervised          | 1       | -              | -         | classification         |
 """
-
-from detcon.methods.compositions import (
-    byol,
-    detcon_b,
-    detcon_s,
-    region_distillation,
-    simclr,
-    supervised,
-)
-from detcon.methods.method import Embeddings, Method
-from detcon.methods.objectives import Contrast, CrossEntropy, Objective, Regression
-from detcon.methods.towers import Teacher, Tower
-
-__all__ = [
-    "Contrast", "CrossEntropy", "Embeddings", "Method", "Objective", "Regression", "Teacher",
-    "Tower", "byol", "detcon_b", "detcon_s", "region_distillation", "simclr", "supervised",
-]  # fmt: skip

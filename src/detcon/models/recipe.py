@@ -1,6 +1,6 @@
 """Settings of an encoder and of its input, without the networks: no torch is loaded here."""
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
@@ -9,6 +9,14 @@ from detcon.config import Recipe, is_recorded
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
 RESNETS = {f"resnet{depth}": depth for depth in (*BASIC, *BOTTLENECK)}
+
+WeightsSource = Annotated[
+    str, Field(description="backbone file or checkpoint, torchvision:resnet50, timm:convnext_atto")
+]
+Digest = Annotated[
+    str | None,
+    Field(description="of the tensors; computed and recorded, checked where given"),
+]
 
 
 class Normalisation(Recipe):

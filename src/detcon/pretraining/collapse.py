@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from detcon.methods import Embeddings
+from detcon.methods.method import Embeddings
 
 MAX_ROWS = 1024
 ROUNDING = 1e-6

@@ -16,10 +16,7 @@ from detcon.data.loader import batches, steps_per_epoch
 from detcon.downstream.label_free import LabelFreeFigures
 from detcon.downstream.probing import PeriodicProbe
 from detcon.masks.store import MaskStore
-from detcon.methods import (
-    Method,
-    Teacher,
-    Tower,
+from detcon.methods.compositions import (
     byol,
     detcon_b,
     detcon_s,
@@ -27,20 +24,22 @@ from detcon.methods import (
     simclr,
     supervised,
 )
-from detcon.models.backbone_file import Backbone
-from detcon.models.encoders import build_encoder, feature_grid
-from detcon.photos import Photos
-from detcon.pretraining.discovery import Discoverer
-from detcon.pretraining.recipe import (
+from detcon.methods.method import Method
+from detcon.methods.recipe import (
     DetConB,
     DetConS,
-    PretrainRecipe,
     RegionDistillation,
     Supervised,
     WithMasks,
     WithTarget,
     num_groups,
 )
+from detcon.methods.towers import Teacher, Tower
+from detcon.models.backbone_file import Backbone
+from detcon.models.encoders import build_encoder, feature_grid
+from detcon.photos import Photos
+from detcon.pretraining.discovery import Discoverer
+from detcon.pretraining.recipe import PretrainRecipe
 from detcon.train.environment import is_first_rank, ranks
 
 

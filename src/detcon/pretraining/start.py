@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from detcon.config import RecipeError, recorded
-from detcon.methods import Method
+from detcon.methods.method import Method
+from detcon.methods.recipe import RegionDistillation, TeacherRecipe
 from detcon.models.backbone_file import (
     Backbone,
     BackboneError,
@@ -15,12 +16,7 @@ from detcon.models.backbone_file import (
     weights_digest,
 )
 from detcon.models.recipe import RESNETS
-from detcon.pretraining.recipe import (
-    PretrainRecipe,
-    RegionDistillation,
-    TeacherRecipe,
-    WeightsRecipe,
-)
+from detcon.pretraining.recipe import PretrainRecipe, WeightsRecipe
 from detcon.results.environment import read_environment
 from detcon.results.recipe import read_recipe
 

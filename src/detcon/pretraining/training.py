@@ -9,7 +9,8 @@ from torch import nn
 
 from detcon.config import load_recipe
 from detcon.masks.store import StoreError
-from detcon.methods import Method
+from detcon.methods.method import Method
+from detcon.methods.recipe import RegionDistillation, WithTarget
 from detcon.models.backbone_file import save_backbone
 from detcon.notes import say
 from detcon.ops.schedules import ema_rate
@@ -17,7 +18,7 @@ from detcon.photos import Photos, PhotosError, open_photos
 from detcon.pretraining.collapse import collapse_figures
 from detcon.pretraining.inputs import say_newer, take_inputs
 from detcon.pretraining.parts import Parts, num_without_masks, open_masks, open_parts
-from detcon.pretraining.recipe import PretrainRecipe, RegionDistillation, WithTarget
+from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import describe_start, freeze_norms, open_start, open_teacher
 from detcon.pretraining.watch import Watch
 from detcon.results.environment import read_environment

@@ -11,7 +11,8 @@ from typing import Any
 from detcon.config import Recipe, RecipeError, fingerprint, load_recipe, nearest
 from detcon.downstream.recipe import TransferRecipe
 from detcon.masks.sources import AnySource
-from detcon.pretraining.recipe import PretrainRecipe, TeacherRecipe, WeightsRecipe
+from detcon.methods.recipe import TeacherRecipe
+from detcon.pretraining.recipe import PretrainRecipe, WeightsRecipe
 from detcon.results.recipe import deciding_settings
 from detcon.study import StudyError
 from detcon.study.grid import Point, points
