@@ -30,11 +30,11 @@ from detcon.methods.compositions import detcon_b, detcon_s, simclr
 from detcon.methods.method import Method
 from detcon.models.encoders import build_encoder, feature_grid
 from detcon.models.recipe import EncoderRecipe
-from detcon.train.environment import open_fabric
 from detcon.train.loop import fit
 from detcon.train.optim import build_optimizer
 from detcon.train.plan import Hooks, Plan
 from detcon.train.recipe import AdamW, Cosine, Lars, LoopRecipe
+from detcon.train.replica import open_replica
 
 RUNS, WARM_UP, REGIONS, MASKS = 10, 2, 16, 12
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -70,7 +70,7 @@ def floor_of(
     encoder: nn.Module, batch: Batch, optimizer: Any, *, with_target: bool, loop: LoopRecipe
 ) -> Any:
     """A function that makes the encoder's passes and the optimiser's update, and no more."""
-    device = open_fabric(loop.precision, loop.accelerator).device
+    device = open_replica(loop.precision, loop.accelerator).device
     encoder = encoder.to(device).to(memory_format=torch.channels_last)
     target = copy.deepcopy(encoder).requires_grad_(False) if with_target else None
     updates = build_optimizer(optimizer, nn.ModuleList([encoder]), batch.images.shape[1])

@@ -72,6 +72,16 @@ for verb in {verbs}:
 """
 
 
+def test_a_pretraining_loads_what_a_resnet_needs():
+    """Each of these would make its first step wait for half a second or two."""
+    slow = [name for name in HEAVY if name not in ("torch", "numba", "scipy")]
+    slow += ["torchmetrics", "transformers", "torch.utils.tensorboard", "scipy.signal"]
+    code = "import sys, detcon.pretraining.training\n"
+    code += f"sys.exit([name for name in {slow} if name in sys.modules] or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_and_refusals_load_nothing_heavy():
     code = ASKED.format(verbs=list(cli.VERBS), heavy=HEAVY)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -12,9 +12,9 @@ SIZES = (5, 3)  # of the shares of two ranks
 SCRIPT = """
 import pathlib, sys, torch, torch.distributed as dist
 import test_sync_norm as t
-from detcon.train.environment import open_fabric
+from detcon.train.replica import open_replica
 folder = pathlib.Path(sys.argv[1])
-rank = open_fabric("32", "cpu").global_rank
+rank = open_replica("32", "cpu").rank
 for kind in (1, 2):
     torch.save(t.pass_through(t.synchronised(kind), t.share(kind, rank)), folder / f"{kind}{rank}")
 few = t.share(1, rank)[: 0 if rank else None]

@@ -2,6 +2,7 @@
 
 import numba
 
+from detcon.notes import note
 from detcon.ops.compiled import compiled
 
 
@@ -12,6 +13,19 @@ def twice(x):
 def test_compiles_and_keeps():
     assert compiled(twice)(3.5) == 7
     assert compiled(twice)._cache.cache_path
+
+
+def test_tells_once_that_it_compiles_and_nothing_where_it_need_not(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(twice, "__module__", "detcon.twice")
+    note.cache_clear()
+    first, again = compiled(twice), compiled(twice)
+    assert first(3.5) == 7
+    assert capsys.readouterr().err == "compiling loops over pixels, once: some ten seconds\n"
+    assert first(3) == 6, "another type: compiled, too"
+    note.cache_clear()
+    assert again(4.5) == 9, "from the folder"
+    assert capsys.readouterr().err == ""
 
 
 def test_compiles_where_nothing_can_be_kept(monkeypatch):

@@ -29,11 +29,11 @@ except ValueError as error:
 
 ENDING = """
 import sys
-from detcon.train.environment import gather_objects, open_fabric
+from detcon.train.replica import gather_objects, open_replica
 sys.setswitchinterval(100)  # no other thread gets Python's lock unless this one lets it go
-fabric = open_fabric("32", "cpu")
+replica = open_replica("32", "cpu")
 for _ in range(20):
-    gather_objects(fabric, "bye")
+    gather_objects(replica, "bye")
 """
 
 

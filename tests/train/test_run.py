@@ -1,6 +1,7 @@
 """Tests for detcon.train.run and detcon.train.environment."""
 
 import json
+import os
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ from detcon.config import Recipe
 from detcon.results import RunError
 from detcon.results.history import read_history
 from detcon.results.recipe import recorded_fingerprint
-from detcon.train.environment import Ranks, ranks
+from detcon.train.environment import Ranks, name_meeting_point, ranks
 from detcon.train.metrics import MetricsLog
 from detcon.train.recipe import Cosine, Lars, OptimizerRecipe, ScheduleRecipe, Sgd
 from detcon.train.run import open_run
@@ -130,16 +131,53 @@ def test_a_recipe_that_cannot_be_read_says_so(tmp_path, text):
         open_run(tmp_path, Toy())
 
 
-def test_ranks_come_from_the_environment(monkeypatch):
-    assert ranks() == Ranks(0, 1, 1)
-    for name, value in {"RANK": 5, "WORLD_SIZE": 8, "LOCAL_WORLD_SIZE": 4}.items():
+def torchrun(rank, world, here, local):
+    return {"RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": here, "LOCAL_RANK": local}
+
+
+def slurm(rank, world, machines, local):
+    where = {"SLURM_NNODES": machines, "SLURM_LOCALID": local, "SLURM_JOB_ID": 1234567}
+    return {"SLURM_PROCID": rank, "SLURM_NTASKS": world, **where}
+
+
+def set_all(monkeypatch, environment):
+    for name, value in environment.items():
         monkeypatch.setenv(name, str(value))
-    assert ranks() == Ranks(5, 8, 4)
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({}, Ranks()),
+        (torchrun(5, 8, 4, 1), Ranks(5, 8, 4, 1)),
+        (slurm(5, 8, 2, 1), Ranks(5, 8, 4, 1)),
+        (slurm(0, 8, 2, 0) | {"SLURM_JOB_NAME": "interactive"}, Ranks()),
+        (torchrun(1, 2, 2, 1) | slurm(0, 8, 2, 0), Ranks(1, 2, 2, 1)),
+    ],
+)
+def test_ranks_come_from_the_environment(environment, found, monkeypatch):
+    set_all(monkeypatch, environment)
+    assert ranks() == found
+
+
+@pytest.mark.parametrize(
+    ("machines", "first"),
+    [("gpu[07-09,12],login", "gpu07"), ("a1,a2", "a1"), ("gpu[3]", "gpu3"), ("gpu-3", "gpu-3")],
+)
+def test_ranks_of_slurm_meet_on_its_first_machine(machines, first, monkeypatch):
+    for name in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(name, "")  # puts it back afterwards
+        monkeypatch.delenv(name)
+    set_all(monkeypatch, slurm(0, 8, 2, 0) | {"SLURM_JOB_NODELIST": machines})
+    name_meeting_point()
+    assert (os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]) == (first, "19567")
+    monkeypatch.setenv("MASTER_ADDR", "elsewhere")
+    name_meeting_point()
+    assert os.environ["MASTER_ADDR"] == "elsewhere"
 
 
 def test_other_ranks_write_nothing(tmp_path, monkeypatch):
-    for name, value in {"RANK": 1, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}.items():
-        monkeypatch.setenv(name, str(value))
+    set_all(monkeypatch, torchrun(1, 2, 2, 1))
     run = open_run(tmp_path / "x", Toy())
     run.finish()
     log = MetricsLog(run.folder, step=0, write=False)

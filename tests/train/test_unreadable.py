@@ -13,7 +13,7 @@ from detcon.results.history import read_history
 from detcon.results.recipe import recorded_fingerprint
 from detcon.scenes.raycast import render_scene
 from detcon.train.checkpoint import load_checkpoint
-from detcon.train.environment import open_fabric
+from detcon.train.replica import open_replica
 from detcon.train.run import LAST
 from detcon.train.unreadable import UnreadablePhotos
 
@@ -115,7 +115,7 @@ def test_a_resumed_run_passes_over_the_same(images, tmp_path, monkeypatch):
 
 
 def test_many_at_once_are_not_all_shown(tmp_path):
-    alone = open_fabric("32", "cpu")
+    alone = open_replica("32", "cpu")
     found = UnreadablePhotos(tmp_path, str, num_photos=1000, share=0.025)
     found.add([(f"{i}.jpg", f"cannot read {i}.jpg") for i in range(25)])
     said = found.settle(alone)

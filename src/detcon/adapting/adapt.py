@@ -19,8 +19,9 @@ from detcon.notes import say
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.training import pretrain
 from detcon.report.page import make_report
-from detcon.train.environment import is_first_rank, wait_for_ranks
+from detcon.train.environment import is_first_rank
 from detcon.train.limit import TimeLimit
+from detcon.train.replica import wait_for_ranks
 from detcon.train.stop import Stopped
 
 

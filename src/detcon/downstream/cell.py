@@ -22,7 +22,8 @@ from detcon.results.history import read_history
 from detcon.results.inputs import Inventory, take_inventory
 from detcon.results.recipe import recorded_fingerprint
 from detcon.results.result import RESULT, Result, read_result, write_result
-from detcon.train.environment import describe_environment, is_first_rank, open_fabric
+from detcon.train.environment import describe_environment, is_first_rank
+from detcon.train.replica import open_replica
 from detcon.train.run import open_run
 
 STRIPS = 4
@@ -59,7 +60,7 @@ def run_cell(
     run = open_run(folder, settings, inputs=inputs)
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it
-        network.to(open_fabric("32", settings.loop.accelerator).device).eval()
+        network.to(open_replica("32", settings.loop.accelerator).device).eval()
     task.learn(settings, network, train, folder)
     reached = task.score(settings, network, val, labelled.names)
     result = _result(settings, reached, before + time.monotonic() - begin)

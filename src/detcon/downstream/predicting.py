@@ -28,7 +28,7 @@ from detcon.results import RunError
 from detcon.results.inputs import take_inventory
 from detcon.results.lines import append_line, read_lines
 from detcon.results.recipe import read_recipe
-from detcon.train.environment import open_fabric
+from detcon.train.replica import open_replica
 from detcon.train.run import open_run
 
 PREDICTED = "predicted.jsonl"
@@ -67,7 +67,7 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         say(f"{folder} has the predictions of {len(known)} photos: {what}")
     unreadable: list[str] = []
     if left:
-        model.to(open_fabric("32", settings.accelerator).device)
+        model.to(open_replica("32", settings.accelerator).device)
     for photo, found in _predictions(model, photos, left, settings, unreadable):
         if settings.draw:
             picture = model.task.draw(photo.pixels, found, model.names)

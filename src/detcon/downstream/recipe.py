@@ -294,4 +294,4 @@ class PredictRecipe(Recipe):
     draw: bool = Field(default=True, description="draw each prediction next to its photo")
     batch_size: int = Field(default=8, ge=1, description="photos that are predicted at once")
     workers: int = Field(default=0, ge=0, description="processes that read photos")
-    accelerator: str = Field(default="auto", description="auto, cpu or cuda")
+    accelerator: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="device")

@@ -18,7 +18,7 @@ from detcon.masks.store import MaskStore
 from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.models.dense_features import features_of_all
 from detcon.photos import Photos, UnreadablePhoto, open_photos
-from detcon.train.environment import open_fabric
+from detcon.train.replica import open_replica
 
 Box = tuple[float, float, float, float]
 
@@ -83,7 +83,7 @@ def open_source(recipe: EmbedRecipe) -> Source:
             f"the mask store {recipe.masks} knows none of the {len(photos)} photos of "
             f"{recipe.images}; give the folder that its masks were made of"
         )
-    backbone.encoder.to(open_fabric("32", recipe.accelerator).device)
+    backbone.encoder.to(open_replica("32", recipe.accelerator).device)
     return Source(recipe, photos, backbone, store)
 
 

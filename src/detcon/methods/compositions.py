@@ -4,7 +4,6 @@ import copy
 import functools
 from typing import Literal
 
-from timm.layers.drop import DropPath
 from torch import nn
 
 from detcon.methods.method import Method
@@ -184,7 +183,7 @@ def _with_target(
     online = Tower(encoder, Head(_channels(encoder), hidden, outputs))
     target = copy.deepcopy(online)
     for part in target.modules():
-        if isinstance(part, DropPath):
+        if isinstance(getattr(part, "drop_prob", None), float):  # timm's DropPath
             part.drop_prob = 0.0
     redrawn = target.projector if same_start or hasattr(encoder, "body") else target
     blocks = [module for module in encoder.modules() if isinstance(module, Block)]

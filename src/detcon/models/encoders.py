@@ -9,11 +9,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
-import timm
 import torch
 from jaxtyping import Float
-from timm.layers.drop import DropPath
-from timm.models._features import FeatureGetterNet
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -268,6 +265,10 @@ def timm_features(
     Raises:
         ValueError: The model has no drop path.
     """
+    import timm  # two seconds with torchvision, which ResNets don't need
+    from timm.layers.drop import DropPath
+    from timm.models._features import FeatureGetterNet
+
     options: dict[str, Any] = {"features_only": True, "out_indices": stages}
     options |= {"in_chans": in_channels, "pretrained": pretrained}
     if drop_path:

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-import torchvision
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
@@ -74,6 +72,8 @@ def _from_torchvision(name: str, encoder: EncoderRecipe | None) -> Weights:
             f"'torchvision:{name}' is no ResNet of {', '.join(RESNETS)}; other networks come from "
             f"timm, as timm:convnext_atto"
         )
+    import torchvision  # two seconds, and timm as long, which a file doesn't need
+
     try:
         weights: Any = torchvision.models.get_model_weights(name)
     except ValueError as error:
@@ -91,6 +91,8 @@ def _from_torchvision(name: str, encoder: EncoderRecipe | None) -> Weights:
 
 def _from_timm(name: str, encoder: EncoderRecipe | None) -> Weights:
     """timm's own weights, from its cache or the hub; the tag may be given: resnet50.a1_in1k."""
+    import timm
+
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
         near = timm.list_models(f"*{architecture[:6]}*")[:4]

@@ -8,7 +8,6 @@ are one, once the prefix is gone and every underscore is a full stop.
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-import timm
 import torch
 from torch import Tensor
 
@@ -48,6 +47,8 @@ def from_timm(tensors: Mapping[str, Tensor], names: Iterable[str], model: str) -
 
 def whole_names(model: str) -> list[str]:
     """The names of all tensors of a timm model, without making them."""
+    import timm  # two seconds with torchvision, which ResNets don't need
+
     with torch.device("meta"):
         return list(timm.create_model(model).state_dict())
 

@@ -4,6 +4,9 @@ import inspect
 from collections.abc import Callable
 
 import numba
+from numba.core.event import Event, Listener, register
+
+from detcon.notes import note
 
 
 def compiled(function: Callable) -> Callable:
@@ -11,7 +14,8 @@ def compiled(function: Callable) -> Callable:
 
     The compiled code is kept next to the source or, if that folder can't be written, in the
     user's cache; failing both, each process compiles again. It keeps the order of every
-    floating-point operation (no `fastmath`) and lets go of Python's lock.
+    floating-point operation (no `fastmath`) and lets go of Python's lock. The user is told when it
+    has to be made.
 
     A compiled function may only call functions of the same file: a change in another file
     wouldn't be noticed in the stored code.
@@ -21,3 +25,20 @@ def compiled(function: Callable) -> Callable:
         return numba.njit(plain, cache=True, nogil=True)
     except RuntimeError:  # no place to keep it
         return numba.njit(plain, nogil=True)
+
+
+class _Teller(Listener):
+    """Says that loops are compiled, which a cache would have spared."""
+
+    def on_start(self, event: Event) -> None:
+        found = event.data["dispatcher"]
+        if found.py_func.__module__.startswith("detcon."):
+            is_kept = found.stats.cache_path is not None
+            kept = "once" if is_kept else "since no folder can be written that would keep them"
+            note(f"compiling loops over pixels, {kept}: some ten seconds")
+
+    def on_end(self, event: Event) -> None:
+        pass
+
+
+register("numba:compile", _Teller())

@@ -22,7 +22,8 @@ from detcon.notes import say
 from detcon.photos import Photos, TooManyUnreadable
 from detcon.pretraining.recipe import Discovery, PretrainRecipe
 from detcon.train.checkpoint import kept_steps
-from detcon.train.environment import is_first_rank, ranks, wait_for_ranks
+from detcon.train.environment import is_first_rank, ranks
+from detcon.train.replica import wait_for_ranks
 from detcon.train.run import LAST
 
 FOLDER = "discovery"

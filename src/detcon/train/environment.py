@@ -1,18 +1,11 @@
-"""The environment of a run: ranks, devices, versions. The package itself starts no ranks."""
+"""The environment of a run: ranks, machine, versions. The package itself starts no ranks."""
 
-import atexit
 import os
-import time
+import re
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
-import torch.distributed as dist
-from jaxtyping import Float
-from lightning.fabric import Fabric
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.strategies.ddp import DDPStrategy
-from torch import Tensor
 
 from detcon.results.environment import machine_facts
 from detcon.workers import num_cores
@@ -20,21 +13,29 @@ from detcon.workers import num_cores
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among the `world` processes, on all machines, of torchrun or Slurm."""
+    """This process among the `world` processes, on all machines, of torchrun or Slurm.
+
+    Attributes:
+        local: Its number on its machine, below `per_machine`.
+    """
 
     rank: int = 0
     world: int = 1
     per_machine: int = 1
+    local: int = 0
 
 
 def ranks() -> Ranks:
     """Reads the environment of torchrun or Slurm."""
     env = os.environ
     if "LOCAL_WORLD_SIZE" in env and "RANK" in env:
-        return Ranks(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env["LOCAL_WORLD_SIZE"]))
-    if SLURMEnvironment.detect():
+        names = ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "LOCAL_RANK")
+        return Ranks(*(int(env[name]) for name in names))
+    # in an interactive job, as of `salloc`, a command is no rank
+    if "SLURM_NTASKS" in env and env.get("SLURM_JOB_NAME") not in ("bash", "interactive"):
         world = int(env["SLURM_NTASKS"])
-        return Ranks(int(env["SLURM_PROCID"]), world, world // int(env["SLURM_NNODES"]))
+        here = world // int(env["SLURM_NNODES"])
+        return Ranks(int(env["SLURM_PROCID"]), world, here, int(env["SLURM_LOCALID"]))
     return Ranks()
 
 
@@ -43,62 +44,16 @@ def is_first_rank() -> bool:
     return ranks().rank == 0
 
 
-def open_fabric(precision: str, accelerator: str = "auto") -> Fabric:
-    """Opens one device per rank."""
-    place = ranks()
-    strategy = DDPStrategy(broadcast_buffers=False) if place.world > 1 else "auto"
-    fabric = Fabric(
-        accelerator=accelerator,
-        strategy=strategy,
-        devices=place.per_machine,
-        num_nodes=place.world // place.per_machine,
-        precision="bf16-mixed" if precision == "bf16" else "32-true",
-    )
-    fabric.launch()
-    if place.world > 1:
-        atexit.unregister(_leave)  # once is enough
-        atexit.register(_leave)
-    return fabric
+def name_meeting_point() -> None:
+    """Tells torch where the ranks of a Slurm job meet: its first machine, a port from its number.
 
-
-def _leave() -> None:
-    """Leaves the other ranks, and lets gloo's threads go before the interpreter does.
-
-    They need Python's lock to release the tensors of the last collective; one that asks for it
-    when the interpreter is ending takes the whole process down (SIGABRT).
+    torchrun does so itself, and what the environment says already stays.
     """
-    if dist.is_initialized():
-        dist.destroy_process_group()
-    time.sleep(0.1)
-
-
-def agree(fabric: Fabric, *flags: bool | Tensor) -> list[bool]:
-    """Whether each flag is true on any rank; all ranks must call this together."""
-    if fabric.world_size == 1:
-        return [bool(flag) for flag in flags]
-    votes = torch.tensor([float(flag) for flag in flags], device=fabric.device)
-    joined = cast(Tensor, fabric.all_reduce(votes, reduce_op="max"))
-    return [vote > 0 for vote in joined.tolist()]
-
-
-def wait_for_ranks() -> None:
-    """Waits until all ranks are here; returns at once if there is only one."""
-    if dist.is_initialized():
-        dist.barrier()
-
-
-def mean_over_ranks(fabric: Fabric, value: Float[Tensor, ""]) -> float:
-    """The mean of a value over all ranks, which must call this together; waits for the device."""
-    return float(cast(Tensor, fabric.all_reduce(value)))
-
-
-def gather_objects(fabric: Fabric, value: Any) -> list[Any]:
-    """Collects one value of each rank, on every rank."""
-    if fabric.world_size == 1:
-        return [value]
-    values: list[Any] = [None] * fabric.world_size
-    dist.all_gather_object(values, value)
-    return values
+    env = os.environ
+    names = env.get("SLURM_JOB_NODELIST", env.get("SLURM_NODELIST", "127.0.0.1"))
+    first = re.sub(r"\[([^],-]*).*?\]", r"\1", names).partition(",")[0]  # gpu[07-09,12],login
+    env.setdefault("MASTER_ADDR", first)
+    env.setdefault("MASTER_PORT", str(15_000 + int(env.get("SLURM_JOB_ID", "0")[-4:])))
 
 
 def describe_environment(command: str = "") -> dict[str, Any]:

@@ -7,10 +7,11 @@ from typing import Any
 
 from torch import nn
 
-from detcon.train.environment import agree, has_bfloat16
+from detcon.train.environment import has_bfloat16
 from detcon.train.metrics import MetricsLog
 from detcon.train.plan import Hooks, Plan
 from detcon.train.progress import ProgressReport
+from detcon.train.replica import agree
 from detcon.train.state import Training, start
 from detcon.train.steps import Steps
 from detcon.train.stop import StopSignals
@@ -52,7 +53,7 @@ def fit(
     """
     training, hooks = start(module, folder, plan), hooks or Hooks()
     training.resume()
-    first = training.fabric.global_rank == 0
+    first = training.replica.rank == 0
     log = MetricsLog(folder, step=training.step, write=first, wandb=plan.loop.wandb)
     report = ProgressReport(plan.title, step=training.step, steps=plan.steps, show=first)
     with closing(log), report.bar, StopSignals() as stop:
@@ -68,9 +69,9 @@ def fit(
 
 def _is_over(training: Training, hooks: Hooks) -> bool:
     """Whether a probe had ended the run before; the first rank alone reads the log."""
-    first, probing = training.fabric.global_rank == 0, hooks.probing
+    first, probing = training.replica.rank == 0, hooks.probing
     over = first and training.step > 0 and probing is not None and probing.is_over()
-    return any(agree(training.fabric, over))
+    return any(agree(training.replica, over))
 
 
 class RankGone(ConnectionError):
@@ -85,7 +86,7 @@ def _ranks_that_answer(training: Training) -> Iterator[None]:
     except RuntimeError as error:
         words = str(error).lower()
         lost = any(word in words for word in ("gloo", "nccl", "connection", "timed out"))
-        if training.fabric.world_size == 1 or not lost:
+        if training.replica.world == 1 or not lost:
             raise
         raise RankGone(
             f"another rank was lost after step {training.step}: its own message, above or in its "
@@ -101,7 +102,7 @@ def _beginning(training: Training, plan: Plan) -> Iterator[str]:
     elif training.step:
         yield f"{plan.title}: going on after step {training.step} of {plan.steps}"
     else:
-        if plan.loop.precision == "bf16" and not has_bfloat16(training.fabric.device):
+        if plan.loop.precision == "bf16" and not has_bfloat16(training.replica.device):
             yield "this processor has no bfloat16: loop.precision=32 would be faster"
         if training.num_narrow:
             yield (

@@ -2,9 +2,10 @@
 
 import math
 import uuid
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,6 +13,9 @@ from detcon.files import write_whole
 from detcon.results.history import HistoryFile
 from detcon.results.recipe import read_recipe
 from detcon.train.random_state import rng_untouched
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 ID_FILE = "wandb-id.txt"
 
@@ -51,19 +55,27 @@ class MetricsLog:
 
 
 class TensorBoard:
-    """Logs to TensorBoard, whose events after the checkpoint's step are dropped."""
+    """Logs to TensorBoard, whose events after the checkpoint's step are dropped.
+
+    It takes half a second to import, which the first step doesn't wait for.
+    """
 
     def __init__(self, folder: Path, step: int) -> None:
-        from torch.utils.tensorboard import SummaryWriter  # takes a second to import
+        self._folder, self._step = folder, step
 
-        self._events = SummaryWriter(str(folder), purge_step=step + 1)
+    @cached_property
+    def _events(self) -> "SummaryWriter":
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(str(self._folder), purge_step=self._step + 1)
 
     def write(self, step: int, figures: dict[str, float]) -> None:
         for name, value in figures.items():
             self._events.add_scalar(name, value, step)
 
     def close(self) -> None:
-        self._events.close()
+        if "_events" in self.__dict__:  # something was written
+            self._events.close()
 
 
 class WandbError(ValueError):

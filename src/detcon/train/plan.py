@@ -5,12 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lightning.fabric import Fabric
-
-from detcon.train.environment import agree
 from detcon.train.optim import lr_multiplier, peak_lr
 from detcon.train.random_state import rng_untouched
 from detcon.train.recipe import AdamW, Cosine, Lars, LoopRecipe, Sgd, StepDecay
+from detcon.train.replica import Replica, agree
 from detcon.train.unreadable import UnreadablePhotos
 
 
@@ -79,7 +77,7 @@ class Probing:
         """Whether to measure after step `step` of `steps`."""
         return self.at_start if step == 0 else step % self.every == 0 or step == steps
 
-    def figures(self, fabric: Fabric, step: int) -> tuple[dict[str, float], Finding]:
+    def figures(self, replica: Replica, step: int) -> tuple[dict[str, float], Finding]:
         """Measures after `step` steps, while the other ranks wait; they get only `probe_seconds`.
 
         Raises:
@@ -89,14 +87,14 @@ class Probing:
         figures: dict[str, float] = {}
         failure: ValueError | OSError | None = None
         finding = Finding()
-        if fabric.global_rank == 0:
+        if replica.rank == 0:
             try:
-                with rng_untouched(fabric.device):
+                with rng_untouched(replica.device):
                     figures = self.measure()
                     finding = self.judge(step, figures)
             except (ValueError, OSError) as error:
                 failure = error
-        failed, stop = agree(fabric, failure is not None, finding.stop)
+        failed, stop = agree(replica, failure is not None, finding.stop)
         if failed:
             raise failure or ValueError("the first rank couldn't probe; its own message says why")
         figures["probe_seconds"] = time.monotonic() - begin

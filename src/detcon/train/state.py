@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, _foreach_lerp_, nn  # pyright: ignore[reportPrivateImportUsage]
 from torch.nn.parallel import DistributedDataParallel
 
@@ -23,11 +22,18 @@ from detcon.train.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
-from detcon.train.environment import agree, gather_objects, mean_over_ranks, open_fabric
 from detcon.train.finite import SHOWN, NonFiniteLoss, all_finite, first_nonfinite
 from detcon.train.optim import build_optimizer
 from detcon.train.plan import Plan
 from detcon.train.random_state import rng_state, set_rng_state
+from detcon.train.replica import (
+    Replica,
+    agree,
+    gather_objects,
+    mean_over_ranks,
+    open_replica,
+    wait_for_ranks,
+)
 from detcon.train.run import LAST
 
 
@@ -36,7 +42,7 @@ class Training:
     """Everything that a step changes.
 
     Attributes:
-        fabric: The device, the ranks and the precision.
+        replica: The device, the ranks and the precision.
         module: The module that is trained and saved.
         forward: The module, wrapped for several ranks.
         folder: The run folder.
@@ -50,7 +56,7 @@ class Training:
         saved: When the last checkpoint was saved, by the monotonic clock.
     """
 
-    fabric: Fabric
+    replica: Replica
     module: nn.Module
     forward: nn.Module
     optimizer: torch.optim.Optimizer
@@ -83,10 +89,10 @@ class Training:
             is_wrapped = isinstance(forward, DistributedDataParallel)
             # gradients are averaged over the ranks with the last part
             with forward.no_sync() if is_wrapped and number < len(parts) else nullcontext():
-                with self.fabric.autocast(), timed("forward"):
+                with self.replica.autocast(), timed("forward"):
                     loss, extra = forward(part)
                 with timed("backward"):
-                    self.fabric.backward(loss / len(parts))
+                    (loss / len(parts)).backward()
             losses.append(loss.detach())
         return torch.stack(losses).mean(), extra
 
@@ -116,7 +122,7 @@ class Training:
 
     def mean_loss(self) -> float:
         """The mean loss over all ranks and the steps since the last call; waits for the device."""
-        mean = mean_over_ranks(self.fabric, self.losses / self.num_losses)
+        mean = mean_over_ranks(self.replica, self.losses / self.num_losses)
         self.losses.zero_()
         self.num_losses = 0
         return mean
@@ -130,12 +136,12 @@ class Training:
             NonFiniteLoss: On all ranks, if any loss on any rank wasn't; all must ask together.
         """
         bad = int(self.first_bad)
-        if any(agree(self.fabric, bad >= 0)):
+        if any(agree(self.replica, bad >= 0)):
             raise self.nonfinite(bad, names, LAST)
 
     def nonfinite(self, bad: int, names: Mapping[int, list[str]], kept: Path) -> NonFiniteLoss:
         """The error for the first bad step of all ranks; `bad` is -1 if this rank had none."""
-        reports = gather_objects(self.fabric, (bad, names.get(bad, [])))
+        reports = gather_objects(self.replica, (bad, names.get(bad, [])))
         first = min(step for step, _ in reports if step >= 0)
         photos = [name for step, some in reports if step == first for name in some]
         more = f" and {len(photos) - SHOWN} more" if len(photos) > SHOWN else ""
@@ -152,7 +158,7 @@ class Training:
         Called after the first batch has come, since opening a data loader draws a number.
         """
         if self._rng is not None:
-            set_rng_state(self._rng, self.fabric.device)
+            set_rng_state(self._rng, self.replica.device)
             self._rng = None
 
     def save(self, name: Path = LAST) -> None:
@@ -163,15 +169,15 @@ class Training:
             CheckpointError: If the disk refuses.
         """
         self.replay_rng()
-        own = {"rng": rng_state(self.fabric.device), "losses": float(self.losses)}
-        ranks = gather_objects(self.fabric, own)
+        own = {"rng": rng_state(self.replica.device), "losses": float(self.losses)}
+        ranks = gather_objects(self.replica, own)
         if not all_finite(self.module.parameters()):
             raise NonFiniteLoss(
                 f"after step {self.step} the weights are not finite, though no loss before showed "
                 f"it; {self.folder / name} was left as it was; lower optimizer.lr, or lengthen "
                 f"the warm-up"
             )
-        if self.fabric.global_rank == 0:
+        if self.replica.rank == 0:
             checkpoint = Checkpoint(
                 step=self.step,
                 module=self.module.state_dict(),
@@ -184,7 +190,7 @@ class Training:
             save_checkpoint(self.folder / name, checkpoint)
             if name == LAST:
                 keep_last(self.folder / name, self.step, self.keep)
-        self.fabric.barrier()
+        wait_for_ranks()
         self.saved = time.monotonic()
 
     def resume(self) -> None:
@@ -193,7 +199,7 @@ class Training:
         Raises:
             CheckpointError: If it is damaged, of another recipe, or of another network.
         """
-        self.fabric.barrier()  # until the first rank has opened the folder
+        wait_for_ranks()  # until the first rank has opened the folder
         path = self.folder / LAST
         if not path.is_file():
             return
@@ -208,25 +214,22 @@ class Training:
             ) from error
         self.step, self.seconds = found.step, found.seconds
         self.num_losses = found.num_losses
-        rank = self.fabric.global_rank
+        rank = self.replica.rank
         if rank < len(found.ranks):  # else there are more ranks than before: own random states
             self._rng = found.ranks[rank]["rng"]
         losses = [one["losses"] for one in found.ranks]
-        same = len(losses) == self.fabric.world_size  # else each has the mean of those before
+        same = len(losses) == self.replica.world  # else each has the mean of those before
         self.losses.fill_(losses[rank] if same else sum(losses) / len(losses))
 
 
 def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
-    """Puts the module on its device, in its memory format, and makes its optimiser.
-
-    The module is not wrapped in Fabric's own, which cannot take frozen dataclasses as batches.
-    """
+    """Puts the module on its device, in its memory format, and makes its optimiser."""
     loop = plan.loop
-    fabric = open_fabric(loop.precision, loop.accelerator)
-    device = fabric.device.type
+    replica = open_replica(loop.precision, loop.accelerator)
+    device = replica.device.type
     num_narrow = set_memory_format(module, channels_last=loop.channels_last, device=device)
-    fabric.to_device(module)
-    if plan.sync_norms and fabric.world_size > 1:
+    module.to(replica.device)
+    if plan.sync_norms and replica.world > 1:
         synchronise_norms(module, device)
     start = {}
     if plan.anchor:  # before a checkpoint is loaded
@@ -237,14 +240,14 @@ def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
         for part in module.children():  # the glue between them decides on the CPU, and stays
             part.compile()
     return Training(
-        fabric,
+        replica,
         module,
-        fabric.strategy.setup_module(module),
+        replica.joined(module),
         build_optimizer(plan.optimizer, module, plan.batch_size),
         folder,
         loop.keep,
-        losses=torch.zeros((), device=fabric.device),
-        first_bad=torch.full((), -1.0, device=fabric.device),
+        losses=torch.zeros((), device=replica.device),
+        first_bad=torch.full((), -1.0, device=replica.device),
         num_narrow=num_narrow,
         start=start,
     )

@@ -9,11 +9,11 @@ from typing import Any, NoReturn
 import torch
 
 from detcon.timing import timed, timed_step
-from detcon.train.environment import agree
 from detcon.train.finite import NONFINITE, Before
 from detcon.train.metrics import MetricsLog
 from detcon.train.plan import Hooks, Plan
 from detcon.train.progress import ProgressReport, Throughput, Waiting, peak_memory
+from detcon.train.replica import agree
 from detcon.train.state import Training
 from detcon.train.stop import Stopped, StopSignals
 
@@ -53,7 +53,7 @@ class Steps:
             is_last = made == plan.steps
             is_log = is_last or made == 1 or made % plan.loop.log_every == 0
             # the first step of a process compiles
-            timing = timed_step(training.fabric.device) if is_log and self.warm else nullcontext()
+            timing = timed_step(training.replica.device) if is_log and self.warm else nullcontext()
             with timing as times:
                 extra = self.update(batch)
             self.warm = True
@@ -62,7 +62,7 @@ class Steps:
             self.report.advance(training.step)
             if self.hooks.unreadable is not None:
                 self.hooks.unreadable.add(batch.passed_over)
-            if is_log or training.fabric.world_size == 1:
+            if is_log or training.replica.world == 1:
                 self.report_unreadable()
             figures = self.figures(extra) if is_log else {}
             if times is not None:
@@ -86,7 +86,7 @@ class Steps:
         only save together, after a step: an interrupted one ends at once, and the last checkpoint
         stays.
         """
-        alone = self.training.fabric.world_size == 1
+        alone = self.training.replica.world == 1
         try:
             with self.meter.spent("data"), self.stop.obeyed_at_once(alone):
                 batch = next(batches, None)
@@ -102,19 +102,19 @@ class Steps:
         if batch is None:
             made, steps = self.training.step, self.plan.steps
             raise ValueError(f"the data ended after {made} of {steps} steps; give one batch a step")
-        return batch.to(self.training.fabric.device)
+        return batch.to(self.training.replica.device)
 
     def update(self, batch: Any) -> Any:
         """Forward, backward, optimiser, EMA. Returns the module's second output."""
         training, step = self.training, self.training.step
-        device = training.fabric.device
+        device = training.replica.device
         before = Before(training.module, device) if device.type == "cpu" else None
         self.recent[step] = self.hooks.names(batch) if self.hooks.names else []
         for group in training.optimizer.param_groups:
             group["lr"] = self.plan.rate(step) * group.get("scale", 1.0)
         parts = batch.split(self.plan.passes) if self.plan.passes > 1 else [batch]
         loss, extra = training.learn(parts)
-        if before is not None and any(agree(training.fabric, not torch.isfinite(loss))):
+        if before is not None and any(agree(training.replica, not torch.isfinite(loss))):
             before.restore()
             training.optimizer.zero_grad(set_to_none=True)
             training.save(NONFINITE)
@@ -136,7 +136,7 @@ class Steps:
         with self.meter.spent("device"):
             training.check(self.recent)
         figures = {"loss": training.mean_loss(), "lr": self.plan.rate(training.step - 1)}
-        figures |= self.meter.read() | peak_memory(training.fabric.device)
+        figures |= self.meter.read() | peak_memory(training.replica.device)
         figures |= {"seconds": training.elapsed}
         if self.hooks.unreadable is not None:
             figures |= self.hooks.unreadable.figures()
@@ -159,7 +159,7 @@ class Steps:
         """Reports photos that couldn't be read since the last call; all ranks must ask together."""
         if self.hooks.unreadable is None:
             return
-        for sentence in self.hooks.unreadable.settle(self.training.fabric):
+        for sentence in self.hooks.unreadable.settle(self.training.replica):
             self.report.bar.say(sentence)
         if self.hooks.unreadable.are_too_many:
             self.training.check(self.recent)
@@ -173,7 +173,7 @@ class Steps:
             return {}, False
         training.check(self.recent)
         with self.report.bar.hidden(), self.meter.spent("aside"):
-            figures, finding = probing.figures(training.fabric, training.step)
+            figures, finding = probing.figures(training.replica, training.step)
         if finding.sentence:
             self.report.bar.say(finding.sentence)
         return figures, finding.stop
@@ -182,11 +182,11 @@ class Steps:
         """Whether to stop, and whether to save. Several ranks agree about this at logs only."""
         training, loop = self.training, self.plan.loop
         due = loop.checkpoint_every is not None and training.step % loop.checkpoint_every == 0
-        if not is_log and training.fabric.world_size > 1:
+        if not is_log and training.replica.world > 1:
             return False, due
         minutes = loop.checkpoint_minutes
         late = minutes is not None and time.monotonic() - training.saved > 60 * minutes
-        stop, late = agree(training.fabric, self.stop.received is not None, late)
+        stop, late = agree(training.replica, self.stop.received is not None, late)
         return stop, due or late
 
     def end(self) -> NoReturn:

@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric import Fabric
-
 from detcon.files import write_whole
 from detcon.photos import TooManyUnreadable, UnreadablePhoto
 from detcon.results.lines import read_lines
-from detcon.train.environment import gather_objects, is_first_rank
+from detcon.train.environment import is_first_rank
+from detcon.train.replica import Replica, gather_objects
 
 FILE = "unreadable.jsonl"
 NAMED = 20  # of those that come to light together, for the console
@@ -48,17 +47,17 @@ class UnreadablePhotos:
         """Adds photos of this rank, each with its reason; doesn't talk to other ranks."""
         self._fresh.update(passed_over)
 
-    def settle(self, fabric: Fabric) -> list[str]:
+    def settle(self, replica: Replica) -> list[str]:
         """Joins and writes the findings of all ranks, which must call this together.
 
         Returns a sentence about each new one.
         """
-        found = {k: v for some in gather_objects(fabric, self._fresh) for k, v in some.items()}
+        found = {k: v for some in gather_objects(replica, self._fresh) for k, v in some.items()}
         self._known |= found
         self._fresh = {}
         new = {key: found[key] for key in found if key not in self._written}
         self._written |= new.keys()
-        if new and fabric.global_rank == 0:
+        if new and replica.rank == 0:
             with self._path.open("a", encoding="utf-8") as file:
                 file.writelines(map(_line, new.items()))
         sentences = [f"passed over: {reason}" for reason in new.values()]

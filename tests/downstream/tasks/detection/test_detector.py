@@ -169,11 +169,11 @@ def test_small_photos_in_a_corner_are_found_where_they_are():
 SCRIPT = """
 import pathlib, sys, torch
 import test_detector as t
-from detcon.train.environment import open_fabric
-fabric = open_fabric("32", "cpu")
-rank = fabric.global_rank
+from detcon.train.replica import open_replica
+replica = open_replica("32", "cpu")
+rank = replica.rank
 network = t.synchronise_norms(t.detector().double(), "cpu")
-seen, loss = t.pass_through(fabric.strategy.setup_module(network), network, t.shares()[rank])
+seen, loss = t.pass_through(replica.joined(network), network, t.shares()[rank])
 found = {"seen": seen, "loss": loss}
 found |= {"gradients": t.gradients(network), "statistics": t.statistics(network)}
 folder = pathlib.Path(sys.argv[1])
