@@ -14,7 +14,7 @@ from detcon.files import write_whole
 from detcon.results.lines import parse_object
 
 ENVIRONMENT = "environment.json"
-PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
+PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless")
 
 
 def machine_facts(
