@@ -1,10 +1,10 @@
 """How long a pretraining takes until its first batch is asked for: photos, masks, order.
 
-python benchmarks/start.py           # a minute, 300 MB of disk; writes a result
+python benchmarks/start.py           # five minutes, 3 GB of disk and of memory; writes a result
 python benchmarks/start.py quick     # 20,000 photos and 10 tars; writes nothing
 python benchmarks/start.py table     # the table of docs/survival.md
 
-A list of a million photos, as text, and 100 tars of 1000 photos, each with a store of masks that
+Lists of a million photos and of ten, as text, and 100 tars of 1000 photos, each with a store of masks that
 covers them. Files behind the list need not exist, since nothing is read before the first batch;
 those in the tars are empty. Each run is a process of its own that has imported the program before
 the clock starts. Seconds are of the wall, and of the CPU, since the machine may be busy; memory
@@ -40,7 +40,7 @@ import json, re, sys, time
 from pathlib import Path
 import torch
 from detcon.data.dataset import PhotoViews
-from detcon.data.loader import _Order
+from detcon.data.loader import _order
 from detcon.data.recipe import ViewsRecipe
 from detcon.masks.store import MaskStore
 from detcon.photos import open_photos
@@ -56,7 +56,7 @@ store = MaskStore(sys.argv[2])
 marks.append(time.perf_counter())
 dataset = PhotoViews(photos, store, views, grid=(7, 7), seed=0)
 marks.append(time.perf_counter())
-batch = next(iter(_Order(len(dataset), {BATCH}, 0, range(10), 0, 1)))
+batch = next(_order(len(dataset), {BATCH}, 0, range(10), rank=0, world=1))
 marks.append(time.perf_counter())
 cpu = time.process_time() - cpu
 seconds = [b - a for a, b in zip(marks, marks[1:])]
@@ -109,17 +109,24 @@ def starts(images: Path | str, masks: Path) -> dict[str, float]:
     return {name: median(run[name] for run in runs) for name in runs[0]}
 
 
-def measure(folder: Path, *, listed: int, tars: int) -> dict[str, Any]:
-    """A list, and tars at first and later."""
-    keys = [f"train/n{n // 1300:08d}/n{n // 1300:08d}_{n:06d}.JPEG" for n in range(listed)]
-    order = np.random.default_rng(0).permutation(listed)
+def listed(folder: Path, num: int) -> dict[str, float]:
+    """A list of so many photos in no order."""
+    folder.mkdir()
+    keys = [f"train/n{n // 1300:08d}/n{n // 1300:08d}_{n:06d}.JPEG" for n in range(num)]
+    order = np.random.default_rng(0).permutation(num)
     (folder / "list.txt").write_text("\n".join(keys[i] for i in order))
-    write_store(folder / "listed", keys)
+    write_store(folder / "masks", keys)
+    del keys, order
+    return starts(folder / "list.txt", folder / "masks")
+
+
+def measure(folder: Path, *, nums: list[int], tars: int) -> dict[str, Any]:
+    """Lists, and tars at first and later."""
+    figures = {f"list of {num:,}": listed(folder / f"{num}", num) for num in nums}
     in_tars = write_tars(folder / "tars", tars, 1000)
     write_store(folder / "tarred", in_tars)
     pattern = f"{folder}/tars/{{{0:06d}..{tars - 1:06d}}}.tar"
-    return {
-        "list": starts(folder / "list.txt", folder / "listed"),
+    return figures | {
         "tars, first start": start(pattern, folder / "tarred"),
         "tars, later": starts(pattern, folder / "tarred"),
     }
@@ -146,6 +153,6 @@ if __name__ == "__main__":
         sys.exit()
     quick = "quick" in sys.argv[1:]
     with tempfile.TemporaryDirectory() as name:
-        sizes = {"listed": 20_000, "tars": 10} if quick else {"listed": 1_000_000, "tars": 100}
-        figures = measure(Path(name), **sizes)
+        nums = [20_000, 40_000] if quick else [1_000_000, 10_000_000]
+        figures = measure(Path(name), nums=nums, tars=10 if quick else 100)
     print(json.dumps(figures, indent=1) if quick else save("start", figures).read_text())

@@ -5,10 +5,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from jaxtyping import Integer
 
 from detcon.data.batch import Batch
 from detcon.data.dataset import PhotoViews, Sample
+from detcon.data.order import order_of
 from detcon.data.workers import make_ahead
 
 
@@ -101,17 +101,9 @@ def _order(
     for step in steps:
         if step // per_epoch != epoch:
             epoch = step // per_epoch
-            photos = permutation(num_photos, seed, epoch)
+            photos = order_of(num_photos, seed, epoch)
         start = step % per_epoch * batch_size + rank * share
         yield [(epoch, int(index)) for index in photos[start : start + share]]
-
-
-def permutation(num_photos: int, seed: int, epoch: int) -> Integer[np.ndarray, " n"]:
-    """The order of an epoch."""
-    # The key keeps it apart from the draws of photo 0, view 0: numpy fills up short seeds with
-    # zeros, so that [seed, epoch] alone would be the same as [seed, epoch, 0, 0].
-    source = np.random.SeedSequence([seed, epoch], spawn_key=(0,))
-    return np.random.default_rng(source).permutation(num_photos)
 
 
 def _batch(samples: PhotoViews, places: list[tuple[int, int]]) -> Batch:

@@ -13,7 +13,7 @@ from torch import Tensor
 from detcon.data.colour import draw_colour
 from detcon.data.labelled.examples import Examples
 from detcon.data.labelled.window import Window
-from detcon.data.loader import permutation
+from detcon.data.order import permutation
 from detcon.data.recipe import ColourRecipe
 from detcon.data.workers import make_ahead
 
