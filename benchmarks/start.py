@@ -4,11 +4,11 @@ python benchmarks/start.py           # five minutes, 3 GB of disk and of memory;
 python benchmarks/start.py quick     # 20,000 photos and 10 tars; writes nothing
 python benchmarks/start.py table     # the table of docs/survival.md
 
-Lists of a million photos and of ten, as text, and 100 tars of 1000 photos, each with a store of masks that
-covers them. Files behind the list need not exist, since nothing is read before the first batch;
-those in the tars are empty. Each run is a process of its own that has imported the program before
-the clock starts. Seconds are of the wall, and of the CPU, since the machine may be busy; memory
-is how far the resident set rises at most, and in the end (Linux).
+Lists of a million photos and of ten, as text, and 100 tars of 1000 photos, each with a store of
+masks that covers them. Files behind the list need not exist, since nothing is read before the first
+batch; those in the tars are empty. Each run is a process of its own that has imported the program
+before the clock starts. Seconds are of the wall, and of the CPU, since the machine may be busy;
+memory is how far the resident set rises at most, and in the end (Linux).
 The first start of a set of tars walks them, header by header; later ones read the kept lists.
 """
 
