@@ -7,9 +7,11 @@ import pytest
 import yaml
 
 from detcon.config import Recipe
+from detcon.notes import note
 from detcon.results import RunError
 from detcon.results.history import read_history
 from detcon.results.recipe import recorded_fingerprint
+from detcon.train import environment
 from detcon.train.environment import Ranks, name_meeting_point, ranks
 from detcon.train.metrics import MetricsLog
 from detcon.train.recipe import Cosine, Lars, OptimizerRecipe, ScheduleRecipe, Sgd
@@ -174,6 +176,23 @@ def test_ranks_of_slurm_meet_on_its_first_machine(machines, first, monkeypatch):
     monkeypatch.setenv("MASTER_ADDR", "elsewhere")
     name_meeting_point()
     assert os.environ["MASTER_ADDR"] == "elsewhere"
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "asked", "one"),
+    [(1, 2, None, True), (0, 2, None, False), (1, 2, "2", False), (1, 4, None, False)],
+)
+def test_torch_leaves_a_core_to_the_workers(workers, cores, asked, one, monkeypatch, capsys):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked or "")
+    if asked is None:
+        monkeypatch.delenv("OMP_NUM_THREADS")
+    given = []
+    monkeypatch.setattr(environment, "num_cores", lambda: cores)
+    monkeypatch.setattr(environment.torch, "set_num_threads", given.append)
+    note.cache_clear()
+    environment.leave_a_core(workers)
+    assert given == ([1] if one else [])
+    assert ("OMP_NUM_THREADS=2 may be faster" in capsys.readouterr().err) is one
 
 
 def test_other_ranks_write_nothing(tmp_path, monkeypatch):

@@ -23,7 +23,7 @@ from detcon.pretraining.start import describe_start, freeze_norms, open_start, o
 from detcon.pretraining.watch import Watch
 from detcon.results.environment import read_environment
 from detcon.results.inputs import Inventory
-from detcon.train.environment import is_first_rank, ranks
+from detcon.train.environment import is_first_rank, leave_a_core, ranks
 from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan, Probing
 from detcon.train.random_state import seed_rank
@@ -61,6 +61,7 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     photos, inputs = _open_inputs(settings)
     if photos is not None and is_first_rank():
         say_newer(photos, Path(settings.out))
+    leave_a_core(settings.workers)
     run = open_run(settings.out, settings, inputs=inputs)
     backbone = run.folder / "backbone.safetensors"
     if run.finished and is_first_rank():

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from detcon.notes import note
 from detcon.results.environment import machine_facts
 from detcon.workers import num_cores
 
@@ -54,6 +55,20 @@ def name_meeting_point() -> None:
     first = re.sub(r"\[([^],-]*).*?\]", r"\1", names).partition(",")[0]  # gpu[07-09,12],login
     env.setdefault("MASTER_ADDR", first)
     env.setdefault("MASTER_PORT", str(15_000 + int(env.get("SLURM_JOB_ID", "0")[-4:])))
+
+
+def leave_a_core(workers: int) -> None:
+    """Gives torch one thread where it shares two cores with worker processes.
+
+    Its threads wait for each other at every operation, and one that another process keeps from its
+    core holds up all: `benchmarks/busy.py`. OMP_NUM_THREADS says otherwise.
+    """
+    if workers and num_cores() // ranks().per_machine == 2 and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
+        note(
+            "torch takes one of two cores, the worker processes the other; OMP_NUM_THREADS=2 may "
+            "be faster if nothing else runs"
+        )
 
 
 def describe_environment(command: str = "") -> dict[str, Any]:
