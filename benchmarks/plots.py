@@ -1,4 +1,4 @@
-"""The plots of docs/performance.md, from the committed results.
+"""The plots of docs/performance.md and docs/performance_history.md, from the committed results.
 
 python benchmarks/plots.py
 """

@@ -136,11 +136,11 @@ def table() -> str:
     """Markdown, of the committed result."""
     found = json.loads((RESULTS / "start.json").read_text())["figures"]
     lines = [
-        "| photos in | photos | seconds | CPU seconds | peak MiB | MiB after |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| photos in | photos | CPU seconds | peak MiB | MiB after |",
+        "|---|--:|--:|--:|--:|",
     ]
     lines += [
-        f"| {name} | {f['photos']:,} | {f['seconds']:.1f} | {f['cpu_seconds']:.1f} | "
+        f"| {name} | {f['photos']:,} | {f['cpu_seconds']:.1f} | "
         f"{f['peak_mib']:.0f} | {f['after_mib']:.0f} |"
         for name, f in found.items()
     ]
