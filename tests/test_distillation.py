@@ -23,6 +23,7 @@ from detcon.methods.towers import Teacher
 from detcon.models.backbone_file import load_backbone, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.models.sources import BackboneError
 from detcon.photos import open_photos
 from detcon.pretraining.collapse import collapse_figures
 from detcon.pretraining.parts import open_parts
@@ -232,6 +233,18 @@ def test_another_teacher_under_the_same_path_is_noticed(data, teacher, tmp_path)
     method = {"kind": "region_distillation", "teacher": {"source": str(copy), "digest": "abc"}}
     with pytest.raises(RecipeError, match=r"digest \w+, not abc: .* leave method\.teacher\.digest"):
         run(data, tmp_path / "other", copy, method=method)
+
+
+def test_a_finished_run_does_without_its_teacher(data, teacher, tmp_path):
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes(teacher.read_bytes())
+    backbone = run(data, tmp_path / "run", copy, steps=1)
+    copy.unlink()
+    assert run(data, tmp_path / "run", copy, steps=1) == backbone
+    with pytest.raises(RunError, match="steps is 1 there and 2 now"):
+        run(data, tmp_path / "run", copy, steps=2)
+    with pytest.raises(BackboneError, match="there is no backbone"):
+        run(data, tmp_path / "other", copy, steps=1)
 
 
 def test_from_itself_it_starts_with_the_teacher_s_features(data, teacher, tmp_path):

@@ -12,6 +12,7 @@ from typing import IO, Any, BinaryIO
 
 _ABANDONED = 3600  # seconds
 _UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENODEV, errno.ENOLCK)
+_POINTER = b"version https://git-lfs.github.com/"
 _LONG = 100  # bytes; a name has 255 at most on most disks, and 143 on some that are encrypted
 
 
@@ -59,6 +60,19 @@ def write_whole(path: Path, data: bytes | str, *, durable: bool = True) -> None:
 def holds_other(path: Path, data: bytes) -> bool:
     """Whether the path exists and is not a file with exactly these bytes."""
     return path.exists() and not (path.is_file() and path.read_bytes() == data)
+
+
+def copy_again(path: Path) -> str:
+    """The end of a message on a file that can't be read: how to get it whole."""
+    with suppress(OSError), path.open("rb") as file:
+        if is_pointer(file.read(len(_POINTER))):
+            return "it is a pointer of Git LFS: run git lfs pull"
+    return "copy it again"
+
+
+def is_pointer(data: bytes) -> bool:
+    """Whether a file's first bytes are those of a pointer that Git LFS left in its place."""
+    return data.startswith(_POINTER)
 
 
 def is_partial(path: Path) -> bool:

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
 
 import drawn_layouts as layouts
 import numpy as np
@@ -341,6 +342,49 @@ def test_empty_boxes_of_voc_are_left_out(tmp_path):
     source = open_objects(tmp_path, "voc_xml", "train")
     assert len(source.objects("JPEGImages/b.jpg")) == 0
     assert "objects left out: 1 (outside the photo, or of no area)" in "; ".join(source.sentences)
+
+
+AS_WRITTEN = """<annotation verified="yes">
+\t<folder>JPEGImages</folder>
+\t<filename>{stem}.jpg</filename>
+\t<path>C:\\data\\{stem}.jpg</path>
+\t<size><width>0</width><height>0</height><depth>3</depth></size>
+\t<segmented>0</segmented>{objects}
+</annotation>
+"""
+OBJECT = """
+\t<object>
+\t\t<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></part>
+\t\t<name> {label} </name>
+\t\t<pose>Unspecified</pose><truncated>1</truncated><difficult>0</difficult>
+\t\t<bndbox>
+\t\t\t<ymin>{1}</ymin><xmin>{0}</xmin>
+\t\t\t<xmax>{2}</xmax><ymax>{3}</ymax>
+\t\t</bndbox>
+\t</object>"""
+ANYWHERE = st.tuples(*[st.integers(1, side) for side in (*SIZE[::-1], *SIZE[::-1])])
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(ANYWHERE.map(lambda b: (*np.minimum(b[:2], b[2:]), *np.maximum(b[:2], b[2:])))))
+def test_voc_as_labelling_tools_write_it_is_what_elementtree_reads(tmp_path, corners):
+    """Empty boxes, boxes of one pixel's width and at the edge, parts, tabs, no size: as found."""
+    corners = [*corners, (1, 1, *SIZE[::-1]), (4, 4, 4, 4), (4, 2, 4, 9)]
+    folder = tmp_path / "voc"
+    save_photo(folder / "JPEGImages" / "a.jpg")
+    objects = "".join(OBJECT.format(*box, label="cat") for box in corners)
+    save_text(folder / "ImageSets" / "Main" / "train.txt", "a\n")
+    save_text(folder / "Annotations" / "a.xml", AS_WRITTEN.format(stem="a", objects=objects))
+    expected = []
+    for one in ElementTree.parse(folder / "Annotations" / "a.xml").getroot().findall("object"):
+        edges = {edge.tag: int(edge.text) for edge in one.find("bndbox")}
+        left, top, right, bottom = (edges[name] for name in ("xmin", "ymin", "xmax", "ymax"))
+        if (left, top) != (right, bottom):  # a click
+            expected.append([left - 1, top - 1, right, bottom])
+    source = open_objects(folder, "voc_xml", "train")
+    assert source.objects("JPEGImages/a.jpg").boxes.tolist() == expected
+    clicks = len(corners) - len(expected)
+    assert f"objects left out: {clicks} (outside the photo, or of no area)" in source.sentences[0]
 
 
 def test_an_annotation_of_one_camera_serves_no_photo_of_another(tmp_path):

@@ -1,7 +1,9 @@
 """Tests for detcon.results.inputs: what a run was made of."""
 
+import os
 import shutil
 import zlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -60,6 +62,18 @@ def test_one_pixel_of_a_large_png_is_noticed(tmp_path):
     assert cv2.imwrite(str(tmp_path / "a.png"), pixels, options)
     assert (tmp_path / "a.png").stat().st_size == size > 2**18
     assert what_changed(before, take_inventory(tmp_path)) != ""
+
+
+def test_a_photo_replaced_by_one_of_the_same_size_is_noticed(tmp_path):
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(b"\xff\xd8" + b"a" * 9000 + b"\xff\xd9")
+    status, before = photo.stat(), take_inventory(tmp_path)
+    photo.write_bytes(b"\xff\xd8" + b"b" * 9000 + b"\xff\xd9")
+    os.utime(photo, ns=(status.st_atime_ns, status.st_mtime_ns))
+    now = take_inventory(tmp_path)
+    assert "have other names or content" in what_changed(before, now)
+    earlier = replace(before, photos="")
+    assert what_changed(earlier, now) == "", "earlier versions read no photos"
 
 
 def test_a_large_text_is_read_whole(tmp_path):

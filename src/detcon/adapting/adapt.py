@@ -9,14 +9,16 @@ from detcon.adapting.verdict import compare, verdict
 from detcon.adapting.without_labels import figures_of_fresh, without_labels
 from detcon.config import load_recipe
 from detcon.downstream.recipe import GridRecipe
-from detcon.downstream.transfer import transfer
+from detcon.downstream.transfer import check_transfer, transfer
 from detcon.masks.recipe import MasksRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.methods.recipe import WithMasks
 from detcon.models.backbone_file import load_backbone
 from detcon.notes import say
+from detcon.photos import open_photos
 from detcon.pretraining.recipe import PretrainRecipe
+from detcon.pretraining.start import open_start
 from detcon.pretraining.training import pretrain
 from detcon.report.page import make_report
 from detcon.train.environment import is_first_rank
@@ -59,6 +61,8 @@ def adapt(recipe: str | Path | AdaptRecipe | None = None, /, **overrides: Any) -
 
 def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | None) -> Path:
     out = Path(settings.out)
+    if not (out / "adapted" / "backbone.safetensors").is_file():
+        _check(plan, grid)
     if plan.masks is not None and plan.masks == str(out / "masks"):
         _say(f"1/4  masks: {settings.masks}, of the photos alone")
         if is_first_rank():
@@ -85,6 +89,14 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
         make_report(runs, out=page, title="Adapted to your photos", lead=sentences, names=names)
         _say("\n".join(sentences))
     return page
+
+
+def _check(plan: PretrainRecipe, grid: GridRecipe | None) -> None:
+    """Finds now, not after hours, what is wrong with photos, weights or labelled data."""
+    start, _ = open_start(plan)
+    open_photos(plan.images, start.encoder.in_channels)
+    if grid is not None:
+        check_transfer(grid.model_copy(update={"encoder": start.encoder}))
 
 
 def _masks(settings: AdaptRecipe) -> MasksRecipe:

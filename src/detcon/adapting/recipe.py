@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from detcon.config import Recipe
-from detcon.downstream.recipe import Amounts
+from detcon.config import Recipe, field_names
+from detcon.downstream.recipe import Amounts, GridRecipe
 from detcon.formats.registry import FormatName
+from detcon.pretraining.recipe import PretrainRecipe
 
 
 class AdaptRecipe(Recipe):
@@ -53,3 +54,14 @@ class AdaptRecipe(Recipe):
         default=None, gt=0, description="stop then, with a checkpoint; null: when all is done"
     )
     seed: int = Field(default=0, ge=0, description="of the pretraining, and the first transfer's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _parts_have_their_own(cls, values: Any) -> Any:
+        for name in values if isinstance(values, dict) else ():
+            if name not in cls.model_fields:
+                for part, model in (("pretrain", PretrainRecipe), ("transfer", GridRecipe)):
+                    for own in field_names(model):
+                        if own.rpartition(".")[2] == name:
+                            raise ValueError(f"'{name}' is of one part: give {part}.{own}=...")
+        return values

@@ -139,10 +139,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
     """
     known = list(known)
     close = [name for name in known if name.endswith(f".{word}")][:1]
-    close = close or difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    end = word.rpartition(".")[2]
+    close = close or [
+        name  # the beginning alone, as in 'task.', is no similarity
+        for name in difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+        if difflib.get_close_matches(end, [name.rpartition(".")[2]], cutoff=0.6)
+    ]
     if not close:
         by_leaf = {name.rpartition(".")[2]: name for name in known}
-        leaf = difflib.get_close_matches(word.rpartition(".")[2], list(by_leaf), n=1, cutoff=0.7)
+        leaf = difflib.get_close_matches(end, list(by_leaf), n=1, cutoff=0.7)
         close = [by_leaf[name] for name in leaf]
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known)[:12])}"
 

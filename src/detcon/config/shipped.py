@@ -69,7 +69,10 @@ def find_recipe(recipe: str | Path, shelf: str = "") -> Path:
     names = [one.name for one in _shipped(shelf)]
     if len(path.parts) > 1:
         names = [_from_outside(one.path) for one in _shipped(shelf)]
-    raise RecipeError(f"there is no recipe {path}{nearest(str(path), names)}")
+    near = nearest(str(path), names)
+    if path.suffix in (".yaml", ".yml") and near.startswith("; known"):
+        near = ": no such file, and none that ships"
+    raise RecipeError(f"there is no recipe {path}{near}")
 
 
 def _shipped(shelf: str) -> Iterator[ShippedRecipe]:

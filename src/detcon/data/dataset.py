@@ -236,9 +236,10 @@ class PhotoViews:
             if not isinstance(held, UnreadablePhoto):
                 return number, held, tuple(passed_over.items())
             passed_over[self.keys[number]] = str(held)
+        hint = " (is the disk there?)" if isinstance(held.__cause__, OSError) else ""
         raise TooManyUnreadable(
             f"{len(passed_over)} photos of {self.photos.source}, tried one after another, can't be "
-            f"read; {list(passed_over.values())[-1]} (is the disk there?)"
+            f"read; {held}{hint}"
         )
 
     def _candidates(self, epoch: int, index: int) -> Iterator[int]:

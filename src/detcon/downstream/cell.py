@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import FineTuned, TransferRecipe
 from detcon.downstream.task import Names, Score, Task
 from detcon.models.backbone_file import Backbone, load_backbone, save_backbone
-from detcon.notes import say
+from detcon.models.recipe import EncoderRecipe
+from detcon.notes import note
 from detcon.photos import shown
 from detcon.results.history import read_history
 from detcon.results.inputs import Inventory, take_inventory
@@ -52,24 +53,44 @@ def run_cell(
         open_run(folder, settings, inputs=inputs)  # refuses another recipe, or other data
         return read_result(folder)
     begin = time.monotonic()
-    backbone, network = build_network(settings, task, open_data)
-    labelled, val = open_data(backbone.recipe.in_channels)
-    chosen = nested_subset(len(labelled.train.keys), settings.labels, settings.seed)
-    train = Examples(labelled.train, chosen)
-    task.check(train, val, labelled.names)
+    backbone, network, names, train, val = prepare_cell(settings, task, open_data)
     run = open_run(folder, settings, inputs=inputs)
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it
         network.to(open_replica("32", settings.loop.accelerator).device).eval()
     task.learn(settings, network, train, folder)
-    reached = task.score(settings, network, val, labelled.names)
+    reached = task.score(settings, network, val, names)
     result = _result(settings, reached, before + time.monotonic() - begin)
     if is_first_rank():
-        _save(settings, backbone, network, labelled.names)
-        _draw(folder, task, network, labelled.names, val)
+        _save(settings, backbone, network, names)
+        _draw(folder, task, network, names, val)
         write_result(folder, result)
         run.finish()
     return result
+
+
+class Prepared(NamedTuple):
+    """All that a cell needs, opened and checked."""
+
+    backbone: Backbone
+    network: Network
+    names: Names
+    train: Examples
+    val: Examples
+
+
+def prepare_cell(settings: TransferRecipe, task: Task, open_data: OpenData) -> Prepared:
+    """Opens the backbone and the data, and builds the network.
+
+    Raises:
+        ValueError: Data, a backbone or settings that don't fit.
+    """
+    backbone, network = build_network(settings, task, open_data)
+    labelled, val = open_data(backbone.recipe.in_channels)
+    chosen = nested_subset(len(labelled.train.keys), settings.labels, settings.seed)
+    train = Examples(labelled.train, chosen)
+    task.check(train, val, labelled.names)
+    return Prepared(backbone, network, labelled.names, train, val)
 
 
 def build_network(
@@ -85,10 +106,21 @@ def build_network(
             partial=settings.backbone_partial,
             drop_path=getattr(settings.task, "drop_path", 0.0),
         )
-        if backbone.match is not None and not backbone.match.is_full and is_first_rank():
-            say(f"{settings.backbone}: {backbone.match}")
+        if backbone.match is not None and not backbone.match.is_full:
+            note(f"{settings.backbone}: {backbone.match}")
+        _note_another(backbone.recipe, settings)
         labelled, _ = open_data(backbone.recipe.in_channels)
         return backbone, task.build(settings, backbone, labelled.names)
+
+
+def _note_another(found: EncoderRecipe, settings: TransferRecipe) -> None:
+    """Tells when a backbone names an architecture of its own, and not that of `encoder`."""
+    asked = settings.encoder
+    if asked is not None and (asked.name, asked.width) != (found.name, found.width):
+        note(
+            f"{settings.backbone} says that it is a {found.name} of width {found.width:g}, and "
+            f"encoder.name={asked.name} encoder.width={asked.width:g} is for other backbones"
+        )
 
 
 def _result(settings: TransferRecipe, reached: Score, seconds: float) -> Result:

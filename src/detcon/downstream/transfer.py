@@ -13,9 +13,9 @@ from rich.table import Table
 
 from detcon.config import load_recipe
 from detcon.data.labelled.examples import Examples, LabelledData
-from detcon.downstream.cell import run_cell
+from detcon.downstream.cell import OpenData, prepare_cell, run_cell
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
-from detcon.downstream.task import open_task
+from detcon.downstream.task import Task, open_task
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.task import has_masks
 from detcon.formats.registry import resolved
@@ -49,14 +49,10 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
         OSError: A disk that is full or can't be written.
     """
     grid = _settled(load_recipe(GridRecipe, recipe, overrides))
-    task = open_task(grid.task)
-
-    @lru_cache(maxsize=1)  # backbones mostly take the same number of channels
-    def open_data(channels: int) -> tuple[LabelledData, Examples]:
-        labelled = task.open(grid, channels)
-        return labelled, Examples(labelled.val, range(len(labelled.val.keys)))
-
+    task, open_data = _opened(grid)
     cells, data = list(_cells(grid)), take_inventory(grid.data, without=Path(grid.out))
+    for cell in _first_of_each(cells)[1:]:  # the first is next
+        prepare_cell(cell, task, open_data)
     finished = sum(Path(cell.out, RESULT).is_file() for cell in cells)
     results = []
     for number, cell in enumerate(cells, 1):
@@ -67,6 +63,32 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
             say(f"{finished} of {len(cells)} results were there, of the same data: only read again")
         _say(results, dict(zip(grid.backbones, _folder_names(grid.backbones), strict=True)))
     return results
+
+
+def check_transfer(grid: GridRecipe) -> None:
+    """Opens backbones and data, for what is wrong to be found now. Raises as `transfer` does."""
+    grid = _settled(grid)
+    task, open_data = _opened(grid)
+    for cell in _first_of_each(list(_cells(grid))):
+        prepare_cell(cell, task, open_data)
+
+
+def _opened(grid: GridRecipe) -> tuple[Task, OpenData]:
+    task = open_task(grid.task)
+
+    @lru_cache(maxsize=1)  # backbones mostly take the same number of channels
+    def open_data(channels: int) -> tuple[LabelledData, Examples]:
+        labelled = task.open(grid, channels)
+        return labelled, Examples(labelled.val, range(len(labelled.val.keys)))
+
+    return task, open_data
+
+
+def _first_of_each(cells: Sequence[TransferRecipe]) -> list[TransferRecipe]:
+    """Of the unfinished cells the first with each backbone and with each amount of labels."""
+    left = [cell for cell in reversed(cells) if not Path(cell.out, RESULT).is_file()]
+    first = {cell.labels: cell for cell in left} | {cell.backbone: cell for cell in left}
+    return [cell for cell in reversed(left) if any(cell is one for one in first.values())]
 
 
 def _announce(cell: TransferRecipe, number: int, num: int) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
+from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.formats.format import Format
 from detcon.formats.reading.mat_file import read_mat
@@ -39,7 +40,7 @@ def read_segmentations(path: Path, photo: str = "") -> list[Int32[np.ndarray, "y
     if not sound or len({one.shape for one in maps}) > 1:
         raise AnnotationError(
             f"the annotation {path} holds no human segmentations of BSDS (a cell array "
-            f"'groundTruth' of maps 'Segmentation' of one size); copy it again"
+            f"'groundTruth' of maps 'Segmentation' of one size); {copy_again(path)}"
         )
     return [one.astype(np.int32) for one in maps]
 

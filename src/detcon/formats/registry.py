@@ -59,10 +59,9 @@ def find_format(name: str) -> Format:
         ValueError: There is none; the message lists all names and the nearest.
     """
     if name not in FORMATS and ":" not in name:
-        close = nearest(name, FORMATS).partition("; known:")[0]
         raise ValueError(
-            f"there is no format '{name}'{close}; formats: {', '.join(FORMATS)}, or one of your "
-            f"own as my_module:FORMAT"
+            f"there is no format '{name}'{nearest(name, FORMATS)}; all are {', '.join(FORMATS)}, "
+            f"or one of your own as my_module:FORMAT"
         )
     module, _, attribute = FORMATS.get(name, name).partition(":")
     try:

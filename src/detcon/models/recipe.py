@@ -88,10 +88,12 @@ class EncoderRecipe(Recipe):
         if self.name not in RESNETS:
             if not self.is_own:
                 _check_timm(self.name)
-            ours = self.width, self.stride, self.same_padding, self.zero_init
-            if ours != (1.0, 32, False, True):
+            usual = {"width": 1.0, "stride": 32, "same_padding": False, "zero_init": True}
+            given = [name for name, value in usual.items() if getattr(self, name) != value]
+            if given:
                 raise ValueError(
-                    f"width, stride, same_padding and zero_init don't apply to '{self.name}'"
+                    f"'{self.name}' is no ResNet and takes no {', no '.join(given)}; leave "
+                    f"{' and '.join(f'encoder.{name}' for name in given)} out"
                 )
         if self.project_first and RESNETS.get(self.name) not in BASIC:
             raise ValueError(
@@ -106,7 +108,9 @@ class EncoderRecipe(Recipe):
             ValueError: The network isn't timm's.
         """
         if self.drop_path and (self.is_own or self.name in RESNETS):
-            raise ValueError(f"drop_path applies to timm models alone, not to '{self.name}'")
+            raise ValueError(
+                f"drop_path applies to timm models alone, not to '{self.name}'; leave it out"
+            )
 
     @property
     def is_own(self) -> bool:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from detcon.files import copy_again
 from detcon.models.encoders import timm_features
 from detcon.models.key_styles import flatten
 from detcon.models.recipe import RESNETS, EncoderRecipe, Normalisation
@@ -52,9 +53,10 @@ def open_weights(source: str, encoder: EncoderRecipe | None) -> Weights:
         return _from_timm(name, encoder)
     path = Path(source)
     if not path.is_file():
+        what = f"{path} is a folder" if path.is_dir() else f"there is no backbone {path}"
         raise BackboneError(
-            f"there is no backbone {path}; give a file, 'random', 'torchvision:resnet50' or "
-            f"'timm:convnext_atto'"
+            f"{what}; give a file, as RUN/backbone.safetensors, 'torchvision:resnet50', "
+            f"'timm:convnext_atto', or 'random' for fresh weights to compare with"
         )
     if path.suffix == ".safetensors":
         return _from_safetensors(path)
@@ -121,7 +123,9 @@ def _from_safetensors(path: Path) -> Weights:
             metadata = file.metadata() or {}
         tensors = load_file(path)
     except SafetensorError as error:
-        raise BackboneError(f"{path} is damaged or no safetensors file ({error})") from error
+        raise BackboneError(
+            f"{path} is damaged or no safetensors file ({error}); {copy_again(path)}"
+        ) from error
     if ENTRY not in metadata:
         return Weights(tensors)
     try:
@@ -145,9 +149,10 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds; all mean the same to a user
+    except Exception as error:  # torch raises many kinds, in paragraphs; all mean the same here
         raise BackboneError(
-            f"{path} holds no plain tensors (damaged, or it needs code to be run): {_short(error)}"
+            f"{path} is no checkpoint of plain tensors: it is damaged, another kind of file, or "
+            f"needs code to be run; {copy_again(path)}, or save its state dict alone"
         ) from error
     tensors = flatten(loaded)
     if not tensors:

@@ -11,10 +11,10 @@ import tifffile
 from jaxtyping import Shaped, UInt8
 from PIL import ExifTags, Image
 
+from detcon.files import is_pointer
 from detcon.photos.errors import UnreadablePhoto
 
 _JPEG, _PNG, _PNG_END = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"IEND\xaeB\x60\x82"
-_LFS = b"version https://git-lfs.github.com/"
 _JPEG_END = b"\xff\xd9"
 _NPY, _TIFF = b"\x93NUMPY", (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _KNOWN = (_JPEG, _PNG, *_TIFF, b"BM", b"GIF8", b"\0\0\0\x0cjP  ", b"P4", b"P5", b"P6")
@@ -56,6 +56,10 @@ def decode(
     """
     if not data:
         raise UnreadablePhoto(f"cannot read {name}: the file is empty; copy it again or remove it")
+    if is_pointer(data):
+        raise UnreadablePhoto(
+            f"cannot read {name}: it is a pointer of Git LFS, not the photo; run git lfs pull"
+        )
     if _ends_early(data):
         raise UnreadablePhoto(
             f"cannot read {name}: the file ends before the picture does; copy it again or remove it"
@@ -69,10 +73,6 @@ def decode(
         why = str(error)
     except (cv2.error, MemoryError):
         pass
-    if photo is None and data.startswith(_LFS):
-        raise UnreadablePhoto(
-            f"cannot read {name}: it is a pointer of Git LFS, not the photo; run git lfs pull"
-        )
     if photo is None:
         what = "holds no photo" if why else f"holds no photo (it begins with {data[:8]!r})"
         if data.startswith(_KNOWN):

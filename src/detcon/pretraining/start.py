@@ -31,26 +31,19 @@ def open_start(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | Non
 
     Raises:
         BackboneError: No such source, or tensors without a place.
-        RecipeError: The source has another digest than the recipe.
+        RecipeError: The source has another digest than the recipe, or is "random".
     """
     given = settings.weights
     if given is None:
         return settings, None
+    if given.source == "random":
+        raise RecipeError("weights=random names none; leave weights out to start from fresh ones")
     try:
         return _opened(settings, given)
     except BackboneError:
-        finished = _as_finished(settings, given)
-        if finished is None:
+        there = _finished(settings)
+        if there is None:
             raise
-        return finished, None
-
-
-def _as_finished(settings: PretrainRecipe, given: WeightsRecipe) -> PretrainRecipe | None:
-    """The recipe as a finished run in its folder completed it; None where there is none."""
-    saved = read_recipe(Path(settings.out))
-    if saved is None or not read_environment(Path(settings.out)).get("finished"):
-        return None
-    there = recorded(PretrainRecipe, saved.values)
     digest = given.digest or (there.weights and there.weights.digest)
     return settings.model_copy(
         update={
@@ -58,7 +51,15 @@ def _as_finished(settings: PretrainRecipe, given: WeightsRecipe) -> PretrainReci
             "normalisation": there.normalisation,
             "weights": given.model_copy(update={"digest": digest}),
         }
-    )
+    ), None
+
+
+def _finished(settings: PretrainRecipe) -> PretrainRecipe | None:
+    """The recipe of a finished run in the folder; None where there is none."""
+    saved = read_recipe(Path(settings.out))
+    if saved is None or not read_environment(Path(settings.out)).get("finished"):
+        return None
+    return recorded(PretrainRecipe, saved.values)
 
 
 def _opened(
@@ -89,7 +90,8 @@ def open_teacher(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | N
     """Loads the teacher that a recipe of region distillation names.
 
     Returns:
-        The recipe with the digest of its weights; and the teacher, None for other methods.
+        The recipe with the digest of its weights; and the teacher, None for other methods, or where
+        it is gone but the run in the folder is finished.
 
     Raises:
         BackboneError: No such source, or it doesn't have all tensors.
@@ -101,13 +103,21 @@ def open_teacher(settings: PretrainRecipe) -> tuple[PretrainRecipe, Backbone | N
     given, channels = method.teacher, settings.encoder.in_channels
     if given.source == "random":
         raise RecipeError("method.teacher=random knows nothing; give weights that were trained")
-    backbone = load_backbone(given.source, encoder=given.encoder, stride=given.stride)
-    if backbone.recipe.in_channels != channels:
-        raise RecipeError(
-            f"the teacher {given.source} takes photos of {backbone.recipe.in_channels} channels, "
-            f"but these have {channels}; give a teacher of the same photos"
-        )
-    teacher = given.model_copy(update={"digest": _digest(backbone, given, "method.teacher")})
+    try:
+        backbone = load_backbone(given.source, encoder=given.encoder, stride=given.stride)
+    except BackboneError:
+        there = _finished(settings)
+        if there is None or not isinstance(there.method, RegionDistillation):
+            raise
+        backbone, digest = None, given.digest or there.method.teacher.digest
+    else:
+        digest = _digest(backbone, given, "method.teacher")
+        if backbone.recipe.in_channels != channels:
+            raise RecipeError(
+                f"the teacher {given.source} takes photos of {backbone.recipe.in_channels} "
+                f"channels, but these have {channels}; give a teacher of the same photos"
+            )
+    teacher = given.model_copy(update={"digest": digest})
     changed = {"method": method.model_copy(update={"teacher": teacher})}
     return settings.model_copy(update=changed), backbone
 

@@ -119,7 +119,8 @@ def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> boo
             moved[name] = there.get(name)
     if differing := differences(there, now | moved):
         raise RunError(
-            f"{folder} holds a run of another recipe: {', '.join(differing)}; "
+            f"{folder} holds a run of another recipe: {', '.join(differing[:5])}"
+            f"{' and more' if differing[5:] else ''}; "
             f"give another out=, the old settings, or remove the folder"
         )
     return recorded.keys() >= now.keys() and not moved

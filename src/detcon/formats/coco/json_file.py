@@ -3,7 +3,6 @@
 The format is described at cocodataset.org/#format-data.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from detcon.formats.errors import AnnotationError
+from detcon.formats.reading.beside import read_json
 from detcon.photos import Photos
 
 _MAX_SIDE = 1 << 16
@@ -61,16 +61,11 @@ def find_json(data: Path, kind: str, split: str) -> tuple[Path, str]:
 
 def read_coco_json(path: Path) -> dict[str, list[dict[str, Any]]]:
     """Reads a file of images, annotations and categories. Raises `AnnotationError`."""
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
+    if not path.exists():
         raise AnnotationError(
             f"there are no annotations {path}; COCO's come from cocodataset.org/#download"
-        ) from error
-    except (ValueError, RecursionError, OSError) as error:
-        raise AnnotationError(
-            f"{path} is no JSON that can be read: {error}; copy it again"
-        ) from error
+        )
+    values = read_json(path)
     parts = {}
     for part in ("images", "annotations", "categories"):
         entries = values.get(part) if isinstance(values, dict) else None

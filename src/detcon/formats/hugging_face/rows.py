@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import UInt8
 
+from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.holdout import SPLITS, Holdout, draw_split
 from detcon.formats.reading.label_files import of_photo
@@ -136,7 +137,9 @@ def _sentence(shard: str | Path) -> Iterator[None]:
         raise
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         what = " ".join(str(error).split())
-        raise AnnotationError(f"{shard} can't be read: {what}; copy it again") from error
+        raise AnnotationError(
+            f"{shard} can't be read: {what}; {copy_again(Path(shard))}"
+        ) from error
 
 
 def _rows(shard: Path, image: str) -> Iterator[Row]:

@@ -22,6 +22,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError
 from detcon.formats.folder.depth import DepthFiles, in_metres, open_depth_folder
 from detcon.formats.reading.mat_file import read_mat
@@ -152,7 +153,7 @@ def _open_mat(path: Path, split: str) -> NyuMat:
             images, depths = (file[name].shape for name in ("images", "depths"))  # pyright: ignore
     except Exception as error:
         raise AnnotationError(
-            f"{path} is no HDF5 file with 'images' and 'depths', as NYU's is; copy it again"
+            f"{path} is no HDF5 file with 'images' and 'depths', as NYU's is; {copy_again(path)}"
         ) from error
     if len(images) != 4 or images[1] != 3 or depths != (images[0], *images[2:]):
         raise AnnotationError(

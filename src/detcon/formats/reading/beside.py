@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError
 from detcon.photos import open_photos
 
@@ -44,7 +45,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError, OSError) as error:
         raise AnnotationError(
-            f"{path} is no JSON that can be read: {error}; copy it again"
+            f"{path} is no JSON that can be read: {error}; {copy_again(path)}"
         ) from error
 
 
@@ -55,7 +56,7 @@ def read_xml(path: Path) -> Element:
     except (ParseError, DefusedXmlException, ValueError, LookupError, OSError) as error:
         what = " ".join(str(error).split()) or type(error).__name__
         raise AnnotationError(
-            f"{path} is no XML that can be read: {what}; copy it again"
+            f"{path} is no XML that can be read: {what}; {copy_again(path)}"
         ) from error
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Int32, Integer
 from PIL import Image
 
+from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.formats.reading.mat_file import read_mat
 
@@ -62,9 +63,9 @@ def _read(path: Path, photo: str, missing: str, damaged: str = "") -> tuple[str,
             f"there is no annotation {path} for the photo {photo}{missing}"
         ) from error
     except Exception as error:  # Pillow has no one exception for a damaged file
-        raise AnnotationError(
-            f"the annotation {path} is no PNG that can be read{damaged}"
-        ) from error
+        again = copy_again(path)
+        hint = damaged if damaged and again == "copy it again" else f"; {again}"
+        raise AnnotationError(f"the annotation {path} is no PNG that can be read{hint}") from error
 
 
 def read_sbd(path: Path) -> Int32[np.ndarray, "y x"]:
@@ -85,7 +86,7 @@ def read_sbd(path: Path) -> Int32[np.ndarray, "y x"]:
     except (ValueError, LookupError, TypeError) as error:
         raise AnnotationError(
             f"the annotation {path} is no file of SBD that can be read: it should hold "
-            f"GTcls.Segmentation or GTinst.Segmentation; copy it again"
+            f"GTcls.Segmentation or GTinst.Segmentation; {copy_again(path)}"
         ) from error
 
 

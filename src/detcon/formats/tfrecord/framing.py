@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import google_crc32c
 
+from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError
 
 _LENGTH, _CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
@@ -86,6 +87,6 @@ def _unreadable(path: Path, error: OSError) -> AnnotationError:
 
 def _damaged(path: Path, offset: int, what: str) -> AnnotationError:
     return AnnotationError(
-        f"{path} is damaged at byte {offset}, or no plain TFRecord file: {what}; copy it again "
-        f"(and unpack it, if it is compressed)"
+        f"{path} is damaged at byte {offset}, or no plain TFRecord file: {what}; "
+        f"{copy_again(path)} (and unpack it, if it is compressed)"
     )
