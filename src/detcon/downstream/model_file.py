@@ -22,7 +22,7 @@ from detcon.config import RecipeError, recorded
 from detcon.downstream.network import Network
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.task import Task, open_task
-from detcon.files import write_whole
+from detcon.files import copy_again, write_whole
 from detcon.models.backbone_file import Backbone, BackboneError, check_finite
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
@@ -143,7 +143,8 @@ def load_model(path: str | Path, *, encoder: EncoderRecipe | None = None) -> Mod
         ) from error
     except (OSError, SafetensorError, ValueError, TypeError, ValidationError, RecipeError) as error:
         raise ModelError(
-            f"{path} is damaged, or was written by a later version of detcon ({_short(error)})"
+            f"{path} is damaged, or was written by a later version of detcon ({_short(error)}); "
+            f"{copy_again(path)}"
         ) from error
     if encoder is not None and encoder.name != recipe.name:
         raise ModelError(

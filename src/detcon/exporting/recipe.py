@@ -28,7 +28,7 @@ class ExportError(ValueError):
 
 
 class ExportRecipe(Recipe):
-    """Writes a backbone as a file of another framework, or as a folder of Hugging Face's.
+    """Writes a backbone as a file of another framework, or as a folder for the Hugging Face hub.
 
     A state dict (.pth, .pt or .safetensors) with the names of torchvision, timm, smp
     (segmentation_models_pytorch), or with the network's own; detectron2's .pkl; for mmseg and mmdet

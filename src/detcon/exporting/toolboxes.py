@@ -41,7 +41,7 @@ def _kind(convolves: bool) -> str:
 def pack_transformers(backbone: Backbone) -> dict[str, bytes]:
     """The files of a folder for `ResNetBackbone.from_pretrained` and `AutoImageProcessor`.
 
-    Uploaded to the hub, `AutoBackbone` takes it too; its version 5 takes no local folders.
+    `AutoBackbone` takes it once it is on the hub; in transformers 5 it takes no local folder.
     """
     recipe, normalisation = backbone.recipe, backbone.normalisation
     depth, width = RESNETS[recipe.name], recipe.width

@@ -98,7 +98,7 @@ def _is_exported(data: Path) -> bool:
 
 
 def _files(data: Path) -> list[Path]:
-    """The JSON files of the data set; of CVAT's, those of objects."""
+    """The JSON files of the data set; of an export of CVAT, those of objects alone."""
     folders = [one for one in data.iterdir() if one.is_dir() and one.name.lower() in SPLITS]
     folders = [data, data / "annotations", *sorted(folders)]
     found = [path for folder in folders for path in sorted(folder.glob("*.json"))]
@@ -108,7 +108,7 @@ def _files(data: Path) -> list[Path]:
 
 
 def _split_of(path: Path) -> str:
-    """By the words of its folder and its name."""
+    """The split that a file belongs to, by the words of its name and of its folder's."""
     words = re.split(r"[\W_\d]+", "/".join([*path.parts[:-1], path.stem]).lower())
     return next((SPLITS[word] for word in words if word in SPLITS), "")
 

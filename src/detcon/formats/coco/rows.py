@@ -148,7 +148,7 @@ def _note(
     redrawn: Bool[np.ndarray, " n"],
     alone: Bool[np.ndarray, " n"],
 ) -> None:
-    """Notes in one sentence what isn't used as it is written."""
+    """Tells the user in one sentence what is read otherwise than it is written."""
     parts = []
     for which, what in (
         (left_out, "left out, since nothing of them lies within the picture"),

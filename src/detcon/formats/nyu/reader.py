@@ -184,7 +184,7 @@ def _read_split(path: Path, name: str) -> list[int]:
             raise ValueError("an empty list")
     except Exception as error:  # HDF5's library has no one exception for a damaged file
         raise AnnotationError(
-            f"{path} holds no list '{name}' that can be read; copy it again, {_NYU_FROM}"
+            f"{path} holds no list '{name}' that can be read; {copy_again(path)}, {_NYU_FROM}"
         ) from error
     return numbers
 
