@@ -60,6 +60,10 @@ CASES = {  # wrong, said, right; None where the right one would take long
         [*KNN, "format=foldr"], "there is no format 'foldr'; did you mean 'folder'?",
         [*KNN, "format=folder"],
     ),
+    "labels of another name": (
+        [*KNN, "data=masked"], "no file masked/train/labels/0.png, but 0_mask.png, which has anot",
+        KNN,
+    ),
     "a flat name": (
         [*KNN, "head_channels=3"], "which knn_segmentation doesn't have", KNN,
     ),
@@ -74,6 +78,10 @@ CASES = {  # wrong, said, right; None where the right one would take long
     "four bands of three": (
         [*ANEW, "encoder.in_channels=4"], "but 4 bands of 8 or 16 bits were asked for\n",
         [*ANEW, "out=other"],
+    ),
+    "val is a part of train": (
+        [*KNN, "data=same", "labels=9"], "same: 3 of 3 validation photos have the name and size of",
+        KNN,
     ),
     "a recipe's file that is missing": (
         ["pretrain", "none.yaml"],
@@ -139,6 +147,10 @@ def world(tmp_path_factory):
                 path = folder / "d" / split / part / f"{i}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(path), pixels.astype(np.uint8))
+    shutil.copytree(folder / "d", folder / "same")
+    shutil.copytree(folder / "d", folder / "masked")
+    for path in (folder / "masked" / "train" / "labels").iterdir():
+        path.rename(path.with_name(f"{path.stem}_mask.png"))
     torch.manual_seed(0)
     for name, recipe in (("b", SMALL), ("b16", SMALL.with_stride(16))):
         place = folder / f"{name}.safetensors"

@@ -16,10 +16,10 @@ from detcon.results.history import read_history
 _UNKNOWN = "No labelled data were given (data=), so whether adapting helped isn't known."
 
 _MEANING = (
-    "None of these figures says that features got better. Few neighbours kept say that the weights "
-    "have changed much, for better or worse; a RankMe or LiDAR far below the start's says that "
-    "directions were lost, which is a bad sign; the same or higher ones say nothing. Some tens of "
-    "labelled photos as data= would tell."
+    "None of these figures says that features got better. Few neighbours kept: the weights changed "
+    "much, for better or worse. RankMe and LiDAR count the directions in which features differ: "
+    "far fewer than at the start are a bad sign, as many or more say nothing. Some tens of "
+    "labelled photos, given as data=, would tell."
 )
 
 Figures = Mapping[str, float]

@@ -79,6 +79,12 @@ def _opened(grid: GridRecipe) -> tuple[Task, OpenData]:
     @lru_cache(maxsize=1)  # backbones mostly take the same number of channels
     def open_data(channels: int) -> tuple[LabelledData, Examples]:
         labelled = task.open(grid, channels)
+        if both := labelled.shared():
+            note(
+                f"{grid.data}: {len(both)} of {len(labelled.val.keys)} validation photos have the "
+                f"name and size of a training photo, {both[0]} first; if they are the same, the "
+                f"figures are too good: take them out of one"
+            )
         return labelled, Examples(labelled.val, range(len(labelled.val.keys)))
 
     return task, open_data

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,6 +101,20 @@ class LabelledData:
     train: LabelledSplit
     val: LabelledSplit
     names: tuple[str, ...] = ()
+
+    def shared(self) -> list[str]:
+        """Validation photos with the name, and the size in bytes, of a training photo."""
+        train, val = (getattr(one.source, "photos", None) for one in (self.train, self.val))
+        if not (isinstance(train, Photos) and isinstance(val, Photos)):
+            return []
+        if train.members is not None or val.members is not None:  # in no files of their own
+            return []
+        both = sorted({*self.train.keys} & {*self.val.keys})
+        return [key for key in both if _size(train.path(key)) == _size(val.path(key)) is not None]
+
+
+def _size(path: Path) -> int | None:
+    return path.stat().st_size if path.is_file() else None
 
 
 def watched(items: Any, title: str) -> Iterator[Any]:

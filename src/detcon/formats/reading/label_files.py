@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -111,7 +112,9 @@ def check_files(
                 f"the photos {other} and {key} of {photos.source} share the {what} {files[key]}; "
                 f"rename one of them, and give each its own"
             )
-        if not files[key].is_file():
+        if not (file := files[key]).is_file():
+            near = next(file.parent.glob(f"{escape(file.stem)}*"), None)
+            there = "" if near is None else f", but {near.name}, which has another name"
             raise AnnotationError(
-                f"the photo {photos.path(key)} has no {what}: there is no file {files[key]}{hint}"
+                f"the photo {photos.path(key)} has no {what}: there is no file {file}{there}{hint}"
             )
