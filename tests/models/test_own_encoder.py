@@ -54,6 +54,17 @@ class Pyramid(nn.Module):
             grids.append(step(grids[-1]))
         return {"feature_maps": tuple(grids), "other": None}
 
+class Patches(nn.Module):
+    # no convolution: a linear layer of flattened patches, as in naflexvit
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Linear(3 * 16, 8)
+
+    def forward(self, photos):
+        b, c, y, x = photos.shape
+        cells = photos.reshape(b, c, y // 4, 4, x // 4, 4).permute(0, 2, 4, 1, 3, 5).flatten(3)
+        return self.embed(cells).permute(0, 3, 1, 2)
+
 def flat():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten())
 
@@ -205,3 +216,12 @@ def test_a_backbone_of_transformers_is_an_encoder(code):
 def test_one_word_names_the_encoder(code):
     recipe = load_recipe(PretrainRecipe, None, {"images": "p", "out": "o", "encoder": "mine:trunk"})
     assert recipe.encoder == OWN
+
+
+def test_a_network_without_convolutions_comes_back(code, tmp_path):
+    recipe = EncoderRecipe(name="mine:Patches")
+    encoder = build_encoder(recipe, run_own=True)
+    save_backbone(tmp_path / "b.safetensors", encoder, recipe, normalisation=Normalisation())
+    again = detcon.load_backbone(tmp_path / "b.safetensors", encoder=recipe).encoder
+    photos = torch.rand(1, 3, 32, 32)
+    assert torch.equal(again(photos), encoder(photos))

@@ -21,7 +21,7 @@ from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import PredictRecipe
 from detcon.downstream.tasks.detection.scoring import write_results
 from detcon.files import write_whole
-from detcon.notes import say
+from detcon.notes import counted, say
 from detcon.photos import Photos, UnreadablePhoto, open_photos, shown
 from detcon.progress import ProgressBar
 from detcon.results import RunError
@@ -164,8 +164,8 @@ def _unchanged(photos: Photos, rows: Rows, folder: Path) -> set[str]:
         )
     if gone or changed:
         raise RunError(
-            f"{len(changed)} photos of {photos.source} were changed and {len(gone)} are gone since "
-            f"they were predicted in {folder}, {(changed + gone)[0]} first among them; give "
+            f"{counted(len(changed), 'photo')} of {photos.source} changed and {len(gone)} gone "
+            f"since they were predicted in {folder}, {(changed + gone)[0]} first among them; give "
             f"another out=, or remove {folder} to make it again"
         )
     return set(there)

@@ -242,10 +242,10 @@ def _fill(network: nn.Module, translated: Translated, bands: str | None) -> Matc
     """
     body = _body(network)
     state, tensors = body.state_dict(), dict(translated.tensors)
-    first = next(name for name, tensor in state.items() if tensor.ndim == 4)
-    filters, channels = tensors.get(first), state[first].shape[1]
-    fresh = ()
-    if filters is not None and filters.shape[1] != channels:
+    # a network of linear layers has none
+    first = next((name for name, tensor in state.items() if tensor.ndim == 4), "")
+    filters, fresh = tensors.get(first), ()
+    if filters is not None and filters.shape[1] != (channels := state[first].shape[1]):
         fresh = (first,) if bands == "fresh" else ()
         if bands == "mean":  # the sum over channels stays: grey photos give the same features
             tensors[first] = (filters.sum(1, keepdim=True) / channels).expand(-1, channels, -1, -1)
