@@ -41,7 +41,7 @@ def test_the_same_sheet_again_and_another_with_another_seed(collection, tmp_path
 
 
 def test_photos_alone_can_be_shown(collection, tmp_path):
-    assert size(shown(collection, tmp_path, **{"views": {"size": 64}}))[1] > 900
+    assert size(shown(collection, tmp_path, **{"views": {"size": 64}}))[1] > 800
 
 
 def test_features_of_a_backbone_and_of_random_weights_have_columns(collection, tmp_path):
@@ -55,6 +55,13 @@ def test_features_of_a_backbone_and_of_random_weights_have_columns(collection, t
     assert both[1] == pytest.approx(without[1] * 5 / 3, abs=2)
     with pytest.raises(ValueError, match="random has no architecture; name a file before it"):
         shown(collection, tmp_path, backbone="random")
+
+
+def test_a_jpeg_is_smaller_and_knows_its_origin(collection, tmp_path):
+    png = shown(collection, tmp_path)
+    jpeg = shown(collection, tmp_path, out=str(tmp_path / "sheet.jpg"))
+    assert shown(collection, tmp_path, out=str(jpeg)) == jpeg, "ours is replaced"
+    assert size(jpeg) == size(png) and jpeg.stat().st_size < png.stat().st_size / 2
 
 
 def test_leaves_the_pictures_of_others_alone(collection, tmp_path):

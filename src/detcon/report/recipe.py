@@ -76,7 +76,8 @@ class ShowRecipe(Recipe):
         description="draw the features of these, as colours: A,B,random; a file first",
     )
     out: str = Field(
-        default="sheet.png", description="the sheet; an older sheet of detcon is replaced"
+        default="sheet.png",
+        description="the sheet (.png, .jpg); an older one of detcon is replaced",
     )
     num: int = Field(default=6, ge=1, le=100, description="number of photos, one in each row")
     seed: int = Field(default=0, ge=0, description="seed of the choice of photos and of the views")

@@ -4,7 +4,7 @@ import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -27,7 +27,7 @@ from detcon.report.recipe import ShowRecipe
 from detcon.report.runs import RANDOM
 from detcon.report.views import draw_views, paint_views
 
-_INCHES = 3.1
+_INCHES = 2.3
 
 
 Labelled = tuple[UInt8[np.ndarray, "_ _ 3"], str]
@@ -42,7 +42,7 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
         **overrides: Settings by name: `show(images="photos", masks=["grid", "felzenszwalb"])`.
 
     Returns:
-        The sheet's path, a PNG.
+        The sheet's path, a PNG or JPEG.
 
     Raises:
         OutputExists: `out` is a file that detcon didn't make.
@@ -51,7 +51,7 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
     """
     settings = load_recipe(ShowRecipe, recipe, overrides)
     path = Path(settings.out)
-    check_output(path, suffixes=(".png",))
+    check_output(path, suffixes=(".png", ".jpg"))
     size = (settings.views.size, settings.views.size)
     grid = (max(1, size[0] // settings.stride), max(1, size[1] // settings.stride))
     check_cells(size, grid)
@@ -71,7 +71,8 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
         rows = [[*row, (picture, text)] for row, picture in zip(rows, drawn)]
     named = [f"masks: {describe_generator(s.header) or s.folder.name}" for s in stores]
     views = [f"view {n}, {size[0]} x {size[1]} pixels" for n in (1, 2)]
-    write_whole(path, _sheet(rows, ["photo and cuts", *named, *views, *columns]))
+    titles = ["photo and cuts", *named, *views, *columns]
+    write_whole(path, _sheet(rows, titles, path.suffix.lower()[1:]))
     return path
 
 
@@ -139,13 +140,21 @@ _CAPTION = (
 )
 
 
-def _sheet(rows: Sequence[Sequence[Labelled]], titles: Sequence[str]) -> bytes:
-    """All rows as one PNG, with its origin in its first bytes."""
+_ORIGIN = {
+    "png": {"metadata": {"Software": MARK}},
+    "jpg": {"pil_kwargs": {"comment": MARK, "quality": 80}},
+}
+
+
+def _sheet(
+    rows: Sequence[Sequence[Labelled]], titles: Sequence[str], kind: Literal["png", "jpg"]
+) -> bytes:
+    """All rows as one picture, with its origin in its first bytes."""
     columns = len(titles)
     highest = [max(p.shape[0] / p.shape[1] for p, _ in row) for row in rows]
     height = sum(_INCHES * h + 0.5 for h in highest) + 1.0  # with room for text
     with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 10, "text.color": "#1f2328"}):
-        figure = Figure(figsize=(_INCHES * columns, height), layout="constrained", dpi=110)
+        figure = Figure(figsize=(_INCHES * columns, height), layout="constrained", dpi=130)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for axes, row in zip(grid, rows):
             for place, (picture, label) in zip(axes, row):
@@ -157,8 +166,8 @@ def _sheet(rows: Sequence[Sequence[Labelled]], titles: Sequence[str]) -> bytes:
                     color="#57606a",
                 )  # fmt: skip
         for place, title in zip(grid[0], titles):
-            place.set_title(textwrap.fill(title, 36), loc="left", fontsize=10.5)
+            place.set_title(textwrap.fill(title, 28), loc="left", fontsize=10.5)
         figure.supxlabel(_CAPTION, fontsize=10, color="#57606a", x=0.01, ha="left", wrap=True)
         written = io.BytesIO()
-        figure.savefig(written, format="png", metadata={"Software": MARK})
+        figure.savefig(written, format=kind, **_ORIGIN[kind])
     return written.getvalue()
