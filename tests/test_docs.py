@@ -1,4 +1,7 @@
-"""Links in the documents lead somewhere, and the functions they name are there."""
+"""Links in the documents lead somewhere, the functions they name are there, README is up to date.
+
+`python tests/test_docs.py` writes README's table of claims anew, from docs/claims.md.
+"""
 
 import ast
 import re
@@ -44,3 +47,26 @@ def test_named_functions_are_there():
         tree = ast.parse((page.parent / target).read_text(encoding="utf-8"))
         defined = {getattr(node, "name", None) for node in tree.body}
         assert name in defined, f"{target} defines no {name}"
+
+
+MARKED = re.compile(r"(?<=`python tests/test_docs.py` writes it -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+def claims_in_short():
+    """The table at the head of docs/claims.md, without intervals and studies."""
+    head = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8").partition("<!-- study")[0]
+    rows = [row.strip().strip("|").split("|") for row in head.splitlines() if row[:1] == "|"]
+    kept = [rows[0].index(name) for name in (" claim of the paper ", " here ", " verdict ")]
+    short = "".join("|" + "|".join(row[i] for i in kept) + "|\n" for row in rows)
+    return re.sub(r"\]\((?!https?:)", "](docs/", short)
+
+
+def test_readme_has_the_table_of_claims():
+    (shown,) = MARKED.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown == claims_in_short(), "docs/claims.md has changed: run python tests/test_docs.py"
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    before = readme.read_text(encoding="utf-8")
+    readme.write_text(MARKED.sub(lambda _: claims_in_short(), before), encoding="utf-8")
