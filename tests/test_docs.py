@@ -49,7 +49,9 @@ def test_named_functions_are_there():
         assert name in defined, f"{target} defines no {name}"
 
 
-MARKED = re.compile(r"(?<=`python tests/test_docs.py` writes it -->\n).*?(?=<!-- end -->)", re.DOTALL)
+MARKED = re.compile(
+    r"(?<=`python tests/test_docs.py` writes it -->\n).*?(?=<!-- end -->)", re.DOTALL
+)
 
 
 def claims_in_short():

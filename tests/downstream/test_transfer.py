@@ -193,6 +193,16 @@ def test_a_grid_of_backbones_and_labels(squares, tmp_path, capsys):
     assert [r for r in grown if r.labels != 4] == results
 
 
+def test_random_weights_beside_a_file_have_its_architecture(squares, tmp_path):
+    recipe = EncoderRecipe(name="resnet18", width=0.125)
+    path = tmp_path / "mine.safetensors"
+    save_backbone(path, build_encoder(recipe), recipe, normalisation=Normalisation())
+    given = {"task": "knn_segmentation", "backbone": f"{path},random", "encoder": None}
+    run(squares, tmp_path / "grid", **given)
+    saved = tmp_path / "grid" / "random" / "all" / "seed0" / "backbone.safetensors"
+    assert load_backbone(saved).recipe.width == 0.125
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

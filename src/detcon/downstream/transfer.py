@@ -19,7 +19,8 @@ from detcon.downstream.task import Task, open_task
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.task import has_masks
 from detcon.formats.registry import resolved
-from detcon.models.backbone_file import BackboneError
+from detcon.models.backbone_file import BackboneError, load_backbone
+from detcon.models.recipe import EncoderRecipe
 from detcon.notes import note, say
 from detcon.results.inputs import take_inventory
 from detcon.results.result import RESULT, Result, written
@@ -122,6 +123,7 @@ def _cells(grid: GridRecipe) -> Iterator[TransferRecipe]:
     """The recipe of each cell, with its own folder."""
     names = _folder_names(grid.backbones)
     shared = grid.model_dump(exclude={"backbone", "labels", "seeds", "seed", "out"})
+    of_random = _encoder_of_random(grid)
     for backbone, name in zip(grid.backbones, names, strict=True):
         digest = _digest(Path(backbone), grid.backbone_sha256)
         for labels in grid.amounts:
@@ -130,7 +132,17 @@ def _cells(grid: GridRecipe) -> Iterator[TransferRecipe]:
             for seed in range(grid.seed, grid.seed + grid.seeds):
                 own = {"backbone": backbone, "labels": labels, "seed": seed}
                 own |= {"out": str(place / f"seed{seed}"), "backbone_sha256": digest}
+                if backbone == "random":
+                    own["encoder"] = of_random
                 yield TransferRecipe(**(shared | own))
+
+
+def _encoder_of_random(grid: GridRecipe) -> EncoderRecipe | None:
+    """The architecture of random weights: as given, or that of the first of the others."""
+    others = [backbone for backbone in grid.backbones if backbone != "random"]
+    if grid.encoder is not None or "random" not in grid.backbones or not others:
+        return grid.encoder
+    return load_backbone(others[0], partial=grid.backbone_partial).recipe
 
 
 def _folder_names(backbones: Sequence[str]) -> list[str]:
