@@ -1,16 +1,15 @@
 """Runs every command and every Python block of README and of the documentation's pages.
 
     python docs/run_blocks.py               # all pages
-    python docs/run_blocks.py docs/own.md   # one page, and before it the first steps
+    python docs/run_blocks.py docs/own.md   # the first steps, and one page
 
-The blocks of a page run in order, in a folder that holds small built-in scenes under the names that
-the pages use, and what the first steps left. Commands get smaller settings (`SMALL`), where their
-own would take hours. A block below a comment `<!-- not run: why -->` isn't run, nor are the pages of
-`NOT_RUN`. A block with a language other than Python is text.
+The blocks of a page run in order, in a folder with small built-in scenes under the names that the
+pages use, and with what the first steps left. Commands whose own settings would take hours get
+smaller ones (`SMALL`). A block below a comment `<!-- not run: why -->` isn't run, nor are the pages
+of `NOT_RUN`. A block in another language than Python is text.
 """
 
 import io
-import os
 import re
 import shlex
 import shutil
@@ -21,7 +20,9 @@ import time
 import traceback
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from functools import partial
+from glob import glob
 from pathlib import Path
+from types import ModuleType
 
 import detcon
 from detcon.cli import main
@@ -31,6 +32,9 @@ from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests" / "formats"))
+import drawn_layouts  # noqa: E402  small data sets as annotation tools write them
+
 FIRST = "docs/start.md"
 NOT_RUN = {
     "docs/performance.md": "benchmarks of many minutes; benchmarks/on_gpu.py --smoke runs in CI",
@@ -43,73 +47,81 @@ SMALL = {
     "masks": "workers=1",
     "show": "num=1 views.size=64",
     "pretrain": "steps=2 batch_size=4 views.size=64 workers=0 label_free=null",
-    "transfer": "labels=4 seeds=1 size=64",
+    "transfer": "labels=3 seeds=1 size=64",
     "transfer.*fcn": "task.steps=2 task.batch_size=2 task.crop=64",
-    "transfer.*mask_rcnn": "task.steps=2 task.batch_size=2 task.size=64",
-    "adapt": "weights=weights.safetensors labels=4 pretrain.steps=2 pretrain.batch_size=4 "
-    "pretrain.views.size=64 pretrain.workers=0 pretrain.label_free=null transfer.size=64",
+    "transfer.*mask_rcnn": "task.steps=2 task.batch_size=2",
+    "adapt": "weights=weights.safetensors labels=3 pretrain.steps=2 pretrain.batch_size=4 "
+    "pretrain.views.size=64 pretrain.workers=0 pretrain.label_free=null transfer.size=64 "
+    "transfer.task.steps=2 transfer.task.batch_size=2 transfer.task.crop=64",
     "embed": "side=64",
     "study": "--plan",
 }
 """What is appended to the commands that fit a pattern; of a setting given twice the last counts."""
-_BLOCK = re.compile(r"^(?:<!-- not run: (.*?) -->\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
+TRUNK = """import torch
+
+
+def trunk():
+    return torch.nn.Sequential(torch.nn.Conv2d(3, 8, 32, 32), torch.nn.ReLU())
+"""
+BLOCK = re.compile(r"^(?:<!-- not run: (.*?) -->\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
 
 
 def run_pages(names: list[str]) -> None:
     """Runs the pages, and says how many blocks ran, and which are marked."""
-    ran, marked, began = 0, 0, time.process_time()
+    ran = marked = 0
     with tempfile.TemporaryDirectory() as folder:
-        data, first = Path(folder) / "data", Path(folder) / "first"
+        data, first, place = (Path(folder) / name for name in ("data", "first", "page"))
         prepare(data)
         for name in names:
-            place = first if name == FIRST else Path(folder) / "page"
+            began = time.process_time()
             shutil.rmtree(place, ignore_errors=True)
-            shutil.copytree(first if first.exists() else data, place)
-            blocks = _BLOCK.findall((ROOT / name).read_text("utf-8"))
-            blocks = [block for block in blocks if block[1] in ("", "python")]
-            names_of_page: dict[str, object] = {"__name__": name}
-            since = time.process_time()
-            for why, language, text in blocks:
+            shutil.copytree(first if first.exists() else data, place, symlinks=True)
+            sys.modules["page"] = page = ModuleType("page")  # its functions can be imported
+            for why, language, text in BLOCK.findall((ROOT / name).read_text("utf-8")):
+                if language not in ("", "python"):
+                    continue
                 why = why or NOT_RUN.get(name, "")
                 ran, marked = ran + (not why), marked + bool(why)
                 if why:
-                    print(f"{name}: not run ({why}): {text.splitlines()[0]}")
-                    continue
-                with chdir(place):
-                    run_block(name, text, names_of_page if language else None)
-            print(f"{name}: {time.process_time() - since:.0f} s")
-    print(f"ran {ran} blocks, {marked} are marked; {time.process_time() - began:.0f} CPU seconds")
+                    print(f"{name}: not run, {why}: {text.splitlines()[0]}")
+                else:
+                    with chdir(place):
+                        run_block(name, text, page if language else None)
+            print(f"{name}: {time.process_time() - began:.0f} CPU seconds", flush=True)
+            if name == FIRST:
+                shutil.copytree(place, first, symlinks=True)
+    print(f"ran {ran} blocks, {marked} are marked; {time.process_time():.0f} CPU seconds")
 
 
-def run_block(page: str, text: str, names: dict[str, object] | None) -> None:
-    """Runs a block of Python with the names of its page, or of commands (None); or exits."""
+def run_block(name: str, text: str, page: ModuleType | None) -> None:
+    """Runs a block of Python in the module of its page, or one of commands (None); or exits."""
     said = io.StringIO()
     try:
         with redirect_stdout(said), redirect_stderr(said):
-            if names is None:
+            if page is not None:
+                exec(compile(text, name, "exec"), page.__dict__)
+            else:
                 for line in text.replace("\\\n", " ").splitlines():
                     run_line(line)
-            else:
-                exec(compile(text, page, "exec"), names)
     except (Exception, SystemExit) as error:
         print(said.getvalue())
-        traceback.print_exception(error)
-        sys.exit(f"\n{page}: this block failed:\n\n{text}")
+        if not isinstance(error, SystemExit):
+            traceback.print_exception(error)
+        sys.exit(f"{name}: this block failed:\n\n{text}")
 
 
 def run_line(line: str) -> None:
     """Runs one line of a shell: `detcon` in this process, the rest in bash."""
-    if line.startswith("detcon "):
-        words = [word for word in shlex.split(line, comments=True)[1:] if word != "\\"]
-        words = [file for word in words for file in (sorted(map(str, Path().glob(word))) or [word])]
-        given = " ".join(words)
-        for pattern, settings in SMALL.items():
-            if re.match(pattern, given):
-                words += settings.split()
-        sys.argv = ["detcon", *words]
-        main()
-    elif line:
+    given = shlex.split(line, comments=True)
+    if given[:1] != ["detcon"]:
         subprocess.run(["bash", "-c", line], check=True)
+        return
+    words = [found for word in given for found in sorted(glob(word)) or [word]]
+    for pattern, settings in SMALL.items():
+        if re.match(pattern, " ".join(given[1:])):
+            words += settings.split()
+    sys.argv = words
+    main()
 
 
 def prepare(folder: Path) -> None:
@@ -121,10 +133,20 @@ def prepare(folder: Path) -> None:
     shutil.copytree(scenes / "train" / "images", folder / "photos")
     shutil.copytree(scenes / "train" / "instances", folder / "labels")
     shutil.copy(folder / "photos" / "000000.png", folder / "photo.jpg")
+    for name in ("coco", "voc", "nyu"):
+        place = "VOCdevkit" if name == "voc" else name
+        detcon.make_scenes(out=folder / place, num=4, size=64, format=name, workers=1)
+    for name in ("yolo", "voc_xml", "labelme", "cvat", "via"):
+        getattr(drawn_layouts, name)(folder / name)
+    for file in (folder / "labelme").glob("*/*"):  # a folder without splits
+        file.rename(folder / "labelme" / file.name)
     recipe = EncoderRecipe(name="resnet18", width=0.125)
-    save_backbone(
-        folder / "weights.safetensors", build_encoder(recipe), recipe, normalisation=Normalisation()
-    )
+    encoder, usual = build_encoder(recipe), Normalisation()
+    save_backbone(folder / "weights.safetensors", encoder, recipe, normalisation=usual)
+    (folder / "my_package").mkdir()
+    (folder / "my_package" / "trunks.py").write_text(TRUNK)
+    sys.path.insert(0, "")
+    (folder / "studies").symlink_to(ROOT / "studies")
 
 
 def pages() -> list[str]:
@@ -135,6 +157,5 @@ def pages() -> list[str]:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     asked = sys.argv[1:]
-    run_pages([FIRST, *asked] if asked and FIRST not in asked else asked or pages())
+    run_pages([FIRST, *asked] if asked else pages())

@@ -1,0 +1,64 @@
+"""Runs a notebook (jupytext, percent format), and writes it as a page with its outputs."""
+
+import base64
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import jupytext
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+SECONDS = 900
+"""Longest time of one cell, on a busy machine."""
+
+
+def write_page(source: Path, page: Path, moved: Callable[[str], str]) -> None:
+    """Runs the notebook in an empty folder, and writes the page and its pictures.
+
+    Args:
+        source: The notebook, `NAME.py`.
+        page: Where it goes, `NAME.md`; pictures are `NAME-1.png` and so on, beside it.
+        moved: Changes the links of the texts.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: A cell failed; the message has its traceback.
+    """
+    notebook = jupytext.read(source)
+    with tempfile.TemporaryDirectory() as folder:
+        place = {"metadata": {"path": folder}}
+        NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=place).execute()
+    page.parent.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            parts.append(moved(cell.source))
+        else:
+            parts.append(f"```python\n{cell.source}\n```")
+            parts += _printed_and_drawn(cell.outputs, page, len(parts))
+    page.write_text("\n\n".join(parts) + "\n", "utf-8")
+
+
+_UNSEEN = re.compile(r"\x1b\[[0-9;]*m|[^\n]*\r(?!\n)")
+"""Colours of a terminal, and what a progress bar has written over."""
+
+
+def _printed_and_drawn(outputs: Sequence[NotebookNode], page: Path, number: int) -> list[str]:
+    """The outputs of a cell as Markdown: texts, and pictures that are written beside the page."""
+    parts = []
+    for kind, some in groupby(outputs, key=lambda output: output.output_type):
+        if kind == "stream":
+            text = _UNSEEN.sub("", "".join(output.text for output in some)).strip()
+            parts += [f"```text\n{text}\n```"] if text else []
+            continue
+        for output in some:
+            suffix = next((s for s in ("png", "jpeg") if f"image/{s}" in output.data), None)
+            if suffix is None:
+                parts.append(f"```text\n{output.data['text/plain']}\n```")
+                continue
+            picture = page.with_name(f"{page.stem}-{number + len(parts)}.{suffix}")
+            picture.write_bytes(base64.b64decode(output.data[f"image/{suffix}"]))
+            parts.append(f"![Drawn by the cell above]({picture.name})")
+    return parts
