@@ -31,12 +31,15 @@ _detcon() {
   local -a found
   found=("${(@f)$(detcon --complete "${words[@]:1:$((CURRENT - 1))}" 2>/dev/null)}")
   found=(${found:#})
-  (( $#found )) && compadd -Q -S '' -a found || _files
+  (( $#found )) && compadd -Q -S '' -a found && return
+  compset -P '*='    # a path behind images=
+  _files
 }
 compdef _detcon detcon
 """
 _FISH = """\
-complete -c detcon -a '(detcon --complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'
+complete -c detcon -a '(detcon --complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null |
+  string trim)'    # fish sets the space itself
 """
 SHELLS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
