@@ -47,6 +47,7 @@ SMALL = {
     "masks": "workers=1",
     "show": "num=1 views.size=64",
     "pretrain": "steps=2 batch_size=4 views.size=64 workers=0 label_free=null",
+    "pretrain.*teacher": "method.teacher=weights.safetensors",
     "transfer": "labels=3 seeds=1 size=64",
     "transfer.*fcn": "task.steps=2 task.batch_size=2 task.crop=64",
     "transfer.*mask_rcnn": "task.steps=2 task.batch_size=2",

@@ -200,5 +200,11 @@ def _duration(seconds: float) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """In a sentence; of many the first four.
+
+    >>> _listed(["a"]), _listed("abc"), _listed("abcdef")
+    ('a', 'a, b and c', 'a, b, c, d and 2 more')
+    """
+    if len(words) > 5:
+        words = [*words[:4], f"{len(words) - 4} more"]
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
