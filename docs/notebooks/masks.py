@@ -59,7 +59,8 @@ for store in json.loads(page.with_suffix(".json").read_text())["stores"]:
 # %%
 from IPython.display import Image
 
-Image(show(images=photos, masks=list(sources), out="sheet.jpg", num=2, views={"size": 64}))
+some = ["felzenszwalb-fine", "felzenszwalb-coarse", "mcg"]
+Image(show(images=photos, masks=some, out="sheet.jpg", num=2, views={"size": 64}))
 
 # %% [markdown]
 # The two views on the right are what the network gets: the numbered regions are in both. A mask that is smaller than a cell of the network's grid has no place in it.
