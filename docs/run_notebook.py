@@ -1,6 +1,7 @@
 """Runs a notebook (jupytext, percent format), and writes it as a page with its outputs."""
 
 import base64
+import os
 import re
 import tempfile
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ def write_page(source: Path, page: Path, moved: Callable[[str], str]) -> None:
     Raises:
         nbclient.exceptions.CellExecutionError: A cell failed; the message has its traceback.
     """
+    os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # of tqdm; there are no widgets
     notebook = jupytext.read(source)
     with tempfile.TemporaryDirectory() as folder:
         place = {"metadata": {"path": folder}}
@@ -48,17 +50,22 @@ _UNSEEN = re.compile(r"\x1b\[[0-9;]*m|[^\n]*\r(?!\n)")
 def _printed_and_drawn(outputs: Sequence[NotebookNode], page: Path, number: int) -> list[str]:
     """The outputs of a cell as Markdown: texts, and pictures that are written beside the page."""
     parts = []
-    for kind, some in groupby(outputs, key=lambda output: output.output_type):
-        if kind == "stream":
-            text = _UNSEEN.sub("", "".join(output.text for output in some)).strip()
+    for suffix, some in groupby(outputs, key=_suffix):
+        if suffix is None:
+            text = _UNSEEN.sub("", "".join(map(_text, some))).strip()
             parts += [f"```text\n{text}\n```"] if text else []
             continue
         for output in some:
-            suffix = next((s for s in ("png", "jpeg") if f"image/{s}" in output.data), None)
-            if suffix is None:
-                parts.append(f"```text\n{output.data['text/plain']}\n```")
-                continue
             picture = page.with_name(f"{page.stem}-{number + len(parts)}.{suffix}")
             picture.write_bytes(base64.b64decode(output.data[f"image/{suffix}"]))
             parts.append(f"![Drawn by the cell above]({picture.name})")
     return parts
+
+
+def _suffix(output: NotebookNode) -> str | None:
+    """The kind of picture that an output is; None: it is text."""
+    return next((s for s in ("png", "jpeg") if f"image/{s}" in output.get("data", {})), None)
+
+
+def _text(output: NotebookNode) -> str:
+    return output.text if output.output_type == "stream" else output.data["text/plain"]
