@@ -18,7 +18,7 @@ photos = labelled / "train" / "images"
 # %% [markdown]
 # ## Weights to start from
 #
-# Stand-ins for weights that you have: SimCLR on other pictures, for a minute at most. The network is a quarter as wide as a ResNet-18.
+# Stand-ins for weights that you have: SimCLR on other pictures, for a minute at most. The network is half as wide as a ResNet-18.
 
 # %%
 others = detcon.make_scenes(out="others", num=48, size=96, seed=1, workers=1)
