@@ -13,53 +13,51 @@ SERVER.set_forkserver_preload(["detcon.downstream.transfer", "detcon.pretraining
 
 
 def environments(world):
-    """What torchrun would tell each of so many processes."""
+    """What torchrun would tell each of so many processes; nothing to one alone."""
+    if world == 1:
+        return [{}]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    common |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
-    common |= {"TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
-    return [
-        {**os.environ, **common, "RANK": str(rank), "LOCAL_RANK": str(rank)}
-        for rank in range(world)
-    ]
+    common = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
+    common |= {"LOCAL_WORLD_SIZE": str(world), "TORCHELASTIC_RUN_ID": "test", "GROUP_RANK": "0"}
+    return [{**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(world)]
 
 
-def run_ranks(script, folder, exits=(0, 0)):
-    """Runs a script in each of several processes, and gives what each printed.
+def start_ranks(script, folder, world):
+    """Starts a script in each of several processes; what each prints is in `folder/.said-RANK`.
 
     They are forked from a server that has imported torch and detcon, once for all tests.
 
     Args:
         script: Python, with the folder as `sys.argv[1]`; it imports what the test could.
         folder: To leave things in.
-        exits: The exit code of each process; there are as many as codes.
+        world: The number of processes; one is no rank.
     """
-    world = len(exits)
-    said = [folder / f".said-{rank}" for rank in range(world)]
     processes = [
-        SERVER.Process(target=_be_rank, args=(script, str(folder), environment, str(path)))
-        for environment, path in zip(environments(world), said, strict=True)
+        SERVER.Process(target=_be_rank, args=(script, str(folder), environment, rank))
+        for rank, environment in enumerate(environments(world))
     ]
     for process in processes:
         process.start()
+    return processes
+
+
+def run_ranks(script, folder, exits=(0, 0)):
+    """Runs a script in as many ranks as there are exit codes, and gives what each printed."""
+    processes = start_ranks(script, folder, len(exits))
     for process in processes:
         process.join(timeout=300)
         process.kill()
-    texts = [path.read_text() for path in said]
+    texts = [(folder / f".said-{rank}").read_text() for rank in range(len(exits))]
     assert [process.exitcode for process in processes] == list(exits), texts
     return texts
 
 
-def _be_rank(script, folder, environment, said):
-    os.environ.update(environment)
+def _be_rank(script, folder, environment, rank):
+    os.environ.update(environment, OMP_NUM_THREADS="1", PYTHONPATH=os.pathsep.join(sys.path))
     multiprocessing.process._parent_process = None  # a rank is no worker, which prints no notes
-    with open(said, "w") as file:
+    with open(f"{folder}/.said-{rank}", "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     sys.argv = ["-c", folder]

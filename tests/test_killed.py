@@ -8,16 +8,15 @@ One kill in the suite; all ways to be killed, ten times each, with:
 import os
 import random
 import signal
-import subprocess
-import sys
 import tarfile
 import time
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess as Process
 from pathlib import Path
 
 import cv2
 import pytest
-from gloo import environments
+from gloo import start_ranks
 
 from detcon.masks.sources import Grid
 from detcon.masks.store.fill import make_masks
@@ -84,41 +83,38 @@ def test_killed_and_started_again(name, data, tmp_path):
         wait_for_steps(processes, tmp_path / "cut")
         time.sleep(moments.uniform(0, 2 * seconds / KILLS))
         for process in processes:
-            process.send_signal(way.signal)
-        for process in processes:
-            _, said = process.communicate(timeout=120)
-            assert process.returncode in (-way.signal, AGAIN, 0), said
+            os.kill(process.pid, way.signal)
+        assert end(processes) <= {-way.signal, AGAIN, 0}, (tmp_path / ".said-0").read_text()
         kills += 1
     run_through(way, data, tmp_path / "cut")
     whole, cut = (tmp_path / run / "backbone.safetensors" for run in ("whole", "cut"))
     assert whole.read_bytes() == cut.read_bytes(), f"after {kills} kills"
 
 
-def start(way: Way, data: Path, out: Path) -> list[subprocess.Popen]:
+def start(way: Way, data: Path, out: Path) -> list[Process]:
     source, masks = data / way.source, data / f"{way.source}-masks"
-    command = [sys.executable, "-m", "detcon", "pretrain", f"images={source}", f"masks={masks}"]
-    command += [f"out={out}", *SETTINGS]
-    alone = [{**os.environ, "OMP_NUM_THREADS": "1"}]
-    return [
-        subprocess.Popen(
-            command, env=one, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-        )
-        for one in (alone if way.ranks == 1 else environments(way.ranks))
-    ]
+    words = ["detcon", "pretrain", f"images={source}", f"masks={masks}", f"out={out}", *SETTINGS]
+    command = f"import sys; from detcon.cli import main; sys.argv = {words}; main()"
+    return start_ranks(command, out.parent, way.ranks)
+
+
+def end(processes: list[Process]) -> set[int | None]:
+    """The exit codes, once all have ended; None where one goes on without end."""
+    for process in processes:
+        process.join(timeout=300)
+    return {process.exitcode for process in processes}
 
 
 def run_through(way: Way, data: Path, out: Path) -> None:
-    for process in start(way, data, out):
-        _, said = process.communicate(timeout=300)
-        assert process.returncode == 0, said
+    assert end(start(way, data, out)) == {0}, (out.parent / ".said-0").read_text()
 
 
-def wait_for_steps(processes: list[subprocess.Popen], out: Path) -> None:
+def wait_for_steps(processes: list[Process], out: Path) -> None:
     """Until the first log line of this process: there is something to lose."""
     log = out / "metrics.jsonl"
     before = log.stat().st_mtime_ns if log.exists() else None
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and any(process.poll() is None for process in processes):
+    while time.monotonic() < deadline and any(process.is_alive() for process in processes):
         if log.exists() and log.stat().st_mtime_ns != before:
             return
         time.sleep(0.01)

@@ -139,19 +139,21 @@ def test_a_batch_that_the_queue_loses_is_not_waited_for_without_end(monkeypatch,
 
 
 STUCK = """
-import time
+import time, torch
 from detcon.data.workers import make_ahead
 from detcon.train.stop import StopSignals
 
+torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL = 0.1  # torch waits so long for each worker
+
 def stuck(place):
+    print("waiting", flush=True)
     while True:
         time.sleep(1)
 
 with StopSignals() as stop:
     try:
         with stop.obeyed_at_once():
-            print("waiting", flush=True)
-            next(make_ahead(stuck, range(4), workers=2))
+            next(make_ahead(stuck, range(1), workers=2))
     except KeyboardInterrupt:
         raise SystemExit(stop.exit_code) from None
 """
@@ -161,7 +163,7 @@ def test_a_signal_ends_the_wait_for_stuck_workers():
     with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE) as run:
         try:
             assert run.stdout.readline() == b"waiting\n"
-            time.sleep(2)
+            time.sleep(0.5)  # until it waits, too
             run.send_signal(signal.SIGTERM)
             assert run.wait(timeout=60) == AGAIN
         finally:

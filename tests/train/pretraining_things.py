@@ -20,7 +20,7 @@ from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan
 from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 
-PHOTOS, STEPS = 64, 20
+PHOTOS, STEPS = 32, 10
 HEAD = {"hidden": 8, "outputs": 4}
 OTHER = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 MAKE = {
@@ -80,10 +80,14 @@ class Interrupted(Exception):
     """The run is cut off, after a checkpoint at half of its steps."""
 
 
-def pretrain_in_doubles(kind, folder, *, log_every=1, interrupted=False):
-    """Twenty steps of a method; every rank takes its share of each batch."""
+def untrained(kind):
     torch.manual_seed(0)
-    method = MAKE[kind](Doubles()).double()
+    return MAKE[kind](Doubles()).double()
+
+
+def pretrain_in_doubles(kind, folder, *, log_every=1, interrupted=False):
+    """Ten steps of a method; every rank takes its share of each batch."""
+    method = untrained(kind)
 
     def after_step(step):
         if interrupted and step == STEPS // 2:
