@@ -18,16 +18,16 @@ from detcon.results.result import Result
 
 SMALL = EncoderRecipe(name="resnet18", width=0.25, stride=16)
 PRETRAIN = {
-    "recipe": "detcon_s_small", "views.size": 64, "batch_size": 32, "workers": 0,
+    "recipe": "detcon_s_small", "views.size": 48, "batch_size": 16, "workers": 0,
     "loop.precision": "32", "loop.log_every": 10, "label_free": None,
 }  # fmt: skip
-TRANSFER = {"recipe": "folder_linear", "size": 96, "workers": 0, "loop.precision": "32"}
+TRANSFER = {"recipe": "folder_linear", "size": 64, "workers": 0, "loop.precision": "32"}
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
-    detcon.make_scenes(out=folder, num=96, size=96, seed=5)
+    detcon.make_scenes(out=folder, num=64, size=64, seed=5, workers=1)
     torch.manual_seed(0)
     normalisation = Normalisation()
     encoder = build_encoder(SMALL)
@@ -77,7 +77,7 @@ def test_the_answer_where_nothing_was_learnt(scenes, tmp_path):
 @pytest.fixture(scope="module")
 def taught(scenes):
     """A backbone that has learnt the classes of the scenes from labels."""
-    task = {"kind": "segmentation", "crop": 64, "batch_size": 16, "steps": 100, "head_channels": 32}
+    task = {"kind": "segmentation", "crop": 64, "batch_size": 16, "steps": 60, "head_channels": 32}
     detcon.transfer(
         task={**task, "optimizer": {"kind": "adamw", "lr": 5e-3}},
         **{"backbone": scenes / "untrained.safetensors", "data": scenes, "out": scenes / "taught"},

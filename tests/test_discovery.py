@@ -30,14 +30,14 @@ from detcon.train.state import Training
 from detcon.train.steps import Steps
 from detcon.train.stop import Stopped
 
-PHOTOS, STEPS, EVERY = 16, 8, 3
+PHOTOS, STEPS, EVERY = 8, 8, 3
 TINY = {
     "method": {"kind": "detcon_b", "hidden": 32, "outputs": 16, "ema": 0.5},
     "encoder": {"name": "resnet18", "width": 0.125, "stride": 16},
     "views": {"size": 32},
     "optimizer": {"kind": "adamw", "lr": 1e-3},
     "discovery": {"every": EVERY, "num": 4, "side": 64},
-    "batch_size": 8,
+    "batch_size": 4,
     "steps": STEPS,
     "workers": 0,
     "loop": {
@@ -153,7 +153,7 @@ def test_workers_make_no_view_ahead_of_its_masks(photos, tmp_path, whole):
     assert run(photos, tmp_path / "run", workers=2).read_bytes() == whole.read_bytes()
 
 
-@pytest.mark.parametrize("stop", [2, 3, 4, 6, 7])
+@pytest.mark.parametrize("stop", [2, 3, 7])
 def test_a_run_that_goes_on_is_as_if_undisturbed(stop, photos, tmp_path, whole, watched):
     watched.stop_after = stop
     with pytest.raises(Stopped):
@@ -169,7 +169,6 @@ def test_a_run_that_goes_on_is_as_if_undisturbed(stop, photos, tmp_path, whole, 
     [
         (2, ["step-000000", "step-000006"]),
         (3, ["step-000003", "step-000006"]),
-        (5, ["step-000003", "step-000006"]),
     ],
 )
 def test_a_run_that_falls_back_rounds_finds_the_masks_of_its_checkpoint(
@@ -258,7 +257,7 @@ def test_photos_that_cannot_be_read_then_are_left_out_or_too_many(photos, tmp_pa
     shutil.copytree(photos, tmp_path / "photos")
     for name in ("01.png", "07.png"):
         (tmp_path / "photos" / name).write_bytes(b"no photo")
-    with pytest.raises(TooManyUnreadable, match="2 of 16 photos couldn't be read .* 1: .*01.png"):
+    with pytest.raises(TooManyUnreadable, match="2 of 8 photos couldn't be read .* 1: .*01.png"):
         run(tmp_path / "photos", tmp_path / "run")
     assert not discovered(tmp_path / "run"), "to be made again when the photos are back"
     shutil.copy(photos / "07.png", tmp_path / "photos")

@@ -39,7 +39,7 @@ STUDENT = EncoderRecipe(name="resnet18", width=0.125, stride=8)
 TEACHER = EncoderRecipe(name="resnet18", width=0.25, stride=8)
 NORMALISATION = Normalisation(mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.3))
 HEAD = {"hidden": 32, "outputs": 16}
-PHOTOS, TRAINED = 40, 32
+PHOTOS, TRAINED = 64, 32  # as many to judge by: of 8, one counts too much
 
 
 def write(path, picture):
@@ -317,4 +317,4 @@ def test_a_student_learns_what_its_teacher_knows(data, tmp_path):
         return result.value
 
     start, after = probe(Path("random")), probe(learnt)
-    assert after > start + 4, "15.0 and 21.8 once, and the teacher 21.3"
+    assert after > start + 4, "13.4, then 20.0 to 21.4 with three seeds, and teachers 21.5 to 22.0"

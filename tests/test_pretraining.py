@@ -111,13 +111,13 @@ def test_a_finished_run_is_left_alone(data, tmp_path):
     assert backbone.stat().st_mtime_ns == before
 
 
-def test_regions_find_their_masks_on_64_photos(tmp_path):
-    """After 120 steps the nearest candidate of over 60 % of the regions is the right mask.
+def test_regions_find_their_masks(tmp_path):
+    """After 60 steps the nearest candidate of over 40 % of the regions is the right mask.
 
-    Candidates are all regions of all 64 photos in the other view. True masks would make it easier;
-    these are computed from the pixels.
+    Candidates are all regions of all 32 photos in the other view; before the first step it is right
+    for 7 to 16 %. True masks would make it easier; these are computed from the pixels.
     """
-    for i in range(64):
+    for i in range(32):
         picture = cv2.cvtColor(render_scene(seed=5, index=i, size=48).rgb, cv2.COLOR_RGB2BGR)
         (tmp_path / "images").mkdir(exist_ok=True)
         cv2.imwrite(str(tmp_path / "images" / f"{i:02}.png"), picture)
@@ -131,13 +131,14 @@ def test_regions_find_their_masks_on_64_photos(tmp_path):
         "views": {"size": 32, "area": (0.5, 1.0), "colour": "none"},
         "encoder": {"name": "resnet18", "width": 0.25, "stride": 8},
         "method": {"kind": "detcon_s", "hidden": 128, "outputs": 64, "num_regions": 8},
-        "batch_size": 64,
-        "steps": 120,
+        "batch_size": 32,
+        "steps": 60,
         "optimizer": {"kind": "adamw", "lr": 3e-3},
-        "loop": {"log_every": 40, "precision": "bf16"},
+        "loop": {"log_every": 5, "precision": "bf16"},
     }
     pretrain(None, **settings)
-    assert read_history(tmp_path / "run").rows[-1]["accuracy"] > 0.6  # chance is below 1 %
+    shares = [row["accuracy"] for row in read_history(tmp_path / "run").rows]
+    assert shares[0] < 0.2 and np.mean(shares[-4:]) > 0.4
 
 
 def test_methods_bring_their_own_colours():

@@ -23,7 +23,7 @@ from detcon.train.optim import build_optimizer
 from detcon.train.recipe import AdamW, Lars
 from detcon.train.steps import Steps
 
-SOURCE = EncoderRecipe(name="resnet18", width=0.25, stride=32)
+SOURCE = EncoderRecipe(name="resnet18", width=0.125, stride=32)
 NORMALISATION = Normalisation(mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.3))
 SETTINGS = {
     "views": {"size": 32},
@@ -117,9 +117,9 @@ def test_the_architecture_is_that_of_the_weights_but_for_a_stride(
 ):
     backbone = run(data, tmp_path / "run", source, steps=0, **given)
     recipe = load_backbone(backbone).recipe
-    assert (recipe.name, recipe.width, recipe.stride) == ("resnet18", 0.25, stride)
+    assert (recipe.name, recipe.width, recipe.stride) == ("resnet18", 0.125, stride)
     said = capsys.readouterr().err
-    assert f"starting from {source}: resnet18 of width 0.25 and stride {stride}" in said
+    assert f"starting from {source}: resnet18 of width 0.125 and stride {stride}" in said
     assert "in place of the recipe's resnet50" in said or "encoder" in given
 
 

@@ -1,6 +1,7 @@
 """Tests for detcon.models.key_styles, .infer and .match, through files as they are downloaded."""
 
 import argparse
+from functools import cache
 
 import pytest
 import torch
@@ -18,6 +19,11 @@ DEEP = EncoderRecipe(name="resnet50", width=0.125)
 
 
 def make_state(recipe=BASIC, seed=0):
+    return dict(_state(recipe, seed))
+
+
+@cache
+def _state(recipe, seed):
     torch.manual_seed(seed)
     encoder = build_encoder(recipe)
     for module in encoder.modules():
@@ -170,7 +176,7 @@ CHANGES = {
 }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     style=st.sampled_from(["torchvision", "moco_v2", "dino", "lightly", "vissl", "detectron2"]),
     change=st.sampled_from(list(CHANGES)),

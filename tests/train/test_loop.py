@@ -6,14 +6,13 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from gloo import start_ranks
 from pydantic import ValidationError
 from train_things import LOOP, Crash, Net, TwoRanks, points, train
 
@@ -177,21 +176,16 @@ def test_kill_9_and_the_same_command_again(tmp_path, whole):
         "        time.sleep(0.02 if first == 0 else 0)\n"
         "        yield batch\n"
         "torch.manual_seed(1)\n"
-        "train(pathlib.Path(sys.argv[1]), open_batches=slow)\n"
+        "train(pathlib.Path(sys.argv[1], 'killed'), open_batches=slow)\n"
     )
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "killed")],
-        env={**os.environ, "PYTHONPATH": path},
-        stderr=subprocess.PIPE,
-    )
+    [process] = start_ranks(script, tmp_path, 1)
     deadline = time.monotonic() + 120
     while not (tmp_path / "killed" / LAST).is_file():
-        assert process.poll() is None, process.stderr.read().decode()
+        assert process.is_alive(), (tmp_path / ".said-0").read_text()
         assert time.monotonic() < deadline
         time.sleep(0.002)
     process.kill()
-    process.communicate()
+    process.join()
     seed()
     train(tmp_path / "killed")
     step, weights, _, figures = outcome(tmp_path / "killed")
