@@ -77,7 +77,7 @@ def test_the_answer_where_nothing_was_learnt(scenes, tmp_path):
 @pytest.fixture(scope="module")
 def taught(scenes):
     """A backbone that has learnt the classes of the scenes from labels."""
-    task = {"kind": "segmentation", "crop": 64, "batch_size": 16, "steps": 60, "head_channels": 32}
+    task = {"kind": "segmentation", "crop": 64, "batch_size": 16, "steps": 100, "head_channels": 32}
     detcon.transfer(
         task={**task, "optimizer": {"kind": "adamw", "lr": 5e-3}},
         **{"backbone": scenes / "untrained.safetensors", "data": scenes, "out": scenes / "taught"},
