@@ -5,18 +5,17 @@ process or hangs it; hence a process a trial. They are forked from one that has 
 not yet asked.
 """
 
-import subprocess
-import sys
-
+import pytest
 import torch
+from gloo import run_ranks
 from torch import nn
 
 from detcon.models.memory_format import set_memory_format
 
 GRADIENTS = """
-import copy, os, sys, torch
+import copy, os, torch
 from detcon.models.memory_format import set_memory_format
-from detcon.models.resnet import ResNet  # `encoders` would load timm, which takes seconds
+from detcon.models.resnet import ResNet
 
 def gradients(network, photos):
     network.zero_grad()
@@ -44,22 +43,13 @@ def trial(instructions, threads):
     check(encoder, torch.randn(4, 3, 64, 64).to(memory_format=torch.channels_last), 1e-4)
     print("right with", instructions, flush=True)
 
-for instructions, threads in (("AVX2", 2), ("DEFAULT", 1)):
-    if child := os.fork():
-        if status := os.waitpid(child, 0)[1]:
-            sys.exit(f"{instructions}, {threads} threads: ended with {status}")
-    else:
-        trial(instructions, threads)
-        sys.exit()
 """
 
 
-def test_gradients_of_narrow_networks_are_right():
-    ended = subprocess.run(
-        [sys.executable, "-c", GRADIENTS], capture_output=True, text=True, timeout=120, check=False
-    )
-    wanted = "right with AVX2\nright with DEFAULT\n"
-    assert (ended.returncode, ended.stdout) == (0, wanted), ended.stderr[-500:]
+@pytest.mark.parametrize(("instructions", "threads"), [("AVX2", 2), ("DEFAULT", 1)])
+def test_gradients_of_narrow_networks_are_right(instructions, threads, tmp_path):
+    said = run_ranks(f"{GRADIENTS}trial('{instructions}', {threads})", tmp_path, exits=(0,))
+    assert said == [f"right with {instructions}\n"]
 
 
 def strides(convolution):

@@ -10,6 +10,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from gloo import run_ranks
 
 from detcon.config import RecipeError, load_recipe, shipped_recipes
 from detcon.masks.recipe import MasksRecipe
@@ -192,17 +193,12 @@ def test_check_makes_damaged_shards_anew_and_no_other(
 def test_jobs_of_an_array_that_begin_and_end_together(images, undisturbed, tmp_path):
     out = tmp_path / "store"
     code = (
-        "import sys; from detcon import make_masks; make_masks(images=sys.argv[1], "
-        "out=sys.argv[2], shard=sys.argv[3], workers=1, shard_size=7, "
+        "import os; from detcon import make_masks; "
+        "share = ['1/3', '2/3', '3/3', '3/3'][int(os.environ['RANK'])]; "
+        f"make_masks(images='{images}', out='{out}', shard=share, workers=1, shard_size=7, "
         "generator={'scale': 50, 'min_size': 20})"
     )
-    jobs = [
-        subprocess.Popen([sys.executable, "-c", code, images, out, share], stderr=subprocess.PIPE)
-        for share in ("1/3", "2/3", "3/3", "3/3")
-    ]
-    for job in jobs:
-        _, told = job.communicate()
-        assert job.returncode == 0, told.decode()
+    run_ranks(code, tmp_path, exits=(0, 0, 0, 0))
     assert contents(out) == contents(undisturbed)
 
 
