@@ -80,7 +80,7 @@ def test_killed_and_started_again(name, data, tmp_path):
     kills = 0
     while kills < KILLS and not (tmp_path / "cut" / "backbone.safetensors").exists():
         processes = start(way, data, tmp_path / "cut")
-        wait_for_steps(processes, tmp_path / "cut")
+        wait_for_checkpoint(processes, tmp_path / "cut")
         time.sleep(moments.uniform(0, 2 * seconds / KILLS))
         for process in processes:
             os.kill(process.pid, way.signal)
@@ -109,12 +109,12 @@ def run_through(way: Way, data: Path, out: Path) -> None:
     assert end(start(way, data, out)) == {0}, (out.parent / ".said-0").read_text()
 
 
-def wait_for_steps(processes: list[Process], out: Path) -> None:
-    """Until the first log line of this process: there is something to lose."""
-    log = out / "metrics.jsonl"
-    before = log.stat().st_mtime_ns if log.exists() else None
+def wait_for_checkpoint(processes: list[Process], out: Path) -> None:
+    """Until the first checkpoint of this process: there is something to go on from."""
+    last = out / "checkpoints" / "last.ckpt"
+    before = last.stat().st_mtime_ns if last.exists() else None
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and any(process.is_alive() for process in processes):
-        if log.exists() and log.stat().st_mtime_ns != before:
+        if last.exists() and last.stat().st_mtime_ns != before:
             return
         time.sleep(0.01)
