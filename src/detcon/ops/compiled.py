@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable
+from typing import Any
 
 import numba
 from numba.core.event import Event, Listener, register
@@ -31,7 +32,8 @@ class _Teller(Listener):
     """Says that loops are compiled, which a cache would have spared."""
 
     def on_start(self, event: Event) -> None:
-        found = event.data["dispatcher"]
+        data: Any = event.data
+        found = data["dispatcher"]
         if found.py_func.__module__.startswith("detcon."):
             is_kept = found.stats.cache_path is not None
             kept = "once" if is_kept else "since no folder can be written that would keep them"
