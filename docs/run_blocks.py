@@ -37,7 +37,7 @@ import drawn_layouts  # noqa: E402  small data sets as annotation tools write th
 
 FIRST = "docs/start.md"
 NOT_RUN = {
-    "docs/performance.md": "benchmarks of many minutes; benchmarks/on_gpu.py --smoke runs in CI",
+    "docs/performance_history.md": "benchmarks of many minutes",
     "docs/scaling.md": "several GPUs, or a cluster",
     "docs/results.md": "hours, and data that can't be shipped",
     "benchmarks/README.md": "benchmarks of many minutes",

@@ -52,7 +52,7 @@ def _printed_and_drawn(outputs: Sequence[NotebookNode], page: Path, number: int)
     parts = []
     for suffix, some in groupby(outputs, key=_suffix):
         if suffix is None:
-            text = _UNSEEN.sub("", "".join(map(_text, some))).strip()
+            text = _UNSEEN.sub("", "".join(map(_text, some))).strip("\n").rstrip()
             parts += [f"```text\n{text}\n```"] if text else []
             continue
         for output in some:

@@ -14,6 +14,7 @@ import torch
 import detcon
 from detcon import contrastive_detection, pool_regions, sample_regions, shrink_labels
 
+torch.manual_seed(0)
 rng = np.random.default_rng(0)
 labels = np.zeros((64, 64), int)
 labels[16:48, 16:48] = 1  # a square
