@@ -184,7 +184,7 @@ def _with_target(
     target = copy.deepcopy(online)
     for part in target.modules():
         if isinstance(getattr(part, "drop_prob", None), float):  # timm's DropPath
-            part.drop_prob = 0.0
+            setattr(part, "drop_prob", 0.0)  # noqa: B010  (nn.Module says it holds tensors alone)
     redrawn = target.projector if same_start or hasattr(encoder, "body") else target
     blocks = [module for module in encoder.modules() if isinstance(module, Block)]
     zero_init = not any(block.last_norm.weight.any() for block in blocks)

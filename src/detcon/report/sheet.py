@@ -72,7 +72,7 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
     named = [f"masks: {describe_generator(s.header) or s.folder.name}" for s in stores]
     views = [f"view {n}, {size[0]} x {size[1]} pixels" for n in (1, 2)]
     titles = ["photo and cuts", *named, *views, *columns]
-    write_whole(path, _sheet(rows, titles, path.suffix.lower()[1:]))
+    write_whole(path, _sheet(rows, titles, "jpg" if path.suffix.lower() == ".jpg" else "png"))
     return path
 
 
