@@ -76,7 +76,7 @@ def test_a_recipe_holds_the_settings_of_its_task_alone(kind):
         ),
         (
             {"task": "knn_segmentation", "task.crop": 64},
-            "there is no setting 'task.crop'; did you mean 'task.k'?",
+            "there is no setting 'task.crop'; known: task.bank, task.ignore, task.k",
         ),
     ],
 )
