@@ -106,7 +106,8 @@ def test_says_what_does_not_fit(saved, tmp_path):
 def test_hostile_and_damaged_files_get_a_sentence(tmp_path, content, suffix):
     path = tmp_path / f"w.{suffix}"
     path.write_bytes(content)
-    with pytest.raises(BackboneError, match=rf"w\.{suffix} (is no checkpoint of plain|holds no plain|is damaged)"):
+    said = rf"w\.{suffix} (is no checkpoint of plain|holds no plain|is damaged)"
+    with pytest.raises(BackboneError, match=said):
         load_backbone(path, encoder=SMALL)
 
 
