@@ -58,8 +58,9 @@ def rooms(source: Path, out: Path) -> None:
     scenes = sorted({path.name[:5] for path in source.glob("*_rgb.png")})
     for split, part in (("train", scenes[:117]), ("val", scenes[117:])):
         for kind, folder in (("rgb", "images"), ("depth", "depth")):
-            views = [sorted(source.glob(f"{scene}_*_{kind}.png")) for scene in part]
-            link(sum(views, []), out / "rooms" / split / folder, drop=f"_{kind}")
+            for scene in part:
+                views = source.glob(f"{scene}_*_{kind}.png")
+                link(views, out / "rooms" / split / folder, drop=f"_{kind}")
 
 
 def link(files: Iterable[Path], folder: Path, drop: str = "") -> None:
