@@ -10,8 +10,10 @@ from detcon.formats.reading.beside import read_json, read_xml
 from detcon.formats.reading.ids import read_map, read_rgb
 from detcon.formats.registry import open_depth
 from detcon.formats.tfrecord.framing import scan_records
+from detcon.masks.sources.mcg.contour_maps import read_contours
 from detcon.models.backbone_file import load_backbone
 from detcon.photos import decode
+from detcon.scenes.cutouts import Cutouts
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:79\nsize 12345\n"
 
@@ -29,6 +31,8 @@ READ = {
     "voc.xml": read_xml,
     "ids.png": lambda path: read_map(path, "a"),
     "codes.png": lambda path: read_rgb(path, "a", wrong=""),
+    "contours.png": lambda path: read_contours(str(path.parent), "contours.jpg", (9, 9), (9, 9)),
+    "cut-out.png": lambda path: Cutouts(str(path.parent), (), {}).read(path.name, 9),
     "sbd.mat": lambda path: read_map(path, "a"),
     "bsds.mat": read_segmentations,
     "train.parquet": lambda path: open_rows(path.parent, "train"),

@@ -206,10 +206,10 @@ STATES = {
     "photo empty": (lambda: put("photos/1.png", ""), ANEW, "photos/1.png: the file is empty"),
     "photo truncated": (lambda: cut("photos/1.png"), ANEW, "photos/1.png: the file ends before"),
     "photo damaged": (lambda: damage("photos/1.png"), ANEW, "photos/1.png: the file"),
-    "photo no photo": (lambda: put("photos/1.png", "text"), ANEW, "1.png: the file holds no photo"),
+    "photo no photo": (lambda: put("photos/1.png", "text"), ANEW, "1.png: the file holds no pic"),
     "photo a bomb": (lambda: put("photos/1.png", bomb()), ANEW, "1.png: the file is damaged"),
     "photo a pickle": (
-        lambda: put("photos/1.png", pickle.dumps(Touches())), ANEW, "1.png: the file holds no photo"
+        lambda: put("photos/1.png", pickle.dumps(Touches())), ANEW, "1.png: the file holds no pic"
     ),
     "folder empty": (lambda: os.mkdir("none"), [*ANEW, "images=none"], "no photos in the folder"),
     "a name that is no text": (

@@ -131,13 +131,13 @@ def test_what_phones_append_to_a_photo_is_passed_over():
         (b"", "cannot read x.jpg: the file is empty; copy it again or remove it"),
         (
             b"hello, world",
-            "cannot read x.jpg: the file holds no photo (it begins with b'hello, w')",
+            "cannot read x.jpg: the file holds no picture (it begins with b'hello, w')",
         ),
         (PNG[:40] + b"????" + PNG[44:], "cannot read x.jpg: the file is damaged"),
         (b"BM" + bytes(60), "cannot read x.jpg: the file is damaged or cut off; copy it again"),
         (
             b"version https://git-lfs.github.com/spec/v1\noid sha256:79\n",
-            "cannot read x.jpg: it is a pointer of Git LFS, not the photo; run git lfs pull",
+            "cannot read x.jpg: it is a pointer of Git LFS, not the picture; run git lfs pull",
         ),
     ],
     ids=["empty", "text", "damaged", "bitmap", "pointer"],

@@ -209,7 +209,7 @@ def test_says_which_photo_cannot_be_read(shards):
     )
     write_tar(shards / "1.tar", {"0003.png": b"no photo"})
     said = sentence(lambda: open_photos(shards / "1.tar").read("1/0003.png"), UnreadablePhoto)
-    assert said.startswith(f"cannot read {shards}/1/0003.png: the file holds no photo")
+    assert said.startswith(f"cannot read {shards}/1/0003.png: the file holds no picture")
 
 
 @given(st.data())

@@ -92,7 +92,7 @@ def test_loading_leaves_the_global_random_state_alone(dataset, workers):
 def test_an_unreadable_photo_raises_its_own_sentence(photos, tmp_path, workers):
     (tmp_path / "2.png").write_bytes(b"no photo")
     dataset = PhotoViews(photos, None, VIEWS, grid=(1, 1), seed=0, cache=False)
-    with pytest.raises(UnreadablePhoto, match=r"2\.png.*holds no photo") as caught:
+    with pytest.raises(UnreadablePhoto, match=r"2\.png.*holds no picture") as caught:
         run(dataset, workers=workers)
     assert "Traceback" not in str(caught.value)
 

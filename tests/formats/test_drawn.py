@@ -242,7 +242,7 @@ def test_a_photo_that_is_missing_damaged_or_turned_is_found_at_the_start(made):
     path = data / key if (data / key).is_file() else next(data.rglob("a.jpg"))
     whole = path.read_bytes()
     path.write_bytes(b"no photo")
-    with pytest.raises(AnnotationError, match=r"cannot read .*a\.jpg: the file holds no photo"):
+    with pytest.raises(AnnotationError, match=r"cannot read .*a\.jpg: the file holds no picture"):
         open_objects(data, format, "train")
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -86,7 +86,7 @@ def test_too_many_end_the_run_which_goes_on_when_they_are_mended(images, tmp_pat
 
 def test_none_at_all_may_be_asked_for(images, tmp_path):
     (images / "03.png").write_bytes(b"no photo")
-    with pytest.raises(UnreadablePhoto, match=r"03\.png: the file holds no photo"):
+    with pytest.raises(UnreadablePhoto, match=r"03\.png: the file holds no picture"):
         run(images, tmp_path / "run", max_unreadable=0)
 
 

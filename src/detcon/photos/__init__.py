@@ -5,7 +5,13 @@ way is up and how large a photo is: all photos are read here. No torch.
 """
 
 from detcon.photos.collection import Keys, Photos, nearest_key
-from detcon.photos.decoding import decode, orientation, turn_upright, upright_size
+from detcon.photos.decoding import (
+    decode,
+    orientation,
+    read_stored,
+    turn_upright,
+    upright_size,
+)
 from detcon.photos.errors import PhotosError, TooManyUnreadable, UnreadablePhoto
 from detcon.photos.kept import kept_table
 from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, is_system_folder
@@ -15,5 +21,5 @@ from detcon.photos.resizing import resize, shown, shrink
 __all__ = [
     "BAND_EXTENSIONS", "EXTENSIONS", "Keys", "Photos", "PhotosError", "TooManyUnreadable",
     "UnreadablePhoto", "decode", "is_system_folder", "kept_table", "nearest_key", "open_photos",
-    "orientation", "resize", "shown", "shrink", "turn_upright", "upright_size",
+    "orientation", "read_stored", "resize", "shown", "shrink", "turn_upright", "upright_size",
 ]  # fmt: skip

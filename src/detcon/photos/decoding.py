@@ -1,8 +1,10 @@
-"""Decodes one photo. All of the package reads photos here."""
+"""Decodes one photo, or one file of values. All of the package reads photos here."""
 
 import io
 import re
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,6 +24,7 @@ _KNOWN = (_JPEG, _PNG, *_TIFF, b"BM", b"GIF8", b"\0\0\0\x0cjP  ", b"P4", b"P5", 
 _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte nor a restart
 _MOST_PIXELS = 1 << 30  # that OpenCV decodes: a damaged header may claim more
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+_HINT = "copy it again or remove it"
 _EXIF, _SCAN = b"Exif\0\0", b"\xff\xda"
 _HARMLESS = re.compile("Adobe color|JFIF revision|progression sequence|SOS parameters")
 _LEFT_OVER = re.compile("([0-9]+) extraneous bytes before marker 0x(..)")
@@ -54,16 +57,7 @@ def decode(
     Raises:
         UnreadablePhoto: An empty file, one that is no photo, or one that is cut off or damaged.
     """
-    if not data:
-        raise UnreadablePhoto(f"cannot read {name}: the file is empty; copy it again or remove it")
-    if is_pointer(data):
-        raise UnreadablePhoto(
-            f"cannot read {name}: it is a pointer of Git LFS, not the photo; run git lfs pull"
-        )
-    if _ends_early(data):
-        raise UnreadablePhoto(
-            f"cannot read {name}: the file ends before the picture does; copy it again or remove it"
-        )
+    _check_whole(data, name)
     if channels not in (1, 3):
         return _decode_bands(data, name, channels)
     photo, why = None, ""
@@ -74,14 +68,52 @@ def decode(
     except (cv2.error, MemoryError):
         pass
     if photo is None:
-        what = "holds no photo" if why else f"holds no photo (it begins with {data[:8]!r})"
-        if data.startswith(_KNOWN):
-            what = "is damaged" if why else "is damaged or cut off"
-        why = f" ({why})" if why else ""
-        raise UnreadablePhoto(
-            f"cannot read {name}: the file {what}{why}; copy it again or remove it"
-        )
+        raise _undecodable(data, name, why)
     return photo
+
+
+def read_stored(path: Path, name: str, hint: str = _HINT) -> Shaped[np.ndarray, "y x *c"]:
+    """Reads a file's pixels as they are stored: 8 or 16 bits, grey, RGB or RGBA, not turned.
+
+    Args:
+        path: A PNG, or another picture that OpenCV reads. A palette becomes colours.
+        name: How messages call the file, for instance `the contour map maps/a.png`.
+        hint: What to do with a file that is damaged, the end of the message.
+
+    Raises:
+        UnreadablePhoto: As for `decode`.
+        OSError: The file is missing, or the disk refuses.
+    """
+    data = path.read_bytes()
+    _check_whole(data, name, hint)
+    pixels = None
+    with suppress(cv2.error, MemoryError):
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise _undecodable(data, name, hint=hint)
+    if pixels.ndim == 3:
+        pixels[..., :3] = pixels[..., 2::-1].copy()  # OpenCV gives BGR
+    return pixels
+
+
+def _check_whole(data: bytes, name: str, hint: str = _HINT) -> None:
+    """Raises an `UnreadablePhoto` for an empty file, a pointer of Git LFS, or a part of a file."""
+    if not data:
+        raise UnreadablePhoto(f"cannot read {name}: the file is empty; {hint}")
+    if is_pointer(data):
+        raise UnreadablePhoto(
+            f"cannot read {name}: it is a pointer of Git LFS, not the picture; run git lfs pull"
+        )
+    if _ends_early(data):
+        raise UnreadablePhoto(f"cannot read {name}: the file ends before the picture does; {hint}")
+
+
+def _undecodable(data: bytes, name: str, why: str = "", hint: str = _HINT) -> UnreadablePhoto:
+    what = "holds no picture" if why else f"holds no picture (it begins with {data[:8]!r})"
+    if data.startswith(_KNOWN):
+        what = "is damaged" if why else "is damaged or cut off"
+    why = f" ({why})" if why else ""
+    return UnreadablePhoto(f"cannot read {name}: the file {what}{why}; {hint}")
 
 
 def orientation(data: bytes) -> int:

@@ -3,13 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.photos import Photos, shrink
+from detcon.photos import Photos, UnreadablePhoto, read_stored, shrink
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _OPAQUE = 8  # alpha up to this is dirt, not object
@@ -47,13 +45,12 @@ class Cutouts:
             CutoutsError: If it can't be decoded, or nothing of it can be seen.
         """
         path = Path(self.root, key)
-        data = np.frombuffer(path.read_bytes(), np.uint8)
-        picture: Any = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-        if picture is None or picture.ndim != 3 or picture.shape[2] != 4:
-            raise CutoutsError(
-                f"cannot read the cut-out {path}: it is damaged, or no PNG with an alpha channel; "
-                f"replace it or remove it"
-            )
+        try:
+            picture = read_stored(path, f"the cut-out {path}")
+        except UnreadablePhoto as error:
+            raise CutoutsError(str(error)) from error
+        if picture.ndim != 3 or picture.shape[2] != 4:
+            raise CutoutsError(f"the cut-out {path} has no alpha channel; replace it or remove it")
         if picture.dtype != np.uint8:
             picture = (picture >> 8).astype(np.uint8)
         return shrink(_multiply(_trim(picture, path)), max_side)
@@ -162,9 +159,9 @@ def _trim(picture: UInt8[np.ndarray, "y x 4"], path: Path) -> UInt8[np.ndarray, 
     return picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def _multiply(bgra: UInt8[np.ndarray, "y x 4"]) -> UInt8[np.ndarray, "y x 4"]:
-    """BGRA to RGBA with colours multiplied by alpha, so that it may be resized."""
-    rgba: Any = cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA)
+def _multiply(rgba: UInt8[np.ndarray, "y x 4"]) -> UInt8[np.ndarray, "y x 4"]:
+    """Multiplies the colours by alpha, so that the picture may be resized."""
+    rgba = rgba.copy()
     alpha = rgba[..., 3:].astype(np.uint16)
     rgba[..., :3] = (rgba[..., :3] * alpha + 127) // 255
     return rgba

@@ -75,7 +75,7 @@ def test_unreadable_photos_are_skipped_and_listed(images, undisturbed, tmp_path,
     )
     make_masks(images=images, out=tmp_path / "out", generator=WholeImage(), workers=1)
     told = capsys.readouterr().err.splitlines()
-    assert len(told) == 4 and "b/notes.jpg: the file holds no photo" in told[2]
+    assert len(told) == 4 and "b/notes.jpg: the file holds no picture" in told[2]
     assert told[-1].startswith("skipped 3 of 41 photos; all are listed in")
     assert told[-1].endswith("out/unreadable.json")
 

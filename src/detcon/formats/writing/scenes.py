@@ -1,5 +1,6 @@
 """What all layouts of `detcon scenes` share: pictures, their objects, and the interface."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -9,9 +10,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8, UInt16
 
 from detcon.files import write_whole
+from detcon.photos import UnreadablePhoto, read_stored
 
 _JPEG_QUALITY, _PNG_EFFORT = 92, 3
-_ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}  # of files that are whole
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,9 @@ def write_pixels(path: Path, pixels: np.ndarray) -> None:
 
 def read_pixels(path: Path) -> Any:
     """The pixels of a file, or None where it is missing, cut off or damaged."""
-    data = path.read_bytes() if path.is_file() else b""
-    if not data.endswith(_ENDS[path.suffix]):
-        return None
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    return pixels[..., ::-1] if pixels is not None and pixels.ndim == 3 else pixels
+    with suppress(FileNotFoundError, UnreadablePhoto):
+        return read_stored(path, str(path))
+    return None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from jaxtyping import Float32
 
 from detcon.masks.masks import by
 from detcon.masks.sources.mcg.contours import smooth
+from detcon.photos import UnreadablePhoto, read_stored
 
 _FINE_SIGMA, _COARSE_SIGMA = 0.8, 2.0  # in pixels of the map that masks are made at
 
@@ -74,12 +75,10 @@ def _load(path: Path) -> np.ndarray:
     try:
         if path.suffix == ".npy":
             return np.load(path, allow_pickle=False)
-        found = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-        if found is None:
-            raise ValueError("no picture")
-        return np.asarray(found)
-    except (OSError, ValueError, EOFError, cv2.error) as error:
+        return read_stored(path, f"the contour map {path}", "make it again")
+    except UnreadablePhoto as error:
+        raise ContourMapError(str(error)) from error
+    except (OSError, ValueError, EOFError) as error:
         raise ContourMapError(
-            f"cannot read the contour map {path}: it is damaged, or no {path.suffix[1:]} file; "
-            f"make it again"
+            f"cannot read the contour map {path}: it is damaged, or no NumPy array; make it again"
         ) from error
