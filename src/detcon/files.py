@@ -13,6 +13,7 @@ from typing import IO, Any, BinaryIO
 _ABANDONED = 3600  # seconds
 _UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENODEV, errno.ENOLCK)
 _POINTER = b"version https://git-lfs.github.com/"
+_FETCH = "it is a pointer of Git LFS: run git lfs pull"
 _LONG = 100  # bytes; a name has 255 at most on most disks, and 143 on some that are encrypted
 
 
@@ -62,12 +63,25 @@ def holds_other(path: Path, data: bytes) -> bool:
     return path.exists() and not (path.is_file() and path.read_bytes() == data)
 
 
-def copy_again(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Reads a file of UTF-8 text, with or without a byte order mark.
+
+    Raises:
+        ValueError: It is no such text, or what Git LFS left in its place.
+        OSError: It can't be read.
+    """
+    data = path.read_bytes()
+    if is_pointer(data):
+        raise ValueError(_FETCH)
+    return data.decode("utf-8-sig")
+
+
+def copy_again(path: Path, otherwise: str = "copy it again") -> str:
     """The end of a message on a file that can't be read: how to get it whole."""
     with suppress(OSError), path.open("rb") as file:
         if is_pointer(file.read(len(_POINTER))):
-            return "it is a pointer of Git LFS: run git lfs pull"
-    return "copy it again"
+            return _FETCH
+    return otherwise
 
 
 def is_pointer(data: bytes) -> bool:

@@ -20,6 +20,7 @@ from detcon.config.hints import (
 from detcon.config.recipe import Recipe, RecipeError, sentence
 from detcon.config.shipped import find_recipe
 from detcon.config.values import Plain, as_group, parse_yaml, read, text_of, untyped
+from detcon.files import read_text
 
 R = TypeVar("R", bound=Recipe)
 _RECORDED = {"recorded": True}
@@ -127,7 +128,7 @@ def parse_overrides(words: Iterable[str]) -> dict[str, Any]:
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        values = parse_yaml(path.read_text(encoding="utf-8"))
+        values = parse_yaml(read_text(path))
     except ValueError as error:
         raise RecipeError(f"{path} is not a YAML recipe: {' '.join(str(error).split())}") from error
     if values is None or values == Plain(""):

@@ -1,9 +1,12 @@
 """The class of each photo, for supervised pretraining: from folders, or from a CSV."""
 
 import csv
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+from detcon.files import read_text
 
 
 class ClassesError(ValueError):
@@ -51,15 +54,17 @@ def _of_csv(path: Path) -> dict[str, str]:
             f"path and class"
         )
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = csv.DictReader(file)
-            columns = rows.fieldnames or []
-            if not {"path", "class"} <= set(columns):
-                raise ClassesError(
-                    f"{path} must have the columns path and class; it has {', '.join(columns)}"
-                )
-            return {row["path"]: (row["class"] or "").strip() for row in rows}
+        text = read_text(path)
     except FileNotFoundError as error:
         raise ClassesError(f"there is no file {path} to read classes from") from error
     except UnicodeDecodeError as error:
         raise ClassesError(f"{path} is not UTF-8 text, so no classes can be read") from error
+    except ValueError as error:
+        raise ClassesError(f"cannot read the classes {path}: {error}") from error
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    columns = rows.fieldnames or []
+    if not {"path", "class"} <= set(columns):
+        raise ClassesError(
+            f"{path} must have the columns path and class; it has {', '.join(columns)}"
+        )
+    return {row["path"]: (row["class"] or "").strip() for row in rows}

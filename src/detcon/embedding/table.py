@@ -20,7 +20,7 @@ from detcon.config import load_recipe
 from detcon.embedding import EmbeddingError
 from detcon.embedding.recipe import EmbedRecipe
 from detcon.embedding.vectors import Embedding, Source, embed_photos, open_source
-from detcon.files import replacing
+from detcon.files import copy_again, replacing
 from detcon.models.backbone_file import plain_state, weights_digest
 from detcon.notes import say
 from detcon.photos import Photos
@@ -138,7 +138,8 @@ def read_about(path: Path) -> tuple[dict[str, Any], pq.ParquetFile]:
         return json.loads((file.schema_arrow.metadata or {})[_ABOUT]), file
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
         raise EmbeddingError(
-            f"{path} is no file of detcon embed, or damaged; give another out=, or remove it"
+            f"{path} is no file of detcon embed, or damaged; "
+            f"{copy_again(path, otherwise='give another out=, or remove it')}"
         ) from error
 
 

@@ -17,6 +17,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from detcon.files import read_text
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.beside import PhotoFinder, files_below, not_annotated, read_xml
 from detcon.formats.reading.drawing import Drawing, Drawings, LeftOut
@@ -133,8 +134,8 @@ def _parts(
 
 def _stems(path: Path) -> list[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise AnnotationError(f"cannot read the list {path}: {error}") from error
     stems = [line.split()[0] for line in lines if line.strip()]
     if stems and (most := Counter(stems).most_common(1)[0])[1] > 1:

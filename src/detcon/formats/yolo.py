@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from detcon.files import read_text
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.drawing import Drawing, Drawings, LeftOut
 from detcon.formats.reading.drawn import drawn_format
@@ -72,8 +73,8 @@ def _drawing(photo: Path, root: Path, names: Sequence[str], left: LeftOut) -> Dr
     if not path.is_file():
         return Drawing(key, str(path), (), in_shares=True)
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise AnnotationError(f"{path} is no text that can be read: {error}") from error
     shapes, seen = [], set()
     for number, line in enumerate(lines, start=1):
@@ -143,7 +144,7 @@ def _find_yaml(data: Path) -> Path | None:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_bytes())
+        values = yaml.safe_load(read_text(path))
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         what = " ".join(str(error).split())
         raise AnnotationError(f"{path} is no YAML that can be read: {what}") from error
@@ -177,8 +178,8 @@ def _listed_names(data: Path) -> tuple[str, ...]:
             f"there is no data.yaml in {data}, nor a classes.txt with a class a line; {_EXAMPLE}"
         )
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_text(path).splitlines()
+    except (OSError, ValueError) as error:
         raise AnnotationError(f"cannot read the classes {path}: {error}") from error
     names = [line.strip() for line in lines if line.strip()]
     if not names:

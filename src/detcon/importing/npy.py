@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.lib import format
 
+from detcon.files import copy_again
 from detcon.models.sources import BackboneError
 
 _STEPS = frozenset(
@@ -60,7 +61,10 @@ def read_arrays(path: Path) -> Arrays:
     try:
         return _checked(unpickle_arrays(_pickle_within(path.read_bytes())))
     except NotArrays as error:
-        raise BackboneError(f"{path} {error}") from error
+        what = copy_again(path, otherwise="")
+        raise BackboneError(
+            f"{path} can't be read: {what}" if what else f"{path} {error}"
+        ) from error
 
 
 def _pickle_within(data: bytes) -> bytes:

@@ -12,12 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from braceexpand import braceexpand
 
+from detcon.files import copy_again, is_pointer, read_text
 from detcon.photos.collection import Keys, Photos
-from detcon.photos.errors import PhotosError
+from detcon.photos.errors import PhotosError, UnreadablePhoto
 from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, Chooser
 from detcon.photos.tars import list_tars
 
 _MANIFESTS, _TAR = (".csv", ".parquet", ".txt"), ".tar"
+_LOOKED_AT = 16  # photos of a collection, to see whether Git LFS has fetched it
 
 
 def open_photos(source: str | Path, channels: int = 3) -> Photos:
@@ -44,7 +46,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
         keys = sorted(_walk(path, chooser))
         if keys:
             chooser.report(source, len(keys))
-            return Photos(str(source), str(path), Keys(keys), channels)
+            return _fetched(Photos(str(source), str(path), Keys(keys), channels))
         tars = [path / name for name in sorted(_walk(path, Chooser((_TAR,))))]
         if not tars:
             chooser.report(source, 0)
@@ -64,7 +66,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
             f"cannot list photos from {path}: give a folder, a .txt with one path a line, "
             f"a .csv or .parquet with a column 'path', or uncompressed tars"
         )
-    return Photos(str(source), str(path.parent), Keys(_read_manifest(path)), channels)
+    return _fetched(Photos(str(source), str(path.parent), Keys(_read_manifest(path)), channels))
 
 
 def _in_tars(
@@ -80,7 +82,25 @@ def _in_tars(
         raise PhotosError(
             f"there are no photos in {source}: looked in the tars for {', '.join(extensions)}"
         )
-    return Photos(str(source), str(root), Keys(keys), channels, members)
+    return _fetched(Photos(str(source), str(root), Keys(keys), channels, members))
+
+
+def _fetched(photos: Photos) -> Photos:
+    """The photos themselves. Raises `PhotosError` if Git LFS has fetched none of them."""
+    some = photos.keys[:: max(1, len(photos) // _LOOKED_AT)]
+    if all(_is_pointer(photos, key) for key in some):  # the first photo mostly ends it
+        raise PhotosError(
+            f"the photos of {photos.source} are pointers of Git LFS, {photos.path(some[0])} first; "
+            f"run git lfs pull"
+        )
+    return photos
+
+
+def _is_pointer(photos: Photos, key: str) -> bool:
+    try:
+        return is_pointer(photos.data(key))
+    except UnreadablePhoto:
+        return False
 
 
 def _matching(pattern: str) -> list[Path]:
@@ -143,9 +163,11 @@ def _read_manifest(path: Path) -> list[str]:
 
 def _text_paths(path: Path) -> Iterable[str]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except UnicodeDecodeError as error:
         raise PhotosError(f"cannot read the manifest {path}: it is not UTF-8 text") from error
+    except ValueError as error:
+        raise PhotosError(f"cannot read the manifest {path}: {error}") from error
     # not splitlines: names may hold other characters that it takes for the end of a line
     return _csv_paths(path, text) if path.suffix.lower() == ".csv" else text.split("\n")
 
@@ -175,7 +197,7 @@ def _parquet_paths(path: Path) -> list[str | None]:
     except Exception as error:  # Arrow has many for a damaged file
         raise PhotosError(
             f"cannot read the manifest {path}: it is no Parquet file with text in a column 'path'; "
-            f"write it again"
+            f"{copy_again(path, otherwise='write it again')}"
         ) from error
     _check_columns(path, columns)
     return paths

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Int32, Int64
 
+from detcon.files import copy_again
 from detcon.photos.errors import PhotosError, UnreadablePhoto
 from detcon.photos.kept import kept_table
 from detcon.photos.kinds import Chooser
@@ -173,4 +174,5 @@ def _what_it_is(path: Path, what: str) -> str:
                 f"cannot read photos from {path}: it is compressed ({name}), so that no file in it "
                 f"can be read alone; uncompress it to a .tar"
             )
-    return f"the tar {path} is damaged ({what}); copy or write it again"
+    again = copy_again(path, otherwise="copy or write it again")
+    return f"the tar {path} is damaged ({what}); {again}"

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int16, Integer
 
+from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.format import check_size
 from detcon.formats.reading.ids import read_ids
@@ -24,6 +25,7 @@ from detcon.formats.reading.label_files import LabelFiles, pngs_of
 from detcon.formats.segments import VOID, SegmentFiles, SegmentOptions, Segments
 from detcon.photos import Photos, open_photos
 
+_EXAMPLE = 'write {"names": ["sky", "road"], "ignore": 255}, at most 254 names, each once'
 _NUM_IDS = 1 << 16  # in PNGs of 16 bits
 
 
@@ -160,8 +162,5 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], int | None]:
     except (ValueError, AttributeError, TypeError, RecursionError):
         understood, names, ignore = False, [], None
     if not understood or len(names) >= VOID:
-        raise AnnotationError(
-            f'{path} is not understood; write {{"names": ["sky", "road"], "ignore": 255}}, at '
-            f"most 254 names, each once"
-        )
+        raise AnnotationError(f"{path} is not understood; {copy_again(path, otherwise=_EXAMPLE)}")
     return tuple(names), ignore

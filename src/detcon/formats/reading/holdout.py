@@ -2,11 +2,13 @@
 
 import csv
 import hashlib
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar, runtime_checkable
 
+from detcon.files import read_text
 from detcon.formats.errors import AnnotationError
 
 
@@ -157,9 +159,8 @@ def _prefix(key: str, separator: str) -> str:
 
 def _read_groups(path: Path) -> dict[str, str]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row]
+    except (OSError, ValueError, csv.Error) as error:
         raise AnnotationError(f"cannot read the groups {path}: {error}") from error
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) < 2), None)
     if wrong:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
+from detcon.files import copy_again, read_text
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.reading.ids import read_map
 from detcon.formats.reading.instances import InstanceFiles, Kind, majority
@@ -171,13 +172,15 @@ def _without_val(root: Path, files: Mapping[str, Path]) -> dict[str, Path]:
 def _read_list(path: Path, source: str) -> list[str]:
     """The stems of a list; some lists have whole paths, of photo and label."""
     try:
-        text = path.read_text()
+        text = read_text(path)
         if "\0" in text:
             raise ValueError("no text")
     except FileNotFoundError as error:
         raise AnnotationError(f"there is no list {path}; {source}") from error
     except (OSError, ValueError) as error:
-        raise AnnotationError(f"the list {path} is no text; {source}") from error
+        raise AnnotationError(
+            f"the list {path} is no text; {copy_again(path, otherwise=source)}"
+        ) from error
     stems = [Path(line.split()[0]).stem for line in text.splitlines() if line.strip()]
     if not stems:
         raise AnnotationError(f"the list {path} is empty; {source}")

@@ -13,7 +13,7 @@ from typing import Any
 
 import detcon
 from detcon.config import fingerprint
-from detcon.files import write_whole
+from detcon.files import copy_again, write_whole
 from detcon.masks.masks import LATER
 from detcon.masks.store.shard import StoreError, read_footer
 from detcon.photos import Photos
@@ -106,7 +106,8 @@ def read_header(folder: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
         raise StoreError(
-            f"{path} is not the header of a mask store; make the store again"
+            f"{path} is not the header of a mask store; "
+            f"{copy_again(path, otherwise='make the store again')}"
         ) from error
     if version > FORMAT:
         raise StoreError(

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from detcon.files import remove_abandoned, replacing, unsupported, write_whole
+from detcon.files import copy_again, remove_abandoned, replacing, unsupported, write_whole
 from detcon.masks.store.header import digest_of_keys, missing_shards, num_shards, shard_path
 from detcon.masks.store.shard import ENTRY_FIELDS, StoreEntry, StoreError, read_footer
 
@@ -85,10 +85,9 @@ class Index:
         return sorted(names.to_pylist())
 
     def _damaged(self) -> StoreError:
-        return StoreError(
-            f"the index {self.path} is damaged; delete this file and run the command that made the "
-            f"store again"
-        )
+        otherwise = "delete this file and run the command that made the store again"
+        again = copy_again(self.path, otherwise)
+        return StoreError(f"the index {self.path} is damaged; {again}")
 
     def _read(self, batch: pa.RecordBatch) -> None:
         self._batch = batch

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from detcon.files import copy_again
 from detcon.masks.masks import Masks
 from detcon.masks.store.header import read_header, shard_path
 from detcon.masks.store.index import Index, finish_store
@@ -114,7 +115,8 @@ class MaskStore:
             return json.loads(path.read_text())
         except (FileNotFoundError, ValueError) as error:
             raise StoreError(
-                f"{path} is damaged; run the command that made the store again"
+                f"{path} is damaged; "
+                f"{copy_again(path, otherwise='run the command that made the store again')}"
             ) from error
 
     def _why_not(self, key: str) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Integer
 
-from detcon.files import write_whole
+from detcon.files import copy_again, write_whole
 from detcon.masks.masks import Masks
 
 MAGIC = b"DETCONM1"
@@ -61,10 +61,12 @@ class DamagedShard(StoreError):
     """A shard whose bytes differ from what was written."""
 
     def __init__(self, path: str | Path, what: str) -> None:
-        super().__init__(
-            f"the shard {path} is damaged ({what}); run the command that made the store again "
-            f"with --check: only this shard's photos are done again"
+        otherwise = (
+            "run the command that made the store again with --check: only this shard's photos are "
+            "done again"
         )
+        again = copy_again(Path(path), otherwise)
+        super().__init__(f"the shard {path} is damaged ({what}); {again}")
         self.path, self.what = path, what
 
     def __reduce__(self) -> tuple:

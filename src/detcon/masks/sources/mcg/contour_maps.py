@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
+from detcon.files import copy_again
 from detcon.masks.masks import by
 from detcon.masks.sources.mcg.contours import smooth
 from detcon.photos import UnreadablePhoto, read_stored
@@ -80,5 +81,6 @@ def _load(path: Path) -> np.ndarray:
         raise ContourMapError(str(error)) from error
     except (OSError, ValueError, EOFError) as error:
         raise ContourMapError(
-            f"cannot read the contour map {path}: it is damaged, or no NumPy array; make it again"
+            f"cannot read the contour map {path}: it is damaged, or no NumPy array; "
+            f"{copy_again(path, otherwise='make it again')}"
         ) from error

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int16
 
-from detcon.files import write_whole
+from detcon.files import copy_again, write_whole
 from detcon.masks.sources.mcg.candidates import Candidates
 from detcon.ops.compiled import compiled
 
@@ -134,7 +134,8 @@ def load_ranker(path: str) -> Ranker:
         ) from error
     except Exception as error:  # zipfile, zlib and numpy have exceptions of their own
         raise RankerError(
-            f"{path} is no ranker of detcon train-ranker; make one, or leave generator.ranker out"
+            f"{path} is no ranker of detcon train-ranker; "
+            f"{copy_again(Path(path), otherwise='make one')}, or leave generator.ranker out"
         ) from error
     if names != FEATURES:
         raise RankerError(
