@@ -123,6 +123,18 @@ def load_model(path: str | Path, *, encoder: EncoderRecipe | None = None) -> Mod
         ModelError: No such file, one that is damaged, one that is no model, or one on another
             encoder than was given.
         ValueError: It is on a network of the user's, and `encoder` wasn't given.
+
+    >>> import tempfile
+    >>> from detcon.models.backbone_file import load_backbone
+    >>> settings = TransferRecipe(data="photos", backbone="random", out="run")  # segmentation
+    >>> backbone = load_backbone("random", encoder=EncoderRecipe(name="resnet18", width=0.25))
+    >>> names = ("sky", "road", "tree")
+    >>> network = open_task(settings.task).build(settings, backbone, names)
+    >>> with tempfile.TemporaryDirectory() as folder:  # as a transfer leaves it
+    ...     save_model(Path(folder, MODEL), network, settings, backbone, names)
+    ...     model = load_model(folder)
+    >>> model.names, model.predict(np.zeros((40, 60, 3), np.uint8)).shape  # a class for each pixel
+    (('sky', 'road', 'tree'), (40, 60))
     """
     path = find_model(path)
     try:

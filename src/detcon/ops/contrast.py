@@ -158,6 +158,10 @@ def contrastive_detection_of_both(
 
     Raises:
         ValueError: If `temperature` is not positive.
+
+    >>> one, two, ids = torch.eye(2)[None], torch.eye(2)[None].flip(1), torch.tensor([[0, 1]])
+    >>> f"{contrastive_detection_of_both(one, two, ids, ids):.4f}"  # twice what one direction is
+    '20.0002'
     """
     if temperature < 1 / SAFE_LOGIT:  # each row needs its own maximum
         options = {"temperature": temperature, "local_negatives": local_negatives}

@@ -92,6 +92,10 @@ def nearest_neighbours(
 
     Raises:
         ValueError: There are no two groups.
+
+    >>> rows = torch.tensor([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0]])
+    >>> nearest_neighbours(rows, torch.tensor([0, 0, 1, 1]), num=1).flatten()  # never the own photo
+    tensor([2, 2, 1, 1])
     """
     unit = normalize(rows.float(), dim=1)
     k = min(num, len(rows) - int(torch.bincount(groups, minlength=1).max()))

@@ -31,6 +31,11 @@ def count_labels(
 
     Raises:
         ValueError: If the pixels don't divide evenly into cells.
+
+    >>> ids, counts = count_labels(np.array([[5, 5, 7, 7], [5, 2, 2, 7]]), (1, 2))
+    >>> ids, counts[0]  # a row a cell, a column an id
+    (array([2, 5, 7]), array([[1, 3, 0],
+           [1, 0, 3]]))
     """
     rows = np.arange(labels.shape[0]) if rows is None else rows
     columns = np.arange(labels.shape[1]) if columns is None else columns

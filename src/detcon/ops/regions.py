@@ -48,6 +48,12 @@ def match_regions(
         The label of each anchor: 1 / (number of its positives) at each of them, 0 elsewhere. And
         its weight: 0 where the other view doesn't show its mask, else 1 / (how often the mask was
         drawn in the anchor's own view), so that each mask counts once.
+
+    >>> one, other = torch.tensor([[4, 4, 6]]), torch.tensor([[4, 5, 4]])
+    >>> match_regions(one, other, torch.float32)  # mask 4 was drawn twice; mask 6 isn't in `other`
+    (tensor([[[0.5000, 0.0000, 0.5000],
+             [0.5000, 0.0000, 0.5000],
+             [0.0000, 0.0000, 0.0000]]]), tensor([[0.5000, 0.5000, 0.0000]]))
     """
     is_mask = query_ids >= 0
     match = (query_ids[:, :, None] == other_ids[:, None, :]) & is_mask[:, :, None]
