@@ -146,6 +146,7 @@ def prepare(folder: Path) -> None:
     save_backbone(folder / "weights.safetensors", encoder, recipe, normalisation=usual)
     (folder / "my_package").mkdir()
     (folder / "my_package" / "trunks.py").write_text(TRUNK)
+    shutil.copy(ROOT / "examples" / "your_own_task.py", folder)
     sys.path.insert(0, "")
     (folder / "studies").symlink_to(ROOT / "studies")
 

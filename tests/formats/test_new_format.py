@@ -95,7 +95,7 @@ def test_transfer(data, tmp_path):
 def test_says_what_it_lacks():
     with pytest.raises(AnnotationError, match=r"':FORMAT' has no objects|:FORMAT' has no objects"):
         open_objects("data", NAME, "train")
-    with pytest.raises(ValueError, match="cannot load the format 'no_such_module:FORMAT': No mod"):
+    with pytest.raises(ValueError, match="cannot import format=no_such_module:FORMAT: No mod"):
         find_format("no_such_module:FORMAT")
     with pytest.raises(ValueError, match=r"there is no format 'cityscape'; did you mean 'cityscap"):
         find_format("cityscape")

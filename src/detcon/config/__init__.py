@@ -7,6 +7,7 @@ configures. Each mistake becomes one sentence.
 
 from detcon.config.hints import field_names, fields_of, kind_of, records_within, shown
 from detcon.config.loading import changes, is_recorded, load_recipe, parse_overrides, recorded
+from detcon.config.named import find_named
 from detcon.config.recipe import (
     Recipe,
     RecipeError,
@@ -20,7 +21,7 @@ from detcon.config.shipped import ShippedRecipe, recipes_for, shipped_recipes
 
 __all__ = [
     "Recipe", "RecipeError", "Several", "ShippedRecipe", "changes", "field_names", "fields_of",
-    "fingerprint", "is_recorded", "kind_of", "load_recipe", "nearest", "parse_overrides",
-    "recipes_for", "recorded", "records_within", "shipped_recipes", "shown", "split_list",
-    "to_yaml",
+    "find_named", "fingerprint", "is_recorded", "kind_of", "load_recipe", "nearest",
+    "parse_overrides", "recipes_for", "recorded", "records_within", "shipped_recipes", "shown",
+    "split_list", "to_yaml",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from detcon.data.labelled.examples import Examples, LabelledData, nested_subset
 from detcon.downstream.model_file import MODEL, save_model
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import write_png
-from detcon.downstream.recipe import FineTuned, TransferRecipe
+from detcon.downstream.recipe import FineTuned, TransferRecipe, task_name
 from detcon.downstream.task import Names, Score, Task
 from detcon.models.backbone_file import Backbone, load_backbone, save_backbone
 from detcon.models.recipe import EncoderRecipe
@@ -126,7 +126,7 @@ def _note_another(found: EncoderRecipe, settings: TransferRecipe) -> None:
 def _result(settings: TransferRecipe, reached: Score, seconds: float) -> Result:
     task: Any = settings.task
     return Result(
-        task=task.kind,
+        task=task_name(settings.task),
         metric=reached.metric,
         unit="%",
         value=reached.value,
@@ -145,7 +145,7 @@ def _result(settings: TransferRecipe, reached: Score, seconds: float) -> Result:
 
 def _save(settings: TransferRecipe, backbone: Backbone, network: Network, names: Names) -> None:
     """Writes the model and its encoder."""
-    made = {"task": settings.task.kind, "data": settings.data, "from": settings.backbone}
+    made = {"task": task_name(settings.task), "data": settings.data, "from": settings.backbone}
     save_backbone(
         Path(settings.out, "backbone.safetensors"),
         network.encoder,

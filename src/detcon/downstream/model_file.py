@@ -20,8 +20,9 @@ from safetensors.torch import load_file, save
 import detcon
 from detcon.config import RecipeError, recorded
 from detcon.downstream.network import Network
-from detcon.downstream.recipe import TransferRecipe
+from detcon.downstream.recipe import TaskRecipe, TransferRecipe, task_name
 from detcon.downstream.task import Task, open_task
+from detcon.downstream.tasks.own.recipe import OwnRecipe
 from detcon.files import copy_again, write_whole
 from detcon.models.backbone_file import Backbone, BackboneError, check_finite
 from detcon.models.encoders import build_encoder
@@ -111,13 +112,16 @@ def find_model(path: str | Path) -> Path:
     return Path(path, MODEL) if Path(path).is_dir() else Path(path)
 
 
-def load_model(path: str | Path, *, encoder: EncoderRecipe | None = None) -> Model:
+def load_model(
+    path: str | Path, *, encoder: EncoderRecipe | None = None, task: str | None = None
+) -> Model:
     """Opens `model.safetensors` of a transfer, or the folder that it lies in.
 
     Args:
         path: The file or the folder.
         encoder: The architecture, for a model on a network of the user's own, whose code isn't run
             because a file names it: `EncoderRecipe(name="my_package.module:function")`.
+        task: The same for a task of the user's own: "my_package.module:MyTask".
 
     Raises:
         ModelError: No such file, one that is damaged, one that is no model, or one on another
@@ -164,10 +168,11 @@ def load_model(path: str | Path, *, encoder: EncoderRecipe | None = None) -> Mod
             f"leave it out"
             + (f", or give encoder.name={recipe.name} if you trust it" if recipe.is_own else "")
         )
-    task = open_task(settings.task)
+    _check_task(path, settings.task, task)
+    opened = open_task(settings.task)
     built = build_encoder(recipe, run_own=encoder is not None)
     backbone = Backbone(built, recipe, normalisation, str(path), {})
-    network = task.build(settings, backbone, names)
+    network = opened.build(settings, backbone, names)
     try:
         network.load_state_dict(load_file(path))
         check_finite(path, network)
@@ -175,7 +180,19 @@ def load_model(path: str | Path, *, encoder: EncoderRecipe | None = None) -> Mod
         raise ModelError(f"{path} doesn't fit the network it names ({_short(error)})") from error
     except BackboneError as error:
         raise ModelError(str(error)) from error
-    return Model(task, network.eval(), names, settings, recipe.in_channels)
+    return Model(opened, network.eval(), names, settings, recipe.in_channels)
+
+
+def _check_task(path: Path, recipe: TaskRecipe, given: str | None) -> None:
+    """The user's own code is run only where the user names it."""
+    name = task_name(recipe)
+    if given is not None and given != name:
+        raise ModelError(f"{path} is a model of {name}, but task={given} was given; leave it out")
+    if given is None and isinstance(recipe, OwnRecipe):
+        raise ModelError(
+            f"{path} is a model of {name}: code, which isn't run because a file names it; if you "
+            f"trust it, give task={name}"
+        )
 
 
 def _short(error: Exception) -> str:

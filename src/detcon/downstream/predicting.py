@@ -18,7 +18,7 @@ from detcon.data.workers import make_ahead
 from detcon.downstream.labels import coco_entries, join_coco, sure, write_labelme, write_yolo
 from detcon.downstream.model_file import Model, find_model, load_model
 from detcon.downstream.pictures import write_png
-from detcon.downstream.recipe import PredictRecipe
+from detcon.downstream.recipe import PredictRecipe, task_name
 from detcon.downstream.tasks.detection.scoring import write_results
 from detcon.files import write_whole
 from detcon.notes import counted, say
@@ -51,9 +51,10 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         OSError: A disk that is full or can't be written.
     """
     settings = load_recipe(PredictRecipe, recipe, overrides)
-    model, folder = load_model(settings.model, encoder=settings.encoder), Path(settings.out)
+    model = load_model(settings.model, encoder=settings.encoder, task=settings.task)
+    folder = Path(settings.out)
     if settings.format != "auto" and model.task.objects is None:
-        kind = model.settings.task.kind
+        kind = task_name(model.settings.task)
         raise ValueError(f"{kind} finds no objects to write as {settings.format}; leave format out")
     photos = open_photos(settings.images, model.in_channels)
     _refuse_equal_names(photos, settings.images)

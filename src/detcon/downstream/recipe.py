@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from detcon.config import Recipe, is_recorded, shown, split_list
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
+from detcon.downstream.tasks.own.recipe import OwnRecipe
 from detcon.downstream.tasks.probes.recipe import KnnSegmentationRecipe, ProbeRecipe
 from detcon.downstream.tasks.segmentation.recipe import SegmentationRecipe
 from detcon.downstream.tasks.settings import Count, Side
@@ -17,12 +18,17 @@ from detcon.models.recipe import EncoderRecipe
 from detcon.train.recipe import LoopRecipe
 
 FineTuned = SegmentationRecipe | DetectionRecipe | DepthRecipe
-TaskRecipe = FineTuned | ProbeRecipe
+TaskRecipe = FineTuned | ProbeRecipe | OwnRecipe
 BACKBONE = "file, torchvision:resnet50, timm:convnext_atto, or random"
 Labels = Annotated[
     Count | None, Field(description="use only this many labelled training photos; null: all")
 ]
 KINDS: dict[str, Any] = {one.model_fields["kind"].default: one for one in get_args(TaskRecipe)}
+
+
+def task_name(task: TaskRecipe) -> str:
+    """The kind of a task; of the user's own, where it is."""
+    return task.function if isinstance(task, OwnRecipe) else task.kind
 
 
 class TaskSettings(Recipe):
@@ -32,7 +38,8 @@ class TaskSettings(Recipe):
         default=SegmentationRecipe(),
         discriminator="kind",
         description="fine-tune an FCN, a Mask R-CNN or a depth head; or linear_segmentation, "
-        "knn_segmentation, linear_classification, knn_classification: probes of the frozen encoder",
+        "knn_segmentation, linear_classification, knn_classification: probes of the frozen "
+        "encoder; or own: a class of your own",
     )
     data: str = Field(description="folder of the labelled data")
     format: FormatName = Field(
@@ -282,6 +289,9 @@ class PredictRecipe(Recipe):
     encoder: EncoderRecipe | None = Field(
         default=None,
         description="the architecture, where it is a network of your own: package.module:function",
+    )
+    task: str | None = Field(
+        default=None, description="the task, where it is your own: package.module:name"
     )
     format: Literal["auto", "coco", "yolo", "labelme"] = Field(
         default="auto",

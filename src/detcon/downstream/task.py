@@ -111,6 +111,7 @@ TASKS = {
     "knn_segmentation": "probes.tasks:knn_segmentation",
     "linear_classification": "probes.tasks:linear_classification",
     "knn_classification": "probes.tasks:knn_classification",
+    "own": "own.task:own",
 }
 """Where each kind is: loaded when asked for."""
 

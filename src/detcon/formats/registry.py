@@ -6,13 +6,12 @@ needs no line: its name is its place, as in `format=my_module:FORMAT`.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from detcon.config import nearest
+from detcon.config import find_named, nearest
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import (
     ClassifiedPhotos,
@@ -63,14 +62,7 @@ def find_format(name: str) -> Format:
             f"there is no format '{name}'{nearest(name, FORMATS)}; all are {', '.join(FORMATS)}, "
             f"or one of your own as my_module:FORMAT"
         )
-    module, _, attribute = FORMATS.get(name, name).partition(":")
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"cannot load the format '{name}': {error}; if it is in a file of your own, put its "
-            f"folder into PYTHONPATH"
-        ) from error
+    found = find_named(FORMATS.get(name, name), "format")
     if not isinstance(found, Format):
         raise ValueError(f"'{name}' is no detcon.formats.format.Format, but {found!r}")
     return found

@@ -6,7 +6,6 @@ Our own ResNet by depth, and any other network by its timm name.
 import functools
 import math
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+from detcon.config import find_named
 from detcon.models.recipe import RESNETS, EncoderRecipe
 from detcon.models.resnet import ResNet, initialise
 
@@ -95,15 +95,7 @@ class OwnEncoder(nn.Module):
     def __init__(self, name: str, in_channels: int) -> None:
         super().__init__()
         self.name, self.in_channels = name, in_channels
-        module, _, function = name.partition(":")
-        try:
-            make = getattr(import_module(module), function)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(
-                f"cannot import encoder.name={name}: {error}; name a module that Python finds "
-                f"(set PYTHONPATH to its folder) and a function in it"
-            ) from error
-        self.body = make()
+        self.body = find_named(name, "encoder.name")()
         if not isinstance(self.body, nn.Module):
             kind = type(self.body).__name__
             raise ValueError(f"encoder.name={name} must make a torch.nn.Module, but made a {kind}")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from detcon.downstream.recipe import task_name
 from detcon.study.cell import Cell
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
@@ -111,4 +112,4 @@ def _network(cell: Cell) -> Hashable:
 
 
 def _task(cell: Cell) -> tuple[Any, ...]:
-    return cell.settings.transfer.task.kind, cell.settings.transfer.labels
+    return task_name(cell.settings.transfer.task), cell.settings.transfer.labels

@@ -127,12 +127,15 @@ def test_says_what_is_wrong_with_what_it_returns(images, tmp_path, name, sentenc
 @pytest.mark.parametrize(
     "function, sentence",
     [
-        ("quickshift", "'quickshift' doesn't name a function; write package.module:name, as in"),
-        ("no.such:f", "cannot import no.such, where f should be: No module named 'no'; if it is"),
-        (f"{THERE}:g", f"there is no g in {THERE}; check generator.function"),
+        (
+            "quickshift",
+            "generator.function=quickshift doesn't name a function; write package",
+        ),
+        ("no.such:f", "cannot import generator.function=no.such:f: No module named 'no'; if it is"),
+        (f"{THERE}:g", "has no attribute 'g'; check the name"),
         (
             f"{THERE}:not_a_function",
-            f"{THERE}:not_a_function is no function or class; give one, as",
+            f"{THERE}:not_a_function is no function or class; give one",
         ),
         (f"{THERE}:Levels.num_made", "num_made is no function or class"),
     ],

@@ -4,16 +4,15 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import lru_cache, partial
-from importlib import import_module
-from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
+from detcon.config import find_named
 from detcon.masks.masks import Masks
 
-_EXAMPLE = "as in skimage.segmentation:quickshift"
+_SETTING = "generator.function"
 
 
 @dataclass(frozen=True)
@@ -50,8 +49,8 @@ class FromCallable:
                 f"the options of {self.function} must be numbers, texts and lists of them, since "
                 f"a store records them as JSON: {error}"
             ) from error
-        if not callable(find_callable(self.function)):
-            raise ValueError(f"{self.function} is no function or class; give one, {_EXAMPLE}")
+        if not callable(find_named(self.function, _SETTING)):
+            raise ValueError(f"{_SETTING}={self.function} is no function or class; give one")
 
     def __call__(self, image: UInt8[np.ndarray, "y x c"], key: str = "") -> Masks:
         """Calls the function."""
@@ -82,7 +81,7 @@ def by_name(function: Any) -> Any:
         function, options = function.func, dict(function.keywords)
     name = f"{getattr(function, '__module__', '')}:{getattr(function, '__qualname__', '')}"
     try:
-        named = find_callable(name)
+        named = find_named(name, _SETTING)
     except ValueError:
         named = None
     if named is not function:
@@ -93,29 +92,9 @@ def by_name(function: Any) -> Any:
     return FromCallable(name, options or None)
 
 
-def find_callable(address: str) -> Any:
-    """The object that "package.module:name" names."""
-    module, colon, name = address.partition(":")
-    if not (module and colon and name):
-        raise ValueError(
-            f"'{address}' doesn't name a function; write package.module:name, {_EXAMPLE}"
-        )
-    try:
-        found = import_module(module)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        if isinstance(error, ModuleNotFoundError):
-            reason = f"{error}; if it is a file of your own, put its folder into PYTHONPATH"
-        raise ValueError(f"cannot import {module}, where {name} should be: {reason}") from error
-    try:
-        return attrgetter(name)(found)
-    except AttributeError as error:
-        raise ValueError(f"there is no {name} in {module}; check generator.function") from error
-
-
 @lru_cache(maxsize=4)
 def _ready(address: str, options: str) -> Callable[..., Any]:
-    found, given = find_callable(address), json.loads(options)
+    found, given = find_named(address, _SETTING), json.loads(options)
     if not isinstance(found, type):
         return partial(found, **given)
     try:
