@@ -67,7 +67,7 @@ def test_masks_and_scoring(data, tmp_path):
     assert len(store) == 8
     for key in store.keys():  # noqa: SIM118
         labels = np.load(data / "val" / Path(key).with_suffix(".npy"))
-        assert np.array_equal(truth[key].void, labels == 255)
+        assert np.array_equal(truth[key].void, labels == 255)  # pyright: ignore[reportArgumentType]
         expected = labels == np.unique(labels[labels < 255])[:, None, None]
         assert np.array_equal(store[key].stack(), expected)
     [score] = score_stores([store], truth)

@@ -53,7 +53,7 @@ class Colours:
     def score(self, settings, network, val, names):
         found = self.predict(network, [example.image for example in val])
         right = [one == example.labels for one, example in zip(found, val, strict=True)]
-        figures = {"penalty": self.penalty}
+        figures: dict[str, float | None] = {"penalty": self.penalty}
         return Score("right photos", 100 * sum(right) / len(right), figures=figures)
 
     @torch.no_grad()

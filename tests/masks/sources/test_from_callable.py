@@ -58,7 +58,7 @@ def test_functions_are_known_by_their_names():
     assert named == FromCallable(f"{THERE}:by_brightness")
     part = by_name(partial(users.by_brightness, levels=2))
     assert part == FromCallable(f"{THERE}:by_brightness", {"levels": 2})
-    for unknown in (lambda image: None, users.Levels(3), partial(lambda image: None, levels=2)):
+    for unknown in (lambda image: None, users.Levels(3), partial(lambda image: None, levels=2)):  # pyright: ignore[reportCallIssue]
         with pytest.raises(ValueError, match=r"can't be imported by its name, as workers do; def"):
             by_name(unknown)
     with pytest.raises(ValueError, match="has positional arguments, .* give them as keywords"):
