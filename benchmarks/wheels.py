@@ -31,6 +31,9 @@ SIZES = {
 }
 """By the name that is imported: the wheel, and its size with the small ones that it needs."""
 
+IN_IMAGES = {"cv2", "llvmlite", "numba", "pyarrow", "numpy", "PIL", "tensorboard"}
+"""What images for data science with PyTorch bring along."""
+
 
 def missing() -> dict[str, float]:
     """The wheels that aren't here."""
@@ -41,4 +44,6 @@ if __name__ == "__main__":
     lacking = missing()
     print(f"{sum(lacking.values()):.0f} MB: {' '.join(lacking) or 'nothing is missing'}")
     whole = sum(size for _, size in SIZES.values())
-    print(f"{whole:.0f} MB on a machine with torch alone")
+    rest = sum(size for name, (_, size) in SIZES.items() if name not in IN_IMAGES)
+    print(f"{whole:.0f} MB on a machine with torch alone, {rest:.0f} MB in an image that has")
+    print(f"{', '.join(SIZES[name][0] for name in SIZES if name in IN_IMAGES)} too")

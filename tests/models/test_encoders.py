@@ -56,6 +56,8 @@ def test_resnet200_has_the_published_size(width, millions):
         (EncoderRecipe(name="resnet50"), 224, (7, 7)),
         (EncoderRecipe(name="resnet18", width=0.5, stride=16), 80, (5, 5)),
         (EncoderRecipe(name="resnet18", width=0.25, stride=8), (64, 96), (8, 12)),
+        (EncoderRecipe(name="resnet18", width=0.25, stride=16), (81, 95), (6, 6)),
+        (EncoderRecipe(name="resnet18", width=0.25, same_padding=True), (97, 65), (4, 3)),
         (EncoderRecipe(name="resnet50", same_padding=True), 224, (7, 7)),
         (EncoderRecipe(name="convnext_atto"), 64, (2, 2)),
         (EncoderRecipe(name="vit_tiny_patch16_224"), (96, 64), (6, 4)),

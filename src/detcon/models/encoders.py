@@ -66,8 +66,12 @@ def feature_grid(encoder: nn.Module, size: int | tuple[int, int]) -> tuple[int, 
         ValueError: If the network can't take photos of this size.
     """
     y, x = (size, size) if isinstance(size, int) else size
+    if isinstance(encoder, ResNet):  # each layer of stride 2 halves a side and rounds it up
+        stride = encoder.pyramid_strides[-1]
+        return -(-y // stride), -(-x // stride)
     if isinstance(encoder, OwnEncoder):
         return encoder.grid_shape(y, x)[1:]
+    # on the meta device, which costs no arithmetic, but a second of imports
     state = {**dict(encoder.named_parameters()), **dict(encoder.named_buffers())}
     on_meta = {name: tensor.to("meta") for name, tensor in state.items()}
     channels = next(p.shape[1] for p in encoder.parameters() if p.ndim == 4)
