@@ -153,9 +153,27 @@ def test_differences_are_paired_by_seed_and_sorted_by_labels():
         *_results("a", [40.0, 50.0], None), *_results("b", [41.0, 52.0], None),
         *_results("a", [10.0, 30.0]), *_results("b", [12.0, 31.0]),
     ]  # fmt: skip
-    few, all_of_them = compare(results, "a", "b")
+    few, all_of_them = compare(results, "a", ["b"])
     assert (few.labels, few.start, few.adapted, few.differences) == (50, 20.0, 21.5, (2.0, 1.0))
     assert all_of_them.labels is None and all_of_them.differences == (1.0, 2.0)
+    again = [*results, *_results("c", [16.0, 37.0]), *_results("c", [40.0, 50.0], None)]
+    few, all_of_them = compare(again, "a", ["b", "c"])
+    assert few.differences == (1.5, 6.5) and all_of_them.differences == (1.5, 0.0), "their means"
+    assert few.adapted == (21.5 + 26.5) / 2
+
+
+def test_several_pretrainings_are_the_spread_of_the_answer(scenes, tmp_path):
+    blind = scenes / "blind.safetensors"
+    page = run(scenes, tmp_path / "out", 30, weights=blind, pretrainings=2, fresh=False, seeds=1)
+    text = page.read_text()
+    assert "over 2 pretrainings with different seeds; each is judged on one draw of" in text
+    first, second = (
+        detcon.load_backbone(tmp_path / "out" / name / "backbone.safetensors").encoder.conv1.weight
+        for name in ("adapted", "adapted_1")
+    )
+    assert not torch.equal(first, second)
+    with pytest.raises(RecipeError, match=r"give data=, or leave pretrainings away"):
+        run(scenes, tmp_path / "out", 30, data=None, pretrainings=2)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +192,7 @@ def test_differences_are_paired_by_seed_and_sorted_by_labels():
 )
 def test_the_first_sentence_is_true(differences, begin):
     given = [Comparison(i, 1.0, 2.0, values) for i, values in enumerate(differences)]
-    sentences = verdict(given, "mIoU", "%")
+    sentences = verdict(given, "mIoU", "%", seeds=len(differences[0]))
     assert sentences[0].startswith(begin)
     assert any("chance" in one for one in sentences) == (len(differences[0]) == 1)
 

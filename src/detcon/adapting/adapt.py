@@ -30,10 +30,10 @@ from detcon.train.stop import Stopped
 def adapt(recipe: str | Path | AdaptRecipe | None = None, /, **overrides: Any) -> Path:
     """Adapts weights to unlabelled photos, and measures whether it helped.
 
-    Finds masks (`out/masks`), pretrains from the weights (`out/adapted`), transfers the weights as
-    they were, the adapted ones and fresh ones to the labelled data (`out/transfer`), and makes a
-    page whose first sentence is the answer (`out/report.html`). Given again, it goes on where it
-    stopped.
+    Finds masks (`out/masks`), pretrains from the weights (`out/adapted`; of several pretrainings
+    the second in `out/adapted_1`), transfers the weights as they were, the adapted ones and fresh
+    ones to the labelled data (`out/transfer`), and makes a page whose first sentence is the answer
+    (`out/report.html`). Given again, it goes on where it stopped.
 
     Args:
         recipe: A recipe, its YAML file, or None for the defaults.
@@ -68,24 +68,29 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
         if is_first_rank():
             make_masks(_masks(settings))
         wait_for_ranks()
-    _say(f"2/4  pretraining: {plan.method.kind}, from {settings.weights}")
-    adapted = pretrain(plan)
-    runs = [adapted.parent]
+    adapted, count = [], settings.pretrainings
+    for i in range(count):
+        number = f" {i + 1} of {count}" if count > 1 else ""
+        _say(f"2/4  pretraining{number}: {plan.method.kind}, from {settings.weights}")
+        other = {"seed": plan.seed + i, "out": f"{plan.out}_{i}" if i else plan.out}
+        adapted.append(pretrain(plan.model_copy(update=other)))
+    runs = [backbone.parent for backbone in adapted]
     if grid is None:
         _say("3/4  no labelled data: figures without labels")
         sentences = without_labels(
-            adapted, figures_of_fresh(plan, adapted) if settings.fresh else {}
+            adapted[0], figures_of_fresh(plan, adapted[0]) if settings.fresh else {}
         )
     else:
         _say("3/4  transfer: before and after, with the same labelled photos")
         results = transfer(_with_backbones(grid, settings, adapted))
-        found = compare(results, settings.weights, str(adapted))
-        sentences = verdict(found, results[0].metric, results[0].unit)
+        found = compare(results, settings.weights, [str(one) for one in adapted])
+        metric, unit = results[0].metric, results[0].unit
+        sentences = verdict(found, metric, unit, seeds=settings.seeds, pretrainings=count)
         runs.append(out / "transfer")
     _say("4/4  the page")
     page = out / "report.html"
     if is_first_rank():
-        names = {str(adapted.parent): "adapted"}
+        names = {str(run): run.name for run in runs[:count]}
         make_report(runs, out=page, title="Adapted to your photos", lead=sentences, names=names)
         _say("\n".join(sentences))
     return page
@@ -135,10 +140,11 @@ def _transfer(settings: AdaptRecipe) -> GridRecipe | None:
     return load_recipe(GridRecipe, recipe, own)
 
 
-def _with_backbones(grid: GridRecipe, settings: AdaptRecipe, adapted: Path) -> GridRecipe:
+def _with_backbones(grid: GridRecipe, settings: AdaptRecipe, adapted: list[Path]) -> GridRecipe:
     """Adds the adapted weights, and fresh ones of the same network."""
-    backbones = [settings.weights, str(adapted), *(["random"] if settings.fresh else [])]
-    changed = {"backbone": tuple(backbones), "encoder": load_backbone(adapted).recipe}
+    fresh = ["random"] if settings.fresh else []
+    backbones = [settings.weights, *(str(one) for one in adapted), *fresh]
+    changed = {"backbone": tuple(backbones), "encoder": load_backbone(adapted[0]).recipe}
     return grid.model_copy(update=changed)
 
 

@@ -36,6 +36,12 @@ class AdaptRecipe(Recipe):
     seeds: int = Field(
         default=3, ge=1, description="transfers of each backbone; each draws its labelled photos"
     )
+    pretrainings: int = Field(
+        default=1,
+        ge=1,
+        description="adaptations of the weights, each with a seed of its own; from two on the "
+        "interval covers what chance does in pretraining too",
+    )
     fresh: bool = Field(default=True, description="transfer from fresh weights too")
     masks: str = Field(
         default="felzenszwalb", description="recipe of 'detcon masks', or the folder of a store"
@@ -53,7 +59,18 @@ class AdaptRecipe(Recipe):
     hours: float | None = Field(
         default=None, gt=0, description="stop then, with a checkpoint; null: when all is done"
     )
-    seed: int = Field(default=0, ge=0, description="of the pretraining, and the first transfer's")
+    seed: int = Field(
+        default=0, ge=0, description="of the first pretraining and transfer; others count up"
+    )
+
+    @model_validator(mode="after")
+    def _several_are_judged(self) -> "AdaptRecipe":
+        if self.pretrainings > 1 and self.data is None:
+            raise ValueError(
+                "'pretrainings' of more than 1 are for the interval of the verdict, which needs "
+                "labelled data: give data=, or leave pretrainings away"
+            )
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -22,7 +22,8 @@ class Comparison:
         labels: Labelled photos; None for all.
         start: The mean of the metric from the weights as they were.
         adapted: The mean from the adapted ones.
-        differences: Adapted minus start, in each seed that both have.
+        differences: Adapted minus start: in each seed that both have, or, of several
+            pretrainings, for each the mean over those seeds.
     """
 
     labels: int | None
@@ -44,28 +45,37 @@ class Comparison:
         return "helped" if self.mean > 0 else "hurt"
 
 
-def compare(results: Iterable[Result], start: str, adapted: str) -> list[Comparison]:
-    """Pairs the results of two backbones by labels and seed, in the order of the labels."""
+def compare(results: Iterable[Result], start: str, adapted: Sequence[str]) -> list[Comparison]:
+    """Pairs results by labels and seed, in the order of the labels.
+
+    Args:
+        results: Of all backbones.
+        start: The backbone that pretraining started from.
+        adapted: Those that it gave, one for each pretraining.
+    """
     values: dict[tuple[str, int | None], dict[int, float]] = {}
     for result in results:
         values.setdefault((result.backbone, result.labels), {})[result.seed] = result.value
-    amounts = [labels for backbone, labels in values if backbone == adapted]
-    return [
-        Comparison(
-            labels,
-            fmean(values[start, labels].values()),
-            fmean(values[adapted, labels].values()),
-            tuple(paired(values[adapted, labels], values[start, labels])),
-        )
-        for labels in sorted(amounts, key=lambda labels: (labels is None, labels))
-    ]
+    amounts = [labels for backbone, labels in values if backbone == adapted[0]]
+    found = []
+    for labels in sorted(amounts, key=lambda labels: (labels is None, labels)):
+        before = values[start, labels]
+        after = [values[backbone, labels] for backbone in adapted]
+        differences = [paired(one, before) for one in after]
+        # draws of labels are shared by all pretrainings: only the means are independent
+        independent = differences[0] if len(adapted) == 1 else [fmean(one) for one in differences]
+        means = fmean(before.values()), fmean(fmean(one.values()) for one in after)
+        found.append(Comparison(labels, *means, tuple(independent)))
+    return found
 
 
-def verdict(comparisons: Sequence[Comparison], metric: str, unit: str) -> list[str]:
+def verdict(
+    comparisons: Sequence[Comparison], metric: str, unit: str, *, seeds: int, pretrainings: int = 1
+) -> list[str]:
     """The answer in sentences; the first one says it all.
 
     >>> one = Comparison(50, 41.0, 44.0, (2.9, 3.0, 3.1))
-    >>> print(verdict([one], "mIoU", "%")[0])
+    >>> print(verdict([one], "mIoU", "%", seeds=3)[0])
     Adapting helped: with 50 labels mIoU +3.0 (95 % interval +2.8 to +3.2), from 41.0 to 44.0 %.
     """
     outcomes = [one.outcome for one in comparisons]
@@ -82,13 +92,19 @@ def verdict(comparisons: Sequence[Comparison], metric: str, unit: str) -> list[s
         head = "It can't be told whether adapting helped"
     parts = [_part(one, metric, unit) for one in comparisons]
     sentences = [f"{head}: {'; '.join(parts)}."]
-    num = len(comparisons[0].differences)
-    if num == 1:
+    draws = "one draw" if seeds == 1 else f"{seeds} draws"
+    same = f"{draws} of labelled photos, the same before and after"
+    if pretrainings > 1:
+        sentences.append(
+            f"The interval is over {pretrainings} pretrainings with different seeds; "
+            f"each is judged on {same}."
+        )
+    elif seeds == 1:
         sentences.append("One seed shows no spread, so no difference can be told from chance.")
     else:
         sentences.append(
-            f"Each number is over {num} draws of labelled photos, the same ones before and after; "
-            f"the interval doesn't cover what a second pretraining would change."
+            f"The interval is over {same}; it doesn't cover what a second pretraining would change "
+            f"(pretrainings=3 does, at three times the time)."
         )
     if "helped" not in outcomes:
         sentences.append(_REASONS)
