@@ -65,6 +65,13 @@ def test_cells_are_left_out(write_study):
     assert all(p["masks"] == "grid" for cell in cells for p in cell.points)
 
 
+def test_a_number_is_left_out_however_it_is_written(write_study):
+    rates = {name: {"pretrain.optimizer.lr": float(name)} for name in ("0.00001", "0.1")}
+    study = write_study(grid={"rate": rates, "seed": [0, 1]}, pretrain=base(), figure={"x": "rate"})
+    (cell,) = cells_of(study, exclude=[{"rate": 1e-5}, {"seed": "0"}])
+    assert cell.points == ({"rate": "0.1", "seed": 1},)
+
+
 def test_a_folder_of_this_machine_is_no_setting(write_study, tmp_path):
     study = write_study(data={"photos": {"kind": "folder"}})
     here, there = (cells_of(study, **{"data.photos": place}) for place in ("a", "b/c"))

@@ -94,14 +94,27 @@ def _check_exclude(study: StudyRecipe, axes: Mapping[str, Mapping[str, Any]]) ->
         for axis, values in left_out.items():
             if axis not in axes:
                 raise StudyError(f"'exclude' names the axis '{axis}'{nearest(axis, axes)}")
-            for value in map(str, _several(values)):
-                if value not in axes[axis]:
-                    where = nearest(value, axes[axis])
+            for value in _several(values):
+                if not any(_same(value, name) for name in axes[axis]):
+                    where = nearest(str(value), axes[axis])
                     raise StudyError(f"'exclude' names {axis}={value}, not in the grid{where}")
 
 
 def _matches(values: Mapping[str, Any], left_out: Mapping[str, Any]) -> bool:
-    return all(str(values[axis]) in map(str, _several(wanted)) for axis, wanted in left_out.items())
+    return all(
+        any(_same(value, values[axis]) for value in _several(wanted))
+        for axis, wanted in left_out.items()
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are spelled alike, or are one number, as 1e-5 and '0.00001'."""
+    if str(one) == str(other):
+        return True
+    try:
+        return float(str(one)) == float(str(other))
+    except ValueError:
+        return False
 
 
 def _several(value: Any) -> list[Any]:
