@@ -106,7 +106,7 @@ def test_batches_that_draw_on_opening_change_nothing(tmp_path, whole):
     assert outcome(tmp_path / "parts") == outcome(tmp_path / "drawn") != whole
 
 
-@pytest.mark.parametrize("step", [0, 3, 7])
+@pytest.mark.parametrize("step", [1, 3, 7])
 def test_bad_data_lose_no_step(tmp_path, whole, step):
     seed()
     with pytest.raises(ValueError, match="no photo"):
@@ -114,6 +114,12 @@ def test_bad_data_lose_no_step(tmp_path, whole, step):
     assert load_checkpoint(tmp_path / LAST).step == step
     train(tmp_path)
     assert outcome(tmp_path) == whole
+
+
+def test_bad_data_before_the_first_step_leave_no_checkpoint(tmp_path):
+    with pytest.raises(ValueError, match="no photo"):
+        train(tmp_path, open_batches=stop_at(0, ValueError("no photo")))
+    assert not (tmp_path / LAST).exists()
 
 
 class Signalling(Net):

@@ -51,7 +51,7 @@ def test_free_settings_may_change(tmp_path):
 def begin(folder):
     """A run that has made something."""
     open_run(folder, Toy())
-    (folder / "metrics.jsonl").write_text("")
+    (folder / "metrics.jsonl").write_text('{"step": 1}\n')
 
 
 def test_a_run_of_an_earlier_version_goes_on_where_the_new_settings_are_the_defaults(tmp_path):
@@ -100,6 +100,32 @@ def test_after_a_failure_before_the_first_step_the_advice_can_be_followed(tmp_pa
     open_run(tmp_path, Toy(steps=20)).finish()
     with pytest.raises(RunError, match="steps is 20 there and 10 now"):
         open_run(tmp_path, Toy())
+
+
+def test_a_run_that_made_no_step_is_begun_again(tmp_path):
+    """What it logged at its start was of the old settings, and its time is no run's beginning."""
+    left = ("metrics.jsonl", "unreadable.jsonl", "wandb-id.txt", "events.out.1")
+    open_run(tmp_path, Toy())
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    environment["started"] = "2020-01-01T00:00:00+00:00"
+    (tmp_path / "environment.json").write_text(json.dumps(environment))
+    for name in left:
+        (tmp_path / name).write_text('{"step": 0, "probe": 1.0}\n')
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "nonfinite.ckpt").touch()
+    assert open_run(tmp_path, Toy(steps=20)).began == ""
+    assert not any((tmp_path / name).exists() for name in left)
+    assert not any((tmp_path / "checkpoints").iterdir())
+    assert not json.loads((tmp_path / "environment.json").read_text())["started"].startswith("2020")
+
+
+@pytest.mark.parametrize("made", ["metrics.jsonl", "checkpoints/last.ckpt", "backbone.safetensors"])
+def test_a_run_that_made_a_step_is_not(made, tmp_path):
+    open_run(tmp_path, Toy())
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / made).write_text('{"step": 1}\n')
+    with pytest.raises(RunError, match="holds a run of another recipe"):
+        open_run(tmp_path, Toy(steps=20))
 
 
 def test_a_finished_run_says_so(tmp_path):

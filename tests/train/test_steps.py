@@ -31,7 +31,7 @@ def test_ctrl_c_twice_while_waiting_for_data(world_size, error, saves, monkeypat
     monkeypatch.setattr(Training, "save", lambda self: saved.append(self))
     plan = Plan(10, 6, Sgd(lr=0.1), Cosine(), LOOP)
     training = start(Net(), tmp_path, plan)
-    training.replica = replace(training.replica, world=world_size)
+    training.step, training.replica = 1, replace(training.replica, world=world_size)
     log = MetricsLog(tmp_path, step=0, write=False)
     report = ProgressReport("test", step=0, steps=10)
     with StopSignals() as stop:

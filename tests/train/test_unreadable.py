@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from detcon.photos import TooManyUnreadable, UnreadablePhoto
 from detcon.pretraining.training import pretrain
+from detcon.results import RunError
 from detcon.results.history import read_history
 from detcon.results.recipe import recorded_fingerprint
 from detcon.scenes.raycast import render_scene
@@ -123,3 +124,19 @@ def test_many_at_once_are_not_all_shown(tmp_path):
     assert not found.are_too_many and found.settle(alone) == []
     found.add([("x.jpg", "cannot read x.jpg")])
     assert found.settle(alone) == ["passed over: cannot read x.jpg"] and found.are_too_many
+
+
+def test_a_run_that_could_read_nothing_leaves_nothing_in_the_way(images, tmp_path):
+    whole = {path: path.read_bytes() for path in images.iterdir()}
+    for path in whole:
+        path.write_bytes(b"")
+    for settings in ({}, {"max_unreadable": 0.0}):
+        with pytest.raises((TooManyUnreadable, UnreadablePhoto), match="empty"):
+            run(images, tmp_path / "run", **settings)
+        assert not (tmp_path / "run" / LAST).exists()
+    for path, data in whole.items():
+        path.write_bytes(data)
+    run(images, tmp_path / "run", steps=2, batch_size=3)
+    assert steps_made(tmp_path / "run") == 2
+    with pytest.raises(RunError, match="holds a run of another recipe"):
+        run(images, tmp_path / "run", steps=4, batch_size=3)

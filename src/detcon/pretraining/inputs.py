@@ -7,7 +7,6 @@ from pathlib import Path
 from detcon.masks.store import MaskStore
 from detcon.notes import counted, note
 from detcon.photos import Photos
-from detcon.results.environment import read_environment
 from detcon.results.inputs import Inventory
 
 
@@ -27,12 +26,9 @@ def take_inputs(photos: Photos, masks: MaskStore | None) -> dict[str, Inventory]
     return inputs
 
 
-def say_newer(photos: Photos, folder: Path) -> None:
-    """Says which photos are newer than the run in a folder, if one was begun there."""
-    started = read_environment(folder).get("started")
-    if started is None:
-        return
-    newer = photos.newer_than(datetime.fromisoformat(started).timestamp() + 1)  # whole seconds
+def say_newer(photos: Photos, folder: Path, began: str) -> None:
+    """Says which photos are newer than the run in a folder, which began at a time in ISO 8601."""
+    newer = photos.newer_than(datetime.fromisoformat(began).timestamp() + 1)  # whole seconds
     if not newer:
         return
     note(

@@ -59,10 +59,10 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     settings, start = open_start(asked)
     settings, teacher = open_teacher(settings)
     photos, inputs = _open_inputs(settings)
-    if photos is not None and is_first_rank():
-        say_newer(photos, Path(settings.out))
     leave_a_core(settings.workers)
     run = open_run(settings.out, settings, inputs=inputs)
+    if photos is not None and run.began and is_first_rank():
+        say_newer(photos, run.folder, run.began)
     backbone = run.folder / "backbone.safetensors"
     if run.finished and is_first_rank():
         say(

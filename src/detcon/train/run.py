@@ -4,7 +4,7 @@ runs/NAME/recipe.yaml · environment.json · metrics.jsonl · events.* · checkp
 and where needed: unreadable.jsonl · checkpoints/step-*.ckpt, nonfinite.ckpt
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from detcon.config import Recipe, recorded
 from detcon.files import is_partial
 from detcon.results import RunError
 from detcon.results.environment import ENVIRONMENT, read_environment, write_environment
+from detcon.results.history import METRICS, read_history
 from detcon.results.inputs import INPUTS, Inventory, read_inputs, what_changed, write_inputs
 from detcon.results.recipe import (
     RECIPE,
@@ -27,16 +28,26 @@ from detcon.results.recipe import (
     write_recipe,
 )
 from detcon.train.environment import describe_environment, is_first_rank
+from detcon.train.finite import NONFINITE
+from detcon.train.metrics import ID_FILE
+from detcon.train.unreadable import FILE as UNREADABLE
 
 LAST = Path("checkpoints") / "last.ckpt"
 
 
 @dataclass(frozen=True)
 class Run:
-    """An open run folder; a finished run leaves nothing to do."""
+    """An open run folder; a finished run leaves nothing to do.
+
+    Attributes:
+        folder: The folder.
+        finished: Whether everything was written.
+        began: When the run that is gone on with was begun; "" for a new one.
+    """
 
     folder: Path
     finished: bool = False
+    began: str = ""
 
     def finish(self) -> None:
         """Records that everything was written. Called last."""
@@ -78,7 +89,7 @@ def open_run(
         "finished": before.get("finished"),
     }
     write_environment(folder, environment)
-    return Run(folder, finished=bool(environment["finished"]))
+    return Run(folder, bool(environment["finished"]), before.get("started", ""))
 
 
 def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> bool:
@@ -102,8 +113,9 @@ def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> boo
             f"{folder} exists and holds no run (no recipe.yaml); give another out=, "
             f"or an empty folder"
         )
-    if found <= {RECIPE, ENVIRONMENT, INPUTS} and not read_environment(folder).get("finished"):
-        return True  # the last command failed before it began: its advice may be followed
+    if _learnt_nothing(folder, found):
+        _begin_again(folder)  # the last command failed: its advice may be followed
+        return True
     recorded = saved.deciding
     now = deciding_settings(recipe.model_dump(mode="json"))
     there = recorded if recorded.keys() >= now.keys() else _filled_up(saved, recipe) or recorded
@@ -124,6 +136,25 @@ def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> boo
             f"give another out=, the old settings, or remove the folder"
         )
     return recorded.keys() >= now.keys() and not moved
+
+
+def _learnt_nothing(folder: Path, names: Collection[str]) -> bool:
+    """Whether a run, which has files of these names, made no step that it could go on from."""
+    files = {name for name in names if not name.startswith("events.")}
+    checkpoints = {path.name for path in folder.glob("checkpoints/[!.]*")}
+    return (
+        files <= {RECIPE, ENVIRONMENT, INPUTS, METRICS, UNREADABLE, ID_FILE, LAST.parent.name}
+        and checkpoints <= {NONFINITE.name}
+        and not read_environment(folder).get("finished")
+        and not any(row["step"] > 0 for row in read_history(folder).rows)
+    )
+
+
+def _begin_again(folder: Path) -> None:
+    """Removes what a run that learnt nothing left beside its recipe."""
+    names = (ENVIRONMENT, METRICS, UNREADABLE, ID_FILE, str(NONFINITE))
+    for path in (*(folder / name for name in names), *folder.glob("events.*")):
+        path.unlink(missing_ok=True)
 
 
 def _filled_up(saved: SavedRecipe, recipe: Recipe) -> dict[str, Any] | None:

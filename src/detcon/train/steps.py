@@ -93,11 +93,11 @@ class Steps:
         except KeyboardInterrupt:
             if not alone:
                 raise
-            self.training.save()
+            self.keep()
             self.end()
         except Exception:
             if alone:
-                self.training.save()
+                self.keep()
             raise
         if batch is None:
             made, steps = self.training.step, self.plan.steps
@@ -163,8 +163,13 @@ class Steps:
             self.report.bar.say(sentence)
         if self.hooks.unreadable.are_too_many:
             self.training.check(self.recent)
-            self.training.save()
+            self.keep()
             raise self.hooks.unreadable.error()
+
+    def keep(self) -> None:
+        """Saves what was learnt; before the first step there is nothing that others should find."""
+        if self.training.step:
+            self.training.save()
 
     def probe(self) -> tuple[dict[str, float], bool]:
         """Measures, if it is due, and whether to end; this time doesn't count as training."""
