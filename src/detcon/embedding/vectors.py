@@ -15,6 +15,7 @@ from detcon.embedding import EmbeddingError
 from detcon.embedding.recipe import EmbedRecipe
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore
+from detcon.masks.store.resume import say_newer_photos
 from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.models.dense_features import features_of_all
 from detcon.photos import Photos, UnreadablePhoto, open_photos
@@ -83,6 +84,8 @@ def open_source(recipe: EmbedRecipe) -> Source:
             f"the mask store {recipe.masks} knows none of the {len(photos)} photos of "
             f"{recipe.images}; give the folder that its masks were made of"
         )
+    if store is not None:
+        say_newer_photos(store, photos)
     backbone.encoder.to(open_replica("32", recipe.accelerator).device)
     return Source(recipe, photos, backbone, store)
 

@@ -1,6 +1,7 @@
 """A collection of photos by key, and its keys in little memory."""
 
 import difflib
+import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -73,9 +74,16 @@ class Photos:
     def newer_than(self, when: float) -> list[str]:
         """The photos whose file, or whose tar, was written after a time in seconds."""
         if self.members is None:
-            return [key for key in self if _written(self.path(key)) > when]
-        late = [_written(Path(tar)) > when for tar in self.members.tars]
+            return [key for key in self if self.written(key) > when]
+        late = [_written(tar) > when for tar in self.members.tars]
         return [key for key, tar in zip(self, self.members.tar.tolist()) if late[tar]]
+
+    def written(self, key: str) -> float:
+        """When a photo's file, or its tar, was written, in seconds; 0 if there is none."""
+        if self.members is None:
+            return _written(os.path.join(self.root, key))
+        place = self._place(key)
+        return 0.0 if place is None else _written(self.members.tars[self.members.tar[place]])
 
     def _place(self, key: str) -> int | None:
         place = bisect_left(self.keys, key)
@@ -138,10 +146,10 @@ class Keys(Sequence[str]):
         return [self._text[a:b].decode(*_CODE) for a, b in pairwise(ends)]
 
 
-def _written(path: Path) -> float:
+def _written(path: str) -> float:
     """When a file was written; 0 if there is none."""
     try:
-        return path.stat().st_mtime
+        return os.stat(path).st_mtime
     except OSError:
         return 0.0
 

@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from detcon.config import load_recipe
-from detcon.masks.store import StoreError
+from detcon.masks.store import MaskStore, StoreError
+from detcon.masks.store.resume import say_newer_photos
 from detcon.methods.method import Method
 from detcon.methods.recipe import RegionDistillation, WithTarget
 from detcon.models.backbone_file import save_backbone
@@ -83,6 +84,8 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
             )
             for sentence in (*about, *_notices(parts)):
                 say(sentence)
+            if parts.views is not None and isinstance(parts.views.store, MaskStore):
+                say_newer_photos(parts.views.store, photos)
         if settings.encoder.drop_path:  # which nothing else draws for
             seed_rank(settings.seed, ranks().rank)
         made = fit(

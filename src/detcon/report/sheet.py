@@ -15,6 +15,7 @@ from detcon.config import load_recipe
 from detcon.files import write_whole
 from detcon.masks import Masks
 from detcon.masks.store import MaskStore
+from detcon.masks.store.resume import say_newer_photos
 from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.notes import counted
 from detcon.ops.labels import check_cells
@@ -57,6 +58,8 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
     check_cells(size, grid)
     photos = open_photos(settings.images, settings.channels)
     stores = [MaskStore(folder) for folder in settings.masks]
+    for store in stores:
+        say_newer_photos(store, photos)
     keys = _keys(photos, stores, settings)
     pictures = [photos.read(key) for key in keys]
     rows = [

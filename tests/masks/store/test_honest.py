@@ -9,14 +9,18 @@ import cv2
 import numpy as np
 import pytest
 
-from detcon import convert_masks
+from detcon import convert_masks, embed, pretrain
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.sources import Displaced, FromAnnotations, Grid
-from detcon.masks.store import MaskStore
+from detcon.masks.store import MaskStore, resume
 from detcon.masks.store.fill import make_masks
+from detcon.masks.store.resume import say_newer_photos
 from detcon.masks.store.shard import StoreError
+from detcon.notes import note
+from detcon.photos import open_photos
+from detcon.report.sheet import show
 
 
 def save(path, pixels):
@@ -119,6 +123,65 @@ def test_stale_photos_that_changed_are_named_and_done_again_with_check(photos, t
     make_masks(**asked, shard_size=2, check=True)
     assert "00001.masks: 1 photo is newer; its photos are done again" in said(capsys)[0]
     assert MaskStore(tmp_path / "out")["c.png"].size == (24, 10)
+
+
+def test_stale_photos_newer_than_their_masks_are_said_by_who_uses_both(photos, tmp_path, capsys):
+    store = MaskStore(make_masks(images=photos, out=tmp_path / "out", generator=Grid(2), workers=1))
+    opened = open_photos(photos)
+    say_newer_photos(store, opened)
+    assert said(capsys) == []
+    os.utime(photos / "c.png", (time.time() + 5,) * 2)
+    users = {
+        "pretrain": lambda: pretrain(
+            images=photos, masks=store.folder, out=tmp_path / "run", batch_size=4, steps=1,
+            workers=0, encoder={"name": "resnet18", "width": 0.0625}, views={"size": 32},
+        ),
+        "show": lambda: show(images=photos, masks=[store.folder], out=tmp_path / "sheet.png"),
+        "embed": lambda: embed(
+            images=photos, masks=store.folder, of="regions", out=tmp_path / "e.parquet",
+            backbone=tmp_path / "run" / "backbone.safetensors",
+        ),
+        "convert": lambda: convert_masks(
+            masks=store.folder, images=photos, to="tfrecord", num_files=1, out=tmp_path / "records",
+            workers=1,
+        ),
+    }  # fmt: skip
+    for use in users.values():
+        note.cache_clear()
+        use()
+        assert (
+            f"1 photo is newer than their masks in {store.folder}: c.png; if the pictures changed, "
+            f"give the command that made the masks again, with --check"
+        ) in said(capsys)
+
+
+def test_stale_of_many_photos_some_are_looked_at(photos, tmp_path, capsys, monkeypatch):
+    store = MaskStore(make_masks(images=photos, out=tmp_path / "out", generator=Grid(2), workers=1))
+    for path in photos.iterdir():
+        os.utime(path, (time.time() + 5,) * 2)
+    monkeypatch.setattr(resume, "_LOOKED_AT", 3)
+    say_newer_photos(store, open_photos(photos))
+    [line] = said(capsys)
+    assert "2 photos are newer than their masks in" in line
+    assert "(of 2 that were looked at): a.png, c.png;" in line
+
+
+def test_stale_photos_that_can_be_read_again_get_masks(photos, tmp_path, capsys):
+    """A good copy may well be older than the masks: its date says nothing."""
+    asked = {"images": photos, "out": tmp_path / "out", "workers": 1, "generator": Grid(2)}
+    whole = (photos / "c.png").read_bytes()
+    (photos / "c.png").write_bytes(b"")
+    store = make_masks(**asked, shard_size=2)
+    assert "c.png" not in MaskStore(store)
+    first = (store / "shards" / "00000.masks").stat().st_mtime_ns
+    (photos / "c.png").write_bytes(whole)
+    os.utime(photos / "c.png", (1e9, 1e9))
+    said(capsys)
+    make_masks(**asked, shard_size=2)
+    path = store / "shards" / "00001.masks"
+    assert said(capsys) == [f"{path}: c.png can be read now; its photos are done again"]
+    assert "c.png" in MaskStore(store) and MaskStore(store).unreadable == {}
+    assert (store / "shards" / "00000.masks").stat().st_mtime_ns == first
 
 
 def test_advice_can_be_followed_of_a_conversion_that_wrote_nothing(photos, tmp_path):
@@ -260,5 +323,5 @@ def test_a_header_without_its_fields_is_a_sentence(photos, tmp_path, text):
 def test_a_damaged_list_of_unreadable_photos_is_a_sentence(photos, tmp_path):
     out = make_masks(images=photos, out=tmp_path / "out", generator=Grid(2), workers=1)
     (out / "unreadable.json").write_text("{")
-    with pytest.raises(StoreError, match="unreadable.json is damaged; run the command that made"):
+    with pytest.raises(StoreError, match="unreadable.json is damaged; delete it and run"):
         MaskStore(out)["z.png"]

@@ -21,6 +21,7 @@ from detcon.formats.png import check_names, write_pngs
 from detcon.formats.tfrecord.masks import plan_files, write_records
 from detcon.masks.recipe import ConvertRecipe
 from detcon.masks.store import MaskStore
+from detcon.masks.store.resume import say_newer_photos
 from detcon.masks.store.shard import StoreError
 from detcon.photos import open_photos
 from detcon.progress import with_progress
@@ -69,6 +70,7 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
             write_coco(out / FILE, chain.from_iterable(described))
         return out / FILE
     photos = replace(open_photos(settings.images or store.header["source"]), keys=keys)
+    say_newer_photos(store, photos)
     num_files = settings.num_files or _OFFICIAL[settings.split]
     files = plan_files(store, photos, out, settings.split, num_files)
     for _ in _results(write_records, files, settings.workers):

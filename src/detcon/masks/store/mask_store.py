@@ -95,6 +95,11 @@ class MaskStore:
         except (ValueError, TypeError, OverflowError, MemoryError, OSError) as error:
             raise DamagedShard(path, f"at {key}: {error}") from error
 
+    def shard_of(self, key: str) -> Path | None:
+        """The file that holds a photo's masks; None if there are none."""
+        row = self._index.find(key)
+        return None if row is None else shard_path(self.folder, self._index.entry(row)[0])
+
     def keys(self) -> list[str]:
         """The photos that have masks, sorted."""
         return self._index.keys()
@@ -110,14 +115,7 @@ class MaskStore:
     @cached_property
     def unreadable(self) -> dict[str, str]:
         """The photos that couldn't be decoded when the masks were made, with reasons."""
-        path = self.folder / "unreadable.json"
-        try:
-            return json.loads(path.read_text())
-        except (FileNotFoundError, ValueError) as error:
-            raise StoreError(
-                f"{path} is damaged; "
-                f"{copy_again(path, otherwise='run the command that made the store again')}"
-            ) from error
+        return read_unreadable(self.folder)
 
     def _why_not(self, key: str) -> str:
         if key in self.unreadable:
@@ -127,3 +125,17 @@ class MaskStore:
             )
         hint = nearest_key(key, self.keys()) or "; make masks of the photos you train on"
         return f"the mask store {self.folder} has no masks for {key}{hint}"
+
+
+def read_unreadable(folder: Path) -> dict[str, str]:
+    """The photos of a store that couldn't be decoded, with reasons; none before it is finished.
+
+    Raises:
+        StoreError: The list is damaged.
+    """
+    path = folder / "unreadable.json"
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        otherwise = "delete it and run the command that made the store again"
+        raise StoreError(f"{path} is damaged; {copy_again(path, otherwise)}") from error
