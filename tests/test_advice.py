@@ -25,8 +25,8 @@ KNN += ["loop.accelerator=cpu", "loop.precision=32"]
 EMBED = ["embed", "backbone=b.safetensors", "images=photos", "out=new.parquet"]
 
 CASES = {  # wrong, said, right; None where the right one would take long
-    "a setting of a part": ([*ADAPT, "steps=2"], "'steps' is of one part: give pretrain.steps=..."),
-    "of the other part": ([*ADAPT, "crop=64"], "'crop' is of one part: give transfer.task.crop"),
+    "a setting of a part": ([*ADAPT, "steps=2"], "'steps' is a setting of one part; give pre"),
+    "of the other part": ([*ADAPT, "crop=64"], "'crop' is a setting of one part; give transfer."),
     "a wrong name in a part": (
         [*ADAPT, "pretrain.stepps=2"], "there is no setting 'stepps'; did you mean 'steps'?",
     ),
@@ -100,7 +100,7 @@ CASES = {  # wrong, said, right; None where the right one would take long
         "it has kind=grid, not kind=felzenszwalb; give another out=", GRID,
     ),
     "photos without annotation": (
-        [*ANNOTATED, "generator.folder=d/train/labels"], "missing=none or missing=whole let them",
+        [*ANNOTATED, "generator.folder=d/train/labels"], "missing=none or missing=whole allows",
         [*ANNOTATED, "generator.folder=d/train/labels", "generator.missing=none"],
     ),
     "regions without masks": (

@@ -143,7 +143,9 @@ def in_tar(root):
 @pytest.mark.parametrize("place", [in_folder, in_list, in_tar])
 def test_photos_that_were_never_fetched_are_said_at_once(place, tmp_path):
     source = place(tmp_path / "photos")
-    said = rf"the photos of {source} are pointers of Git LFS, .*a\.jpg first; run git lfs pull"
+    said = (
+        rf"the photos of {source} are pointers of Git LFS, the first is .*a\.jpg; run git lfs pull"
+    )
     with pytest.raises(PhotosError, match=said):
         open_photos(source)
 

@@ -189,7 +189,7 @@ def test_classes_are_folders_or_a_table(data, tmp_path):
 
 def test_passes_and_groups_of_negatives(data, tmp_path):
     method = {"kind": "detcon_s", **HEAD}
-    with pytest.raises(RecipeError, match=r"regions can't be contrasted .* method.negatives=1/4"):
+    with pytest.raises(RecipeError, match=r"negatives can't come from all .* method.negatives=1/4"):
         run(data, tmp_path / "a", method=method, accumulate=4)
     with pytest.raises(RecipeError, match=r"batch_size=8 can't be cut into 3 equal parts, as the"):
         run(data, tmp_path / "a", method={**method, "negatives": "1/3"})

@@ -186,7 +186,7 @@ def test_a_store_on_disk_gives_the_masks_it_was_filled_with(photos, tmp_path):
 
 def test_says_when_masks_are_missing(photos, store):
     del store["1.png"], store["3.png"]
-    text = r"2 of the 4 photos in .* have no masks, 1\.png first among them; give 'detcon m"
+    text = r"2 of the 4 photos in .* have no masks, the first is 1\.png; give 'detcon m"
     with pytest.raises(MasksDoNotFit, match=text):
         views(photos, store)
 

@@ -330,11 +330,11 @@ def test_training_on_nothing(squares, tmp_path):
     cases = [
         (
             relabelled("masks", lambda x: np.where(x == 1, 255, 0).astype(np.uint8), "train"),
-            r"of all 12 training photos show one class alone, ground, .* 255 as 1$",
+            r"of all 12 training photos show only one class, ground, .* 255 as 1$",
         ),
         (
             relabelled("one", lambda x: np.full_like(x, 2), "train"),
-            r"of all 12 training photos show one class alone, blue, .* or use more photos$",
+            r"of all 12 training photos show only one class, blue, .* or use more photos$",
         ),
         (
             relabelled("void", lambda x: np.full_like(x, 255), "train"),
@@ -370,10 +370,10 @@ def test_missing_photos_are_found_before_training(tmp_path):
     for key in Listed.keys[2:]:
         (tmp_path / key).write_bytes(b"" if key == "7.png" else b"x")
     split = LabelledSplit(Listed(), lambda *_: None, keep)
-    text = r"3 of 9 photos are missing or empty, .*0\.png first among them; put them"
+    text = r"3 of 9 photos are missing or empty, the first is .*0\.png; put them"
     with pytest.raises(LabelError, match=text):
         Examples(split, range(9), memory=0)
-    with pytest.raises(LabelError, match=r"1 of 2 photos .*7\.png first"):
+    with pytest.raises(LabelError, match=r"1 of 2 photos .* the first is .*7\.png"):
         Examples(split, [7, 8], memory=0)
 
 
@@ -381,7 +381,7 @@ def test_empty_labels_are_found_before_training(squares, tmp_path):
     data = Path(shutil.copytree(squares, tmp_path / "data"))
     for name in ("02", "04"):
         (data / f"val/labels/{name}.png").write_bytes(b"")
-    text = r"2 of 5 labels are missing or empty, .*val/labels/02\.png first"
+    text = r"2 of 5 labels are missing or empty, the first is .*val/labels/02\.png"
     with pytest.raises(LabelError, match=text):
         run(data, tmp_path / "run", task={"kind": "linear_segmentation", "num_classes": None})
     assert not (tmp_path / "run").exists()
@@ -390,7 +390,7 @@ def test_empty_labels_are_found_before_training(squares, tmp_path):
 def test_a_damaged_training_picture_is_found_before_anything_is_written(squares, tmp_path):
     data = Path(shutil.copytree(squares, tmp_path / "data"))
     (data / "train/images/07.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"1 of 12 photos .*07\.png first among them"):
+    with pytest.raises(ValueError, match=r"1 of 12 photos the first is .*07\.png"):
         run(data, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -249,13 +249,13 @@ def test_hub_carries_every_backbone_of_ours(settings, make, tmp_path):
     "settings, to, sentence",
     [
         ({"width": 0.125}, "torchvision",
-         "torchvision can't carry encoder.width=0.125; to=transformers can, and to=onnx"),
-        ({"width": 0.125}, "timm", "timm can't carry encoder.width=0.125"),
-        ({"stride": 16}, "detectron2", "detectron2 can't carry encoder.stride=16; give stride=32"),
-        ({"same_padding": True}, "timm", "timm can't carry encoder.same_padding=true"),
-        ({"project_first": True}, "timm", "timm can't carry encoder.project_first=true"),
-        ({"in_channels": 5}, "torchvision", "torchvision can't carry encoder.in_channels=5"),
-        ({"name": "convnext_atto"}, "torchvision", "has no encoder.name=convnext_atto; give to="),
+         "torchvision can't store encoder.width=0.125; to=transformers can, and to=onnx"),
+        ({"width": 0.125}, "timm", "timm can't store encoder.width=0.125"),
+        ({"stride": 16}, "detectron2", "detectron2 can't store encoder.stride=16; give stride=32"),
+        ({"same_padding": True}, "timm", "timm can't store encoder.same_padding=true"),
+        ({"project_first": True}, "timm", "timm can't store encoder.project_first=true"),
+        ({"in_channels": 5}, "torchvision", "torchvision can't store encoder.in_channels=5"),
+        ({"name": "convnext_atto"}, "torchvision", "can't store encoder.name=convnext_atto; give"),
     ],
 )  # fmt: skip
 def test_what_a_format_cannot_carry_is_refused(settings, to, sentence):
@@ -279,7 +279,7 @@ def test_resnet200_has_a_home_in_timm_alone():
     shapes = {name: t.shape for name, t in theirs.state_dict().items() if not name.startswith("fc")}
     assert {name: t.shape for name, t in mine.items()} == shapes and fits_timm(recipe)
     for to in ("torchvision", "detectron2"):
-        with pytest.raises(ExportError, match=f"{to} can't carry encoder.name=resnet200"):
+        with pytest.raises(ExportError, match=f"{to} can't store encoder.name=resnet200"):
             check_carried(recipe, to)
 
 
@@ -377,7 +377,7 @@ def test_mmseg_gets_the_dilations_of_smaller_strides(make, tmp_path):
         blocks = getattr(same, f"layer{stage}")
         assert blocks[1].conv2.dilation == (dilation, dilation)
         assert blocks[0].conv2.dilation == (max(1, dilation // 2),) * 2
-    with pytest.raises(ExportError, match=r"mmdet can't carry encoder.stride=8; give stride=32"):
+    with pytest.raises(ExportError, match=r"mmdet can't store encoder.stride=8; give stride=32"):
         export(backbone=path, to="mmdet", out=tmp_path / "c.pth")
 
 
@@ -417,7 +417,7 @@ def test_own_names_go_back_into_the_same_network(name, make, tmp_path):
      ("mmseg", "120 of 120 tensors fit torchvision's resnet18, whose names mmseg has"),
      ("smp", "120 of 120 tensors fit torchvision's resnet18, whose names smp has"),
      ("torchvision", "120 of 120 tensors fit torchvision's resnet18"),
-     ("timm", "fit timm's resnet18; left as they are there: fc.weight, fc.bias"),
+     ("timm", "fit timm's resnet18; unfilled: fc.weight, fc.bias"),
      ("own", "120 tensors")],
 )  # fmt: skip
 def test_the_share_of_loaded_tensors_is_printed(to, share, make, tmp_path, monkeypatch, capsys):

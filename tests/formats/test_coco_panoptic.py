@@ -79,15 +79,24 @@ def first(values):
         (lambda v: v["annotations"].append(v["annotations"][0]), "two annotations of the image 5"),
         (
             lambda v: v["annotations"][0].pop("file_name"),
-            "annotation of the image 5 .* has no file",
+            "annotation of the image 5 .* has no 'file_name'",
         ),
-        (lambda v: v["annotations"][0].pop("segments_info"), "image 5 .* has no segments_info"),
+        (
+            lambda v: v["annotations"][0].pop("segments_info"),
+            "image 5 .* has no list 'segments_info'",
+        ),
         (
             lambda v: first(v).update(category_id=3),
             "segment 3226431 of the image 5 .* category 3, wh",
         ),
-        (lambda v: first(v).update(id=7), "image 5 of .* has the segment id 7 twice, or it isn't"),
-        (lambda v: first(v).update(id=0), "image 5 of .* has the segment id 0 twice, or it isn't"),
+        (
+            lambda v: first(v).update(id=7),
+            "image 5 of .* has the segment id 7, which is used twice",
+        ),
+        (
+            lambda v: first(v).update(id=0),
+            "image 5 of .* has the segment id 0, which is used twice",
+        ),
     ],
 )
 def test_says_what_is_wrong_in_the_json(data, spoil, sentence):

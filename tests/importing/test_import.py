@@ -169,31 +169,31 @@ CHANGES = {
     r"has b of res_net50/~/initial_conv that no": lambda m: put(
         m, "res_net50/~/initial_conv", "b", np.ones(8, "f4")
     ),
-    r"has w of .*conv_1 of shape \[32, 32, 32, 3\], where \[3, 3, 32, 32\] is due": (
+    r"has w of .*conv_1 of shape \[32, 32, 32, 3\], but \[3, 3, 32, 32\] is expected": (
         lambda m: put(m, f"{BLOCK}/conv_1", "w", np.ones((32, 32, 32, 3), "f4"))
     ),
-    r"has scale of .*batchnorm_1 of shape \[1, 1, 1, 33\], where \[1, 1, 1, 32\] is due": (
+    r"has scale of .*batchnorm_1 of shape \[1, 1, 1, 33\], but \[1, 1, 1, 32\] is expected": (
         lambda m: put(m, f"{BLOCK}/batchnorm_1", "scale", np.ones((1, 1, 1, 33), "f4"))
     ),
-    r"has w of .*conv_1 of shape \[5\], where": lambda m: put(
+    r"has w of .*conv_1 of shape \[5\], but": lambda m: put(
         m, f"{BLOCK}/conv_1", "w", np.ones(5, "f4")
     ),
-    r"has counter of .*mean_ema of shape \[2\], where \[\] is due": lambda m: put(
+    r"has counter of .*mean_ema of shape \[2\], but \[\] is expected": lambda m: put(
         m, f"{BLOCK}/batchnorm_1/~/mean_ema", "counter", np.ones(2, "i4")
     ),
-    r"has w of .*conv_1 of type int32, where floating-point numbers are due": lambda m: put(
+    r"has w of .*conv_1 of type int32, but floating-point numbers are expected": lambda m: put(
         m, f"{BLOCK}/conv_1", "w", np.ones((3, 3, 32, 32), "i4")
     ),
-    r"has counter of .*mean_ema of type float32, where whole numbers are due": lambda m: put(
+    r"has counter of .*mean_ema of type float32, but whole numbers are expected": lambda m: put(
         m, f"{BLOCK}/batchnorm_1/~/mean_ema", "counter", np.float32(3)
     ),
     r"has offset of .*batchnorm_1 with values that are not finite": lambda m: put(
         m, f"{BLOCK}/batchnorm_1", "offset", np.full((1, 1, 1, 32), np.nan, "f4")
     ),
-    r"has w of res_net50/~/initial_conv of shape \[7, 7\] and w of .*multiples are due": lambda m: (
+    r"has w of res_net50/~/initial_conv of shape \[7, 7\] and w of .*multiples are exp": lambda m: (
         put(m, "res_net50/~/initial_conv", "w", np.ones((7, 7), "f4"))
     ),
-    r"holds 2 encoders \(res_net50/~/initial_conv, target/~/initial_conv\), where one is due": (
+    r"holds 2 encoders \(res_net50/~/initial_conv, target/~/initial_conv\), but one is expected": (
         lambda m: put(m, "target/~/initial_conv", "w", np.ones((7, 7, 3, 8), "f4"))
     ),
     r"has no encoder: .*such as res_net50/~/initial_conv; it has \w+": lambda m: [

@@ -137,7 +137,7 @@ def test_a_file_alone_never_runs_code(run, code):
     with pytest.raises(ValueError, match="isn't run because a file names it"):
         detcon.load_backbone(run / "backbone.safetensors", encoder=other)
     assert not code.CALLS
-    with pytest.raises(ExportError, match=r"timm has no encoder.name=mine:trunk; give to=own or"):
+    with pytest.raises(ExportError, match=r"timm can't store encoder.name=mine:trunk; give to=own"):
         detcon.export(backbone=run / "backbone.safetensors", to="timm", out="x.pth", encoder=OWN)
 
 

@@ -327,7 +327,7 @@ def test_overlap_of_masks_is_told_beside_what_they_are_worth(write_study):
     page = Path("page.md").read_text()
     assert "these 5 sources, overlap and mean go together with r = 1.00 (95 % interval 1.0" in page
     assert "| grid_3 | 0.300 |  |  | 23.5 ± 6.4 (23.0, 24.0) |" in page
-    assert "Held apart" not in page, "older results don't say how many masks there were"
+    assert "In a linear regression" not in page, "older results don't say how many masks there were"
     picture = Path("page/tiny.svg").read_text()
     assert "average best overlap with the true masks" in picture and "<!-- grid_3 -->" in picture
 

@@ -253,7 +253,7 @@ def test_a_cell_that_fails_doesnt_keep_the_others_from_running(write_study, monk
     study = write_study(grid=TWO | {"seed": [0, 1]})
     with monkeypatch.context() as patch:
         patch.setattr("detcon.study.running.pretrain", fail)
-        sentence = "2 of 4 cells failed, seed0-detcon_s first: the loss is not finite"
+        sentence = "2 of 4 cells failed, the first is seed0-detcon_s: the loss is not finite"
         with pytest.raises(StudyError, match=sentence):
             run_study(study)
     assert list(results()) == ["seed0-random", "seed1-random"]

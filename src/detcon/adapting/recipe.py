@@ -60,7 +60,7 @@ class AdaptRecipe(Recipe):
         default=None, gt=0, description="stop then, with a checkpoint; null: when all is done"
     )
     seed: int = Field(
-        default=0, ge=0, description="of the first pretraining and transfer; others count up"
+        default=0, ge=0, description="seed of the first pretraining and transfer; others count up"
     )
 
     @model_validator(mode="after")
@@ -68,7 +68,7 @@ class AdaptRecipe(Recipe):
         if self.pretrainings > 1 and self.data is None:
             raise ValueError(
                 "'pretrainings' of more than 1 are for the interval of the verdict, which needs "
-                "labelled data: give data=, or leave pretrainings away"
+                "labelled data: give data=, or leave pretrainings out"
             )
         return self
 
@@ -80,5 +80,7 @@ class AdaptRecipe(Recipe):
                 for part, model in (("pretrain", PretrainRecipe), ("transfer", GridRecipe)):
                     for own in field_names(model):
                         if own.rpartition(".")[2] == name:
-                            raise ValueError(f"'{name}' is of one part: give {part}.{own}=...")
+                            raise ValueError(
+                                f"'{name}' is a setting of one part; give {part}.{own}=..."
+                            )
         return values

@@ -149,7 +149,7 @@ class PhotoViews:
             if missing:
                 raise MasksDoNotFit(
                     f"{len(missing)} of the {len(self.keys)} photos in {photos.source} have no "
-                    f"masks, {missing[0]} first among them; give 'detcon masks' "
+                    f"masks, the first is {missing[0]}; give 'detcon masks' "
                     f"all of these photos and another out="
                 )
         self.classes: Int64[np.ndarray, " n"] | None = None

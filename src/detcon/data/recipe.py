@@ -71,7 +71,7 @@ class ViewsRecipe(Recipe):
     reduced_decode: bool = Field(
         default=False,
         description="decode JPEGs at 1/2, 1/4 or 1/8 where both cuts shrink by as much: faster, "
-        "but not to the bit the same views",
+        "but views that differ slightly",
     )
     pooling: Pooling = Field(
         default="hard", description="hard: a cell belongs to one mask; soft: by share of area"

@@ -118,8 +118,8 @@ def _note_another(found: EncoderRecipe, settings: TransferRecipe) -> None:
     asked = settings.encoder
     if asked is not None and (asked.name, asked.width) != (found.name, found.width):
         note(
-            f"{settings.backbone} says that it is a {found.name} of width {found.width:g}, and "
-            f"encoder.name={asked.name} encoder.width={asked.width:g} is for other backbones"
+            f"{settings.backbone} is a {found.name} of width {found.width:g}, as the file says; "
+            f"encoder.name={asked.name} and encoder.width={asked.width:g} aren't used for it"
         )
 
 

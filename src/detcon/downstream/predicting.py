@@ -166,7 +166,7 @@ def _unchanged(photos: Photos, rows: Rows, folder: Path) -> set[str]:
     if gone or changed:
         raise RunError(
             f"{counted(len(changed), 'photo')} of {photos.source} changed and {len(gone)} gone "
-            f"since they were predicted in {folder}, {(changed + gone)[0]} first among them; give "
+            f"since they were predicted in {folder}, the first is {(changed + gone)[0]}; give "
             f"another out=, or remove {folder} to make it again"
         )
     return set(there)

@@ -57,8 +57,8 @@ class TaskSettings(Recipe):
     )
     val_groups: str | None = Field(
         default=None,
-        description="photos of a group stay together when val is drawn: those whose names are the "
-        "same up to this text, as in _, or in the same folder: /; or a .csv of photo,group",
+        description="keep groups of photos together when val is drawn: a text such as _ groups "
+        "photos whose names are the same up to it, / those of one folder; or a .csv of photo,group",
     )
     size: Side | None = Field(
         default=None, description="longest side of the photos, shrunk when read; null: as is"

@@ -117,8 +117,8 @@ def _chosen(source: Source, near: str, regions: list[Embedding]) -> Embedding:
             return one
     if not regions:
         raise EmbeddingError(
-            f"near={near} has no regions: it is no photo of images={source.recipe.images} with "
-            f"masks in masks={source.recipe.masks}; give one that is, or leave region= out"
+            f"near={near} has no masks in masks={source.recipe.masks}; give a photo of "
+            f"images={source.recipe.images} that has some, or leave region= out"
         )
     raise EmbeddingError(
         f"near={near} has no region {source.recipe.region}; give {_listed(regions)}"

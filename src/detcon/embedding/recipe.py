@@ -51,7 +51,9 @@ class EmbedRecipe(Recipe):
         if self.of == "regions" and self.masks is None:
             raise ValueError("of=regions needs masks=, a store that detcon masks made")
         if self.of != "regions" and self.masks is not None:
-            raise ValueError(f"of={self.of} doesn't use masks=; give of=regions, or no masks")
+            raise ValueError(
+                f"of={self.of} doesn't use masks=; give of=regions, or leave masks= out"
+            )
         if self.region is not None and (self.near is None or self.of != "regions"):
             raise ValueError("region= says which mask of near=PHOTO is meant; it needs of=regions")
         if not self.out.endswith(".parquet"):

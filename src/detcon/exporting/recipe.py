@@ -63,20 +63,20 @@ def check_carried(recipe: EncoderRecipe, to: ExportFormat) -> None:
         ExportError: Names the first setting that the format loses.
     """
     if recipe.is_own and to not in ("own", "onnx"):
-        raise ExportError(f"{to} has no encoder.name={recipe.name}; give to=own or onnx")
+        raise ExportError(f"to={to} can't store encoder.name={recipe.name}; give to=own or onnx")
     if to in OF_ANY_NETWORK:
         return
     if recipe.name not in RESNETS:
         if to != "timm":
             raise ExportError(
-                f"{to} has no encoder.name={recipe.name}; give to=timm, onnx, hub or own"
+                f"to={to} can't store encoder.name={recipe.name}; give to=timm, onnx, hub or own"
             )
         return
     for setting, is_lost, instead in _losses(recipe, to):
         if is_lost:
             value = getattr(recipe, setting)
             shown = str(value).lower() if isinstance(value, bool) else value
-            raise ExportError(f"{to} can't carry encoder.{setting}={shown}; {instead}")
+            raise ExportError(f"to={to} can't store encoder.{setting}={shown}; {instead}")
 
 
 def fits_timm(recipe: EncoderRecipe) -> bool:

@@ -33,7 +33,7 @@ def loaded_share(settings: ExportRecipe) -> str:
         name for name in tensors if name in wanted and wanted[name].shape == tensors[name].shape
     ]
     left = [name for name in wanted if name not in tensors]
-    fresh = f"; left as they are there: {', '.join(left[:4])}" if left else ""
+    fresh = f"; unfilled: {', '.join(left[:4])}" if left else ""
     return f"{len(fits)} of {len(tensors)} tensors fit {library}{fresh}"
 
 

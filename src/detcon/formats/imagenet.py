@@ -84,7 +84,7 @@ def _classes(folder: Path) -> tuple[str, ...]:
         )
     if len(names) < 2:
         raise AnnotationError(
-            f"{folder} has {len(names)} folders of classes, but it takes two to tell them apart; "
+            f"{folder} has {len(names)} folders of classes, but at least two are needed; "
             f"sort the photos into a folder for each class"
         )
     return tuple(names)

@@ -39,7 +39,8 @@ def check_names(keys: Sequence[str]) -> None:
         stem = str(PurePosixPath(key).with_suffix(""))
         if stem in stems:
             raise FormatError(
-                f"cannot write PNG files: {stems[stem]} and {key} would have the same; use to=coco"
+                f"cannot write PNG files: {stems[stem]} and {key} would share {stem}.png; use "
+                "to=coco"
             )
         stems[stem] = key
     for key in keys:

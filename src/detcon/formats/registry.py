@@ -85,7 +85,7 @@ FormatName = Annotated[str, AfterValidator(check_name)]
 
 
 def resolved(data: str | Path, format: str) -> str:
-    """The format's name; for "auto" the recognised one, which is said. Raises `AnnotationError`."""
+    """The format's name; for "auto" the recognised one, noted. Raises `AnnotationError`."""
     if format != AUTO:
         return format
     found, sign = recognise(data)

@@ -160,7 +160,7 @@ def _names(path: Path, values: dict[str, Any]) -> tuple[str, ...]:
     if isinstance(names, dict):
         if sorted(names, key=str) != sorted(range(len(names)), key=str):
             raise AnnotationError(
-                f"{path} numbers its names {', '.join(map(str, names))}; they take 0, 1, 2 ..."
+                f"{path} numbers its names {', '.join(map(str, names))}; number them 0, 1, 2 ..."
             )
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:

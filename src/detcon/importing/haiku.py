@@ -115,7 +115,7 @@ def _find_prefix(arrays: Arrays) -> str:
         )
     if len(stems) > 1:
         raise UnknownNetwork(
-            f"holds {len(stems)} encoders ({', '.join(stems[:3])}), where one is due"
+            f"holds {len(stems)} encoders ({', '.join(stems[:3])}), but one is expected"
         )
     return stems[0].removesuffix(_STEM)
 
@@ -142,7 +142,7 @@ def _architecture(arrays: Arrays, prefix: str, same_padding: bool) -> EncoderRec
     if len(stem) != 4 or len(inner) != 4 or 0 in stem or inner[3] != 8 * stem[3]:
         raise UnknownNetwork(
             f"has w of {prefix}{_STEM} of shape {list(stem)} and w of {last} of shape "
-            f"{list(inner)}, where [7, 7, 3, 64] and [1, 1, 1024, 512] or multiples are due"
+            f"{list(inner)}, but [7, 7, 3, 64] and [1, 1, 1024, 512] or multiples are expected"
         )
     return EncoderRecipe(
         name=f"resnet{depth}",
@@ -182,14 +182,14 @@ def _tensor(array: np.ndarray, shape: tuple[int, ...], place: Place) -> Tensor:
     if not np.issubdtype(array.dtype, kind):
         due = "whole" if counts else "floating-point"
         raise UnknownNetwork(
-            f"has {_said([place])} of type {array.dtype}, where {due} numbers are due"
+            f"has {_said([place])} of type {array.dtype}, but {due} numbers are expected"
         )
     due = (1, 1, 1, *shape) if shape else ()
     if len(shape) == 4:
         due = (*shape[2:], shape[1], shape[0])
     if array.shape != due:
         raise UnknownNetwork(
-            f"has {_said([place])} of shape {list(array.shape)}, where {list(due)} is due"
+            f"has {_said([place])} of shape {list(array.shape)}, but {list(due)} is expected"
         )
     array = array.transpose(3, 2, 0, 1) if len(shape) == 4 else array.reshape(shape)
     tensor = torch.tensor(array, dtype=torch.int64 if counts else torch.float32)

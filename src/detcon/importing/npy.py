@@ -89,19 +89,19 @@ def _pickle_within(data: bytes) -> bytes:
 def _checked(loaded: object) -> Arrays:
     """Checks that the object is a dictionary of dictionaries of arrays."""
     if not isinstance(loaded, dict):
-        raise NotArrays(f"holds a {type(loaded).__name__}, where a dictionary of modules is due")
+        raise NotArrays(f"holds a {type(loaded).__name__}, not a dictionary of modules")
     for module, entries in loaded.items():
         if not _is_name(module):
             raise NotArrays(f"names a module {ascii(module)[:60]}, which is no name")
         if not isinstance(entries, dict):
             raise NotArrays(
-                f"holds a {type(entries).__name__} as {module}, where a dictionary of arrays is due"
+                f"holds a {type(entries).__name__} as {module}, not a dictionary of arrays"
             )
         for entry, array in entries.items():
             if not _is_name(entry) or not isinstance(array, np.ndarray):
                 raise NotArrays(
                     f"holds a {type(array).__name__} as {ascii(entry)[1:-1][:60]} of {module}, "
-                    f"where an array is due"
+                    f"not an array"
                 )
     return loaded
 
@@ -196,7 +196,7 @@ def _numbers(content: Any, kind: Any, shape: Any, order: Any = "C") -> np.ndarra
 def _expect(value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         found, due = (type_.__name__.strip("_") for type_ in (type(value), kind))
-        raise NotArrays(f"is damaged: a {found} stands where a {due} is due; get it again")
+        raise NotArrays(f"is damaged: a {found} stands in place of a {due}; get it again")
     return value
 
 

@@ -46,7 +46,7 @@ def import_weights(recipe: str | Path | ImportRecipe | None = None, /, **overrid
     if channels != means:
         raise BackboneError(
             f"{weights} is for photos of {channels} channels, but normalisation has {means} means; "
-            f"give normalisation.mean and normalisation.std with one of each a channel"
+            f"give normalisation.mean and normalisation.std with one value a channel"
         )
     with torch.device("meta"):
         network = build_encoder(found.recipe)

@@ -90,8 +90,8 @@ def _fetched(photos: Photos) -> Photos:
     some = photos.keys[:: max(1, len(photos) // _LOOKED_AT)]
     if all(_is_pointer(photos, key) for key in some):  # the first photo mostly ends it
         raise PhotosError(
-            f"the photos of {photos.source} are pointers of Git LFS, {photos.path(some[0])} first; "
-            f"run git lfs pull"
+            f"the photos of {photos.source} are pointers of Git LFS, the first is "
+            f"{photos.path(some[0])}; run git lfs pull"
         )
     return photos
 

@@ -33,6 +33,6 @@ def say_newer(photos: Photos, folder: Path, began: str) -> None:
         return
     note(
         f"{counted(len(newer), 'photo')} of {photos.source} changed since {folder} was begun, "
-        f"{newer[0]} first: it learnt from what they were before; give another out= to learn from "
-        f"them alone"
+        f"the first is {newer[0]}: the run learnt from their older content; give another out= to "
+        f"learn from the new content alone"
     )

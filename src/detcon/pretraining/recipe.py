@@ -92,7 +92,9 @@ class PretrainRecipe(Recipe):
         default=1, ge=1, description="passes per update, each on an equal part of the batch"
     )
     sync_norms: bool = Field(default=True, description="batch norms over the batches of all ranks")
-    max_side: int | None = Field(default=None, ge=8, description="shrink photos to this first")
+    max_side: int | None = Field(
+        default=None, ge=8, description="longest side that photos are shrunk to when read"
+    )
     seed: int = Field(default=0, ge=0, description="seed of all random numbers")
     workers: int = Field(default=2, ge=0, description="processes that read and cut photos")
     max_unreadable: float = Field(
@@ -106,11 +108,11 @@ class PretrainRecipe(Recipe):
     )
     label_free: LabelFreeWatch | None = Field(
         default=None,
-        description="measure the encoder without labels regularly; null: not, but with weights= "
-        "and without probing it is on unless null is given",
+        description="measure the encoder without labels regularly; null: off; on by default with "
+        "weights= and without probing",
     )
     stop: Literal["end", "plateau"] = Field(
-        default="end", description="plateau: when the last 'patience' measurements were no better"
+        default="end", description="plateau: once the last 'patience' measurements were no better"
     )
     patience: int = Field(default=5, ge=1, description="measurements, for stop=plateau")
 
@@ -124,9 +126,9 @@ class PretrainRecipe(Recipe):
         groups, passes = num_groups(self.method), self.accumulate
         if groups is not None and groups % passes:
             raise ValueError(
-                f"with accumulate={passes} the network sees 1/{passes} of the batch at a time, and "
-                f"regions can't be contrasted across: give method.negatives=1/{passes}, or a "
-                f"multiple, in place of {getattr(self.method, 'negatives', '')}"
+                f"with accumulate={passes} the network sees 1/{passes} of the batch at a time, so "
+                f"negatives can't come from all of it: give method.negatives=1/{passes} (or "
+                f"1/{2 * passes}), not {getattr(self.method, 'negatives', '')}"
             )
         for name, parts in (("accumulate", passes), ("the groups of method.negatives", groups)):
             if self.batch_size % (parts or 1):
@@ -189,7 +191,7 @@ class PretrainRecipe(Recipe):
         if not len(given.mean) == len(given.std) == channels:
             raise ValueError(
                 f"normalisation has {len(given.mean)} means and {len(given.std)} deviations, but "
-                f"encoder.in_channels={channels}; give one of each a channel"
+                f"encoder.in_channels={channels}; give one value a channel"
             )
         return self
 

@@ -203,7 +203,7 @@ def _notices(parts: Parts) -> Iterator[str]:
     if views is not None and views.left_out:
         yield (
             f"left out {len(views.left_out)} photos that couldn't be read when the masks were "
-            f"made, {views.left_out[0]} first"
+            f"made, the first is {views.left_out[0]}"
         )
 
 

@@ -73,7 +73,7 @@ class ShowRecipe(Recipe):
     )
     backbone: Several = Field(
         default=(),
-        description="draw the features of these, as colours: A,B,random; a file first",
+        description="backbones whose features are drawn as colours, as in A,B,random; a file first",
     )
     out: str = Field(
         default="sheet.png",

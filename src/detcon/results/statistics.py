@@ -80,7 +80,7 @@ def rank_correlation(pairs: Sequence[tuple[float, float]]) -> RankCorrelation | 
 
 @dataclass(frozen=True)
 class Effect:
-    """By how much a value changes with one standard deviation of a quantity, others held still."""
+    """The change of a value with one standard deviation of a quantity, the others unchanged."""
 
     size: float
     low: float

@@ -60,7 +60,7 @@ class ScenesRecipe(Recipe):
     )
     objects: tuple[int, int] = Field(default=(2, 6), description="compose: least and most objects")
     holdout: Literal["none", "backgrounds", "cutouts", "both"] = Field(
-        default="none", description="compose: of what a fifth is used in val only"
+        default="none", description="compose: what a fifth is held out of, for val only"
     )
 
     @model_validator(mode="after")

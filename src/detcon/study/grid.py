@@ -58,7 +58,7 @@ def points(study: StudyRecipe) -> list[Point]:
         if not any(_matches(values, left_out) for left_out in study.exclude):
             found.append(Point(values, settings))
     if not found:
-        raise StudyError(f"study {study.name} has no cell left: 'exclude' takes all of them")
+        raise StudyError(f"study {study.name} has no cell left: 'exclude' leaves out all of them")
     return found
 
 

@@ -101,7 +101,7 @@ def _sources(panel: StudyPanel) -> str:
 
 
 def _told_apart(sources: Sequence[Source]) -> Iterator[str]:
-    """What overlap, number and area each count for, the others held still."""
+    """The effect of overlap, number and area, each with the others unchanged."""
     names = ("overlap", "number (logarithm)", "area (logarithm)")
     values = [
         [one.overlap, math.log(max(one.number or 0, 1e-9)), math.log(max(one.area or 0, 1e-9))]
@@ -116,10 +116,10 @@ def _told_apart(sources: Sequence[Source]) -> Iterator[str]:
     )
     together = np.corrcoef(np.array(values)[:, 1:].T)[0, 1]
     yield (
-        f"\nHeld apart by a linear regression over these sources, one standard deviation more of "
-        f"each changes the value by: {', '.join(told)}. In brackets the 95 % interval, sources and "
-        f"seeds resampled. The more masks, the smaller they are: number and area go together with "
-        f"r = {together:.2f}."
+        f"\nIn a linear regression over these sources, one standard deviation more of one of them, "
+        f"with the others unchanged, changes the value by: {', '.join(told)}. In brackets the 95 % "
+        f"interval, sources and seeds resampled. The more masks, the smaller they are: number and "
+        f"area go together with r = {together:.2f}."
     )
 
 

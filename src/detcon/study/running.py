@@ -139,7 +139,7 @@ def run_cells(
                 raise
     if failed:
         name, error = next(iter(failed.items()))
-        raise StudyError(f"{len(failed)} of {len(left)} cells failed, {name} first: {error}")
+        raise StudyError(f"{len(failed)} of {len(left)} cells failed, the first is {name}: {error}")
     missing = len([cell for cell in left if cell.fingerprint not in _finished(study)])
     if missing and limit.passed:
         say(

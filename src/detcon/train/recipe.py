@@ -116,7 +116,7 @@ class LoopRecipe(Recipe):
     checkpoint_minutes: float | None = Field(
         default=10, gt=0, description="minutes between checkpoints; whichever comes first"
     )
-    keep: int = Field(default=1, ge=1, description="checkpoints to keep, with the last one")
+    keep: int = Field(default=1, ge=1, description="checkpoints to keep, including the last one")
     wandb: str | None = Field(
         default=None, description="project of Weights & Biases to log to as well; null: none"
     )

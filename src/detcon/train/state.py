@@ -173,8 +173,8 @@ class Training:
         ranks = gather_objects(self.replica, own)
         if not all_finite(self.module.parameters()):
             raise NonFiniteLoss(
-                f"after step {self.step} the weights are not finite, though no loss before showed "
-                f"it; {self.folder / name} was left as it was; lower optimizer.lr, or lengthen "
+                f"after step {self.step} the weights are not finite, though all losses were "
+                f"finite; {self.folder / name} was left as it was; lower optimizer.lr, or lengthen "
                 f"the warm-up"
             )
         if self.replica.rank == 0:

@@ -52,7 +52,7 @@ def test_says_what_is_wrong(folder):
             MCG(contours=str(folder))(PLAIN, key)
 
     says("no contour map of the photo b/c.jpg: looked for .*b/c.png and .*b/c.npy", "b/c.jpg")
-    says("maps by the names of photos; give the photo's name as key", "")
+    says("maps named after the photos; give the photo's name as key", "")
     cv2.imwrite(str(folder / "colour.png"), PLAIN)
     says("colour.png is an array of 60 x 80 x 3 .* one real number a pixel", "colour.jpg")
     np.save(folder / "complex.npy", np.zeros((60, 80), complex))
@@ -60,9 +60,9 @@ def test_says_what_is_wrong(folder):
     np.save(folder / "wide.npy", np.zeros((30, 80)))
     says("wide.npy has 30 x 80 pixels, but its photo wide.jpg has 60 x 80", "wide.jpg")
     np.save(folder / "nan.npy", np.full((60, 80), np.nan))
-    says("nan.npy has no pixels, or some that are negative, infinite or no number", "nan.jpg")
+    says("nan.npy has no pixels, or values that are negative, infinite or NaN", "nan.jpg")
     np.save(folder / "below.npy", np.full((60, 80), -1.0))
-    says("below.npy .* contours go from 0 upwards", "below.jpg")
+    says("below.npy .* contours are 0 or more", "below.jpg")
     for name in ("bad.png", "bad.npy", "empty.png", "empty.npy"):
         (folder / name).write_bytes(b"no picture" if name.startswith("bad") else b"")
         if name.endswith("npy"):

@@ -294,7 +294,7 @@ def test_says_what_a_form_cannot_hold(tmp_path, photos, fill):
 @pytest.mark.parametrize(
     "keys, sentence",
     [
-        (["a/b.jpg", "a/b.png"], "a/b.jpg and a/b.png would have the same; use to=coco"),
+        (["a/b.jpg", "a/b.png"], "a/b.jpg and a/b.png would share a/b.png; use to=coco"),
         (["a.jpg", "a/b.jpg"], "the masks of a.jpg would go into the folder of a/b.jpg; use to=co"),
     ],
 )

@@ -93,7 +93,7 @@ def test_shares_change_no_byte_and_the_last_one_finishes(images, undisturbed, tm
         make_masks(**settings, generator=FELZENSZWALB, shard=share)
         with pytest.raises(StoreError, match="is not finished"):
             MaskStore(tmp_path)
-    assert "this share is done; 1 of 6 shards are left to others" in capsys.readouterr().err
+    assert "this share is done; other shares have to make 1 of 6 shards" in capsys.readouterr().err
     make_masks(**settings, generator=FELZENSZWALB, shard="3/4")
     assert contents(tmp_path) == contents(undisturbed)
 
@@ -182,7 +182,7 @@ def test_check_makes_damaged_shards_anew_and_no_other(
         make_masks(**settings, generator=FELZENSZWALB)
     make_masks(**settings, generator=FELZENSZWALB, shard="1/2", check=True)
     told, said = capsys.readouterr().err, f"{path}: "
-    assert said not in told and "this share is done; another's is not: the " in told
+    assert said not in told and "this share is done; another is not: the " in told
     make_masks(**settings, generator=FELZENSZWALB, shard="2/2", check=True)
     told = capsys.readouterr().err
     assert said in told and "; its photos are done again" in told

@@ -82,7 +82,7 @@ def test_stores_without_empty_photos_have_none(photos, tmp_path, capsys):
 def test_advice_can_be_followed_where_nothing_is_stored_yet(photos, tmp_path):
     asked = {"images": photos, "out": tmp_path / "out", "workers": 1}
     generator = annotate(tmp_path / "labels", b=1)
-    with pytest.raises(NotAnnotated, match=r"a.png .*\(3 of 4 photos are not .*whole let them"):
+    with pytest.raises(NotAnnotated, match=r"a.png .*\(3 of 4 photos are not .*whole allows"):
         make_masks(**asked, generator=generator)
     whole = FromAnnotations(generator.folder, missing="whole")
     store = MaskStore(make_masks(**asked, generator=whole))
@@ -225,7 +225,7 @@ def test_stale_conversions_of_masks_made_again_are_refused(photos, tmp_path):
     later = time.time() + 5
     os.utime(tmp_path / "labels" / "b.png", (later, later))
     make_masks(**asked, check=True)
-    with pytest.raises(StoreError, match="holds masks of .*out as they were before it was made ag"):
+    with pytest.raises(StoreError, match="holds masks of an earlier content of .*out; give ano"):
         convert_masks(**convert)
 
 

@@ -180,7 +180,7 @@ def test_says_that_a_store_is_not_finished(folder):
     shard_path(folder, 1).unlink()
     assert message(lambda: MaskStore(folder)) == (
         f"the mask store {folder} is not finished (2 of 3 shards; missing: 1); run the command "
-        f"that makes it again, and it goes on from there"
+        f"that makes it again: it continues where it stopped"
     )
 
 

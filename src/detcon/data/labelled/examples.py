@@ -69,8 +69,8 @@ class LabelledSplit:
         for what, paths in found.items():
             if lost := [path for path in paths if not path.is_file() or not path.stat().st_size]:
                 raise LabelError(
-                    f"{len(lost)} of {len(paths)} {what} are missing or empty, {lost[0]} first "
-                    f"among them; put them there, or take their photos out of the data set"
+                    f"{len(lost)} of {len(paths)} {what} are missing or empty, the first is "
+                    f"{lost[0]}; put them there, or take their photos out of the data set"
                 )
 
     def read(self, index: int) -> Example:

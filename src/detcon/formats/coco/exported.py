@@ -68,7 +68,8 @@ def read_exported(data: Path) -> Drawings:
         parts.setdefault(_split_of(path.relative_to(data)), []).extend(drawings)
     if "" in parts and len(parts) > 1:
         raise AnnotationError(
-            f"{data} has JSON files for splits, and one for none; move the latter elsewhere"
+            f"{data} has JSON files of splits, but {parts[''][0].place} is in one of no split; "
+            f"move it into the folder of a split, or out of {data}"
         )
     keys = [one.key for part in parts.values() for one in part]
     notes = not_annotated(PhotoFinder(data), keys, "image in the JSON")
@@ -132,10 +133,14 @@ def _read(path: Path, root: Path) -> tuple[tuple[str, ...], list[Drawing]]:
         image = whole_number(path, entry, "image_id", "an annotation")
         place = f"the annotation {entry.get('id')!r} of {path}"
         if image not in images:
-            raise AnnotationError(f"{place} is of the image {image}, which isn't in the file")
+            raise AnnotationError(
+                f"{place} has the image_id {image}, which isn't in the file; correct or remove it"
+            )
         label = labels.get(whole_number(path, entry, "category_id", "an annotation"))
         if label is None:
-            raise AnnotationError(f"{place} has no category of the file; correct its category_id")
+            raise AnnotationError(
+                f"{place} has a category_id that no category of the file has; correct it"
+            )
         try:
             shapes[image].append(_shape(path, entry, label, place, sizes[image]))
         except ValueError as error:
@@ -172,7 +177,7 @@ def _shape(
     if not isinstance(outline, list) or not all(isinstance(one, list) for one in outline):
         raise ValueError("has a 'segmentation' that is neither polygons nor run lengths")
     if any(len(one) % 2 for one in outline):
-        raise ValueError("has a polygon of an odd count of numbers; they are x and y by turns")
+        raise ValueError("has a polygon of an odd number of coordinates, not of x, y, x, y ...")
     polygons = [outline_of(zip(one[::2], one[1::2], strict=True)) for one in outline if one]
     if not polygons:
         return shape
@@ -185,7 +190,7 @@ def _decoded(code: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
     """A mask [y x] of run lengths, compressed or not."""
     counts, given = code.get("counts"), code.get("size")
     if given != list(size) or not isinstance(counts, list | str):
-        raise ValueError(f"has run lengths of a picture of {given}, not {list(size)}")
+        raise ValueError(f"has run lengths of a mask of {given} pixels, not {list(size)}")
     try:
         runs = {"size": given, "counts": counts}
         if isinstance(counts, list):

@@ -93,8 +93,8 @@ def read_images(path: Path, entries: Iterable[dict[str, Any]], folder: Path) -> 
         size = entry.get("height"), entry.get("width")
         if not all(is_whole(side) and 0 < side <= _MAX_SIDE for side in size):
             raise AnnotationError(
-                f"the image {number} of {path} has no usable 'height' and 'width', but "
-                f"{size[0]!r} and {size[1]!r}"
+                f"the image {number} of {path} has {size[0]!r} and {size[1]!r} as 'height' and "
+                f"'width'; they are numbers of pixels"
             )
         found.append((name, number, size))
     refuse_twice(path, (number for _, number, _ in found), "images with the id")
@@ -143,6 +143,4 @@ def refuse_twice(path: Path, values: Iterable[Any], what: str) -> None:
     """Raises an `AnnotationError` if a value comes twice."""
     counts = Counter(values)
     if counts and (most := counts.most_common(1)[0])[1] > 1:
-        raise AnnotationError(
-            f"{path} has {most[1]} {what} {most[0]!r}; each may be there only once"
-        )
+        raise AnnotationError(f"{path} has {most[1]} {what} {most[0]!r}; each must be unique")

@@ -120,7 +120,9 @@ def read_coco_panoptic(
     found = read_images(path, values["images"], Path(images))
     categories = read_categories(path, values["categories"])
     if len(categories.ids) >= VOID:
-        raise AnnotationError(f"{path} has {len(categories.ids)} categories; 254 are the most")
+        raise AnnotationError(
+            f"{path} has {len(categories.ids)} categories, but a label map holds at most 254"
+        )
     classes, files, segments = categories.places(), {}, {}
     for entry in values["annotations"]:
         number = whole_number(path, entry, "image_id", "an annotation")
@@ -130,9 +132,11 @@ def read_coco_panoptic(
             )
         key, name = found.photos.keys[found.place[number]], entry.get("file_name")
         if not isinstance(name, str) or not name or "\0" in name:
-            raise AnnotationError(f"the annotation of the image {number} of {path} has no file")
+            raise AnnotationError(
+                f"the annotation of the image {number} of {path} has no 'file_name'"
+            )
         if key in files:
-            raise AnnotationError(f"{path} has two annotations of the image {number}")
+            raise AnnotationError(f"{path} has two annotations of the image {number}; remove one")
         files[key] = folder / name
         segments[key] = _read_table(path, number, entry.get("segments_info"), classes)
     refuse_twice(path, files.values(), "annotations with the file")
@@ -150,7 +154,9 @@ def _read_table(
 ) -> Int64[np.ndarray, "k 3"]:
     """Id, class and crowd of each segment of an image."""
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise AnnotationError(f"the annotation of the image {image} of {path} has no segments_info")
+        raise AnnotationError(
+            f"the annotation of the image {image} of {path} has no list 'segments_info'"
+        )
     rows = []
     for entry in entries:
         number = whole_number(path, entry, "id", "a segment")
@@ -162,8 +168,8 @@ def _read_table(
             )
         if not 0 < number < 1 << 24 or any(number == row[0] for row in rows):
             raise AnnotationError(
-                f"the image {image} of {path} has the segment id {number} twice, or it isn't "
-                f"from 1 to 16777215"
+                f"the image {image} of {path} has the segment id {number}, which is used twice "
+                f"or isn't from 1 to 16777215"
             )
         rows.append((number, classes[category], read_crowd(path, entry)))
     return np.array(rows, np.int64).reshape(-1, 3)

@@ -94,7 +94,7 @@ def _compress(segmentation: dict[str, Any], size: tuple[int, int]) -> bytes:
     """The compressed code of a run-length code, which may be compressed already."""
     counts, given = segmentation["counts"], segmentation.get("size")
     if not isinstance(given, list) or [*given] != [*size]:
-        raise ValueError(f"is a run-length code of a picture of {given}, not {list(size)}")
+        raise ValueError(f"is a run-length code of a mask of {given} pixels, not {list(size)}")
     if isinstance(counts, str) and counts and counts.isascii():
         return counts.encode()
     runs = counts if isinstance(counts, list) else []

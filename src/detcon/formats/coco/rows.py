@@ -85,7 +85,9 @@ def read_rows(
     order = np.argsort(table[:, 0], kind="stable")
     order = order[~_flat(corners)[order]]
     if not len(order):
-        raise AnnotationError(f"no box of {path} lies within its picture; check the file")
+        raise AnnotationError(
+            f"no box of {path} lies within its picture; check 'bbox' and the sizes"
+        )
     alone = table[:, 4] > 0
     _note(path, table[:, 3], _flat(corners), flat & ~_flat(corners), alone & ~alone.all())
     table = table[order]

@@ -246,8 +246,9 @@ def _null_objects(rows: Rows) -> tuple[str, ...]:
     if not null:
         return ()
     return (
-        f"{counted(len(null), 'photo')} of {rows.photos.source} with objects of null, read as "
-        f"without objects: the first is {rows.place(null[0])}; leave them out if nobody looked",
+        f"{counted(len(null), 'photo')} of {rows.photos.source} with null as objects, read as "
+        f"photos without objects: the first is {rows.place(null[0])}; remove them from the data "
+        f"set if they weren't annotated",
     )
 
 

@@ -92,7 +92,7 @@ def draw_split(
     if train & val:
         raise AnnotationError(
             f"{source}: {len(train & val)} photos are in train and in val, the first is "
-            f"{min(train & val)}; take them out of one"
+            f"{min(train & val)}; remove them from one"
         )
     if holdout is None:
         if split in there:
@@ -138,8 +138,9 @@ def by_folder(entries: Sequence[One], source: str) -> dict[str, list[One]]:
     if "" in parts and len(parts) > 1:
         names = " and ".join(sorted(name for name in parts if name))
         raise AnnotationError(
-            f"{source} has folders {names}, but {parts[''][0].key} lies in none of them, as do "
-            f"{len(parts[''])} in all; move them there, or give one of the folders as the data set"
+            f"{source} has folders {names}, but {len(parts[''])} of its photos lie in none of "
+            f"them, the first is {parts[''][0].key}; move them there, or give one of the folders "
+            "as the data set"
         )
     return parts
 

@@ -71,8 +71,8 @@ def note_unused(photos: Photos, files: Mapping[str, Path], folder: Path, pattern
     """Notes the files of a folder that belong to no photo: photos may be missing."""
     if others := sorted({*folder.rglob(pattern)} - {*files.values()}):
         note(
-            f"{folder}: {counted(len(others), 'file')} not used, of no photo in {photos.root}, the "
-            f"first is {others[0].relative_to(folder)}"
+            f"{folder}: {counted(len(others), 'file')} not used, since {photos.root} has no such "
+            f"photo, the first is {others[0].relative_to(folder)}"
         )
 
 

@@ -119,7 +119,7 @@ def _value(pieces: Iterator[_Element], word: int, size: list[int], order: str, d
         piece = next(pieces, None)
         values = np.zeros(0) if piece is None else _numbers(piece, order)
         if values.size != prod(size):
-            raise ValueError("a variable has not as many numbers as its size says")
+            raise ValueError("a variable doesn't have as many numbers as its size says")
         with np.errstate(invalid="ignore"):
             return values.astype(_CLASSES[what]).reshape(size, order="F")
     if what == _CELL:

@@ -66,8 +66,9 @@ def keep_shapes(
         points = np.concatenate([shape.box.reshape(2, 2), *shape.polygons]) * scale
         if points.min() < -max(size) or points.max() > 2 * max(size):
             raise AnnotationError(
-                f"{shape.place} reaches far out of its photo {drawing.key}, which has {size[1]} x "
-                f"{size[0]} pixels: to {points.min():g} or {points.max():g}; correct or remove it"
+                f"{shape.place} reaches far out of its photo {drawing.key} of {size[1]} x "
+                f"{size[0]} pixels: its coordinates go from {points.min():g} to {points.max():g}; "
+                "correct or remove it"
             )
         box = np.clip(box, 0, np.tile(size[::-1], 2))
         if not (box[2] > box[0] and box[3] > box[1]):

@@ -101,9 +101,7 @@ class FromAnnotations:
             people = open_annotations(self.folder, self.format, self.options).read(key)
         except NotAnnotated as error:
             if self.missing == "error":
-                raise NotAnnotated(
-                    f"{error} (missing=none or missing=whole let it pass)"
-                ) from error
+                raise NotAnnotated(f"{error}; missing=none or missing=whole allows that") from error
             return Masks.from_labels(np.full(size, 0 if self.missing == "whole" else -1))
         marked = [masks_of(one, self.options) for one in people]
         found = max(marked, key=lambda one: one.masks.num_masks)
@@ -128,7 +126,7 @@ class FromAnnotations:
             except NotAnnotated as error:
                 raise NotAnnotated(
                     f"{error} ({len(without)} of {len(keys)} photos are not annotated; "
-                    f"missing=none or missing=whole let them pass)"
+                    f"missing=none or missing=whole allows that)"
                 ) from error
         return without
 

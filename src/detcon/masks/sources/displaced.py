@@ -54,7 +54,7 @@ class Displaced:
     def __post_init__(self) -> None:
         check_ranges(self, amount=0, seed=0, rows=1)
         if self.amount == float("inf"):
-            raise ValueError("amount of displaced must be a number, got inf")
+            raise ValueError("amount of displaced must be finite, got inf")
         _ = self.annotations  # raises for settings that the format doesn't have
 
     @property

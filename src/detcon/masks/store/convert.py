@@ -99,8 +99,8 @@ def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
         other = [name for name, value in wanted.items() if found.get(name) != value]
         if other == ["content"]:
             raise StoreError(
-                f"the folder {out} holds masks of {store.folder} as they were before it was made "
-                f"again; give another out=, or remove the folder"
+                f"the folder {out} holds masks of an earlier content of {store.folder}; give "
+                "another out=, or remove the folder"
             )
         if other:
             raise StoreError(

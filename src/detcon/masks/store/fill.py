@@ -91,14 +91,17 @@ def _fill_store(settings: MasksRecipe) -> Path:
     header = begin_store(folder, described, photos.keys)
     _fill(folder, header, settings, photos)
     if missing := len(missing_shards(folder, header)):
-        say(f"this share is done; {missing} of {num_shards(header)} shards are left to others")
+        say(
+            f"this share is done; other shares have to make {missing} of {num_shards(header)} "
+            "shards"
+        )
         return folder
     try:
         unreadable = merge_index(folder, header)
     except StoreError as error:
         if not (settings.check and settings.shard):
             raise
-        say(f"this share is done; another's is not: {error}")
+        say(f"this share is done; another is not: {error}")
         return folder
     _list_unreadable(folder, unreadable, len(photos))
     _list_empty(folder, settings.generator)

@@ -150,7 +150,7 @@ def finish_store(folder: Path, header: dict[str, Any]) -> None:
         raise StoreError(
             f"the mask store {folder} is not finished ({num_shards(header) - len(missing)} of "
             f"{num_shards(header)} shards; missing: {_listed(missing)}); run the command that "
-            f"makes it again, and it goes on from there"
+            f"makes it again: it continues where it stopped"
         )
     merge_index(folder, header)
 

@@ -93,7 +93,7 @@ def _is_good(path: Path, part: Photos, fingerprint: str, source: Path | None) ->
 
 
 def _newest_source(generator: MaskGenerator) -> Path | None:
-    """The newest of the files that a generator reads beside the photos."""
+    """The newest of the files that a generator reads besides the photos."""
     given = [getattr(generator, name, None) for name in ("folder", "contours", "ranker")]
     found: list[Path] = []
     for top in (Path(one) for one in given if one):

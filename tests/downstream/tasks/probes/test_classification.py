@@ -63,7 +63,7 @@ def photo(path):
     [
         ([], r"there is no folder .*train; classified photos need train.CLASS"),
         (["train/a/1.png", "train/b/1.png"], "there is no folder .*val; classified"),
-        (["train/a/1.png", "val/a/1.png"], r"train has 1 folders of classes, but it takes two"),
+        (["train/a/1.png", "val/a/1.png"], r"train has 1 folders of classes, but at least two"),
         (["train/1.png", "val/1.png"], r"train aren't sorted into folders of classes"),
         (
             ["train/cat/1.png", "train/dog/1.png", "val/dog/1.png", "val/dogs/1.png"],
@@ -226,6 +226,6 @@ def test_batches_come_in_order(fruit):
 def test_photos_of_one_class_alone(fruit, tmp_path):
     """With one label there is nothing to tell its class from; no figure comes of it."""
     for kind in ("linear_classification", "knn_classification"):
-        with pytest.raises(LabelError, match=r"all 1 training photos are of one class, \w+, and"):
+        with pytest.raises(LabelError, match=r"all 1 training photos are of one class, \w+, but"):
             run(fruit, tmp_path / "run", kind, labels=1)
     assert not (tmp_path / "run").exists()

@@ -99,8 +99,8 @@ class PhotoClassification:
         first = source.label(train.key(0))
         if all(source.label(train.key(index)) == first for index in range(len(train))):
             raise LabelError(
-                f"all {len(train)} training photos are of one class, {names[first]}, and "
-                f"there is nothing to tell it from; use more labels, or another seed"
+                f"all {len(train)} training photos are of one class, {names[first]}, but at least "
+                f"two classes are needed; use more labels, or another seed"
             )
 
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Classifier:

@@ -12,7 +12,7 @@ Penalty = Annotated[
 ]
 Iterations = Annotated[int, Field(ge=1, description="of L-BFGS, at most")]
 Neighbours = Annotated[
-    int, Field(ge=1, description="neighbours that vote; all there are, where those are fewer")
+    int, Field(ge=1, description="neighbours that vote; all, if there are fewer")
 ]
 Temperature = Annotated[
     float, Field(gt=0, description="a neighbour's weight is exp(cosine / temperature)")

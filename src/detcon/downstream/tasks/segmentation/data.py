@@ -71,8 +71,8 @@ def check_classes(examples: Examples, which: str, names: tuple[str, ...], *, lea
         f"; {VOID} means void: for masks of 0 and {VOID}, save {VOID} as 1" if VOID in seen else ""
     )
     raise LabelError(
-        f"{what} show one class alone, {names[min(seen)]}, and nothing to tell it from; label "
-        f"another class too, or use more photos{hint}"
+        f"{what} show only one class, {names[min(seen)]}; label another class too, or use more "
+        f"photos{hint}"
     )
 
 

@@ -36,13 +36,13 @@ def read_contours(
         )
     if found.size == 0 or not np.isfinite(found).all() or found.min() < 0:
         raise ContourMapError(
-            f"the contour map {path} has no pixels, or some that are negative, infinite or no "
-            f"number; contours go from 0 upwards"
+            f"the contour map {path} has no pixels, or values that are negative, infinite or "
+            f"NaN; contours are 0 or more"
         )
     if abs(found.shape[0] * photo[1] - found.shape[1] * photo[0]) > sum(photo):  # half a pixel
         raise ContourMapError(
             f"the contour map {path} has {by(found.shape)} pixels, but its photo {key} has "
-            f"{by(photo)}; any size will do, but of the same shape"
+            f"{by(photo)}; any size will do, but the aspect ratio must match"
         )
     how = cv2.INTER_AREA if found.shape[0] > size[0] else cv2.INTER_LINEAR
     values = found.astype(np.float32)
@@ -59,7 +59,7 @@ def to_scales(contours: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "2 y 
 def _find(folder: str, key: str) -> Path:
     if not key:
         raise ContourMapError(
-            f"generator.contours={folder} has maps by the names of photos; give the photo's name "
+            f"generator.contours={folder} has maps named after the photos; give the photo's name "
             f"as key"
         )
     name = Path(folder, PurePosixPath(key))

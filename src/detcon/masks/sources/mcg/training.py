@@ -121,7 +121,7 @@ def _import_ensemble() -> ModuleType:
     except ImportError as error:
         raise ValueError(
             "training a ranker needs scikit-learn, which isn't installed; "
-            "pip install 'detcon[ranker]' (using one needs nothing)"
+            "pip install 'detcon[ranker]' (using a ranker needs no extra)"
         ) from error
     return ensemble
 
