@@ -172,7 +172,7 @@ def test_several_pretrainings_are_the_spread_of_the_answer(scenes, tmp_path):
         for name in ("adapted", "adapted_1")
     )
     assert not torch.equal(first, second)
-    with pytest.raises(RecipeError, match=r"give data=, or leave pretrainings away"):
+    with pytest.raises(RecipeError, match=r"give data=, or leave pretrainings out"):
         run(scenes, tmp_path / "out", 30, data=None, pretrainings=2)
 
 
