@@ -135,10 +135,7 @@ def measure(folder: Path, *, nums: list[int], tars: int) -> dict[str, Any]:
 def table() -> str:
     """Markdown, of the committed result."""
     found = json.loads((RESULTS / "start.json").read_text())["figures"]
-    lines = [
-        "| photos in | photos | CPU seconds | peak MiB | MiB after |",
-        "|---|--:|--:|--:|--:|",
-    ]
+    lines = ["| photos in | photos | CPU seconds | peak MiB | MiB after |", "|---|--:|--:|--:|--:|"]
     lines += [
         f"| {name} | {f['photos']:,} | {f['cpu_seconds']:.1f} | "
         f"{f['peak_mib']:.0f} | {f['after_mib']:.0f} |"

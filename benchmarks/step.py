@@ -102,12 +102,7 @@ def now() -> float:
 
 
 def measure(
-    method: Method,
-    batch: Batch,
-    optimizer: Any,
-    *,
-    loop: LoopRecipe = LOOP,
-    runs: int = RUNS,
+    method: Method, batch: Batch, optimizer: Any, *, loop: LoopRecipe = LOOP, runs: int = RUNS
 ) -> tuple[Pairs, float | None]:
     """Seconds of a step and of its floor, in turns.
 

@@ -167,11 +167,7 @@ def test_the_whole_way(tmp_path, channels, capsys):
     fcn = {"crop": 32, "steps": 2, "batch_size": 2, "head_channels": 8}
     for task, few in (("linear_segmentation", {}), ("segmentation", fcn)):
         (result,) = transfer(
-            data=data,
-            task={"kind": task, **few},
-            backbone=backbone,
-            out=tmp_path / task,
-            workers=0,
+            data=data, task={"kind": task, **few}, backbone=backbone, out=tmp_path / task, workers=0
         )
         assert 0 <= result.value <= 100
 

@@ -39,10 +39,7 @@ def slow_figures(e):
     if other:
         figures["negative_similarity"] = sum(other) / len(other)
     if hits:
-        figures |= {
-            "positive_similarity": sum(same) / len(same),
-            "accuracy": sum(hits) / len(hits),
-        }
+        figures |= {"positive_similarity": sum(same) / len(same), "accuracy": sum(hits) / len(hits)}
     return figures
 
 

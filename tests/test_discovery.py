@@ -165,11 +165,7 @@ def test_a_run_that_goes_on_is_as_if_undisturbed(stop, photos, tmp_path, whole, 
 
 
 @pytest.mark.parametrize(
-    ("saved", "kept"),
-    [
-        (2, ["step-000000", "step-000006"]),
-        (3, ["step-000003", "step-000006"]),
-    ],
+    ("saved", "kept"), [(2, ["step-000000", "step-000006"]), (3, ["step-000003", "step-000006"])]
 )
 def test_a_run_that_falls_back_rounds_finds_the_masks_of_its_checkpoint(
     saved, kept, photos, tmp_path, whole, monkeypatch

@@ -279,10 +279,7 @@ def test_an_unknown_photo_gets_the_nearest_name(folder):
         open_photos(folder).read("a/x.png")
 
 
-@pytest.mark.parametrize(
-    "module",
-    ["detcon.photos", "detcon.masks", "detcon.masks.store.fill"],
-)
+@pytest.mark.parametrize("module", ["detcon.photos", "detcon.masks", "detcon.masks.store.fill"])
 def test_no_torch_is_imported(module):
     """Torch takes seconds and a gigabyte in each of many workers."""
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

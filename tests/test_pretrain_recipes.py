@@ -112,8 +112,7 @@ def test_the_settings_of_the_official_code(name, epochs, steps):
 
 
 @pytest.mark.parametrize(
-    ("name", "millions"),
-    [("r50", 24), ("r101", 43), ("r152", 58), ("r200", 63), ("r200x2", 250)],
+    ("name", "millions"), [("r50", 24), ("r101", 43), ("r152", 58), ("r200", 63), ("r200x2", 250)]
 )
 def test_networks_have_the_sizes_that_byol_lists(name, millions):
     import torch

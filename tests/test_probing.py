@@ -249,10 +249,7 @@ def test_mistakes_are_found_before_the_first_step(data, tmp_path):
     for given, message in (
         ({"data": "d"}, r"'probing\.every' is missing; give probing\.every="),
         ({"every": 0, "data": "d"}, r"'probing\.every' cannot be 0"),
-        (
-            {"every": 1, "data": "d", "task": "segmentation"},
-            r"'probing\.task' cannot be 'segm",
-        ),
+        ({"every": 1, "data": "d", "task": "segmentation"}, r"'probing\.task' cannot be 'segm"),
     ):
         with pytest.raises(RecipeError, match=message):
             run(data, tmp_path / "other", probing=given)

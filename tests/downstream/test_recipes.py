@@ -61,11 +61,7 @@ def test_small_segmentation_recipes_beat_chance(name, tmp_path):
     format = settings_of(name).format
     data = write_toys(tmp_path / "data", format)
     (result,) = transfer(
-        f"recipes/transfer/{name}.yaml",
-        **TINY,
-        **FCN,
-        data=str(data),
-        out=str(tmp_path / "run"),
+        f"recipes/transfer/{name}.yaml", **TINY, **FCN, data=str(data), out=str(tmp_path / "run")
     )
     assert result.value > 2 * best_constant(data, format)
 

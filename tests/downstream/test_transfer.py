@@ -22,12 +22,7 @@ from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.task import open_task
 from detcon.downstream.transfer import transfer
 from detcon.formats.errors import AnnotationError
-from detcon.models.backbone_file import (
-    BackboneError,
-    Normalisation,
-    load_backbone,
-    save_backbone,
-)
+from detcon.models.backbone_file import BackboneError, Normalisation, load_backbone, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.palette import class_colours

@@ -267,7 +267,7 @@ def damageable(request, tmp_path_factory):
 @given(
     st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=4)
     | st.integers(0, 10**6)
-    | st.binary(max_size=40),
+    | st.binary(max_size=40)
 )
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

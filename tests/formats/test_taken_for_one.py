@@ -28,8 +28,7 @@ def folder(tmp_path, write):
 
 
 @pytest.mark.parametrize(
-    "opener, name",
-    [(open_label_maps, "labels"), (open_objects, "labels"), (open_depth, "depth")],
+    "opener, name", [(open_label_maps, "labels"), (open_objects, "labels"), (open_depth, "depth")]
 )
 def test_two_photos_never_share_a_label(folder, write, opener, name):
     opener(folder, "folder", "train")

@@ -8,12 +8,7 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
-from detcon.models.backbone_file import (
-    BackboneError,
-    Normalisation,
-    load_backbone,
-    save_backbone,
-)
+from detcon.models.backbone_file import BackboneError, Normalisation, load_backbone, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 

@@ -109,10 +109,7 @@ def checkpoint(style, mine, other):
         "vissl": lambda: {
             "classy_state_dict": {
                 "base_model": {
-                    "model": {
-                        "trunk": below("_feature_blocks.", mine),
-                        "heads": linear("0.clf.0"),
-                    }
+                    "model": {"trunk": below("_feature_blocks.", mine), "heads": linear("0.clf.0")}
                 }
             },
             "phase_idx": 3,

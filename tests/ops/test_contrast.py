@@ -123,12 +123,7 @@ def test_the_definition_equals_the_formula_in_loops(args, temperature, local, tw
 
 
 # On both sides of 1/40, below which a row's maximum is subtracted.
-@given(
-    regions(),
-    st.sampled_from([1.0, 0.1, 0.026, 0.024, 0.01]),
-    st.booleans(),
-    st.booleans(),
-)
+@given(regions(), st.sampled_from([1.0, 0.1, 0.026, 0.024, 0.01]), st.booleans(), st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_the_chunked_kernel_equals_the_definition(args, temperature, local, two_views):
     (query, other, same, *ids), first = args

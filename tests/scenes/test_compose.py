@@ -8,12 +8,7 @@ from detcon.formats.writing.scenes import boxes_of, describe_objects
 from detcon.photos import open_photos
 from detcon.scenes import compose
 from detcon.scenes.compose import compose_scene
-from detcon.scenes.cutouts import (
-    CutoutsError,
-    open_cutouts,
-    split_backgrounds,
-    split_cutouts,
-)
+from detcon.scenes.cutouts import CutoutsError, open_cutouts, split_backgrounds, split_cutouts
 
 
 @pytest.fixture(scope="module")

@@ -103,10 +103,7 @@ def pretrain_in_doubles(kind, folder, *, log_every=1, interrupted=False):
             optimizer=Sgd(lr=0.05),
             schedule=Cosine(warmup=0.2),
             loop=LoopRecipe(
-                precision="32",
-                accelerator="cpu",
-                log_every=log_every,
-                checkpoint_every=STEPS // 2,
+                precision="32", accelerator="cpu", log_every=log_every, checkpoint_every=STEPS // 2
             ),
             sync_norms=True,
         ),

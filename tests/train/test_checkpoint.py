@@ -11,12 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from detcon.train.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    load_checkpoint,
-    save_checkpoint,
-)
+from detcon.train.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from detcon.train.finite import all_finite
 from detcon.train.random_state import rng_state, set_rng_state
 

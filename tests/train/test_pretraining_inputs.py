@@ -137,10 +137,7 @@ def test_a_loss_of_zero_is_reported_once(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (
-            lambda photos: write_photos(photos, (9,)),
-            "6 files then, 7 now",
-        ),
+        (lambda photos: write_photos(photos, (9,)), "6 files then, 7 now"),
         (lambda photos: (photos / "03.png").unlink(), "6 files then, 5 now"),
         (
             lambda photos: (photos / "03.png").rename(photos / "33.png"),

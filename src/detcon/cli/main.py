@@ -19,14 +19,7 @@ import detcon
 from detcon.cli.completion import complete, shell_script
 from detcon.cli.help import list_verbs, teach
 from detcon.cli.verbs import VERBS, Verb
-from detcon.config import (
-    RecipeError,
-    changes,
-    field_names,
-    load_recipe,
-    nearest,
-    parse_overrides,
-)
+from detcon.config import RecipeError, changes, field_names, load_recipe, nearest, parse_overrides
 
 _HAS_SLASH = re.compile(r"[^=]*[/\\]")
 _INTERRUPTED = 130  # as shells have it: 128 + SIGINT

@@ -1,4 +1,4 @@
-"""The batch: everything that a method sees of the photos (waist 2 of the design)."""
+"""The batch: everything that a method sees of the photos."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

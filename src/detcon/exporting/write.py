@@ -8,13 +8,7 @@ import torch
 from detcon.config import load_recipe
 from detcon.exporting.hub import pack_hub
 from detcon.exporting.packing import pack_detectron2, pack_onnx, pack_state, timm_state
-from detcon.exporting.recipe import (
-    FOLDERS,
-    ExportError,
-    ExportFormat,
-    ExportRecipe,
-    check_carried,
-)
+from detcon.exporting.recipe import FOLDERS, ExportError, ExportFormat, ExportRecipe, check_carried
 from detcon.exporting.toolboxes import pack_openmmlab, pack_transformers
 from detcon.files import holds_other, is_partial, write_whole
 from detcon.models.backbone_file import Backbone, load_backbone, plain_state

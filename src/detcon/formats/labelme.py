@@ -70,11 +70,8 @@ def _drawing(path: Path, values: Mapping[str, Any], finder: PhotoFinder, left: L
 
 def _shape(entry: Mapping[str, Any], place: str) -> Shape:
     """One shape. Raises `ValueError`, as the end of a sentence."""
-    label, kind, points = (
-        entry.get("label"),
-        entry.get("shape_type", "polygon"),
-        entry.get("points"),
-    )
+    label, points = entry.get("label"), entry.get("points")
+    kind = entry.get("shape_type", "polygon")
     if not isinstance(label, str) or not label:
         raise ValueError("has no 'label'")
     if not isinstance(points, list) or not all(isinstance(point, list) for point in points):

@@ -105,11 +105,7 @@ def _attributes(region: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _drawing(
-    path: Path,
-    entry: Mapping[str, Any],
-    attribute: str | None,
-    finder: PhotoFinder,
-    left: LeftOut,
+    path: Path, entry: Mapping[str, Any], attribute: str | None, finder: PhotoFinder, left: LeftOut
 ) -> Drawing:
     name = entry["filename"]
     if not isinstance(name, str) or not name:

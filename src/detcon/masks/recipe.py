@@ -91,8 +91,7 @@ class ConvertRecipe(Recipe):
     )
     out: str = Field(description="the output folder, new or to be continued")
     images: str | None = Field(
-        default=None,
-        description="the photos, for tfrecord; default: where the masks were made",
+        default=None, description="the photos, for tfrecord; default: where the masks were made"
     )
     split: Literal["train", "validation"] = Field(
         default="train", description="first word in the names of tfrecord files"

@@ -20,8 +20,7 @@ Negatives = Annotated[
     ),
 ]
 Ema = Annotated[
-    float,
-    Field(ge=0, le=1, description="EMA rate of the target network, at the start"),
+    float, Field(ge=0, le=1, description="EMA rate of the target network, at the start")
 ]
 
 

@@ -1,4 +1,4 @@
-"""Backbone files: the result of a pretraining, for others to use (waist 3 of the design).
+"""Backbone files: the result of a pretraining, for others to use.
 
 A safetensors file with torchvision's or timm's key names and plain tensors; the architecture and
 the normalisation of the photos are in its metadata, so the file needs no recipe next to it.

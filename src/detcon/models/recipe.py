@@ -14,8 +14,7 @@ WeightsSource = Annotated[
     str, Field(description="backbone file or checkpoint, torchvision:resnet50, timm:convnext_atto")
 ]
 Digest = Annotated[
-    str | None,
-    Field(description="of the tensors; computed and recorded, checked where given"),
+    str | None, Field(description="of the tensors; computed and recorded, checked where given")
 ]
 
 

@@ -5,13 +5,7 @@ way is up and how large a photo is: all photos are read here. No torch.
 """
 
 from detcon.photos.collection import Keys, Photos, nearest_key
-from detcon.photos.decoding import (
-    decode,
-    orientation,
-    read_stored,
-    turn_upright,
-    upright_size,
-)
+from detcon.photos.decoding import decode, orientation, read_stored, turn_upright, upright_size
 from detcon.photos.errors import PhotosError, TooManyUnreadable, UnreadablePhoto
 from detcon.photos.kept import kept_table
 from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, is_system_folder

@@ -112,9 +112,7 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     return backbone
 
 
-def _open_inputs(
-    settings: PretrainRecipe,
-) -> tuple[Photos | None, dict[str, Inventory] | None]:
+def _open_inputs(settings: PretrainRecipe) -> tuple[Photos | None, dict[str, Inventory] | None]:
     """The photos, and inventories of photos and masks; None where a finished run's are gone."""
     try:
         photos = open_photos(settings.images, settings.encoder.in_channels)

@@ -49,11 +49,10 @@ def _feature_panel(runs: Sequence[Pretraining], num: int) -> Panel:
         shares.append(f"{name} {100 * share:.0f}\u00a0%")
     left_out = [run.name for run in runs[MOST_BACKBONES:]]
     caption = (
-        f"The first three principal components of the last feature map as red, green and blue, "
-        f"one square a cell; fitted for each backbone over its {len(keys)} pictures together: in "
-        f"one backbone's pictures equal colours are similar features. Colours of different "
-        f"backbones can't be compared. Share of the variance that the three hold: "
-        f"{', '.join(shares)}."
+        f"The first three principal components of the last feature map as red, green and blue, one "
+        f"square a cell; fitted for each backbone over its {len(keys)} pictures together: in one "
+        f"backbone's pictures equal colours are similar features. Colours of different backbones "
+        f"can't be compared. Share of the variance that the three hold: {', '.join(shares)}."
     )
     return Panel(
         columns=len(columns),

@@ -48,8 +48,7 @@ class ScenesRecipe(Recipe):
         "VOC 2012 with SBD, Cityscapes or NYU-Depth v2 as they are downloaded",
     )
     solids: tuple[int, int] = Field(
-        default=SOLIDS,
-        description="rendered scenes: least and most solids, if there is room",
+        default=SOLIDS, description="rendered scenes: least and most solids, if there is room"
     )
     cutouts: str | None = Field(
         default=None,

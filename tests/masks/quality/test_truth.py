@@ -109,11 +109,7 @@ def void_of_panoptic(data):
 
 @pytest.mark.parametrize(
     "format, voids",
-    [
-        ("voc", void_of_voc),
-        ("cityscapes", void_of_cityscapes),
-        ("coco_panoptic", void_of_panoptic),
-    ],
+    [("voc", void_of_voc), ("cityscapes", void_of_cityscapes), ("coco_panoptic", void_of_panoptic)],
 )
 def test_void_is_what_the_files_say(made, tmp_path, format, voids):
     data = shutil.copytree(made(format), tmp_path / "data")

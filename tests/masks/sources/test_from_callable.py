@@ -127,16 +127,10 @@ def test_says_what_is_wrong_with_what_it_returns(images, tmp_path, name, sentenc
 @pytest.mark.parametrize(
     "function, sentence",
     [
-        (
-            "quickshift",
-            "generator.function=quickshift doesn't name a function; write package",
-        ),
+        ("quickshift", "generator.function=quickshift doesn't name a function; write package"),
         ("no.such:f", "cannot import generator.function=no.such:f: No module named 'no'; if it is"),
         (f"{THERE}:g", "has no attribute 'g'; check the name"),
-        (
-            f"{THERE}:not_a_function",
-            f"{THERE}:not_a_function is no function or class; give one",
-        ),
+        (f"{THERE}:not_a_function", f"{THERE}:not_a_function is no function or class; give one"),
         (f"{THERE}:Levels.num_made", "num_made is no function or class"),
     ],
 )

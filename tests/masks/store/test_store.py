@@ -17,14 +17,7 @@ from detcon.masks.sources import MCG, Grid
 from detcon.masks.store import MaskStore
 from detcon.masks.store.header import begin_store, describe, shard_path
 from detcon.masks.store.index import key_hash, merge_index
-from detcon.masks.store.shard import (
-    DamagedShard,
-    ShardRow,
-    StoreError,
-    pack,
-    unpack,
-    write_shard,
-)
+from detcon.masks.store.shard import DamagedShard, ShardRow, StoreError, pack, unpack, write_shard
 from detcon.photos import Photos
 
 

@@ -75,11 +75,7 @@ def outline_of(points: Iterable[Any]) -> Float64[np.ndarray, "p 2"]:
 
 
 def outlined(
-    label: str,
-    polygons: Sequence[Float64[np.ndarray, "p 2"]],
-    place: str,
-    *,
-    crowd: bool = False,
+    label: str, polygons: Sequence[Float64[np.ndarray, "p 2"]], place: str, *, crowd: bool = False
 ) -> Shape:
     """An object of one or more polygons; its box surrounds them."""
     points = np.concatenate(polygons)

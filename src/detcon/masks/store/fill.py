@@ -18,12 +18,7 @@ from detcon.masks.store.header import begin_store, describe, missing_shards, num
 from detcon.masks.store.index import merge_index
 from detcon.masks.store.mask_store import MaskStore
 from detcon.masks.store.resume import listed, spans_left
-from detcon.masks.store.shard import (
-    ShardRow,
-    StoreError,
-    pack,
-    write_shard,
-)
+from detcon.masks.store.shard import ShardRow, StoreError, pack, write_shard
 from detcon.notes import say
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.progress import ProgressBar

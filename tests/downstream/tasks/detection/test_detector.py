@@ -33,9 +33,7 @@ from detcon.results.result import read_result
 TINY = {"channels": 16, "hidden": 24, "mask_layers": 1, "anchor": 4.0}
 TINY |= {"proposals": 30, "box_batch": 16, "rpn_batch": 32}
 STATS = Normalisation(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-PARTS = {
-    *("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"),
-}
+PARTS = {*("loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask")}
 
 
 def detector(name="resnet18", width=0.25, **options):

@@ -145,18 +145,8 @@ class Turned(Shapes):
 @pytest.mark.parametrize(
     ("train", "options", "error", "message"),
     [
-        (
-            TRAIN,
-            {"task.crop": 100},
-            ValueError,
-            "be 100: .* a multiple of 64 pixels",
-        ),
-        (
-            TRAIN,
-            {"task.crop": [64, 128]},
-            ValueError,
-            "be .64, 128.: input should be",
-        ),
+        (TRAIN, {"task.crop": 100}, ValueError, "be 100: .* a multiple of 64 pixels"),
+        (TRAIN, {"task.crop": [64, 128]}, ValueError, "be .64, 128.: input should be"),
         (
             Shapes(4, 0, least=0, most=0),
             {},
@@ -178,12 +168,7 @@ class Turned(Shapes):
         ),
         (TRAIN, {"loop.compile": True}, ValueError, "loop.compile doesn't work with detection;"),
         (TRAIN, {"stride": 16}, ValueError, "here has 4, 8, 16, 16; give stride=32"),
-        (
-            TRAIN,
-            {"encoder.name": "levit_128s", "encoder.width": 1},
-            ValueError,
-            "has 16, 32, 64;",
-        ),
+        (TRAIN, {"encoder.name": "levit_128s", "encoder.width": 1}, ValueError, "has 16, 32, 64;"),
     ],
 )
 def test_mistakes_get_a_sentence_and_leave_no_folder(

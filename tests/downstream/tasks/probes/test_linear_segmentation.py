@@ -7,11 +7,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from detcon.data.labelled.examples import Example, Examples, LabelError
 from detcon.downstream.tasks.probes import linear as probe
-from detcon.downstream.tasks.probes.linear import (
-    cell_shares,
-    fit_probe,
-    gather_cells,
-)
+from detcon.downstream.tasks.probes.linear import cell_shares, fit_probe, gather_cells
 from detcon.downstream.tasks.probes.recipe import LinearSegmentationRecipe
 from detcon.downstream.tasks.segmentation.data import open_label_data
 from detcon.downstream.tasks.segmentation.task import score

@@ -49,10 +49,9 @@ def _pair(
     photo, objects = source.photo(key, channels), objects_of(source, key, masks=masks)
     if photo.shape[:2] != tuple(objects.size):
         raise LabelError(
-            f"the objects of {key} are in a photo of {objects.size[1]} x {objects.size[0]} "
-            f"pixels, but it has {photo.shape[1]} x {photo.shape[0]} (upright); boxes and "
-            f"masks must be those of the upright photo"
-            f"{exif_hint(tuple(objects.size), photo.shape[:2])}"
+            f"the objects of {key} are in a photo of {objects.size[1]} x {objects.size[0]} pixels, "
+            f"but it has {photo.shape[1]} x {photo.shape[0]} (upright); boxes and masks must be "
+            f"those of the upright photo{exif_hint(tuple(objects.size), photo.shape[:2])}"
         )
     return photo, objects
 
