@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import time
 
 import cv2
@@ -15,6 +16,8 @@ from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.sources import Displaced, FromAnnotations, Grid
 from detcon.masks.store import MaskStore, resume
+from detcon.masks.sources import Displaced, Felzenszwalb, FromAnnotations, Grid
+from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.resume import say_newer_photos
 from detcon.masks.store.shard import StoreError
@@ -54,6 +57,25 @@ def test_training_on_nothing_some_photos_without_masks_are_counted(photos, tmp_p
     assert MaskStore(out).empty() == ["b.png", "c.png"] and len(MaskStore(out)) == 4
     make_masks(images=photos, out=tmp_path / "out", generator=generator, workers=1)
     assert line in said(capsys), "said again of a finished store"
+
+
+def test_photos_with_a_single_segment_are_counted_where_they_are_most(tmp_path, capsys):
+    for name, value in (("a", 0), ("b", 0), ("c", 255)):
+        photo = np.zeros((40, 40, 3), np.uint8)
+        photo[:, 20:] = value
+        save(tmp_path / "photos" / f"{name}.png", photo)
+    asked = {"images": tmp_path / "photos", "workers": 1}
+    coarse = Felzenszwalb(scale=100.0, min_size=900)
+    make_masks(**asked, out=tmp_path / "coarse", generator=coarse)
+    assert said(capsys)[-1] == (
+        "3 of 3 photos have a single mask, and no region in them is told from another; finer "
+        "masks: generator.scale=10 generator.min_size=90, with another out="
+    )
+    make_masks(**asked, out=tmp_path / "fine", generator=Felzenszwalb(scale=10.0, min_size=90))
+    assert "2 of 3 photos have a single mask" in said(capsys)[-1]
+    shutil.copy(tmp_path / "photos/c.png", tmp_path / "photos/b.png")
+    make_masks(**asked, out=tmp_path / "more", generator=Felzenszwalb(scale=10.0, min_size=90))
+    assert not said(capsys), "where most have several, nothing is said"
 
 
 def test_training_on_nothing_a_store_without_any_mask_is_an_error(photos, tmp_path):

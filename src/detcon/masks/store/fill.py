@@ -13,7 +13,7 @@ from detcon.config import load_recipe
 from detcon.formats.registry import find_format
 from detcon.masks.masks import MaskGenerator, Masks
 from detcon.masks.recipe import MasksRecipe, parse_share
-from detcon.masks.sources import Displaced, FromAnnotations, NetworkSource
+from detcon.masks.sources import Displaced, Felzenszwalb, FromAnnotations, NetworkSource
 from detcon.masks.store.header import begin_store, describe, missing_shards, num_shards, shard_path
 from detcon.masks.store.index import merge_index
 from detcon.masks.store.mask_store import MaskStore
@@ -100,6 +100,7 @@ def _fill_store(settings: MasksRecipe) -> Path:
         return folder
     _list_unreadable(folder, unreadable, len(photos))
     _list_empty(folder, settings.generator)
+    _count_single(folder, settings.generator)
     return folder
 
 
@@ -213,3 +214,18 @@ def _list_empty(folder: Path, generator: MaskGenerator) -> None:
     if empty:
         have = "photos have" if len(empty) > 1 else "photos has"
         say(f"{len(empty)} of {len(store)} {have} no mask: {listed(empty)}")
+
+
+def _count_single(folder: Path, generator: MaskGenerator) -> None:
+    """Tells where the settings are too coarse for the photos."""
+    if not isinstance(generator, Felzenszwalb):
+        return
+    store = MaskStore(folder)
+    single = len(store.single())
+    if single > len(store) / 2:
+        scale, least = f"{generator.scale / 10:g}", max(1, generator.min_size // 10)
+        say(
+            f"{single} of {len(store)} photos have a single mask, and no region in them is told "
+            f"from another; finer masks: generator.scale={scale} generator.min_size={least}, with "
+            f"another out="
+        )

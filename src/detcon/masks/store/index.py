@@ -73,15 +73,15 @@ class Index:
         values = {name: int(column[row]) for name, column in self._columns.items()}
         return values.pop("shard"), StoreEntry(**values)
 
-    def keys(self, *, empty: bool = False) -> list[str]:
-        """All photos, or those without a mask, sorted."""
+    def keys(self, *, num_masks: int | None = None) -> list[str]:
+        """All photos, or those with so many masks, sorted."""
         names = self._batch["key"]
         try:
             names.validate(full=True)  # or Arrow would follow offsets anywhere
         except pa.ArrowInvalid as error:
             raise self._damaged() from error
-        if empty:
-            names = names.filter(pa.array(self._columns["num_masks"] == 0))
+        if num_masks is not None:
+            names = names.filter(pa.array(self._columns["num_masks"] == num_masks))
         return sorted(names.to_pylist())
 
     def _damaged(self) -> StoreError:

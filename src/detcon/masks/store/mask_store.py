@@ -106,7 +106,11 @@ class MaskStore:
 
     def empty(self) -> list[str]:
         """The photos without a single mask, sorted: there is nothing to learn from them."""
-        return self._index.keys(empty=True)
+        return self._index.keys(num_masks=0)
+
+    def single(self) -> list[str]:
+        """The photos with one mask, in which no region is told from another."""
+        return self._index.keys(num_masks=1)
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of these photos that have no masks."""
