@@ -27,6 +27,7 @@ EMBED = ["embed", "backbone=b.safetensors", "images=photos", "out=new.parquet"]
 CASES = {  # wrong, said, right; None where the right one would take long
     "a setting of a part": ([*ADAPT, "steps=2"], "'steps' is a setting of one part; give pre"),
     "of the other part": ([*ADAPT, "crop=64"], "'crop' is a setting of one part; give transfer."),
+    "of both parts": ([*ADAPT, "encoder.name=resnet18"], "give pretrain.encoder=..."),
     "a wrong name in a part": (
         [*ADAPT, "pretrain.stepps=2"], "there is no setting 'stepps'; did you mean 'steps'?",
     ),

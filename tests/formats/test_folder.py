@@ -115,12 +115,10 @@ def test_a_classes_file_that_is_not_understood(data, text):
         open_folder(data, "train")
 
 
-def test_objects_need_names(data):
+def test_classes_of_objects_without_names_are_numbered_as_those_of_label_maps(data):
     (data / "classes.json").unlink()
-    with pytest.raises(
-        AnnotationError, match=r"no .*classes\.json that names the classes of object"
-    ):
-        open_folder_objects(data, "train")
+    names = open_folder_objects(data, "train").names
+    assert names == open_folder(data, "train").names and names[0] == "class 0"
 
 
 # Folders of classes

@@ -78,7 +78,7 @@ class AdaptRecipe(Recipe):
         for name in values if isinstance(values, dict) else ():
             if name not in cls.model_fields:
                 for part, model in (("pretrain", PretrainRecipe), ("transfer", GridRecipe)):
-                    for own in field_names(model):
+                    for own in sorted(field_names(model), key=lambda own: own.count(".")):
                         if own.rpartition(".")[2] == name:
                             raise ValueError(
                                 f"'{name}' is a setting of one part; give {part}.{own}=..."

@@ -72,16 +72,12 @@ def open_folder(
 
 
 def open_folder_objects(data: str | Path, split: str) -> InstanceFiles:
-    """Opens a folder that has `instances` and `labels` for instance segmentation."""
+    """Opens a folder that has `instances` and `labels`; names are those of `open_folder`."""
     root = Path(data)
     names, ignore = _read_classes(root / "classes.json")
-    if not names:
-        raise AnnotationError(
-            f"there is no {root / 'classes.json'} that names the classes of objects; write "
-            f'{{"names": ["sky", "road"], "ignore": 255}}'
-        )
     photos, labels = _open_maps(root / split, "labels", 3)
     _, instances = _open_maps(root / split, "instances", 3)
+    names = names or open_folder(root, split).names
     return InstanceFiles(photos, instances, labels, names, partial(_sort, ignore=ignore))
 
 
