@@ -41,6 +41,19 @@ def test_nothing_is_drawn_where_nobody_looks(capsys):
     assert capsys.readouterr().err == "a line\n"
 
 
+def test_a_line_a_minute_where_there_is_no_terminal(capsys, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    with ProgressBar("masks", 300, words="photos") as bar:
+        for clock[0] in (30.0, 61.0, 100.0, 130.0):
+            bar.advance(10)
+        bar.say("something else")
+        for clock[0] in (180.0, 191.0):
+            bar.reach(200)
+    lines = ["masks 20/300 photos", "masks 40/300 photos", "something else", "masks 200/300 photos"]
+    assert capsys.readouterr().err.splitlines() == lines
+
+
 def test_other_ranks_are_silent(open_terminal):
     terminal = open_terminal()
     with ProgressBar("steps", 5, show=False) as bar:

@@ -68,7 +68,6 @@ Image(show(images=photos, masks=some, out="sheet.jpg", num=2, views={"size": 64}
 # ## Choose
 #
 # - Begin with `felzenszwalb`, with a scale at which objects are cut into a few parts: some 10 to 30 masks a photo.
-# - **Overlap alone doesn't say which masks teach best.** Over fifteen sources it was not correlated with transfer at all ([measured](../claims.md)): the exact masks of whole objects, of which a photo has few,
-#   did worse than Felzenszwalb's many. Among sources with equally many masks the better overlap did win.
+# - **Overlap alone doesn't say which masks teach best**: how many there are seems to count as well ([what was measured](../claims.md)). So compare sources with about equally many.
 # - Where people have marked objects, those masks can be [taken as they are](../data.md#as-masks), or a [learned ranker](../masks.md#mcg-which-kind-whose-contours-which-scores) can choose among MCG's.
 # - If two sources are close, the cheaper one is right: the [studies](../studies.md) compare sources by what they are for, the transfer.

@@ -1,8 +1,9 @@
-"""The progress bar of all commands, on a terminal only.
+"""The progress bar of all commands; where there is no terminal, a line a minute.
 
 It is drawn on stderr, so that what a command prints can be piped.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
+SILENCE = 60.0  # seconds
 
 
 class ProgressBar:
@@ -49,6 +51,8 @@ class ProgressBar:
             transient=transient,
             disable=not self.is_visible,
         )
+        self._title, self._total, self._done, self._words = title, total, done, words
+        self._said = time.monotonic()
         self._task = self._bar.add_task(title, total=total, completed=done, words=words)
 
     def __enter__(self) -> "ProgressBar":
@@ -60,18 +64,23 @@ class ProgressBar:
 
     def advance(self, num: int = 1) -> None:
         """Counts things that were done."""
-        self._bar.advance(self._task, num)
+        self.reach(self._done + num)
 
     def reach(self, done: int) -> None:
         """Sets the number of things that are done."""
+        self._done = done
         self._bar.update(self._task, completed=done)
+        if not self.is_visible and time.monotonic() > self._said + SILENCE:
+            self.say(f"{self._title} {done}/{self._total} {self._words}".rstrip())
 
     def write(self, words: str) -> None:
         """Changes the words after the numbers."""
+        self._words = words
         self._bar.update(self._task, words=words)
 
     def say(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
+        self._said = time.monotonic()
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager

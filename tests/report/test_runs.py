@@ -1,6 +1,7 @@
 """Tests for detcon.report.runs and detcon.report.compare: what is read, and what it says."""
 
 import json
+import shutil
 import statistics
 
 import pytest
@@ -141,9 +142,20 @@ def test_the_sentence_says_who_is_best_by_how_much_and_how_often(runs):
 def test_random_weights_may_be_best():
     cells = (Entry("BYOL", None, (0, 1), (10.0, 9.0)), Entry(RANDOM, None, (0, 1), (12.0, 8.0)))
     assert describe(Comparison("segmentation", "mIoU", "%", cells), None) == (
-        "In segmentation with all labelled pictures, random weights are best: 10.0 % mIoU on "
-        "average over 2 seeds, 0.5 points above BYOL (9.5 %), ahead in 1 of 2 seeds."
+        "In segmentation with all labelled pictures, random weights have the highest mean: 10.0 % "
+        "mIoU on average over 2 seeds, 0.5 points above BYOL (9.5 %), ahead in 1 of 2 seeds."
     )
+
+
+def test_folders_are_in_the_order_of_their_numbers(tmp_path, runs):
+    for name in ("run1", "run10", "run2"):
+        shutil.copytree(runs.folder / "seg_random", tmp_path / name)
+    given = [tmp_path / "run1", tmp_path / "run10", tmp_path / "run2"]  # as a shell lists run*
+    for folders in (given, [tmp_path]):
+        found = gather_runs(folders)
+        assert [one.folder.name for one in found.transfers] == ["run1", "run2", "run10"]
+    found = gather_runs([given[1], given[0], given[2]])  # as a user lists them
+    assert [one.folder.name for one in found.transfers] == ["run10", "run1", "run2"]
 
 
 def test_one_seed_wins_nothing():

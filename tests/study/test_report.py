@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from scipy import stats
 
 from detcon.config import RecipeError, load_recipe
@@ -20,7 +21,7 @@ from detcon.results.statistics import (
     rank_correlation,
     sooner,
 )
-from detcon.study import StudyError
+from detcon.study import StudyError, figures
 from detcon.study.arranged import arrange
 from detcon.study.cell import make_cells
 from detcon.study.plan import costs, in_all
@@ -390,3 +391,14 @@ def test_panels_of_different_metrics_each_have_their_own(study, cells):
     page, picture = Path("page.md").read_text(), Path("page/tiny.svg").read_text()
     assert "Labels 2, mIoU (%):" in page and "Labels 4, AP50 (%):" in page
     assert "<!-- mIoU (%) -->" in picture and "<!-- AP50 (%) -->" in picture
+
+
+def test_only_panels_of_one_task_share_an_axis(study, cells):
+    panels = arrange(study, cells, find_records(RESULTS, cells))
+    assert len(panels) == 2 and len({(one.metric, one.task) for one in panels}) == 1
+    one, two = Figure().subplots(1, 2)
+    figures._share_heights([one, two], [("mIoU", "a of b"), ("mIoU", "a of c")], 2)
+    assert not one.get_shared_y_axes().joined(one, two) and two.get_ylabel() == "mIoU"
+    one, two = Figure().subplots(1, 2)
+    figures._share_heights([one, two], [("mIoU", "a of b")] * 2, 2)
+    assert one.get_shared_y_axes().joined(one, two) and not two.get_ylabel()

@@ -143,7 +143,7 @@ def _length(run: Pretraining) -> str:
 
 
 def describe(comparison: Comparison, labels: int | None) -> str:
-    """Who is best, by how much, and in how many seeds."""
+    """Who is best, which means in every seed, or has the highest mean; by how much."""
     best, *others = comparison.ranked(labels)
     unit, written = comparison.suffix, comparison.written
     what = f"In {comparison.task} with {label_words(labels)}, {best.backbone}"
@@ -166,17 +166,23 @@ def describe(comparison: Comparison, labels: int | None) -> str:
     points += " points" if comparison.unit == "%" else unit
     same = len(best.values) == len(rival.values)
     won = f"{points} above {rival.backbone} ({theirs}{'' if same else _over(rival)})"
-    verb = "are" if plural else "is"
-    return f"{what} {verb} best: {reached}, {won}{_ahead(best, rival)}.{also}"
+    if all(_wins(best, other)[0] == _wins(best, other)[1] for other in others):
+        verb = "are best" if plural else "is best"
+    else:
+        verb = f"{'have' if plural else 'has'} the highest mean"
+    return f"{what} {verb}: {reached}, {won}{_ahead(best, rival)}.{also}"
+
+
+def _wins(best: Entry, rival: Entry) -> tuple[int, int]:
+    """In how many of the seeds that both have the one is above the other, and their number."""
+    theirs = dict(zip(rival.seeds, rival.values))
+    pairs = [(v, theirs[s]) for s, v in zip(best.seeds, best.values) if s in theirs]
+    return sum(a > b for a, b in pairs), len(pairs)
 
 
 def _ahead(best: Entry, rival: Entry) -> str:
-    theirs = dict(zip(rival.seeds, rival.values))
-    pairs = [(v, theirs[s]) for s, v in zip(best.seeds, best.values) if s in theirs]
-    if len(pairs) < 2:
-        return ""
-    wins = sum(a > b for a, b in pairs)
-    return f", ahead in {wins} of {len(pairs)} seeds"
+    wins, seeds = _wins(best, rival)
+    return "" if seeds < 2 else f", ahead in {wins} of {seeds} seeds"
 
 
 def _over(entry: Entry) -> str:

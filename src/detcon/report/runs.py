@@ -5,6 +5,7 @@ folder with results (`result.json`) in folders below it, one a seed. Folders of 
 so `runs/` means the same as `runs/*`.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,14 +97,19 @@ class Runs:
 def gather_runs(folders: Iterable[str | Path], names: Mapping[str, str] | None = None) -> Runs:
     """Reads all runs in and below some folders, in the order given, each once.
 
+    Folders in the order of the alphabet are sorted by the numbers in their names.
+
     `names` are those of pretrainings, by folder; else their methods name them.
     """
     own = {Path(folder).resolve(): name for folder, name in (names or {}).items()}
     pretrained, transferred = {}, {}
-    for given in folders:
-        found = list(_find_runs(Path(given)))
+    places = [Path(folder) for folder in folders]
+    if places == sorted(places):  # as a shell writes runs/*
+        places.sort(key=by_numbers)
+    for given in places:
+        found = list(_find_runs(given))
         if not found:
-            raise RunError(_no_run(Path(given)))
+            raise RunError(_no_run(given))
         for folder, is_transfer in found:
             (transferred if is_transfer else pretrained)[folder.resolve()] = folder
     if not pretrained and not transferred:
@@ -130,7 +136,7 @@ def _find_runs(folder: Path) -> Iterable[tuple[Path, bool]]:
     """Run folders at or below a folder, and whether each is a transfer run."""
     if not folder.is_dir():
         return
-    inner = sorted(p for p in folder.iterdir() if p.is_dir())
+    inner = sorted((p for p in folder.iterdir() if p.is_dir()), key=by_numbers)
     if any(map(_is_result, [folder, *inner])):
         yield folder, True
         # a folder with a log alone is an unfinished seed
@@ -182,7 +188,7 @@ def _with_names(runs: Sequence[Pretraining]) -> list[Pretraining]:
 
 
 def _read_transfer(folder: Path, pretrainings: Sequence[Pretraining]) -> Transfer:
-    places = [folder] if _is_result(folder) else sorted(folder.iterdir(), key=_seed_order)
+    places = [folder] if _is_result(folder) else sorted(folder.iterdir(), key=by_numbers)
     places = [place for place in places if _is_result(place)]
     return Transfer(
         folder=folder,
@@ -192,9 +198,10 @@ def _read_transfer(folder: Path, pretrainings: Sequence[Pretraining]) -> Transfe
     )
 
 
-def _seed_order(path: Path) -> tuple[int, str]:
-    digits = "".join(c for c in path.name if c.isdigit())
-    return (int(digits) if digits else -1, path.name)
+def by_numbers(path: Path) -> list[str | int]:
+    """For sorting: numbers in names by their size, so that run2 comes before run10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [int(part) if number % 2 else part for number, part in enumerate(parts)]
 
 
 def _read_outcome(folder: Path, run: Path, pretrainings: Sequence[Pretraining]) -> Outcome:

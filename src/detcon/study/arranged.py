@@ -35,6 +35,7 @@ class StudyPanel:
     Attributes:
         title: The values of the axes that tell panels apart; "" for the only one.
         metric: What its values are, with the unit: "mIoU (%)".
+        task: What was learnt, from which data; its figures alone can be compared.
         places: All values along x, in the order of the grid.
         lines: By the name of the line and the place along x: the value of each seed.
         seconds: Of pretraining at these places, one for each seed.
@@ -43,6 +44,7 @@ class StudyPanel:
 
     title: str
     metric: str
+    task: str
     places: Sequence[Any]
     lines: Mapping[str, Mapping[Any, Seeds]]
     seconds: Mapping[str, Mapping[Any, Sequence[float]]]
@@ -115,8 +117,16 @@ def _panel(
             f"cells of the study {study.name} that share a panel measure "
             f"{' and '.join([metric, *others])}; figure.panels needs the axis that tells them apart"
         )
+    task = ", ".join(sorted({_judged(record.settings["transfer"]) for record in records.values()}))
     measured = [record for record in records.values() if record.overlap is not None]
-    return StudyPanel(title, metric, places, lines, seconds, _sources(measured))
+    return StudyPanel(title, metric, task, places, lines, seconds, _sources(measured))
+
+
+def _judged(transfer: Mapping[str, Any]) -> str:
+    """The task and the data of a transfer's settings; version 0.1 had the task's name alone."""
+    task = transfer.get("task")
+    kind = task.get("kind") if isinstance(task, Mapping) else task
+    return f"{kind} of {transfer.get('data')}"
 
 
 def _mean_of(records: Sequence[Record], name: str) -> float | None:

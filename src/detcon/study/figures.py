@@ -37,7 +37,7 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel]) -> bytes:
         every = list(figure.subplots(rows, columns, squeeze=False).flat)[: len(shown)]
         for axes in figure.axes[len(shown) :]:
             axes.remove()
-        _share_heights(every, [panel.metric for panel in shown], columns)
+        _share_heights(every, [(panel.metric, panel.task) for panel in shown], columns)
         for axes, panel in zip(every, panels):
             _draw(axes, panel, styles)
             axes.set_title(panel.title, fontsize=10.5)
@@ -53,12 +53,14 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel]) -> bytes:
     return written.getvalue()
 
 
-def _share_heights(every: Sequence[Axes], metrics: Sequence[str], columns: int) -> None:
-    """Panels of one metric have the same upright axis, labelled once a row."""
-    for number, (axes, metric) in enumerate(zip(every, metrics)):
-        if (first := metrics.index(metric)) < number:
+def _share_heights(
+    every: Sequence[Axes], measured: Sequence[tuple[str, str]], columns: int
+) -> None:
+    """Panels of one metric and task have the same upright axis, labelled once a row."""
+    for number, (axes, (metric, _)) in enumerate(zip(every, measured)):
+        if (first := measured.index(measured[number])) < number:
             axes.sharey(every[first])
-        if number % columns and metrics[number - 1] == metric:
+        if number % columns and measured[number - 1] == measured[number]:
             axes.tick_params(labelleft=False)
         else:
             axes.set_ylabel(metric)

@@ -2,6 +2,7 @@
 
 import atexit
 import time
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +51,8 @@ def open_replica(precision: str, accelerator: str = "auto") -> Replica:
         torch.cuda.set_device(device)
     if place.world > 1 and not dist.is_initialized():
         name_meeting_point()
+        if place.rank:  # what torch warns of is the same on all ranks
+            warnings.simplefilter("ignore", FutureWarning)
         on_gpu = device.type == "cuda"
         dist.init_process_group(
             "nccl" if on_gpu else "gloo",

@@ -14,10 +14,8 @@ from detcon import convert_masks, embed, pretrain
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.masks.quality.scoring import score_stores
 from detcon.masks.quality.truth import open_truth
-from detcon.masks.sources import Displaced, FromAnnotations, Grid
-from detcon.masks.store import MaskStore, resume
 from detcon.masks.sources import Displaced, Felzenszwalb, FromAnnotations, Grid
-from detcon.masks.store import MaskStore
+from detcon.masks.store import MaskStore, resume
 from detcon.masks.store.fill import make_masks
 from detcon.masks.store.resume import say_newer_photos
 from detcon.masks.store.shard import StoreError

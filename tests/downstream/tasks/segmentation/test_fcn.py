@@ -97,3 +97,6 @@ def test_the_score_equals_a_confusion_matrix_by_hand(seed, num_classes):
         assert found.per_class[name] == (None if value is None else pytest.approx(value, abs=1e-4))
     there = [value for value in expected if value is not None]
     assert found.value == pytest.approx(np.mean(there) if there else 0, abs=1e-4)
+    right = [g[t != 255] == t[t != 255] for g, t in zip(guesses, truths, strict=True)]
+    share = 100 * np.concatenate(right).mean() if np.concatenate(right).size else 0
+    assert found.figures == {"pixel accuracy": pytest.approx(share, abs=1e-4)}

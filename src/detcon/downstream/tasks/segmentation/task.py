@@ -134,4 +134,6 @@ def score(
     occurs = (metric.confmat.sum(0) + metric.confmat.sum(1)).tolist()
     per_class = {n: v if there else None for n, v, there in zip(names, by_class, occurs)}
     counted = [value for value in per_class.values() if value is not None]
-    return Score("mIoU", sum(counted) / max(len(counted), 1), per_class=per_class)
+    right, pixels = float(metric.confmat.diagonal().sum()), float(metric.confmat.sum())
+    figures: dict[str, float | None] = {"pixel accuracy": 100 * right / max(pixels, 1)}
+    return Score("mIoU", sum(counted) / max(len(counted), 1), per_class, figures)
