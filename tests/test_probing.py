@@ -130,6 +130,9 @@ def test_measuring_without_labels_leaves_the_training_alone_too(data, plain, tmp
     assert (backbone.read_bytes(), state(tmp_path / "run", WITHOUT_LABELS)) == plain
     steps, values = read_history(tmp_path / "run").curve("lidar")
     assert steps == [1, 2, 3, 4, 5, 6] and min(values) >= 1, "a tenth of the run, rounded up"
+    many = run(data, tmp_path / "many", label_free={**few, "views": 22})
+    steps_of_many, _ = read_history(tmp_path / "many").curve("lidar")
+    assert many.read_bytes() == plain[0] and steps_of_many == [4, 6], "no more work"
     kept = load_backbone(tmp_path / "run" / "backbone_best.safetensors").notes
     assert (kept["steps"], kept["lidar"]) == (steps[values.index(max(values))], max(values))
     both = run(data, tmp_path / "both", probing=probing(data, every=3), label_free=few)

@@ -221,7 +221,7 @@ class LabelFreeWatch(LabelFreeRecipe):
         default=None,
         ge=1,
         description="steps between measurements; null: probing.every, if "
-        "given, else a tenth of the run",
+        "given, else a tenth of the run, or more where measuring would take longer than the steps",
     )
     figure: Literal["rankme", "lidar"] = Field(
         default="lidar",

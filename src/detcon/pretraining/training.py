@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from detcon.config import load_recipe
+from detcon.downstream.recipe import LabelFreeWatch
 from detcon.masks.store import MaskStore, StoreError
 from detcon.masks.store.resume import say_newer_photos
 from detcon.methods.method import Method
@@ -148,7 +149,11 @@ def _target_update(
 
 def _probing(settings: PretrainRecipe, parts: Parts, folder: Path) -> Probing | None:
     probing, without_labels = settings.probing, settings.label_free
-    if probing is None and without_labels is None:
+    if probing is not None:
+        every = probing.every
+    elif without_labels is not None:
+        every = without_labels.every or _usual_pace(settings, without_labels, parts)
+    else:
         return None
     encoder = parts.method.encoder
     watch = Watch(
@@ -157,14 +162,20 @@ def _probing(settings: PretrainRecipe, parts: Parts, folder: Path) -> Probing | 
         figure=without_labels.figure if without_labels and not probing else None,
         patience=settings.patience if settings.stop == "plateau" else None,
     )
-    every = probing.every if probing else without_labels and without_labels.every
     return Probing(
-        every or max(1, -(-parts.steps // MEASUREMENTS)),
+        every,
         functools.partial(_measure, parts, encoder),
         watch.judge,
         at_start=settings.weights is not None,
         is_over=watch.is_over,
     )
+
+
+def _usual_pace(settings: PretrainRecipe, watch: LabelFreeWatch, parts: Parts) -> int:
+    """For ten measurements without labels; fewer where they would take longer than the steps."""
+    passes = min(watch.photos, parts.num_photos) * (watch.views + 1)
+    of_a_step = settings.batch_size * 2 * 3  # two views; a pass backward is as two forward
+    return max(-(-parts.steps // MEASUREMENTS), -(-passes // of_a_step))
 
 
 def _measure(parts: Parts, encoder: nn.Module) -> dict[str, float]:
