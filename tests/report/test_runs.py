@@ -149,9 +149,9 @@ def test_random_weights_may_be_best():
 
 def test_folders_are_in_the_order_of_their_numbers(tmp_path, runs):
     for name in ("run1", "run10", "run2"):
-        shutil.copytree(runs.folder / "seg_random", tmp_path / name)
-    given = [tmp_path / "run1", tmp_path / "run10", tmp_path / "run2"]  # as a shell lists run*
-    for folders in (given, [tmp_path]):
+        shutil.copytree(runs.folder / "seg_random", tmp_path / "mine" / name)
+    given = [tmp_path / "mine" / name for name in ("run1", "run10", "run2")]  # as a shell lists
+    for folders in (given, [tmp_path / "mine"]):
         found = gather_runs(folders)
         assert [one.folder.name for one in found.transfers] == ["run1", "run2", "run10"]
     found = gather_runs([given[1], given[0], given[2]])  # as a user lists them
