@@ -147,6 +147,12 @@ def test_random_weights_may_be_best():
     )
 
 
+def test_none_is_best_where_no_seed_is_shared():
+    cells = (Entry("BYOL", 9, (0, 1), (12.0, 11.0)), Entry("SimCLR", 9, (2, 3), (10.0, 8.0)))
+    said = describe(Comparison("segmentation", "mIoU", "%", cells), 9)
+    assert "BYOL has the highest mean: 11.5 %" in said and "best" not in said
+
+
 def test_folders_are_in_the_order_of_their_numbers(tmp_path, runs):
     for name in ("run1", "run10", "run2"):
         shutil.copytree(runs.folder / "seg_random", tmp_path / "mine" / name)

@@ -166,7 +166,7 @@ def describe(comparison: Comparison, labels: int | None) -> str:
     points += " points" if comparison.unit == "%" else unit
     same = len(best.values) == len(rival.values)
     won = f"{points} above {rival.backbone} ({theirs}{'' if same else _over(rival)})"
-    if all(_wins(best, other)[0] == _wins(best, other)[1] for other in others):
+    if all(0 < wins == seeds for wins, seeds in (_wins(best, other) for other in others)):
         verb = "are best" if plural else "is best"
     else:
         verb = f"{'have' if plural else 'has'} the highest mean"
