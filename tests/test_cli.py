@@ -148,6 +148,8 @@ def test_text_of_the_command_line_stays_text(run, photos, tmp_path, monkeypatch)
         (["masks", "images=p"], "'out' is missing; give out=..."),
         (["mask"], "there is no command 'mask'; did you mean 'masks'?"),
         (["masks", "--chek"], "detcon masks has no switch '--chek'; did you mean '--check'?"),
+        (["masks", "."], "there is no recipe ., but a folder: name its setting, as in images=."),
+        (["show", "photos"], "there is no recipe photos; settings are written name=value"),
         (["masks", "gird", "images=p"], "there is no recipe gird; did you mean 'grid'?"),
         (["masks", "runs/a=1/recipe.yaml"], "there is no recipe runs/a=1/recipe.yaml; "),
         (["study", "a.yaml", "b.yaml"], "'b.yaml' is a second recipe"),

@@ -66,6 +66,12 @@ def find_recipe(recipe: str | Path, shelf: str = "") -> Path:
             raise RecipeError(f"{path} may be {both}; give one of these paths")
         if found:
             return found[0].path
+    if path.exists():
+        raise RecipeError(
+            f"there is no recipe {path}, but a folder: name its setting, as in images={path}"
+        )
+    if not shelf and not path.suffix:
+        raise RecipeError(f"there is no recipe {path}; settings are written name=value")
     names = [one.name for one in _shipped(shelf)]
     if len(path.parts) > 1:
         names = [_from_outside(one.path) for one in _shipped(shelf)]
