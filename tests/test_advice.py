@@ -23,6 +23,9 @@ ADAPT = ["adapt", "images=photos", "weights=b.safetensors", "out=new"]
 KNN = ["transfer", "task=knn_segmentation", "data=d", "out=new", "backbone=b.safetensors"]
 KNN += ["loop.accelerator=cpu", "loop.precision=32"]
 EMBED = ["embed", "backbone=b.safetensors", "images=photos", "out=new.parquet"]
+SHOW = ["show", "images=photos", "masks=masks", "out=new.png"]
+EXPORT = ["export", "backbone=b.safetensors"]
+SCENES = ["scenes", "out=new", "num=2", "size=32", "workers=1"]
 
 CASES = {  # wrong, said, right; None where the right one would take long
     "a setting of a part": ([*ADAPT, "steps=2"], "'steps' is a setting of one part; give pre"),
@@ -124,6 +127,184 @@ CASES = {  # wrong, said, right; None where the right one would take long
         ["convert", "masks=masks", "to=coco", "out=photos"], "give another out=",
         ["convert", "masks=masks", "to=coco", "out=new"],
     ),
+    "a command that is near": (["maskss"], "there is no command 'maskss'; did you mean 'masks'?"),
+    "a switch that is near": (
+        [*GRID, "--chek"], "no switch '--chek'; did you mean '--check'?", [*GRID, "--check"],
+    ),
+    "a second recipe": (
+        ["masks", "grid", "felzenszwalb", "images=photos", "out=new"], "give one recipe, and",
+        ["masks", "grid", "images=photos", "workers=1", "out=new"],
+    ),
+    "a folder in place of a recipe": (
+        [GRID[0], "photos", *GRID[2:]], "but a folder: name its setting, as in images=photos", GRID,
+    ),
+    "a setting that is near": (
+        [*GRID, "generater.rows=2"], "did you mean 'generator'?", [*GRID, "generator.rows=2"],
+    ),
+    "a kind that is unknown": (
+        [*GRID, "generator.kind=gird"], "must be one of 'whole_image', 'grid', ", GRID,
+    ),
+    "masks into a folder of others": (
+        [*GRID, "out=photos"], "photos exists and is no mask store; give another out=", GRID,
+    ),
+    "photos that are missing": (
+        [*GRID, "images=fotos"], "no folder or manifest fotos; check the path", GRID,
+    ),
+    "no photos": ([*GRID, "images=backbones"], "there are no photos in the folder backbones: look"),
+    "no list": (
+        [*GRID, "images=b.safetensors"], "give a folder, a .txt with one path a line",
+        [*GRID, "images=list.txt"],
+    ),
+    "a photo listed twice": (
+        [*GRID, "images=twice.txt"], "lists photos/0.png twice; remove one of the lines",
+        [*GRID, "images=list.txt"],
+    ),
+    "an empty list": (
+        [*GRID, "images=empty.txt"], "lists no photos; write one path a line",
+        [*GRID, "images=list.txt"],
+    ),
+    "a list without its column": (
+        [*GRID, "images=other.csv"], "has no column 'path'; its columns are file",
+        [*GRID, "images=path.csv"],
+    ),
+    "a share": (
+        [*GRID, "shard=3"], "is written from 1/64 to 64/64", [*GRID, "shard=1/1"],
+    ),
+    "too small a number": (
+        [*GRID, "workers=0"], "should be greater than or equal to 1", [*GRID, "workers=1"],
+    ),
+    "a sheet's name": (
+        [*SHOW, "out=new.txt"], "give a name that ends in .png or .jpg", [*SHOW, "out=new.jpg"],
+    ),
+    "a sheet among the photos": (
+        [*SHOW, "out=photos/sheet.png"], "give an out= beside it", [*SHOW, "out=sheet.png"],
+    ),
+    "random features": (
+        [*SHOW, "backbone=random"], "name a file before it: A,random",
+        [*SHOW, "backbone=b.safetensors,random"],
+    ),
+    "no store": (
+        [*SHOW, "masks=new"], "make one with: detcon masks images=DIR out=new", GRID,
+    ),
+    "a kind of conversion": (
+        ["convert", "masks=masks", "to=cocoo", "out=new"], "should be 'png', 'coco' or 'tfrecord'",
+        ["convert", "masks=masks", "to=png", "out=new"],
+    ),
+    "photos of a conversion": (
+        ["convert", "masks=masks", "to=tfrecord", "images=backbones", "out=new"],
+        "there are no photos in the folder backbones",
+    ),
+    "an export that has no room": (
+        [*EXPORT, "to=torchvision", "out=new.pth"], "to=transformers can, and to=onnx, hub and own",
+        [*EXPORT, "to=own", "out=new.pth"],
+    ),
+    "an export's name": (
+        [*EXPORT, "to=mmseg", "out=new"], "give a name that ends in .pth",
+    ),
+    "an export's other name": ([*EXPORT, "to=onnx", "out=new"], "give a name that ends in .onnx"),
+    "an export into a folder of others": (
+        [*EXPORT, "to=transformers", "out=photos"], "give another out=, or an empty folder",
+        [*EXPORT, "to=transformers", "out=new"],
+    ),
+    "a backbone that is missing": (
+        ["export", "to=own", "out=new.pth", "backbone=run"], "a folder; give a file, as RUN/back",
+        ["export", "to=own", "out=new.pth", "backbone=run/backbone.safetensors"],
+    ),
+    "a region of no regions": (
+        [*EMBED, "region=0"], "which mask of near=PHOTO is meant; it needs of=regions",
+        [*EMBED, "of=regions", "masks=masks", "near=photos/0.png", "region=0"],
+    ),
+    "a photo to be near to": (
+        [*EMBED, "near=none.png"], "cannot read near=none.png: no such file or directory; give the",
+        [*EMBED, "near=photos/0.png"],
+    ),
+    "a sheet of the nearest among the photos": (
+        [*EMBED, "near=photos/0.png", "out=photos/e.parquet"], "give an out= beside it",
+    ),
+    "what is embedded": (
+        [*EMBED, "of=cell"], "should be 'photos', 'regions' or 'cells'", [*EMBED, "of=cells"],
+    ),
+    "a model that is a pretraining": (
+        ["predict", "model=run", "images=photos", "out=new"],
+        "'detcon transfer' writes one into the folder of each seed",
+    ),
+    "a batch of one": ([*ANEW, "batch_size=1"], "should be greater than or equal to 2"),
+    "a method that is unknown": (
+        [*ANEW, "method.kind=detcon"], "must be one of 'detcon_s', 'detcon_b', 'simclr'",
+    ),
+    "a precision": ([*ANEW, "loop.precision=16"], "should be 'bf16' or '32'"),
+    "no GPU": (
+        [*KNN, "loop.accelerator=cuda"], "give auto or cpu", [*KNN, "loop.accelerator=auto"],
+    ),
+    "a run into a folder of others": (
+        [*ANEW, "out=photos"], "holds no run (no recipe.yaml); give another out=, or an empty",
+    ),
+    "a stride": ([*ANEW, "encoder.stride=7"], "stride can be 8, 16 or 32, not 7"),
+    "negatives of a part of the batch": (
+        [*ANEW, "accumulate=2"], "give method.negatives=1/2, or a multiple, in place of all",
+        [*ANEW, "accumulate=2", "method.negatives=1/2"],
+    ),
+    "a plateau of what": (
+        [*ANEW, "stop=plateau"], "probing.every=100, or without labels label_free.figure=rankme",
+        [*ANEW, "stop=plateau", "label_free.figure=rankme"],
+    ),
+    "shrunk twice": (
+        [*ANEW, "views.reduced_decode=true", "max_side=40"], "leave one of the two out",
+        [*ANEW, "views.reduced_decode=true"],
+    ),
+    "a teacher": (
+        [*ANEW, "method.kind=region_distillation", "masks=masks"], "give method.teacher=",
+    ),
+    "a tool that isn't there": ([*ANEW, "loop.wandb=x"], "or leave it out", ANEW),
+    "a split that is there": ([*KNN, "val=0.2"], "has its own; leave it out (it is for coco", KNN),
+    "no labels": ([*KNN, "labels=0"], "give numbers of photos, or all, as in labels=50,100,all"),
+    "another format": (
+        [*KNN, "format=voc_xml"], "d looks like format=folder, by train/labels/0.png",
+        [*KNN, "format=folder"],
+    ),
+    "a format without label maps": (
+        [*KNN, "format=nyu"], "formats that have: folder, coco,", [*KNN, "format=folder"],
+    ),
+    "a task that is near": (
+        [*KNN, "task=classification"], "did you mean 'knn_classification'?",
+    ),
+    "an architecture": (
+        [*KNN, "backbone=random"], "give encoder.name=resnet50",
+        [*KNN, "backbone=random", "encoder.name=resnet18", "encoder.width=0.0625"],
+    ),
+    "what nothing can be learnt from": (
+        [*ADAPT, "weights=random"], "give trained ones, or pretrain",
+    ),
+    "adapted among the photos": ([*ADAPT, "out=photos/new"], "give an out= beside it"),
+    "a page of others": (
+        [*ADAPT, "out=pages"], "wasn't made by detcon; give another out=, or remove it",
+    ),
+    "no runs": (["report"], "detcon report runs/* out=report.html"),
+    "a run that is missing": (["report", "none"], "give folders that pretrain or transfer wrote"),
+    "a page's name": (
+        ["report", "run", "out=new"], "give a name that ends in .html or .htm",
+        ["report", "run", "out=new.html"],
+    ),
+    "truth that is missing": (
+        ["score", "masks=masks", "truth=none"], "check truth=",
+        ["score", "masks=masks", "truth=d/train/labels", "workers=1"],
+    ),
+    "truth that tells nothing": (
+        ["score", "masks=masks", "truth=backbones"], "say what it is with format=",
+    ),
+    "weights to import": (
+        ["import", "b.safetensors", "out=new.safetensors"], "give one of the released checkpoints",
+    ),
+    "the name of imported weights": (
+        ["import", "b.safetensors", "out=new"], "give a name in .safetensors",
+    ),
+    "scenes into a folder of others": (
+        [*SCENES, "out=photos"], "it holds something else; ", SCENES,
+    ),
+    "small scenes": ([*SCENES, "size=5"], "should be greater than or equal to 32", SCENES),
+    "a form of scenes": ([*SCENES, "format=yolo"], "written as folder, coco, voc, cityscapes, nyu"),
+    "a demo's page of others": (["demo", "out=pages"], "give another out=, or remove it"),
+    "a shell": (["completion", "tcsh"], "bash|zsh|fish", ["completion", "fish"]),
     "a run of another recipe": (
         ["pretrain", "images=photos", "out=run", *TINY, "method.kind=byol", "views.size=64"],
         " and more; give another out=, the old settings, or remove the folder",
@@ -148,6 +329,13 @@ def world(tmp_path_factory):
                 path = folder / "d" / split / part / f"{i}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(path), pixels.astype(np.uint8))
+    for name, text in {
+        "list.txt": "photos/0.png\nphotos/1.png", "twice.txt": "photos/0.png\nphotos/0.png",
+        "empty.txt": "\n", "other.csv": "file\nphotos/0.png", "path.csv": "path\nphotos/0.png",
+        "pages/report.html": "<p>of somebody</p>",
+    }.items():  # fmt: skip
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
     shutil.copytree(folder / "d", folder / "same")
     shutil.copytree(folder / "d", folder / "masked")
     for path in (folder / "masked" / "train" / "labels").iterdir():

@@ -8,6 +8,7 @@ from pydantic import Field
 import detcon
 from detcon.config import Recipe, load_recipe
 from detcon.notes import say
+from detcon.report.output import check_output
 
 METHODS = ("detcon_s", "simclr")
 
@@ -33,6 +34,7 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
     settings = load_recipe(DemoRecipe, recipe, overrides)
     out, quick, seed = Path(settings.out), settings.quick, settings.seed
     scenes, masks, runs = out / "scenes", out / "masks", out / "runs"
+    check_output(out / "report.html", suffixes=(".html",))
     loop = {"precision": _precision()}
     say("1/5  scenes: pictures with exact labels, rendered here")
     detcon.make_scenes(out=scenes, num=240 if quick else 1200, size=128, seed=seed)

@@ -7,7 +7,7 @@ from typing import Any
 from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import compare, verdict
 from detcon.adapting.without_labels import figures_of_fresh, without_labels
-from detcon.config import load_recipe
+from detcon.config import RecipeError, load_recipe
 from detcon.downstream.recipe import GridRecipe
 from detcon.downstream.transfer import check_transfer, transfer
 from detcon.masks.recipe import MasksRecipe
@@ -16,10 +16,11 @@ from detcon.masks.store.fill import make_masks
 from detcon.methods.recipe import WithMasks
 from detcon.models.backbone_file import load_backbone
 from detcon.notes import say
-from detcon.photos import open_photos
+from detcon.photos import check_outside, open_photos
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import open_start
 from detcon.pretraining.training import pretrain
+from detcon.report.output import check_output
 from detcon.report.page import make_report
 from detcon.train.environment import is_first_rank
 from detcon.train.limit import TimeLimit
@@ -48,7 +49,11 @@ def adapt(recipe: str | Path | AdaptRecipe | None = None, /, **overrides: Any) -
     """
     settings = load_recipe(AdaptRecipe, recipe, overrides)
     out = Path(settings.out)
+    if settings.weights == "random":
+        raise RecipeError("weights=random knows nothing to adapt; give trained ones, or pretrain")
     plan, grid = _pretraining(settings), _transfer(settings)  # wrong settings are found now
+    check_outside(out, settings.images)
+    check_output(out / "report.html", suffixes=(".html",))
     with TimeLimit(settings.hours) as limit:
         try:
             return _carry_out(settings, plan, grid)

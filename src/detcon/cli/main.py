@@ -121,6 +121,9 @@ def _carry_out(verb: Verb, words: Words, out: Console) -> None:
     # a study's file sets everything: nearly all of it would differ from the defaults
     _say_settings(recipe, words.settings if verb.records_words else changes(settings), out)
     recorded = {"words": (*words.bare, *words.settings)} if verb.records_words else {}
+    if verb.page(settings):  # found now, not when all is done
+        page = Path(settings.out) / "report.html"
+        _load("report.output:check_output")(page, suffixes=(".html",))
     before = _times(verb, settings)
     written = _load(verb.function)(settings, **recorded)
     if before and _times(verb, settings) == before:

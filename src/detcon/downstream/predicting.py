@@ -22,7 +22,7 @@ from detcon.downstream.recipe import PredictRecipe, task_name
 from detcon.downstream.tasks.detection.scoring import write_results
 from detcon.files import write_whole
 from detcon.notes import counted, say
-from detcon.photos import Photos, UnreadablePhoto, open_photos, shown
+from detcon.photos import Photos, UnreadablePhoto, check_outside, open_photos, shown
 from detcon.progress import ProgressBar
 from detcon.results import RunError
 from detcon.results.inputs import take_inventory
@@ -56,6 +56,7 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     if settings.format != "auto" and model.task.objects is None:
         kind = task_name(model.settings.task)
         raise ValueError(f"{kind} finds no objects to write as {settings.format}; leave format out")
+    check_outside(folder, settings.images)
     photos = open_photos(settings.images, model.in_channels)
     _refuse_equal_names(photos, settings.images)
     rows = {row["photo"]: row for row in read_lines(folder / PREDICTED)[0].values()}

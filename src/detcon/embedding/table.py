@@ -23,7 +23,7 @@ from detcon.embedding.vectors import Embedding, Source, embed_photos, open_sourc
 from detcon.files import copy_again, replacing
 from detcon.models.backbone_file import plain_state, weights_digest
 from detcon.notes import say
-from detcon.photos import Photos
+from detcon.photos import Photos, check_outside
 from detcon.progress import ProgressBar
 
 _ABOUT = b"detcon"
@@ -51,6 +51,8 @@ def embed(recipe: str | Path | EmbedRecipe | None = None, /, **overrides: Any) -
     """
     settings = load_recipe(EmbedRecipe, recipe, overrides)
     source, out = open_source(settings), Path(settings.out)
+    if settings.near is not None:  # draws a sheet
+        check_outside(out, settings.images)
     about = _about(source)
     if out.exists():
         say(_compare(out, about, source))

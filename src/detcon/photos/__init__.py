@@ -9,11 +9,12 @@ from detcon.photos.decoding import decode, orientation, read_stored, turn_uprigh
 from detcon.photos.errors import PhotosError, TooManyUnreadable, UnreadablePhoto
 from detcon.photos.kept import kept_table
 from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, is_system_folder
-from detcon.photos.listing import open_photos
+from detcon.photos.listing import check_outside, open_photos
 from detcon.photos.resizing import resize, shown, shrink
 
 __all__ = [
     "BAND_EXTENSIONS", "EXTENSIONS", "Keys", "Photos", "PhotosError", "TooManyUnreadable",
-    "UnreadablePhoto", "decode", "is_system_folder", "kept_table", "nearest_key", "open_photos",
-    "orientation", "read_stored", "resize", "shown", "shrink", "turn_upright", "upright_size",
+    "UnreadablePhoto", "check_outside", "decode", "is_system_folder", "kept_table", "nearest_key",
+    "open_photos", "orientation", "read_stored", "resize", "shown", "shrink", "turn_upright",
+    "upright_size",
 ]  # fmt: skip

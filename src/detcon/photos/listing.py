@@ -69,6 +69,25 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
     return _fetched(Photos(str(source), str(path.parent), Keys(_read_manifest(path)), channels))
 
 
+def check_outside(out: str | Path, images: str | Path) -> None:
+    """Refuses an `out` within the folder of photos, where its pictures would count as photos.
+
+    Hidden folders there are no matter: no photos are looked for in them.
+
+    Raises:
+        PhotosError: It lies there.
+    """
+    place, root = Path(out).resolve(), Path(images).resolve()
+    if not root.is_dir() or not place.is_relative_to(root):
+        return
+    if any(part.startswith(".") for part in place.relative_to(root).parts):
+        return
+    raise PhotosError(
+        f"out={out} lies in images={images}, where pictures that are written would be taken for "
+        f"photos later; give an out= beside it"
+    )
+
+
 def _in_tars(
     source: str | Path, tars: Sequence[Path], root: Path, channels: int, extensions: tuple[str, ...]
 ) -> Photos:

@@ -19,7 +19,7 @@ from detcon.masks.store.resume import say_newer_photos
 from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.notes import counted
 from detcon.ops.labels import check_cells
-from detcon.photos import Photos, open_photos
+from detcon.photos import Photos, check_outside, open_photos
 from detcon.report.draw import frame_cuts, paint_masks, scale_to
 from detcon.report.features import paint_features, random_backbone
 from detcon.report.output import MARK, check_output
@@ -53,6 +53,7 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
     settings = load_recipe(ShowRecipe, recipe, overrides)
     path = Path(settings.out)
     check_output(path, suffixes=(".png", ".jpg"))
+    check_outside(path, settings.images)
     size = (settings.views.size, settings.views.size)
     grid = (max(1, size[0] // settings.stride), max(1, size[1] // settings.stride))
     check_cells(size, grid)
