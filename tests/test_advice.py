@@ -241,7 +241,7 @@ CASES = {  # wrong, said, right; None where the right one would take long
     ),
     "a stride": ([*ANEW, "encoder.stride=7"], "stride can be 8, 16 or 32, not 7"),
     "negatives of a part of the batch": (
-        [*ANEW, "accumulate=2"], "give method.negatives=1/2, or a multiple, in place of all",
+        [*ANEW, "accumulate=2"], "give method.negatives=1/2 (or ",
         [*ANEW, "accumulate=2", "method.negatives=1/2"],
     ),
     "a plateau of what": (
