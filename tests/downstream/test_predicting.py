@@ -253,8 +253,9 @@ def test_a_model_with_weights_that_are_not_finite(trained, tmp_path):
 
 
 def test_two_photos_of_one_name(squares, trained, tmp_path):
+    (tmp_path / "p").mkdir()
     for name in ("a.png", "b.png", "b.jpg"):
-        (tmp_path / name).write_bytes((squares / "val/images/00.png").read_bytes())
+        (tmp_path / "p" / name).write_bytes((squares / "val/images/00.png").read_bytes())
     with pytest.raises(ValueError, match=r"holds b.jpg and b.png, whose .* one file, b.png"):
-        predict(model=str(trained), images=str(tmp_path), out=str(tmp_path / "out"))
+        predict(model=str(trained), images=str(tmp_path / "p"), out=str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
