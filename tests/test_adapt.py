@@ -96,7 +96,12 @@ def test_a_rate_that_spoils_the_features_is_noticed_and_the_best_is_kept(
             "simclr_small",
             **{"images": scenes / "train" / "images", "weights": taught, "out": tmp_path / out},
             **{"steps": 10, "batch_size": 16, "workers": 0, **watching},
-            **{"optimizer.lr": 4.0, "views.size": 64, "loop.precision": "32"},
+            **{
+                "optimizer.lr": 4.0,
+                "views.size": 64,
+                "loop.precision": "32",
+                "freeze_norms": False,
+            },
         )
         return read_history(tmp_path / out)
 
@@ -205,5 +210,6 @@ def test_a_setting_over_the_usual_recipe_leaves_the_rest_of_it(scenes, tmp_path)
          "masks": "grid", "task": "segmentation", "transfer.size": 99},
     )  # fmt: skip
     plan, grid = _pretraining(settings), _transfer(settings)
-    assert (plan.epochs, plan.optimizer.layer_decay) == (3, 0.8), "of recipes/pretrain/adapt.yaml"
+    assert (plan.epochs, plan.optimizer.lr) == (3, 1e-3), "of recipes/pretrain/adapt.yaml"
+    assert plan.freeze_norms and plan.optimizer.encoder_lr == 1e-4, "as always with weights"
     assert (grid.size, grid.task.steps) == (99, 2000), "of recipes/transfer/folder_fcn.yaml"

@@ -91,9 +91,25 @@ def test_warm_heads_leave_the_encoder_alone_and_then_it_learns(data, source, tmp
     assert not torch.equal(features(trained), features(source))
 
 
+def test_weights_are_kept_with_care_unless_asked_otherwise():
+    """The defaults that `studies/photos_adapt_sweep.yaml` found, with AdamW alone."""
+
+    def care(recipe="detcon_s_small", **given):
+        places = {"images": "photos", "masks": "masks", "out": "run"}
+        settings = load_recipe(PretrainRecipe, recipe, {**places, **given})
+        return settings.freeze_norms, settings.optimizer.encoder_lr
+
+    assert care() == (False, None)
+    assert care(weights="w") == (True, 1e-4) == care("adapt", weights="w")
+    assert care(weights="w", **{"optimizer.lr": 1e-5}) == (True, 1e-5), "never above the heads'"
+    assert care(weights="w", freeze_norms=False) == (False, None), "low rates spoil these"
+    assert care(weights="w", **{"optimizer.encoder_lr": 1e-3}) == (True, 1e-3)
+    assert care("detcon_s_r50_one_gpu", weights="w") == (False, None), "LARS wasn't measured"
+
+
 def test_frozen_norms_keep_the_statistics_and_others_move(data, source, tmp_path):
-    frozen = load_backbone(run(data, tmp_path / "frozen", source, freeze_norms=True))
-    moving = load_backbone(run(data, tmp_path / "moving", source))
+    frozen = load_backbone(run(data, tmp_path / "frozen", source))
+    moving = load_backbone(run(data, tmp_path / "moving", source, freeze_norms=False))
     before = load_backbone(source).encoder.bn1.running_mean
     assert torch.equal(frozen.encoder.bn1.running_mean, before)
     assert not torch.equal(moving.encoder.bn1.running_mean, before)
@@ -142,12 +158,14 @@ def test_an_interrupted_run_goes_on_bit_for_bit(data, source, tmp_path, monkeypa
 
 
 def test_an_anchor_keeps_the_weights_closer(data, source, tmp_path):
+    fast = {"steps": 4, "freeze_norms": False}  # lr 1e-2: half of the way back at each step
+
     def moved(**options):
-        backbone = load_backbone(run(data, tmp_path / f"{options}", source, steps=4, **options))
+        backbone = load_backbone(run(data, tmp_path / f"{options}", source, **fast, **options))
         start = load_backbone(source).encoder.conv1.weight
         return float((backbone.encoder.conv1.weight - start).norm().detach())
 
-    free, held = moved(), moved(anchor=50.0)  # lr 1e-2: half of the way back at each step
+    free, held = moved(), moved(anchor=50.0)
     assert 0 < held < 0.7 * free
 
 

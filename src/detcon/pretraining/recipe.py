@@ -77,7 +77,9 @@ class PretrainRecipe(Recipe):
         default=0.0, ge=0, description="pull of the encoder to its first weights: decoupled L2"
     )
     freeze_norms: bool = Field(
-        default=False, description="the encoder's batch norms keep the statistics of the weights"
+        default=False,
+        description="the encoder's batch norms keep the statistics of the weights; the default "
+        "with weights= and AdamW, and optimizer.encoder_lr=1e-4 with it",
     )
     views: ViewsRecipe = Field(default=ViewsRecipe(), description="how views are cut and coloured")
     normalisation: Normalisation = Field(default=Normalisation(), description="of the colours")
@@ -118,8 +120,10 @@ class PretrainRecipe(Recipe):
 
     @classmethod
     def with_derived(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fills in the method's colours, and the normalisation of bands that aren't RGB."""
-        return _with_normalisation(_with_colours(_with_stride(_with_label_free(values))))
+        """Fills in what follows from other settings: of weights, of the method, of the bands."""
+        for fill_in in (_with_label_free, _with_care, _with_stride, _with_colours):
+            values = fill_in(values)
+        return _with_normalisation(values)
 
     @model_validator(mode="after")
     def _contrast_stays_in_a_pass(self) -> "PretrainRecipe":
@@ -202,6 +206,20 @@ def _with_label_free(values: dict[str, Any]) -> dict[str, Any]:
     if watched or values.get("weights") is None:
         return values
     return values | {"label_free": {}}
+
+
+def _with_care(values: dict[str, Any]) -> dict[str, Any]:
+    """What kept and bettered ImageNet's weights in `studies/photos_adapt_sweep.yaml`.
+
+    Rates of fresh weights spoil them where norms are frozen, and low ones where norms move.
+    """
+    optimizer, weights = values.get("optimizer"), values.get("weights")
+    if weights is None or not isinstance(optimizer, dict) or optimizer.get("kind") != "adamw":
+        return values
+    lr = optimizer.get("lr")
+    if not values.get("freeze_norms", True) or not isinstance(lr, int | float):
+        return values
+    return {"freeze_norms": True, **values, "optimizer": {"encoder_lr": min(lr, 1e-4), **optimizer}}
 
 
 def _with_stride(values: dict[str, Any]) -> dict[str, Any]:

@@ -151,6 +151,10 @@ def describe_start(backbone: Backbone, asked: PretrainRecipe) -> str:
             f"; its first convolution is fresh: the photos have {recipe.in_channels} channels "
             f"(weights.bands=mean takes the mean of its filters)"
         )
+    if asked.optimizer.encoder_lr is not None:
+        text += f"; its rate is {asked.optimizer.encoder_lr:g}"
+    if asked.freeze_norms:
+        text += "; its batch norms keep their statistics"
     return text
 
 
