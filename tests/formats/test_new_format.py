@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from jaxtyping import UInt8
 
-from detcon.config import RecipeError
+from detcon.config import RecipeError, load_recipe, recorded
+from detcon.downstream.recipe import TransferRecipe
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import Format, LabelMaps
 from detcon.formats.registry import find_format, open_label_maps, open_objects
@@ -104,3 +105,15 @@ def test_says_what_it_lacks():
     with pytest.raises(RecipeError, match=r"'generator\.format' cannot be 'vocc': there is no"):
         make_masks(images=".", out="x", **{"generator.kind": "annotations", "generator.folder": ".",
                                            "generator.format": "vocc"})  # fmt: skip
+
+
+def test_a_format_that_only_a_file_names_is_not_imported(tmp_path, monkeypatch):
+    """Settings of a model file may name any module; opening the file must not run its code."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "runs_when_imported.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    values = {"data": "labelled", "out": "out", "format": "runs_when_imported:FORMAT"}
+    assert recorded(TransferRecipe, values).format == "runs_when_imported:FORMAT"
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(RecipeError, match="check the name"):
+        load_recipe(TransferRecipe, None, {**values, "backbone": "random"})
+    assert (tmp_path / "ran").exists(), "the user's own word is trusted"

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from detcon.config import find_named, nearest
+from detcon.config import find_named, is_recorded, nearest
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import (
     ClassifiedPhotos,
@@ -73,9 +73,12 @@ def formats_with(has: Callable[[Format], Any]) -> str:
     return ", ".join(name for name in FORMATS if has(find_format(name)))
 
 
-def check_name(name: str) -> str:
-    """The name itself, if it is "auto" or a format's. Raises what `find_format` does."""
-    if name not in FORMATS and name != AUTO:
+def check_name(name: str, info: Any) -> str:
+    """The name itself, if it is "auto" or a format's. Raises what `find_format` does.
+
+    What a file of ours names, such as a model's settings, isn't imported: it may be code.
+    """
+    if name not in FORMATS and name != AUTO and not is_recorded(info):
         find_format(name)
     return name
 
