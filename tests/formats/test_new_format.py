@@ -110,10 +110,13 @@ def test_says_what_it_lacks():
 def test_a_format_that_only_a_file_names_is_not_imported(tmp_path, monkeypatch):
     """Settings of a model file may name any module; opening the file must not run its code."""
     monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / "runs_when_imported.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    values = {"data": "labelled", "out": "out", "format": "runs_when_imported:FORMAT"}
-    assert recorded(TransferRecipe, values).format == "runs_when_imported:FORMAT"
+    code = f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+    (tmp_path / "runs_when_imported.py").write_text(code)
+    given = {"data": "labelled", "out": "out", "backbone": "random"}
+    saved = load_recipe(TransferRecipe, None, given).model_dump(mode="json")
+    named = {"format": "runs_when_imported:FORMAT"}
+    assert recorded(TransferRecipe, saved | named).format == named["format"]
     assert not (tmp_path / "ran").exists()
     with pytest.raises(RecipeError, match="check the name"):
-        load_recipe(TransferRecipe, None, {**values, "backbone": "random"})
+        load_recipe(TransferRecipe, None, given | named)
     assert (tmp_path / "ran").exists(), "the user's own word is trusted"
