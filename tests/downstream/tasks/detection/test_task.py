@@ -25,6 +25,7 @@ from detcon.downstream.tasks.detection.detections import Detections
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import FIGURES
 from detcon.downstream.transfer import transfer
+from detcon.formats.objects import Objects
 from detcon.models.backbone_file import load_backbone
 from detcon.results.history import read_history
 
@@ -202,6 +203,18 @@ def test_drawing_shows_what_is_sure():
         assert (task.draw(photo, found, NAMES) != photo).any() == shows
     grey = task.draw(photo[..., :1], task.truth(object_split(Shapes(1, 0)).read(0)), NAMES)
     assert grey.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(("size", "named"), [(60, True), (12, False), ((60, 6), False)])
+def test_a_class_is_named_where_its_box_holds_the_word(monkeypatch, size, named):
+    words = []
+    monkeypatch.setattr(cv2, "putText", lambda picture, word, *_: words.append(word))
+    wide, high = size if isinstance(size, tuple) else (size, size)
+    box = np.array([[10, 20, 10 + wide, 20 + high]], np.float64)
+    objects = Objects((80, 80), box, np.zeros(1, np.int64), np.zeros(1, bool), ())
+    found = Detections(objects, np.ones(1))
+    drawn = open_task(DetectionRecipe()).draw(np.zeros((80, 80, 3), np.uint8), found, ("nucleus",))
+    assert drawn.any() and set(words) == ({"nucleus"} if named else set())
 
 
 def test_predictions_are_written_at_the_photos_own_size(tmp_path):

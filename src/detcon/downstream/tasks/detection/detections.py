@@ -71,7 +71,10 @@ SURE = 0.5
 def draw_detections(
     photo: UInt8[np.ndarray, "y x c"], found: Detections, names: tuple[str, ...]
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """The photo with its surest detections, in the colours of their classes."""
+    """The photo with its surest detections, in the colours of their classes.
+
+    A class is also named where the word fits its box: on small objects it would hide others.
+    """
     drawn = shown(photo).copy()
     objects, colours = found.objects, class_colours()
     sure = [number for number in range(len(found)) if found.scores[number] >= SURE]
@@ -83,7 +86,11 @@ def draw_detections(
         left, top, right, bottom = (round(float(side)) for side in objects.boxes[number])
         colour = tuple(int(value) for value in colours[label])
         cv2.rectangle(drawn, (left, top), (max(right - 1, left), max(bottom - 1, top)), colour)
+        font, name = (cv2.FONT_HERSHEY_SIMPLEX, 0.35), names[label]
+        (wide, high), _ = cv2.getTextSize(name, *font, 1)
+        if wide + 4 > right - left or high + 4 > bottom - top:
+            continue
         place = (left + 2, max(top - 3, 9))
         for ink, width in (((0, 0, 0), 2), (colour, 1)):
-            cv2.putText(drawn, names[label], place, cv2.FONT_HERSHEY_SIMPLEX, 0.35, ink, width)
+            cv2.putText(drawn, name, place, *font, ink, width)
     return drawn
