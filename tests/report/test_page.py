@@ -151,6 +151,14 @@ def test_the_page_is_made_although_the_data_is_gone(runs, tmp_path):
     assert "41.2 ± 1.3" in text
 
 
+def test_only_a_given_answer_is_set_larger(runs, tmp_path):
+    found = []
+    for lead in ((), ("Adapting helped.", "The interval is over draws.")):
+        page = make_report([runs.ours], out=tmp_path / "report.html", lead=lead).read_text()
+        found.append(re.findall(r'<p class="lead">(.*?)</p>', page))
+    assert found == [[], ["Adapting helped."]]
+
+
 def test_a_page_of_pretraining_alone(runs, tmp_path):
     text = words(make_report([runs.ours], out=tmp_path / "report.html"))
     assert "No transfer result is among these runs yet." in text

@@ -4,6 +4,7 @@ import shutil
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
@@ -46,18 +47,20 @@ def make_ahead(
     """
     if workers:  # a child would wait for ever for OpenCV's threads, which don't survive a fork
         cv2.setNumThreads(1)
-    loader = DataLoader(
-        _Making(make, workers),
-        batch_size=None,
-        sampler=places,
-        num_workers=workers,
-        collate_fn=_as_is,
-        worker_init_fn=_one_thread,
-        pin_memory=torch.cuda.is_available(),
-        generator=torch.Generator(),  # the default would draw from torch's global state
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
-    )
-    with _noticed_between_steps():
+    with _noticed_between_steps(), warnings.catch_warnings():
+        # of recipes for larger machines: more workers than cores do no harm
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        loader = DataLoader(
+            _Making(make, workers),
+            batch_size=None,
+            sampler=places,
+            num_workers=workers,
+            collate_fn=_as_is,
+            worker_init_fn=_one_thread,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # the default would draw from torch's global state
+            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        )
         before = set(active_children())
         made_ahead = iter(loader)
         processes = [child for child in active_children() if child not in before]

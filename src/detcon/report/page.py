@@ -72,6 +72,7 @@ def write_report_page(recipe: ReportRecipe) -> Path:
             *OF_BOTH,
         ),
         looks=styles,
+        has_answer=bool(recipe.lead),
         sentences=[*recipe.lead, *summarise(runs.pretrainings, comparisons)],
         tables=[make_table(comparison, outcomes, styles) for comparison in comparisons],
         counted=counted,

@@ -74,7 +74,8 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
         text = f"three components:\n{100 * share:.0f} % of the variance"
         rows = [[*row, (picture, text)] for row, picture in zip(rows, drawn)]
     named = [f"masks: {describe_generator(s.header) or s.folder.name}" for s in stores]
-    views = [f"view {n}, {size[0]} x {size[1]} pixels" for n in (1, 2)]
+    first = ", regions of the first masks" if len(stores) > 1 else ""
+    views = [f"view {n}, {size[0]} x {size[1]} pixels{first}" for n in (1, 2)]
     titles = ["photo and cuts", *named, *views, *columns]
     write_whole(path, _sheet(rows, titles, "jpg" if path.suffix.lower() == ".jpg" else "png"))
     return path
