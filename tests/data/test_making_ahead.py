@@ -38,7 +38,7 @@ def test_workers_outlive_the_threads_of_opencv(busy_opencv):
 
 
 def test_more_workers_than_cores_are_no_warning(monkeypatch):
-    """Recipes for larger machines have them; torch would warn twice, and pytest make it an error."""
+    """Recipes for larger machines have them; torch would warn, which is an error in tests."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     assert list(make_ahead(opencv_threads, range(2), workers=2)) == [(0, 1), (1, 1)]
