@@ -24,7 +24,7 @@ def load(**given):
     return load_recipe(GridRecipe, None, GIVEN | given)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"own"}))
 def test_flat_recipes_on_disk_are_read_for_every_task(kind):
     saved = {**GIVEN, **FLAT, "task": kind, "stride": 8}
     settings = recorded(TransferRecipe, saved)
@@ -50,7 +50,7 @@ def test_flat_probings_on_disk_are_read():
     assert recorded(ProbingRecipe, saved).task.k == 3
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - {"own"}))
 def test_a_recipe_holds_the_settings_of_its_task_alone(kind):
     lines = to_yaml(load(task=kind))
     assert ("crop" in lines) == (kind in ("segmentation", "detection", "depth"))

@@ -439,6 +439,5 @@ def test_a_tensor_that_does_not_fit_is_not_counted(make, tmp_path):
     torch.save(state, out)
     settings = ExportRecipe(backbone=str(path), to="smp", out=str(out))
     assert loaded_share(settings) == (
-        "118 of 120 tensors fit torchvision's resnet18, whose names smp has; left as they are "
-        "there: bn1.bias"
+        "118 of 120 tensors fit torchvision's resnet18, whose names smp has; unfilled: bn1.bias"
     )

@@ -171,7 +171,7 @@ def test_a_changed_picture_of_the_same_name_is_told(photos, begun, capsys):
     assert f"1 photo of {photos} changed since {begun} was begun, the first is 03.png" in said
     note.cache_clear()
     run(photos, begun)
-    assert "03.png first: it learnt from what they were before" in capsys.readouterr().err
+    assert "the first is 03.png: the run learnt from their older content" in capsys.readouterr().err
     os.utime(photos / "03.png", (1e9, 1e9))
     note.cache_clear()
     run(photos, begun)
