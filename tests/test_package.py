@@ -1,5 +1,7 @@
-"""The wheel holds everything that an installed detcon needs."""
+"""The wheel holds what an installed detcon needs, the source distribution the whole repository."""
 
+import subprocess
+import tarfile
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -30,6 +32,20 @@ def test_sources_recipes_templates_and_marks_are_in_the_wheel(wheel):
     assert recipes and (wanted | recipes) <= names
     others = {name for name in names - wanted - recipes if ".dist-info/" not in name}
     assert not others, "nothing else is installed"
+
+
+def test_the_source_distribution_is_what_git_knows(tmp_path):
+    builders = pytest.importorskip("hatchling.builders.sdist")
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("not a checkout")
+    list_files = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(list_files, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    known = {name for name in listed.stdout.splitlines() if (REPOSITORY / name).is_file()}
+    (path,) = builders.SdistBuilder(str(REPOSITORY)).build(directory=str(tmp_path))
+    with tarfile.open(path) as file:
+        names = {name.split("/", 1)[1] for name in file.getnames()}
+    assert names == known | {"PKG-INFO"}
+    assert Path(path).stat().st_size < 10_000_000
 
 
 def test_the_versions_agree(wheel):
