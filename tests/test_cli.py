@@ -12,7 +12,9 @@ import pytest
 
 import detcon
 from detcon import cli
-from detcon.config import recipes_for
+from detcon.config import load_recipe, recipes_for
+from detcon.downstream.recipe import GridRecipe
+from detcon.pretraining.recipe import PretrainRecipe
 
 
 @pytest.fixture
@@ -317,3 +319,18 @@ def test_shipped_recipes_all_load(tmp_path):
         assert path.read_text().startswith("#") and "detcon " in path.read_text().split("\n\n")[0]
         seen += 1
     assert seen >= 15, Path(shipped_recipes())
+
+
+def test_what_comes_next_names_the_users_own_code():
+    """A file doesn't run code that it names, so the next command must name it again."""
+    places = {"images": "photos", "masks": "masks", "out": "run", "backbone": "b", "data": "d"}
+    own = {"kind": "own", "function": "m:MyTask"}
+    for verb, given, ending in (
+        ("pretrain", {"encoder.name": "m:trunk"}, "run-transfer encoder.name=m:trunk"),
+        ("transfer", {"encoder.name": "m:trunk"}, "out=found encoder.name=m:trunk"),
+        ("transfer", {"task": own}, "out=found task=m:MyTask"),
+        ("transfer", {}, "out=found"),
+    ):
+        model = {"pretrain": PretrainRecipe, "transfer": GridRecipe}[verb]
+        known = {name: place for name, place in places.items() if name in model.model_fields}
+        assert cli.VERBS[verb].then(load_recipe(model, None, known | given)).endswith(ending)

@@ -37,6 +37,15 @@ class Verb:
     records_words: bool = False
 
 
+def _own_code(settings: Any) -> str:
+    """The user's own network and task, which no file may run by naming them."""
+    encoder, task = settings.encoder, getattr(settings, "task", None)
+    words = [f" encoder.name={quote(encoder.name)}"] if encoder and encoder.is_own else []
+    if getattr(task, "kind", None) == "own":
+        words.append(f" task={quote(task.function)}")
+    return "".join(words)
+
+
 _AFTER_EXPORT = {
     "torchvision": "torchvision.models.NAME().load_state_dict(STATE, strict=False) of {out}",
     "timm": "timm.create_model(NAME, num_classes=0, checkpoint_path='{out}')",
@@ -130,7 +139,7 @@ VERBS = {
         "detcon pretrain detcon_s_small images=photos masks=masks out=run",
         lambda s: (
             f"detcon transfer folder_linear backbone={quote(s.out)}/backbone.safetensors "
-            f"data=LABELLED out={quote(s.out)}-transfer"
+            f"data=LABELLED out={quote(s.out)}-transfer{_own_code(s)}"
         ),
     ),
     "transfer": Verb(
@@ -143,6 +152,7 @@ VERBS = {
             ""
             if s.is_grid
             else f"detcon predict model={quote(s.out)}/seed{s.seed} images=PHOTOS out=found"
+            + _own_code(s)
         ),
         page=lambda s: s.is_grid,
     ),

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
-from detcon.config import Recipe, is_recorded
+from detcon.config import Recipe, is_recorded, shown
 
 BASIC = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 BOTTLENECK = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 24, 36, 3)}
@@ -90,9 +90,11 @@ class EncoderRecipe(Recipe):
             usual = {"width": 1.0, "stride": 32, "same_padding": False, "zero_init": True}
             given = [name for name, value in usual.items() if getattr(self, name) != value]
             if given:
+                without = " ".join(f"encoder.{name}={shown(usual[name])}" for name in given)
+                those = "that" if len(given) == 1 else "those"
                 raise ValueError(
-                    f"'{self.name}' is no ResNet and takes no {', no '.join(given)}; leave "
-                    f"{' and '.join(f'encoder.{name}' for name in given)} out"
+                    f"'{self.name}' is no ResNet and takes no {', no '.join(given)}; give "
+                    f"{without} in place of {those}"
                 )
         if self.project_first and RESNETS.get(self.name) not in BASIC:
             raise ValueError(
