@@ -39,7 +39,8 @@ class Verb:
 
 def _own_code(settings: Any) -> str:
     """The user's own network and task, which no file may run by naming them."""
-    encoder, task = settings.encoder, getattr(settings, "task", None)
+    encoder = settings.encoder
+    task: Any = getattr(settings, "task", None)
     words = [f" encoder.name={quote(encoder.name)}"] if encoder and encoder.is_own else []
     if getattr(task, "kind", None) == "own":
         words.append(f" task={quote(task.function)}")
