@@ -112,11 +112,11 @@ def test_a_rate_that_spoils_the_features_is_noticed_and_the_best_is_kept(
     watch = {"photos": 24, "views": 4, "every": 5}
     without = spoil("none", label_free=watch)
     ranks, kept = without.curve("lidar")[1], without.curve("start_agreement")[1]
-    assert max(ranks[1:]) < 0.8 * ranks[0] and max(kept[1:]) < 0.5 < kept[0] == 1
+    assert max(ranks[1:]) < 0.65 * ranks[0] and max(kept[1:]) < 0.5 < kept[0] == 1
     said = capsys.readouterr().err
-    for start in (values[0], ranks[0]):
-        assert f"below the start ({start:.1f}); " in said
-    assert said.count("below the start") == 2 == said.count("best.safetensors is of step 0")
+    assert f"below the start ({values[0]:.1f}); " in said
+    assert f"below 70% of the start ({ranks[0]:.1f}); " in said
+    assert said.count("best.safetensors is of step 0") == 2
     before = detcon.load_backbone(taught).encoder.state_dict()
     for out in ("labels", "none"):
         best = detcon.load_backbone(tmp_path / out / "backbone_best.safetensors")

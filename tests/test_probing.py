@@ -165,15 +165,13 @@ def test_a_plateau_without_labels_ends_the_run(data, start, tmp_path, monkeypatc
     options = {"weights": str(start), "steps": 12, "stop": "plateau", "patience": 2}
     backbone = run(data, tmp_path / "run", label_free={"every": 1}, **options)
     assert load_backbone(backbone).notes["steps"] == 4
-    assert load_backbone(backbone.with_name("backbone_best.safetensors")).notes["steps"] == 2
+    assert load_backbone(backbone.with_name("backbone_best.safetensors")).notes["steps"] == 4
     assert [text for text in said if "lidar" in text] == [
-        "step 1: lidar is 19.0, below the start (20.0); regions keep 25 % of the start's "
-        "neighbours; backbone_best.safetensors is of step 0 (20.0)",
-        "step 3: the features aren't finite or don't vary, lidar is undefined, below the start "
-        "(20.0); regions keep 25 % of the start's neighbours; backbone_best.safetensors is of step "
-        "2 (21.0)",
+        "step 3: the features aren't finite or don't vary, lidar is undefined, below 70% of the "
+        "start (20.0); regions keep 25 % of the start's neighbours; backbone_best.safetensors is "
+        "of step 2 (21.0)",
         "step 4: lidar is 17.0; regions keep 25 % of the start's neighbours; "
-        "backbone_best.safetensors is of step 2 (21.0); none of the last 2 was better: the run "
+        "backbone_best.safetensors is of step 4 (17.0); none of the last 2 was better: the run "
         "ends",
     ]
 

@@ -225,8 +225,8 @@ class LabelFreeWatch(LabelFreeRecipe):
     )
     figure: Literal["rankme", "lidar"] = Field(
         default="lidar",
-        description="without probing: keep the backbone where it is highest, and report a fall "
-        "below the start",
+        description="without probing: report a fall below 70 % of the start, and keep the last "
+        "backbone before it",
     )
 
 

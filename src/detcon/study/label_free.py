@@ -23,6 +23,7 @@ from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
 
 NAMES = {AGREEMENT: "neighbours of the start kept", RANKME: "RankMe", LIDAR: "LiDAR"}
+ALL = "all panels"
 
 Figures = Mapping[str, float]
 
@@ -91,15 +92,17 @@ def orders(
     says nothing of how it orders the others. Nor are those of which a transfer is missing.
 
     Returns:
-        By the name of the figure and the title of the panel.
+        By the name of the figure and the title of the panel; that is `ALL` for all panels
+        together, where all are of one task.
     """
     figures, panels = read_figures(study), dict[str, dict[str, list[float]]]()
-    for cell in cells:
-        if cell.pretraining in figures and cell.fingerprint in done:
-            titles = {panel_title(study, point) for point in cell.points}
-            for title in titles:
-                values = panels.setdefault(title, {}).setdefault(cell.pretraining, [])
-                values.append(done[cell.fingerprint].value)
+    measured = [one for one in cells if one.pretraining in figures and one.fingerprint in done]
+    tasks = {(str(one.settings.transfer.task), one.settings.transfer.data) for one in measured}
+    for cell in measured:
+        titles = {panel_title(study, point) for point in cell.points}
+        for title in titles | ({ALL} if len(tasks) == 1 and study.figure.panels else set()):
+            values = panels.setdefault(title, {}).setdefault(cell.pretraining or "", [])
+            values.append(done[cell.fingerprint].value)
     found = {}
     for name, words in NAMES.items():
         for title, values in panels.items():
