@@ -48,12 +48,12 @@ class Watch:
         value = figures.get(name, -math.inf)  # no number: the features are all 0, or infinite
         highest, start = max(before.values(), default=-math.inf), before.get(0)
         by_rank = self.figure is not None and start is not None
-        least = HEALTHY * start if by_rank else start
+        least = -math.inf if start is None else start * (HEALTHY if by_rank else 1)
         if value >= least if by_rank else value > highest:
             self.save(step, figures)
         if value > highest or highest == -math.inf:
             return Finding()
-        falls = start is not None and value < least <= before[max(before)]
+        falls = value < least <= before[max(before)]
         best = max(before, key=before.__getitem__)
         stop = self._is_plateau([*before, step], best)
         if not falls and not stop:
