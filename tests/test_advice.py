@@ -23,6 +23,7 @@ ADAPT = ["adapt", "images=photos", "weights=b.safetensors", "out=new"]
 KNN = ["transfer", "task=knn_segmentation", "data=d", "out=new", "backbone=b.safetensors"]
 KNN += ["loop.accelerator=cpu", "loop.precision=32"]
 EMBED = ["embed", "backbone=b.safetensors", "images=photos", "out=new.parquet"]
+SMALLEST = ["num=1", "views.size=32"]
 SHOW = ["show", "images=photos", "masks=masks", "out=new.png"]
 EXPORT = ["export", "backbone=b.safetensors"]
 SCENES = ["scenes", "out=new", "num=2", "size=32", "workers=1"]
@@ -174,14 +175,16 @@ CASES = {  # wrong, said, right; None where the right one would take long
         [*GRID, "workers=0"], "should be greater than or equal to 1", [*GRID, "workers=1"],
     ),
     "a sheet's name": (
-        [*SHOW, "out=new.txt"], "give a name that ends in .png or .jpg", [*SHOW, "out=new.jpg"],
+        [*SHOW, "out=new.txt"], "give a name that ends in .png or .jpg",
+        [*SHOW, *SMALLEST, "out=new.jpg"],
     ),
     "a sheet among the photos": (
-        [*SHOW, "out=photos/sheet.png"], "give an out= beside it", [*SHOW, "out=sheet.png"],
+        [*SHOW, "out=photos/sheet.png"], "give an out= beside it",
+        [*SHOW, *SMALLEST, "out=sheet.png"],
     ),
     "random features": (
         [*SHOW, "backbone=random"], "name a file before it: A,random",
-        [*SHOW, "backbone=b.safetensors,random"],
+        [*SHOW, *SMALLEST, "backbone=b.safetensors,random"],
     ),
     "no store": (
         [*SHOW, "masks=new"], "make one with: detcon masks images=DIR out=new", GRID,
@@ -275,6 +278,19 @@ CASES = {  # wrong, said, right; None where the right one would take long
     "what nothing can be learnt from": (
         [*ADAPT, "weights=random"], "give trained ones, or pretrain",
     ),
+    "a recipe of a part": (
+        [*ADAPT, "pretrain=nuclei"], "for a recipe give pretrain.recipe=nuclei\n",
+    ),
+    "a batch too large for a part": (
+        [*ADAPT, "pretrain.batch_size=9"], "choose pretrain.batch_size=6 or less",
+    ),
+    "trained among the photos": (
+        [*KNN, "out=d/train/images/new"], "give an out= beside it", [*KNN, "out=d/new"],
+    ),
+    "an encoder that is near": (
+        [*ANEW[:3], "method.kind=simclr", "encoder.name=resnet51"], "'resnet51'; near: resnet50, "
+    ),
+    "no study": (["study", "plan=true"], "name the study's file, as in: detcon study studies/"),
     "adapted among the photos": ([*ADAPT, "out=photos/new"], "give an out= beside it"),
     "a page of others": (
         [*ADAPT, "out=pages"], "wasn't made by detcon; give another out=, or remove it",
@@ -283,7 +299,7 @@ CASES = {  # wrong, said, right; None where the right one would take long
     "a run that is missing": (["report", "none"], "give folders that pretrain or transfer wrote"),
     "a page's name": (
         ["report", "run", "out=new"], "give a name that ends in .html or .htm",
-        ["report", "run", "out=new.html"],
+        ["report", "run", "out=new.html", "pictures=1"],
     ),
     "truth that is missing": (
         ["score", "masks=masks", "truth=none"], "check truth=",

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import unicodedata
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 from detcon.masks.sources import Grid
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
+from detcon.masks.store.shard import StoreError
 from detcon.notes import note
 
 RNG = np.random.default_rng(0)
@@ -65,3 +68,38 @@ def test_a_folder_of_rubbish(tmp_path, capsys):
         f"{folder}: 11 photos; left out: 2 .heic files (not decoded; convert them to JPEG or PNG); "
         f"system folders ($RECYCLE.BIN, @eaDir); 2 hidden photos\n"
     ) in said
+
+
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 9\n"
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_folder_of_twins_and_links(tmp_path, capsys):
+    """Names that look alike are photos of their own; a link is what it leads to."""
+    note.cache_clear()
+    folder = tmp_path / "photos"
+    twins = [unicodedata.normalize(form, "Café.jpg") for form in ("NFC", "NFD")]
+    names = [*twins, "A.jpg", "a.jpg", "\N{SEEDLING} 1.jpg"]
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(jpeg())
+    os.link(folder / "A.jpg", folder / "hard.jpg")
+    os.symlink("a.jpg", folder / "soft.jpg")
+    os.symlink("gone.jpg", folder / "nowhere.jpg")
+    with open(os.fsencode(folder) + b"/\xff\xfe.jpg", "wb") as file:
+        file.write(jpeg())
+    (folder / "pointer.jpg").write_bytes(POINTER)
+    (folder / "empty.jpg").touch()
+    (folder / "@eaDir" / "A.jpg").mkdir(parents=True)
+    (folder / "@eaDir" / "A.jpg" / "SYNOPHOTO_THUMB_M.jpg").write_bytes(jpeg())
+    options = {"images": folder, "out": tmp_path / "m", "generator": Grid(2), "workers": 1}
+    with pytest.raises(StoreError, match=r"xfe.jpg' isn't valid UTF-8, .* rename it"):
+        make_masks(**options)
+    os.remove(os.fsencode(folder) + b"/\xff\xfe.jpg")
+    store = make_masks(**options)
+    said = capsys.readouterr().err
+    unreadable = json.loads((store / "unreadable.json").read_text())
+    assert unreadable.keys() == {"empty.jpg", "nowhere.jpg", "pointer.jpg"}
+    assert all(str(folder / name) in said for name in unreadable), said
+    assert "left out: system folders (@eaDir)\n" in said
+    assert list(MaskStore(store).keys()) == sorted([*names, "hard.jpg", "soft.jpg"])

@@ -153,7 +153,7 @@ def test_new_photos_are_predicted_and_changed_ones_refused(trained, photos, tmp_
     photos = tmp_path / "moved"
     shutil.copy(photos / "1.png", photos / "3.png")
     (photos / "2.png").unlink()
-    text = r"1 photo of .* changed and 1 gone since .*, 3\.png first .* give another out"
+    text = r"1 photo of .* changed and 1 gone since .*, the first is 3\.png; give another out"
     with pytest.raises(RunError, match=text):
         predict(images=str(photos), **options)
 

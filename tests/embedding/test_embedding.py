@@ -236,7 +236,7 @@ def test_a_region_is_looked_for_and_outlined(place):
     assert not drawn[2:90, 100:].any(), "the box would be here"
     for wrong, message in (
         ({"region": 7}, r"has no region 7; give region=0 \(around"),
-        ({"region": 0, "near": "elsewhere.png"}, "it is no photo of images=photos with masks in"),
+        ({"region": 0, "near": "elsewhere.png"}, "has no masks in masks=regions; give a photo"),
     ):
         with pytest.raises(EmbeddingError, match=message):
             summary(load_recipe(EmbedRecipe, None, asked | wrong))

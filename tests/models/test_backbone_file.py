@@ -125,7 +125,9 @@ def test_timms_own_weights_from_its_cache(tmp_path, monkeypatch):
         assert backbone.normalisation.mean == tuple(config.mean)
     with pytest.raises(BackboneError, match="cannot fetch timm's weights for 'resnet18'"):
         load_backbone("timm:resnet18")
-    with pytest.raises(BackboneError, match="timm has no model 'convnext_atoo'; near: convnext"):
+    with pytest.raises(
+        BackboneError, match="timm has no model 'convnext_atoo'; near: convnext_atto"
+    ):
         load_backbone("timm:convnext_atoo")
 
 

@@ -135,7 +135,7 @@ def test_residual_branches_can_start_at_full_scale():
 
 
 def test_says_what_it_does_not_know():
-    with pytest.raises(ValueError, match="no encoder 'resnet51'; near: "):
+    with pytest.raises(ValueError, match="no encoder 'resnet51'; near: resnet50"):
         EncoderRecipe(name="resnet51")
     with pytest.raises(ValueError, match="stride can be 8, 16 or 32, not 7"):
         EncoderRecipe(stride=7)

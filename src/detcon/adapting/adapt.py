@@ -8,6 +8,7 @@ from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import compare, verdict
 from detcon.adapting.without_labels import figures_of_fresh, without_labels
 from detcon.config import RecipeError, load_recipe
+from detcon.data.loader import BatchTooLarge, steps_per_epoch
 from detcon.downstream.recipe import GridRecipe
 from detcon.downstream.transfer import check_transfer, transfer
 from detcon.masks.recipe import MasksRecipe
@@ -104,9 +105,16 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
 def _check(plan: PretrainRecipe, grid: GridRecipe | None) -> None:
     """Finds now, not after hours, what is wrong with photos, weights or labelled data."""
     start, _ = open_start(plan)
-    open_photos(plan.images, start.encoder.in_channels)
+    photos = open_photos(plan.images, start.encoder.in_channels)
     if grid is not None:
         check_transfer(grid.model_copy(update={"encoder": start.encoder}))
+    if plan.steps != 0:
+        try:
+            steps_per_epoch(len(photos), plan.batch_size)
+        except BatchTooLarge as error:
+            raise BatchTooLarge(
+                f"{error}".replace("batch_size=", "pretrain.batch_size=")
+            ) from error
 
 
 def _masks(settings: AdaptRecipe) -> MasksRecipe:

@@ -76,6 +76,10 @@ class AdaptRecipe(Recipe):
     @classmethod
     def _parts_have_their_own(cls, values: Any) -> Any:
         for name in values if isinstance(values, dict) else ():
+            if name in ("pretrain", "transfer") and isinstance(values[name], str):
+                raise ValueError(
+                    f"'{name}' holds settings; for a recipe give {name}.recipe={values[name]}"
+                )
             if name not in cls.model_fields:
                 for part, model in (("pretrain", PretrainRecipe), ("transfer", GridRecipe)):
                     for own in sorted(field_names(model), key=lambda own: own.count(".")):

@@ -22,6 +22,7 @@ from detcon.formats.registry import resolved
 from detcon.models.backbone_file import BackboneError, load_backbone
 from detcon.models.recipe import EncoderRecipe
 from detcon.notes import note, say
+from detcon.photos import check_outside
 from detcon.results.inputs import take_inventory
 from detcon.results.result import RESULT, Result, written
 from detcon.results.statistics import deviation
@@ -80,6 +81,9 @@ def _opened(grid: GridRecipe) -> tuple[Task, OpenData]:
     @lru_cache(maxsize=1)  # backbones mostly take the same number of channels
     def open_data(channels: int) -> tuple[LabelledData, Examples]:
         labelled = task.open(grid, channels)
+        for photos in labelled.in_files():
+            if not Path(photos.root).samefile(grid.data):  # out=data/runs is no matter
+                check_outside(grid.out, photos.root)
         if both := labelled.shared():
             note(
                 f"{grid.data}: {len(both)} of {len(labelled.val.keys)} validation photos have the "

@@ -1,5 +1,6 @@
 """Settings of an encoder and of its input, without the networks: no torch is loaded here."""
 
+import difflib
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
@@ -134,8 +135,16 @@ def _check_timm(name: str) -> None:
     import timm  # which loads torch: only for the networks that need it
 
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name[:6]}*")[:4] or list(RESNETS)
-        raise ValueError(f"there is no encoder '{name}'; near: {', '.join(near)}")
+        raise ValueError(f"there is no encoder '{name}'; near: {near_encoders(name)}")
+
+
+def near_encoders(name: str) -> str:
+    """The encoders with a name most like a wrong one, the likeliest first, for a message."""
+    import timm
+
+    ours = difflib.get_close_matches(name, RESNETS, n=1)
+    near = dict.fromkeys([*ours, *difflib.get_close_matches(name, timm.list_models(), n=4)])
+    return ", ".join(near or RESNETS)
 
 
 def _check_stride(stride: int) -> None:

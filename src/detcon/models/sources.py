@@ -20,7 +20,7 @@ from torch import Tensor
 from detcon.files import copy_again
 from detcon.models.encoders import timm_features
 from detcon.models.key_styles import flatten
-from detcon.models.recipe import RESNETS, EncoderRecipe, Normalisation
+from detcon.models.recipe import RESNETS, EncoderRecipe, Normalisation, near_encoders
 
 FORMAT = "detcon-backbone-1"
 ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn't fixed
@@ -97,8 +97,7 @@ def _from_timm(name: str, encoder: EncoderRecipe | None) -> Weights:
 
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
-        near = timm.list_models(f"*{architecture[:6]}*")[:4]
-        raise BackboneError(f"timm has no model '{name}'; near: {', '.join(near) or 'none'}")
+        raise BackboneError(f"timm has no model '{name}'; near: {near_encoders(architecture)}")
     recipe = encoder or EncoderRecipe(name=architecture)
     try:
         if architecture in RESNETS:

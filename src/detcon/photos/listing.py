@@ -83,8 +83,8 @@ def check_outside(out: str | Path, images: str | Path) -> None:
     if any(part.startswith(".") for part in place.relative_to(root).parts):
         return
     raise PhotosError(
-        f"out={out} lies in images={images}, where pictures that are written would be taken for "
-        f"photos later; give an out= beside it"
+        f"out={out} lies among the photos of {images}, where pictures that are written would be "
+        f"taken for photos later; give an out= beside it"
     )
 
 

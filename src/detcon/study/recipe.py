@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from detcon.config import Recipe
 from detcon.downstream.recipe import LabelFreeRecipe
@@ -151,6 +151,14 @@ class StudyRecipe(Recipe):
     )
     plan: bool = Field(default=False, description="only list the cells and their hours (--plan)")
     report: bool = Field(default=False, description="only write the report (--report)")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_file(cls, values: Any) -> Any:
+        required = {name for name, field in cls.model_fields.items() if field.is_required()}
+        if isinstance(values, dict) and not required & values.keys():
+            raise ValueError("name the study's file, as in: detcon study studies/quick.yaml")
+        return values
 
     @field_validator("results")
     @classmethod

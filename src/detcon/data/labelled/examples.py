@@ -102,13 +102,16 @@ class LabelledData:
     val: LabelledSplit
     names: tuple[str, ...] = ()
 
+    def in_files(self) -> list[Photos]:
+        """The photos of each split, where they are files of their own."""
+        both = [getattr(one.source, "photos", None) for one in (self.train, self.val)]
+        return [one for one in both if isinstance(one, Photos) and one.members is None]
+
     def shared(self) -> list[str]:
         """Validation photos with the name, and the size in bytes, of a training photo."""
-        train, val = (getattr(one.source, "photos", None) for one in (self.train, self.val))
-        if not (isinstance(train, Photos) and isinstance(val, Photos)):
+        if len(self.in_files()) < 2:
             return []
-        if train.members is not None or val.members is not None:  # in no files of their own
-            return []
+        train, val = self.in_files()
         both = sorted({*self.train.keys} & {*self.val.keys})
         return [key for key in both if _size(train.path(key)) == _size(val.path(key)) is not None]
 
