@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -402,3 +403,12 @@ def test_only_panels_of_one_task_share_an_axis(study, cells):
     one, two = Figure().subplots(1, 2)
     figures._share_heights([one, two], [("mIoU", "a of b")] * 2, 2)
     assert one.get_shared_y_axes().joined(one, two) and not two.get_ylabel()
+
+
+def test_the_legend_names_the_lines_of_all_panels(study, cells):
+    """Also those that the first panel lacks."""
+    everywhere = arrange(study, cells, {cell.fingerprint: made_up(cell, 20.0) for cell in cells})
+    lines = list(everywhere[0].lines)
+    fewer = replace(everywhere[0], lines={lines[0]: everywhere[0].lines[lines[0]]})
+    picture = figures.draw_study(study, [fewer, *everywhere[1:]]).decode()
+    assert len(lines) > 1 and all(f"<!-- {name} -->" in picture for name in lines)

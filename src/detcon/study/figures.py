@@ -45,8 +45,11 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel]) -> bytes:
         for axes, panel in zip(every[len(panels) :], covered):
             _draw_sources(axes, panel)
             axes.set_title(panel.title, fontsize=10.5)
-        handles, words = every[0].get_legend_handles_labels()
-        if len(names) > 1:
+        if len(names) > 1:  # a panel may lack a line that another has
+            drawn = [axes.get_legend_handles_labels() for axes in every[: len(panels)]]
+            of = {word: handle for handles, words in drawn for handle, word in zip(handles, words)}
+            words = sorted(of, key=names.index)
+            handles = [of[word] for word in words]
             figure.legend(handles, words, loc="outside right upper", frameon=False, fontsize=9)
         written = io.BytesIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
