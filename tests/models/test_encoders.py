@@ -145,7 +145,9 @@ def test_says_what_it_does_not_know():
         load_backbone("random", encoder=EncoderRecipe(name="resnet18", width=0.125), stride=24)
     with pytest.raises(ValueError, match="'convnext_atto' is no ResNet and takes no"):
         EncoderRecipe(name="convnext_atto", width=2)
-    with pytest.raises(ValueError, match="no zero_init; leave encoder.zero_init out"):
+    with pytest.raises(
+        ValueError, match="no zero_init; give encoder.zero_init=true in place of that"
+    ):
         EncoderRecipe(name="convnext_atto", zero_init=False)
 
 
