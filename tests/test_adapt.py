@@ -89,30 +89,24 @@ def taught(scenes):
 def test_a_rate_that_spoils_the_features_is_noticed_and_the_best_is_kept(
     scenes, taught, tmp_path, capsys
 ):
-    """With labels and without: a rate a thousand times too high forgets what the start knows."""
+    """With labels and without: a rate 3,000 times too high forgets what the start knows."""
 
     def spoil(out, **watching):
         detcon.pretrain(
             "simclr_small",
             **{"images": scenes / "train" / "images", "weights": taught, "out": tmp_path / out},
-            **{"steps": 10, "batch_size": 16, "workers": 0, **watching},
-            **{
-                "optimizer.lr": 4.0,
-                "views.size": 64,
-                "loop.precision": "32",
-                "freeze_norms": False,
-            },
+            **{"steps": 4, "batch_size": 16, "workers": 0, **watching, "loop.precision": "32"},
+            **{"optimizer.lr": 0.3, "optimizer.encoder_lr": 0.3, "views.size": 64},
         )
         return read_history(tmp_path / out)
 
-    probing = {"data": str(scenes), "every": 5, "task": "linear_segmentation", "labels": 20}
+    probing = {"data": str(scenes), "every": 2, "task": "linear_segmentation", "labels": 20}
     steps, values = spoil("labels", probing=probing).curve("probe_mIoU")
-    assert steps == [0, 5, 10]
-    assert max(values[1:]) < values[0] - 1, "it is spoilt"
-    watch = {"photos": 24, "views": 4, "every": 5}
-    without = spoil("none", label_free=watch)
+    assert steps == [0, 2, 4]
+    assert max(values[1:]) < values[0] - 0.5, "it is spoilt"
+    without = spoil("none", label_free={"photos": 24, "views": 4, "every": 2})
     ranks, kept = without.curve("lidar")[1], without.curve("start_agreement")[1]
-    assert max(ranks[1:]) < 0.65 * ranks[0] and max(kept[1:]) < 0.5 < kept[0] == 1
+    assert max(ranks[1:]) < 0.5 * ranks[0] and max(kept[1:]) < 0.1 < kept[0] == 1
     said = capsys.readouterr().err
     assert f"below the start ({values[0]:.1f}); " in said
     assert f"below 70% of the start ({ranks[0]:.1f}); " in said

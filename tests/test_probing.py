@@ -208,6 +208,18 @@ def test_measuring_leaves_the_encoder_alone(data):
     assert probe.measure(encoder) != first, "it is the encoder as it is now that is probed"
 
 
+@pytest.mark.parametrize("task", list(TASKS))
+def test_features_that_overflow_are_left_out(data, task):
+    recipe = EncoderRecipe(name="resnet18", width=0.125)
+    options = {"normalisation": Normalisation(), "seed": 0}
+    probe = PeriodicProbe(ProbingRecipe(**probing(data, task)), recipe, **options)
+    encoder = build_encoder(recipe)
+    assert list(probe.measure(encoder)) == [TASKS[task]]
+    for norm in (encoder.layer4[1].bn1, encoder.layer4[1].bn2):
+        torch.nn.init.constant_(norm.weight, 1e30)
+    assert probe.measure(encoder) == {}
+
+
 def test_opening_a_probe_draws_nothing(data):
     device = torch.device("cpu")
     before = rng_state(device)["torch"]

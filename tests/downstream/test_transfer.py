@@ -18,6 +18,7 @@ from detcon.data.labelled.examples import Examples, LabelError, LabelledSplit, k
 from detcon.downstream import training
 from detcon.downstream.cell import build_network
 from detcon.downstream.model_file import load_model
+from detcon.downstream.network import FeaturesError
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.task import open_task
 from detcon.downstream.transfer import transfer
@@ -281,6 +282,18 @@ def test_another_backbone_of_the_same_name(squares, tmp_path):
         run(squares, tmp_path / "run", **options)
     with pytest.raises(BackboneError, match=r"b\.safetensors has the SHA-256 .*, not the 12ab"):
         run(squares, tmp_path / "other", backbone_sha256="12ab", **options)
+
+
+@pytest.mark.parametrize("task", ["linear_segmentation", "knn_segmentation"])
+def test_features_that_overflow_are_no_figure(squares, tmp_path, task):
+    """The weights are finite, as of a training that diverged; their features aren't."""
+    path, recipe = tmp_path / "b.safetensors", EncoderRecipe(name="resnet18", width=0.25)
+    encoder = build_encoder(recipe)
+    for norm in (encoder.layer4[1].bn1, encoder.layer4[1].bn2):
+        torch.nn.init.constant_(norm.weight, 1e30)
+    save_backbone(path, encoder, recipe, normalisation=Normalisation())
+    with pytest.raises(FeaturesError, match=r"NaN or infinite, though its weights are not: its tr"):
+        run(squares, tmp_path / "run", task=task, backbone=str(path), encoder=None)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from detcon.models.recipe import Normalisation
 
 
+class FeaturesError(ValueError):
+    """Frozen features that nothing can be fitted to."""
+
+
 class Network(nn.Module):
     """An encoder and a head, with the normalisation of photos."""
 
@@ -60,3 +64,17 @@ class Network(nn.Module):
     def features(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
         """The encoder's features of photos."""
         return self.encoder(self.normalise(images))
+
+    def frozen_features(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
+        """The encoder's features of photos, in 32 bits, for a head that is fitted in one go.
+
+        Raises:
+            FeaturesError: NaN or infinity, of which a solver would make a figure.
+        """
+        features = self.features(images).float()
+        if not features.isfinite().all():
+            raise FeaturesError(
+                "the backbone's features of a photo are NaN or infinite, though its weights are "
+                "not: its training diverged; give an earlier checkpoint, or another backbone"
+            )
+        return features

@@ -6,11 +6,13 @@ import torch
 from torch import nn
 
 from detcon.data.labelled.examples import Examples, nested_subset
+from detcon.downstream.network import FeaturesError
 from detcon.downstream.recipe import ProbingRecipe, TransferRecipe
 from detcon.downstream.task import open_task
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.notes import note
 
 
 class PeriodicProbe:
@@ -52,7 +54,8 @@ class PeriodicProbe:
         """Probes a copy of the encoder, on its device, in 32 bits and evaluation mode.
 
         Returns:
-            `probe_mIoU` of pixels or `probe_accuracy` of photos, in per cent.
+            `probe_mIoU` of pixels or `probe_accuracy` of photos, in per cent; nothing, and a note,
+            where features aren't finite.
         """
         network, settings = self._network, self._settings
         network.encoder.load_state_dict(encoder.state_dict())
@@ -60,6 +63,9 @@ class PeriodicProbe:
         try:
             self._task.learn(settings, network, self._train, Path())
             score = self._task.score(settings, network, self._val, self._names)
+        except FeaturesError:
+            note("a probe is left out: the encoder's features are NaN or infinite")
+            return {}
         finally:  # a bank isn't kept until the next time
             network.head = self._head
             network.cpu()

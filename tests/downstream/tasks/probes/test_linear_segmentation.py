@@ -38,6 +38,20 @@ def test_reads_classes_off_colours(squares):
     assert found.value > 75
 
 
+@pytest.mark.parametrize("size", [1e6, 1e15, 1e30])
+def test_a_large_constant_channel_changes_nothing(squares, size):
+    """Its mean is rounded in 32 bits: the rest isn't a feature, and a solver overflows on it."""
+
+    def with_constant(images):
+        cells = colours(images)
+        return torch.cat([cells, torch.full_like(cells[:, :1], size) * (1 + 1e-7)], 1)
+
+    layer, usual = (fit_probe(f, pictures(squares), 3) for f in (with_constant, colours))
+    torch.testing.assert_close(layer.weight[:, :4], usual.weight, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(layer.bias, usual.bias, rtol=1e-3, atol=1e-5)
+    assert not layer.weight[:, 4].any()
+
+
 def test_the_solution_is_a_minimum(squares):
     """No gradient is left, in the pixel loss as well: labels of whole cells make them one."""
     some = list(pictures(squares))[:4]

@@ -62,7 +62,7 @@ class Classifier(Network):
 
     def pooled(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d"]:
         """The mean of a photo's features, in 32 bits."""
-        return self.features(images).float().mean((2, 3))
+        return self.frozen_features(images).mean((2, 3))
 
     def scores(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b k"]:
         """The score of each class."""

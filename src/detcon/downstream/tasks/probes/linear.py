@@ -64,12 +64,16 @@ def minimise(loss: Loss, weight: Tensor, bias: Tensor, iterations: int) -> None:
 def moments(
     parts: Sequence[Float[Tensor, "c _"]],
 ) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
-    """Mean and deviation of each channel over all columns; 1 for a constant channel."""
+    """Mean and deviation of each channel over all columns.
+
+    A channel that is constant but for rounding has the deviation infinity, which standardises it to
+    0: a large mean would leave its rounding errors as features.
+    """
     count = sum(part.shape[1] for part in parts)
     mean = torch.stack([part.double().sum(1) for part in parts]).sum(0) / count
     squares = [(part.double() - mean[:, None]).square().sum(1) for part in parts]
     std = (torch.stack(squares).sum(0) / count).sqrt()
-    std = torch.where(std > 1e-6 * (1 + mean.abs()), std, torch.ones_like(std))
+    std = torch.where(std > 1e-6 * (1 + mean.abs()), std, torch.inf)
     return mean.float(), std.float()
 
 
@@ -150,7 +154,7 @@ def gather_cells(
     for example in examples:
         image = torch.from_numpy(example.image).to(device).permute(2, 0, 1)
         labels = torch.from_numpy(example.labels).to(device)
-        both = features(torch.stack([image, image.flip(-1)])).float()
+        both = features(torch.stack([image, image.flip(-1)]))
         h, w = both.shape[-2:]
         shares = cell_shares(
             torch.stack([labels, labels.flip(-1)]), num_classes, (h * fineness, w * fineness)

@@ -134,7 +134,7 @@ def fill_bank(
     for example in examples:
         image = torch.from_numpy(example.image).to(device).permute(2, 0, 1)
         labels = torch.from_numpy(example.labels).to(device)
-        grid = features(image[None]).float()
+        grid = features(image[None])
         shares = cell_shares(labels[None], num_classes, (grid.shape[2], grid.shape[3]))
         numbers = torch.rand(grid[0, 0].numel(), generator=generator).to(grid.device)
         cells, of_classes = grid[0].flatten(1).T, shares[0].flatten(1).T

@@ -24,7 +24,8 @@ def linear_segmentation(recipe: LinearSegmentationRecipe) -> Segmentation:
 
     def learn(settings: TransferRecipe, network: Any, train: Examples, folder: Path) -> None:
         examples, num_classes = watched(train, "features"), network.head.out_channels
-        network.head = fit_probe(network.features, examples, num_classes, recipe, network.device)
+        features, device = network.frozen_features, network.device
+        network.head = fit_probe(features, examples, num_classes, recipe, device)
 
     return Segmentation(recipe, lambda d, k: nn.Conv2d(d, k, 1), learn)
 
@@ -35,7 +36,8 @@ def knn_segmentation(recipe: KnnSegmentationRecipe) -> Segmentation:
     def learn(settings: TransferRecipe, network: Any, train: Examples, folder: Path) -> None:
         examples, num_classes = watched(train, "features"), network.head.shares.shape[1]
         options = {"seed": settings.seed, "device": network.device}
-        network.head = fill_bank(network.features, examples, num_classes, recipe, **options)
+        features = network.frozen_features
+        network.head = fill_bank(features, examples, num_classes, recipe, **options)
 
     return Segmentation(recipe, lambda d, k: empty_bank(d, k, recipe), learn)
 
