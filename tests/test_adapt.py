@@ -163,7 +163,7 @@ def test_differences_are_paired_by_seed_and_sorted_by_labels():
 
 def test_several_pretrainings_are_the_spread_of_the_answer(scenes, tmp_path):
     blind = scenes / "blind.safetensors"
-    page = run(scenes, tmp_path / "out", 30, weights=blind, pretrainings=2, fresh=False, seeds=1)
+    page = run(scenes, tmp_path / "out", 2, weights=blind, pretrainings=2, fresh=False, seeds=1)
     text = page.read_text()
     assert "over 2 pretrainings with different seeds; each is judged on one draw of" in text
     first, second = (
@@ -172,7 +172,7 @@ def test_several_pretrainings_are_the_spread_of_the_answer(scenes, tmp_path):
     )
     assert not torch.equal(first, second)
     with pytest.raises(RecipeError, match=r"give data=, or leave pretrainings out"):
-        run(scenes, tmp_path / "out", 30, data=None, pretrainings=2)
+        run(scenes, tmp_path / "out", 2, data=None, pretrainings=2)
 
 
 @pytest.mark.parametrize(

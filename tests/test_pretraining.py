@@ -84,19 +84,19 @@ DROPPED = {"encoder": {"name": "test_vit", "drop_path": 0.5}}
 
 
 @pytest.mark.parametrize(("workers", "network"), [(0, {}), (2, {}), (0, DROPPED)])
-def test_ten_steps_are_five_and_a_resume_and_five(workers, network, data, tmp_path, monkeypatch):
+def test_six_steps_are_three_and_a_resume_and_three(workers, network, data, tmp_path, monkeypatch):
     method = {"kind": "detcon_b", **HEAD}
-    options = {"method": method, "steps": 10, "workers": workers, **network}
+    options = {"method": method, "steps": 6, "workers": workers, **network}
     whole = run(data, tmp_path / "whole", **options)
 
-    def stop_at_five(step, *, total, base):
-        if step == 5:
+    def stop_at_three(step, *, total, base):
+        if step == 3:
             raise Interrupted
         return ema_rate(step, total=total, base=base)
 
-    loop = {**TINY["loop"], "checkpoint_every": 5}
+    loop = {**TINY["loop"], "checkpoint_every": 3}
     with monkeypatch.context() as patch:
-        patch.setattr("detcon.pretraining.training.ema_rate", stop_at_five)
+        patch.setattr("detcon.pretraining.training.ema_rate", stop_at_three)
         with pytest.raises(Interrupted):
             run(data, tmp_path / "cut", **options, loop=loop)
     assert not (tmp_path / "cut" / "backbone.safetensors").exists()
@@ -134,7 +134,7 @@ def test_regions_find_their_masks(tmp_path):
         "batch_size": 32,
         "steps": 60,
         "optimizer": {"kind": "adamw", "lr": 3e-3},
-        "loop": {"log_every": 5, "precision": "bf16"},
+        "loop": {"log_every": 5, "precision": "32"},
     }
     pretrain(None, **settings)
     shares = [row["accuracy"] for row in read_history(tmp_path / "run").rows]

@@ -180,8 +180,7 @@ def test_detectron2(make, tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"width": 0.125, "stride": 16},
-        {"width": 0.125, "in_channels": 1, "same_padding": True},
+        {"width": 0.125, "stride": 16, "in_channels": 1, "same_padding": True},
         {"name": "test_vit"},
     ],
     ids=str,

@@ -123,8 +123,9 @@ def make_cells(study: StudyRecipe) -> list[Cell]:
     Random weights have no budget and SimCLR has no masks: their points along these axes are one.
     """
     cells: dict[str, Cell] = {}
+    loader = _Loader()
     for point in points(study):
-        cell = Cell(point.name, (point.values,), _settings(study, point))
+        cell = Cell(point.name, (point.values,), _settings(study, point, loader))
         before = cells.get(cell.fingerprint)
         if before is not None:
             cell = replace(before, points=(*before.points, point.values))
@@ -132,21 +133,38 @@ def make_cells(study: StudyRecipe) -> list[Cell]:
     return list(cells.values())
 
 
-def _settings(study: StudyRecipe, point: Point) -> CellSettings:
+class _Loader:
+    """Loads recipes, equal settings once: a study has far fewer than cells."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[type, str], Any] = {}
+
+    def load(self, model: type[Any], settings: dict[str, Any], place: str) -> Any:
+        recipe = settings.pop("recipe", None)
+        key = model, repr((recipe, settings))
+        if key not in self._loaded:
+            try:
+                self._loaded[key] = load_recipe(model, recipe, {**settings, "out": "OUT"})
+            except RecipeError as error:
+                raise RecipeError(f"{error}, {place}") from error
+        return self._loaded[key]
+
+
+def _settings(study: StudyRecipe, point: Point, loader: _Loader) -> CellSettings:
     # `label_free` of the study measures the finished backbones; watching each run costs more
     usual = {"images": next(iter(study.data)), "label_free": None}
     pretrain = {**usual, **study.pretrain, **_of("pretrain.", point)}
     transfer = {"data": next(iter(study.data)), "backbone": PRETRAINED, **study.transfer}
     transfer |= _of("transfer.", point)
-    chosen = _load(PretrainRecipe, pretrain, f"pretrain of the cell {point.name}")
+    chosen = loader.load(PretrainRecipe, pretrain, f"pretrain of the cell {point.name}")
     if transfer["backbone"] == "random":
         transfer = {"encoder": chosen.encoder, **transfer}
-    judged = _load(TransferRecipe, transfer, f"transfer of the cell {point.name}")
+    judged = loader.load(TransferRecipe, transfer, f"transfer of the cell {point.name}")
     data = _known(study.data, judged.data, "transfer.data", point)
     if judged.backbone == SUPERVISED:
         supervise = {"data": next(iter(study.data)), "backbone": "random"}
         supervise |= {"encoder": chosen.encoder, **study.supervise, **_of("supervise.", point)}
-        taught = _load(TransferRecipe, supervise, f"supervise of the cell {point.name}")
+        taught = loader.load(TransferRecipe, supervise, f"supervise of the cell {point.name}")
         images = _known(study.data, taught.data, "supervise.data", point)
         return CellSettings(
             supervise=taught, images=_anywhere(images), transfer=judged, data=_anywhere(data)
@@ -174,14 +192,6 @@ def _of(part: str, point: Point) -> dict[str, Any]:
         for name, value in point.settings.items()
         if name.startswith(part)
     }
-
-
-def _load(model: type[Any], settings: dict[str, Any], place: str) -> Any:
-    recipe = settings.pop("recipe", None)
-    try:
-        return load_recipe(model, recipe, {**settings, "out": "OUT"})
-    except RecipeError as error:
-        raise RecipeError(f"{error}, {place}") from error
 
 
 def _known(named: Mapping[str, Any], name: str | None, setting: str, point: Point) -> Any:
