@@ -234,14 +234,35 @@ def test_a_region_is_looked_for_and_outlined(place):
     drawn = (cv2.imread("r-near.png") != plain).any(2)[4:196, 4:196]
     assert np.mean(drawn.diagonal()) > 0.9, "the long side of the triangle"
     assert not drawn[2:90, 100:].any(), "the box would be here"
+    for name in ("elsewhere.png", "photos/bare.png"):
+        shutil.copy("photos/5.png", name)
     for wrong, message in (
         ({"region": 7}, r"has no region 7; give region=0 \(around"),
-        ({"region": 0, "near": "elsewhere.png"}, "has no masks in masks=regions; give a photo"),
+        ({"region": 0, "near": "none.png"}, "cannot read near=none.png: no such file or direc"),
+        ({"region": 0, "near": "elsewhere.png"}, "is no photo of images=photos, so that its reg"),
+        ({"region": 0, "near": "photos/bare.png"}, "has no masks in masks=regions; give a photo"),
     ):
         with pytest.raises(EmbeddingError, match=message):
-            summary(load_recipe(EmbedRecipe, None, asked | wrong))
+            detcon.embed(**asked | wrong | {"out": "new.parquet"})
+    assert not list(place.glob("new.parquet*")), "found before anything is embedded"
     with pytest.raises(ValueError, match="region= says which mask of near=PHOTO is meant"):
         detcon.embed(**given(near="photos/2.png", region=0))
+
+
+def test_near_is_the_file_of_that_path_before_a_photo_with_that_key(place):
+    shutil.copy("photos/1.png", "2.png")
+    detcon.embed(**given())
+    text = printed(summary(load_recipe(EmbedRecipe, None, given(near="2.png"))))
+    assert "1   1.000  1.png" in text
+
+
+def test_a_folder_of_parts_keeps_what_others_put_there(place):
+    parts = place / "e.parquet.parts"
+    parts.mkdir()
+    for name in ("mine.txt", "000009.parquet", "1.parquet"):
+        (parts / name).write_text("mine")
+    detcon.embed(**given(out="e.parquet"))
+    assert sorted(path.name for path in parts.iterdir()) == ["1.parquet", "mine.txt"]
 
 
 def printed(found):

@@ -1,6 +1,5 @@
 """The embeddings that are nearest to a photo or a region: a table, and a sheet."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,19 +10,18 @@ from rich.console import Group
 from rich.table import Table
 
 from detcon.downstream.pictures import write_png
-from detcon.embedding import EmbeddingError
+from detcon.embedding.asked import listed, read_asked
 from detcon.embedding.recipe import EmbedRecipe
 from detcon.embedding.table import read_about
-from detcon.embedding.vectors import Box, Embedding, Source, embed_photos, open_source
+from detcon.embedding.vectors import Box, Source, embed_photos, open_source
 from detcon.models.dense_features import dense_features
 from detcon.palette import OKABE_ITO, rgb
-from detcon.photos import decode, shown
+from detcon.photos import shown
 
 _TILE = 200  # pixels
 _TEXT = 24
 _COLUMNS = 5
 _MARK = rgb(OKABE_ITO["vermillion"])
-_MOST_LISTED = 6  # regions of a photo, in a message
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def summary(settings: EmbedRecipe) -> Group | str:
     if settings.near is None:
         return line
     source = open_source(settings)
-    asked, vector, ways = _query(source, settings.near)
+    asked, vector, ways = _query(source)
     found = nearest(path, vector, settings.num)
     table = Table(box=None, pad_edge=False)
     number = {"photos": [], "regions": ["region"], "cells": ["cell"]}[settings.of]
@@ -89,63 +87,18 @@ def summary(settings: EmbedRecipe) -> Group | str:
 
 
 def _query(
-    source: Source, near: str
+    source: Source,
 ) -> tuple[UInt8[np.ndarray, "y x 3"], Float[np.ndarray, " d"], list[str]]:
     """A photo as it is drawn, the vector of it or of its region, and what else may be asked."""
-    recipe, key = source.recipe, _key_of(source, near)
-    regions = list(embed_photos(source, [key])) if key and recipe.of == "regions" else []
-    if recipe.region is not None:
-        chosen = _chosen(source, near, regions)
-        return _marked(source, chosen.key, chosen.region, chosen.box), chosen.vector, []
-    photo = source.photos.read(key) if key else _read(near, source.photos.channels)
+    recipe = source.recipe
+    key, photo, regions = read_asked(source)
+    if key and recipe.region is not None:
+        found = embed_photos(source, [key])
+        chosen = next(one for one in found if one.region == recipe.region)
+        return _marked(source, key, chosen.region, chosen.box), chosen.vector, []
     vector = dense_features(source.backbone, photo, side=recipe.side).mean((1, 2))
-    ways = [f"to look for a region of it: {_listed(regions)}"] if regions else []
+    ways = [f"to look for a region of it: {listed(regions)}"] if regions else []
     return _bounded(photo), vector, ways
-
-
-def _key_of(source: Source, near: str) -> str | None:
-    """The key of a photo of the collection, given as its key or its path; None for others."""
-    below = os.path.relpath(os.path.realpath(near), os.path.realpath(source.photos.root))
-    known = set(source.photos.keys)
-    return next((one for one in (Path(below).as_posix(), near) if one in known), None)
-
-
-def _chosen(source: Source, near: str, regions: list[Embedding]) -> Embedding:
-    """The region that was asked for. Raises `EmbeddingError`."""
-    for one in regions:
-        if one.region == source.recipe.region:
-            return one
-    if not regions:
-        raise EmbeddingError(
-            f"near={near} has no masks in masks={source.recipe.masks}; give a photo of "
-            f"images={source.recipe.images} that has some, or leave region= out"
-        )
-    raise EmbeddingError(
-        f"near={near} has no region {source.recipe.region}; give {_listed(regions)}"
-    )
-
-
-def _listed(regions: list[Embedding]) -> str:
-    """The largest regions first, with the middles of their boxes."""
-
-    def area(one: Embedding) -> float:
-        left, top, right, bottom = one.box
-        return (right - left) * (bottom - top)
-
-    return ", ".join(
-        f"region={one.region} (around {(one.box[0] + one.box[2]) / 2:.0f}, "
-        f"{(one.box[1] + one.box[3]) / 2:.0f})"
-        for one in sorted(regions, key=area, reverse=True)[:_MOST_LISTED]
-    )
-
-
-def _read(path: str, channels: int) -> UInt8[np.ndarray, "y x c"]:
-    try:
-        return decode(Path(path).read_bytes(), path, channels=channels)
-    except OSError as error:
-        raise EmbeddingError(
-            f"cannot read near={path}: {(error.strerror or '').lower()}; give the path of a photo"
-        ) from error
 
 
 def _marked(source: Source, key: str, region: int, box: Box) -> UInt8[np.ndarray, "h w 3"]:

@@ -6,8 +6,8 @@ the row groups of one file. A part is used again if it is of the same settings a
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 
 from detcon.config import load_recipe
 from detcon.embedding import EmbeddingError
+from detcon.embedding.asked import read_asked
 from detcon.embedding.recipe import EmbedRecipe
 from detcon.embedding.vectors import Embedding, Source, embed_photos, open_source
-from detcon.files import copy_again, replacing
+from detcon.files import copy_again, remove_abandoned, replacing
 from detcon.models.backbone_file import plain_state, weights_digest
 from detcon.notes import say
 from detcon.photos import Photos, check_outside
@@ -53,11 +54,13 @@ def embed(recipe: str | Path | EmbedRecipe | None = None, /, **overrides: Any) -
     source, out = open_source(settings), Path(settings.out)
     if settings.near is not None:  # draws a sheet
         check_outside(out, settings.images)
+        read_asked(source)
     about = _about(source)
     if out.exists():
         say(_compare(out, about, source))
         return out
     parts = out.with_name(f"{out.name}.parts")
+    remove_abandoned(parts)
     size = _PART[settings.of]
     starts = range(0, len(source.photos), size)
     files = []
@@ -67,7 +70,10 @@ def embed(recipe: str | Path | EmbedRecipe | None = None, /, **overrides: Any) -
             files.append(_make_part(parts / f"{start // size:06d}.parquet", source, part, about))
             bar.advance(len(part))
     skipped = _join(files, out, about)
-    shutil.rmtree(parts)
+    for file in parts.glob(f"{'[0-9]' * 6}.parquet"):  # and those of other settings
+        file.unlink()
+    with suppress(OSError):  # it holds files of others
+        parts.rmdir()
     if skipped:
         say(f"left out {len(skipped)} of {len(source.photos)} photos: {'; '.join(skipped[:3])}")
     return out
