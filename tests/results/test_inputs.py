@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from detcon.photos import open_photos
+from detcon.pretraining.inputs import take_inputs
 from detcon.results import RunError
 from detcon.results.inputs import (
     INPUTS,
@@ -95,6 +97,21 @@ def test_hidden_files_links_in_a_circle_and_results_do_not_count(folder):
     (folder / "runs").mkdir()
     (folder / "runs/result.json").write_bytes(b"{}")
     assert what_changed(before, take_inventory(folder, without=folder / "runs")) == ""
+
+
+def test_two_things_for_one_photos_of_another_place_with_the_same_names(tmp_path):
+    """In their own place they may have been repaired."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_bytes(name.encode() * 40)
+    shutil.copytree(tmp_path / "one", tmp_path / "moved")
+    (tmp_path / "two" / "a.jpg").write_bytes(b"repaired")
+    one, moved, two = (
+        take_inputs(open_photos(tmp_path / name), None)["images"]
+        for name in ("one", "moved", "two")
+    )
+    assert what_changed(one, moved, same_place=False) == what_changed(one, two) == ""
+    assert "have other names or content" in what_changed(one, two, same_place=False)
 
 
 def test_inventories_are_kept_in_the_run_folder(folder, tmp_path):

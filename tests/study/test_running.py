@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -335,6 +336,19 @@ def test_a_missing_folder_is_said_before_anything_begins(write_study, overrides,
     with pytest.raises(StudyError, match=sentence):
         run_study(study, **overrides)
     assert not Path("runs").exists()
+
+
+def test_stale_backbones_of_other_photos_are_refused(write_study, scenes, tmp_path):
+    """The photos have the same names in both folders."""
+    study = write_study(grid={"seed": [0], "method": {"detcon_s": {"masks": "grid"}}})
+    run_study(study)
+    shutil.copytree(scenes, tmp_path / "moved")
+    run_study(study, results="again.jsonl", **{"data.scenes": "moved"})
+    for photo in (tmp_path / "moved/train/images").iterdir():
+        photo.write_bytes(photo.read_bytes() + b"0")
+    sentence = "was trained on other photos than those of moved/train/images .* give another work="
+    with pytest.raises(StudyError, match=sentence):
+        run_study(study, results="others.jsonl", **{"data.scenes": "moved"})
 
 
 def test_a_result_that_is_damaged_is_named(write_study):

@@ -13,13 +13,15 @@ from detcon.results.inputs import Inventory
 def take_inputs(photos: Photos, masks: MaskStore | None) -> dict[str, Inventory]:
     """What identifies photos and masks, wherever they lie, by the names of their settings.
 
-    Photos count by their names alone, so that damaged ones may be replaced while a run waits; masks
-    by the index of the store, which has a checksum of each photo's masks.
+    Photos count by their names, so that damaged ones may be replaced while a run waits, and where
+    they lie in another place by their sizes too; masks by the index of the store, which has a
+    checksum of each photo's masks.
     """
     names = hashlib.sha256()
     for key in photos.keys:
         names.update(f"{key}\0".encode(errors="surrogateescape"))
-    inputs = {"images": Inventory(len(photos), names.hexdigest())}
+    sizes = hashlib.sha256(repr(list(photos.some_sizes().values())).encode()).hexdigest()
+    inputs = {"images": Inventory(len(photos), names.hexdigest(), sizes=sizes)}
     if masks is not None:
         index = (masks.folder / "index.arrow").read_bytes()
         inputs["masks"] = Inventory(len(masks), hashlib.sha256(index).hexdigest())

@@ -16,9 +16,12 @@ from detcon.files import locked
 from detcon.masks.quality.overlap import Quality
 from detcon.masks.recipe import parse_share
 from detcon.notes import say
+from detcon.photos import Photos, open_photos
 from detcon.pretraining.discovery import discovered
+from detcon.pretraining.inputs import take_inputs
 from detcon.pretraining.training import pretrain
 from detcon.results.history import read_history
+from detcon.results.inputs import read_inputs, what_changed
 from detcon.results.lines import read_lines
 from detcon.results.result import Result
 from detcon.study import StudyError
@@ -213,15 +216,29 @@ def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, flo
     assert settings is not None
     out = _folder(study, cell)
     backbone = out / BACKBONE
-    if not backbone.is_file():
+    images = places.images(settings.images)
+    if backbone.is_file():
+        _check_photos(out, open_photos(images, settings.encoder.in_channels))
+    else:
         masks = places.masks(settings.images, settings.masks) if settings.masks else None
-        folders = {"images": places.images(settings.images), "masks": masks, "out": out}
+        folders = {"images": images, "masks": masks, "out": out}
         placed = with_weights(
             settings, lambda one: one.model_copy(update={"source": places.weights(one.source)})
         )
         pretrain(None, **placed.model_dump(mode="json") | folders)
     (out / LAST).unlink(missing_ok=True)
     return backbone, read_history(out).seconds
+
+
+def _check_photos(out: Path, photos: Photos) -> None:
+    """Refuses a finished backbone that learnt from other photos than a name stands for now."""
+    before = read_inputs(out).get("images")
+    changed = before and what_changed(before, take_inputs(photos, None)["images"], same_place=False)
+    if changed:
+        raise StudyError(
+            f"{out} was trained on other photos than those of {photos.source} ({changed}); give "
+            f"another work=, or remove {out} to train it again"
+        )
 
 
 def _supervise(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, float]:

@@ -121,7 +121,8 @@ def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> boo
     there = recorded if recorded.keys() >= now.keys() else _filled_up(saved, recipe) or recorded
     moved = {}
     for name, before in read_inputs(folder).items() if inputs else ():
-        changed, same_place = what_changed(before, inputs[name]), there.get(name) == now[name]
+        same_place = there.get(name) == now[name]
+        changed = what_changed(before, inputs[name], same_place=same_place)
         if changed and same_place:
             raise RunError(
                 f"{name}={now[name]} has changed since {folder} was begun ({changed}); give "

@@ -202,6 +202,8 @@ def test_stale_photos_that_can_be_read_again_get_masks(photos, tmp_path, capsys)
     assert said(capsys) == [f"{path}: c.png can be read now; its photos are done again"]
     assert "c.png" in MaskStore(store) and MaskStore(store).unreadable == {}
     assert (store / "shards" / "00000.masks").stat().st_mtime_ns == first
+    make_masks(**asked, shard_size=2)
+    assert said(capsys) == ["all 4 photos had their masks already"]
 
 
 def test_advice_can_be_followed_of_a_conversion_that_wrote_nothing(photos, tmp_path):
@@ -290,6 +292,30 @@ def test_two_things_for_one_photos_of_two_cameras_and_one_coco_entry(tmp_path):
     generator = FromAnnotations(str(tmp_path / "a.json"), format="coco")
     with pytest.raises(AnnotationError, match="cam1/0000.jpg and cam2/0000.jpg would share the an"):
         make_masks(images=tmp_path / "photos", out=tmp_path / "out", generator=generator)
+
+
+def test_two_things_for_one_photos_of_another_folder_with_the_same_names(photos, tmp_path, capsys):
+    """They are older than the masks; the same photos in another place are the same."""
+    asked = {"out": tmp_path / "out", "workers": 1, "generator": Grid(2)}
+    store = MaskStore(make_masks(images=photos, **asked))
+    others = tmp_path / "others"
+    for name in "abcd":
+        save(others / f"{name}.png", np.full((12, 16, 3), np.arange(16)[None, :, None] * ord(name)))
+        os.utime(others / f"{name}.png", (1e9, 1e9))
+    now, then = ((place / "a.png").stat().st_size for place in (others, photos))
+    sentence = (
+        f"of 4 photos of {others} that were looked at, 4 are of another size than when the masks "
+        f"in {store.folder} were made: a.png has {now} bytes now and had {then}; "
+    )
+    with pytest.raises(StoreError) as error:
+        make_masks(images=others, **asked)
+    assert str(error.value).startswith(sentence + "give another out=")
+    say_newer_photos(store, open_photos(others))
+    assert said(capsys) == [
+        sentence + "unless they are the same pictures saved again, make masks of these photos"
+    ]
+    shutil.copytree(photos, tmp_path / "moved")
+    make_masks(images=tmp_path / "moved", **asked)
 
 
 def test_orientation_an_annotation_of_the_unturned_photo_is_named(tmp_path):

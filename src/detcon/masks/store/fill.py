@@ -14,10 +14,17 @@ from detcon.formats.registry import find_format
 from detcon.masks.masks import MaskGenerator, Masks
 from detcon.masks.recipe import MasksRecipe, parse_share
 from detcon.masks.sources import Displaced, Felzenszwalb, FromAnnotations, NetworkSource
-from detcon.masks.store.header import begin_store, describe, missing_shards, num_shards, shard_path
+from detcon.masks.store.header import (
+    begin_store,
+    describe,
+    missing_shards,
+    num_shards,
+    shard_path,
+    write_header,
+)
 from detcon.masks.store.index import merge_index
 from detcon.masks.store.mask_store import MaskStore
-from detcon.masks.store.resume import listed, spans_left
+from detcon.masks.store.resume import listed, other_photos, spans_left
 from detcon.masks.store.shard import ShardRow, StoreError, pack, write_shard
 from detcon.notes import say
 from detcon.photos import Photos, UnreadablePhoto, open_photos
@@ -84,6 +91,8 @@ def _fill_store(settings: MasksRecipe) -> Path:
     folder = Path(settings.out)
     described = describe(settings.generator, photos, settings.shard_size)
     header = begin_store(folder, described, photos.keys)
+    if others := other_photos(folder, header, photos):
+        raise StoreError(f"{others}; give another out=, or delete {folder} to make it again")
     _fill(folder, header, settings, photos)
     if missing := len(missing_shards(folder, header)):
         say(
@@ -98,6 +107,8 @@ def _fill_store(settings: MasksRecipe) -> Path:
             raise
         say(f"this share is done; another is not: {error}")
         return folder
+    if "bytes" in header and header["bytes"] != described["bytes"]:  # some were repaired
+        write_header(folder, header | {"bytes": described["bytes"]})
     _list_unreadable(folder, unreadable, len(photos))
     _list_empty(folder, settings.generator)
     _count_single(folder, settings.generator)

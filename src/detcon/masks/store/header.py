@@ -43,6 +43,7 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
         "fingerprint": fingerprint(masks),
         "source": photos.source,
         "num_photos": len(photos),
+        "bytes": photos.some_sizes(),
         **masks,
     }
 
@@ -76,19 +77,26 @@ def begin_store(folder: Path, header: dict[str, Any], keys: Sequence[str] = ()) 
             raise StoreError(f"{folder} exists and is no mask store; give another out=")
         folder.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            write_whole(path, json.dumps(header, indent=1))
+            write_header(folder, header)
     found = read_header(folder)
-    if difference := _difference(found, header):
-        if any(stored := [*(folder / "shards").glob("*.masks")]):
+    difference = _difference(found, header)
+    if difference or found.get("bytes") != header["bytes"]:
+        stored = [*(folder / "shards").glob("*.masks")]
+        if stored and difference:
             raise StoreError(
                 f"the mask store {folder} was made with other parameters: {difference}"
                 f"{_other_photos(stored, found, header, keys)}; give another out=, or delete the "
                 f"folder to make it again"
             )
-        write_whole(path, json.dumps(header, indent=1))
-        found = header
+        if not stored:
+            write_header(folder, header)
+            found = header
     (folder / "shards").mkdir(exist_ok=True)
     return found
+
+
+def write_header(folder: Path, header: dict[str, Any]) -> None:
+    write_whole(folder / "header.json", json.dumps(header, indent=1))
 
 
 def read_header(folder: Path) -> dict[str, Any]:

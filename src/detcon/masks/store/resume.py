@@ -1,9 +1,10 @@
 """Going on with a mask store: what is left to be made, and what is older than what it shows."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from detcon.masks.masks import MaskGenerator
 from detcon.masks.recipe import MasksRecipe
@@ -51,10 +52,12 @@ def spans_left(
 
 
 def say_newer_photos(store: MaskStore, photos: Photos) -> None:
-    """Says that photos are newer than their masks, for commands that use both.
+    """Says that photos are newer than their masks, or are others, for commands that use both.
 
     Of a larger collection 20,000 photos are looked at: on a network a million would take minutes.
     """
+    if others := other_photos(store.folder, store.header, photos):
+        note(f"{others}; unless they are the same pictures saved again, make masks of these photos")
     some = photos.keys[:: -(-len(photos) // _LOOKED_AT)]
     shards = {key: store.shard_of(key) for key in some}
     made = {path: _written(path) for path in {*shards.values()}}
@@ -65,6 +68,31 @@ def say_newer_photos(store: MaskStore, photos: Photos) -> None:
             f"{_num_newer(newer)} than their masks in {store.folder}{looked_at}: {listed(newer)}; "
             f"if the pictures changed, give the command that made the masks again, with --check"
         )
+
+
+def other_photos(folder: Path, header: Mapping[str, Any], photos: Photos) -> str:
+    """Says that photos aren't those that a store was made of, though they have their names.
+
+    They are no newer than the store and have other sizes. "" where there are none, and for stores
+    of earlier versions. Photos that couldn't be read may have been repaired.
+    """
+    begun, unreadable = _written(folder / "header.json"), read_unreadable(folder)
+    sizes = {key: photos.num_bytes(key) for key in header.get("bytes", {})}
+    others = [
+        key
+        for key, size in sizes.items()
+        if size not in (0, header["bytes"][key])
+        and photos.written(key) <= begun
+        and key not in unreadable
+    ]
+    if not others:
+        return ""
+    first = others[0]
+    return (
+        f"of {len(sizes)} photos of {photos.source} that were looked at, {len(others)} "
+        f"{'is' if len(others) == 1 else 'are'} of another size than when the masks in {folder} "
+        f"were made: {first} has {sizes[first]:,} bytes now and had {header['bytes'][first]:,}"
+    )
 
 
 def _repaired(folder: Path, photos: Photos) -> list[str]:
