@@ -1,6 +1,7 @@
 """Tests for detcon.downstream.predicting and model_file: a finished model, on photos."""
 
 import json
+import os
 import shutil
 
 import cv2
@@ -156,6 +157,18 @@ def test_new_photos_are_predicted_and_changed_ones_refused(trained, photos, tmp_
     text = r"1 photo of .* changed and 1 gone since .*, the first is 3\.png; give another out"
     with pytest.raises(RunError, match=text):
         predict(images=str(photos), **options)
+
+
+def test_stale_predictions_of_other_photos_with_the_same_names_and_sizes(trained, tmp_path):
+    """Pictures of BMP files of one width and height have one size; these are older, too."""
+    for name, value in (("one", 50), ("two", 200)):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "a.bmp"), np.full((32, 32, 3), value, np.uint8))
+        os.utime(tmp_path / name / "a.bmp", (1e9, 1e9))
+    options = {"model": str(trained), "out": str(tmp_path / "found")}
+    predict(images=str(tmp_path / "one"), **options)
+    with pytest.raises(RunError, match=r"1 photo of .*two changed .* the first is a\.bmp; give"):
+        predict(images=str(tmp_path / "two"), **options)
 
 
 def test_a_model_that_was_trained_again_is_noticed(trained, photos, tmp_path):

@@ -105,7 +105,7 @@ def test_two_things_for_one_photos_of_another_place_with_the_same_names(tmp_path
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.jpg").write_bytes(name.encode() * 40)
     shutil.copytree(tmp_path / "one", tmp_path / "moved")
-    (tmp_path / "two" / "a.jpg").write_bytes(b"repaired")
+    (tmp_path / "two" / "a.jpg").write_bytes(b"two" * 39 + b"abc")
     one, moved, two = (
         take_inputs(open_photos(tmp_path / name), None)["images"]
         for name in ("one", "moved", "two")

@@ -157,6 +157,9 @@ def _unchanged(photos: Photos, rows: Rows, folder: Path) -> set[str]:
     keys = set(photos.keys) if rows else set()
     gone = [key for key in rows if key not in keys]
     since = (folder / PREDICTED).stat().st_mtime if rows else 0.0
+    saved = read_recipe(folder) if rows else None
+    if saved is not None and saved.values.get("images") != photos.source:
+        since = 0.0  # in another place old files may be others
     there = [key for key in rows if key in keys]
     changed = [key for key in there if not _is_same(photos, key, rows[key], since)]
     if gone and not there:
@@ -176,7 +179,10 @@ def _unchanged(photos: Photos, rows: Rows, folder: Path) -> set[str]:
 def _is_same(photos: Photos, key: str, row: Mapping[str, Any], since: float) -> bool:
     """Whether a photo is the one that was predicted; an older file of the same size is."""
     if photos.members is None:
-        status = photos.path(key).stat()
+        try:
+            status = photos.path(key).stat()
+        except OSError:  # a list names it still
+            return False
         if status.st_size != row["bytes"] or status.st_mtime < since:
             return status.st_size == row["bytes"]
     return _digest(photos.data(key)) == row["sha256"]

@@ -10,6 +10,7 @@ from itertools import pairwise
 from operator import index
 from pathlib import Path
 from typing import SupportsIndex, overload
+from zlib import crc32
 
 import numpy as np
 from jaxtyping import Int64, UInt8
@@ -19,7 +20,8 @@ from detcon.photos.errors import UnreadablePhoto
 from detcon.photos.tars import Members
 
 _AT_ONCE = 4096  # names that are decoded together
-_SOME = 256  # photos, whose sizes tell a collection from another one with the same names
+_SOME = 256  # photos that tell a collection from another one with the same names
+_PIECE = 4096  # bytes
 _CODE = ("utf-8", "surrogateescape")  # names of files need not be text
 
 
@@ -86,22 +88,28 @@ class Photos:
         place = self._place(key)
         return 0.0 if place is None else _written(self.members.tars[self.members.tar[place]])
 
-    def num_bytes(self, key: str) -> int:
-        """The size of a photo's file; 0 if there is none."""
-        if self.members is not None:
-            place = self._place(key)
-            return 0 if place is None else int(self.members.size[place])
+    def mark(self, key: str) -> str:
+        """The size of a photo's file and a checksum of its middle; "" if it can't be read."""
+        place = 0 if self.members is None else self._place(key)
+        if place is None:
+            return ""
         try:
-            return os.stat(os.path.join(self.root, key)).st_size
+            path, start, size = os.path.join(self.root, key), 0, None
+            if self.members is not None:
+                path, start, size = self.members.span(place)
+            with open(path, "rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size if size is None else size
+                file.seek(start + max(0, size - _PIECE) // 2)
+                return f"{size}-{crc32(file.read(min(size, _PIECE))):08x}"
         except OSError:
-            return 0
+            return ""
 
-    def some_sizes(self) -> dict[str, int]:
-        """The sizes in bytes of all photos of a small collection, of 256 of a larger one.
+    def marks(self) -> dict[str, str]:
+        """The marks of all photos of a small collection, of up to 256 of a larger one.
 
         They tell two collections apart whose photos have the same names.
         """
-        return {key: self.num_bytes(key) for key in self.keys[:: -(-len(self) // _SOME)]}
+        return {key: self.mark(key) for key in self.keys[:: -(-len(self) // _SOME)]}
 
     def _place(self, key: str) -> int | None:
         place = bisect_left(self.keys, key)

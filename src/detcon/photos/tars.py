@@ -47,6 +47,10 @@ class Members:
         tars = tuple(self.tars[i] for i in used.tolist())
         return Members(tars, tar.astype(np.int32), self.offset[start:stop], self.size[start:stop])
 
+    def span(self, number: int) -> tuple[str, int, int]:
+        """The tar of one file, where it begins in it, and its size in bytes."""
+        return (self.tars[int(self.tar[number])], int(self.offset[number]), int(self.size[number]))
+
     def read(self, number: int) -> bytes:
         """The bytes of one file.
 
@@ -54,9 +58,9 @@ class Members:
             UnreadablePhoto: The tar has become shorter since it was listed.
             OSError: The tar is gone, or may not be read.
         """
-        path, size = self.tars[int(self.tar[number])], int(self.size[number])
+        path, start, size = self.span(number)
         with open(path, "rb", buffering=0) as file:
-            file.seek(int(self.offset[number]))
+            file.seek(start)
             data = file.read(size)
         if len(data) != size:
             raise UnreadablePhoto(f"cannot read from {path}: it has changed since it was listed")

@@ -13,15 +13,15 @@ from detcon.results.inputs import Inventory
 def take_inputs(photos: Photos, masks: MaskStore | None) -> dict[str, Inventory]:
     """What identifies photos and masks, wherever they lie, by the names of their settings.
 
-    Photos count by their names, so that damaged ones may be replaced while a run waits, and where
-    they lie in another place by their sizes too; masks by the index of the store, which has a
+    Photos count by their names, so that damaged ones may be replaced while a run waits, and in
+    another place by marks of their content too; masks by the index of the store, which has a
     checksum of each photo's masks.
     """
     names = hashlib.sha256()
     for key in photos.keys:
         names.update(f"{key}\0".encode(errors="surrogateescape"))
-    sizes = hashlib.sha256(repr(list(photos.some_sizes().values())).encode()).hexdigest()
-    inputs = {"images": Inventory(len(photos), names.hexdigest(), sizes=sizes)}
+    marks = hashlib.sha256("".join(photos.marks().values()).encode()).hexdigest()
+    inputs = {"images": Inventory(len(photos), names.hexdigest(), marks=marks)}
     if masks is not None:
         index = (masks.folder / "index.arrow").read_bytes()
         inputs["masks"] = Inventory(len(masks), hashlib.sha256(index).hexdigest())

@@ -31,15 +31,15 @@ class Inventory:
         newest: The file that was changed last, and when; for messages.
         photos: Digest of a piece of each photo in a lossy format; "" where there are none, or too
             many, and in inventories of earlier versions.
-        sizes: Digest of the sizes of some files, for inventories of names alone: two collections
-            may have the same names. "" in others.
+        marks: Digest of sizes and pieces of some files, for inventories of names alone: two
+            collections may have the same names. "" in others.
     """
 
     files: int
     digest: str
     newest: str = ""
     photos: str = ""
-    sizes: str = ""
+    marks: str = ""
 
 
 def take_inventory(place: str | Path, *, without: Path | None = None) -> Inventory:
@@ -80,12 +80,12 @@ def take_inventory(place: str | Path, *, without: Path | None = None) -> Invento
 def what_changed(before: Inventory, now: Inventory, *, same_place: bool = True) -> str:
     """What differs between two inventories, in words; "" where nothing does.
 
-    `sizes` count only where the files lie in another place: there they may be others, here they are
+    `marks` count only where the files lie in another place: there they may be others, here they are
     repaired ones.
     """
-    pieces, sizes = {before.photos, now.photos} - {""}, {before.sizes, now.sizes} - {""}
+    pieces, marks = {before.photos, now.photos} - {""}, {before.marks, now.marks} - {""}
     same_names = (before.files, before.digest) == (now.files, now.digest)
-    if same_names and len(pieces) < 2 and (same_place or len(sizes) < 2):
+    if same_names and len(pieces) < 2 and (same_place or len(marks) < 2):
         return ""
     newest = f"; the newest is {now.newest}" if now.newest else ""
     if before.files != now.files:

@@ -107,8 +107,8 @@ def _fill_store(settings: MasksRecipe) -> Path:
             raise
         say(f"this share is done; another is not: {error}")
         return folder
-    if "bytes" in header and header["bytes"] != described["bytes"]:  # some were repaired
-        write_header(folder, header | {"bytes": described["bytes"]})
+    if "marks" in header and header["marks"] != described["marks"]:  # some were repaired
+        write_header(folder, header | {"marks": described["marks"]})
     _list_unreadable(folder, unreadable, len(photos))
     _list_empty(folder, settings.generator)
     _count_single(folder, settings.generator)

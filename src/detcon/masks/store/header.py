@@ -43,7 +43,7 @@ def describe(generator: Any, photos: Photos, shard_size: int) -> dict[str, Any]:
         "fingerprint": fingerprint(masks),
         "source": photos.source,
         "num_photos": len(photos),
-        "bytes": photos.some_sizes(),
+        "marks": photos.marks(),
         **masks,
     }
 
@@ -80,7 +80,7 @@ def begin_store(folder: Path, header: dict[str, Any], keys: Sequence[str] = ()) 
             write_header(folder, header)
     found = read_header(folder)
     difference = _difference(found, header)
-    if difference or found.get("bytes") != header["bytes"]:
+    if difference or found.get("marks") != header["marks"]:
         stored = [*(folder / "shards").glob("*.masks")]
         if stored and difference:
             raise StoreError(

@@ -73,25 +73,24 @@ def say_newer_photos(store: MaskStore, photos: Photos) -> None:
 def other_photos(folder: Path, header: Mapping[str, Any], photos: Photos) -> str:
     """Says that photos aren't those that a store was made of, though they have their names.
 
-    They are no newer than the store and have other sizes. "" where there are none, and for stores
-    of earlier versions. Photos that couldn't be read may have been repaired.
+    They are no newer than the store and have other content. "" where there are none, and for
+    stores of earlier versions. Photos that couldn't be read may have been repaired.
     """
     begun, unreadable = _written(folder / "header.json"), read_unreadable(folder)
-    sizes = {key: photos.num_bytes(key) for key in header.get("bytes", {})}
+    marks = {key: photos.mark(key) for key in header.get("marks", {})}
     others = [
         key
-        for key, size in sizes.items()
-        if size not in (0, header["bytes"][key])
+        for key, mark in marks.items()
+        if mark not in ("", header["marks"][key])
         and photos.written(key) <= begun
         and key not in unreadable
     ]
     if not others:
         return ""
-    first = others[0]
     return (
-        f"of {len(sizes)} photos of {photos.source} that were looked at, {len(others)} "
-        f"{'is' if len(others) == 1 else 'are'} of another size than when the masks in {folder} "
-        f"were made: {first} has {sizes[first]:,} bytes now and had {header['bytes'][first]:,}"
+        f"of {len(marks)} photos of {photos.source} that were looked at, {len(others)} "
+        f"{'is' if len(others) == 1 else 'are'} not what the masks in {folder} were made of, the "
+        f"first is {others[0]}"
     )
 
 
