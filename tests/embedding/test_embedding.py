@@ -157,6 +157,12 @@ def test_stale_results_are_refused_or_said(place, capsys):
     (place / "photos" / "0.png").touch()
     detcon.embed(**given())
     assert "is kept, but 1 of 5 photos changed since: remove it" in capsys.readouterr().err
+    shutil.copytree("photos", "others")
+    cv2.imwrite("photos/a.bmp", np.zeros((9, 9, 3)))
+    cv2.imwrite("others/a.bmp", np.full((9, 9, 3), 9))
+    detcon.embed(**given(out="a.parquet"))
+    with pytest.raises(EmbeddingError, match=r"of others have changed .*: files were renamed or"):
+        detcon.embed(**given(images="others", out="a.parquet"))
     (place / "embeddings.parquet").write_text("mine")
     with pytest.raises(EmbeddingError, match="no file of detcon embed, or damaged"):
         detcon.embed(**given())

@@ -94,9 +94,13 @@ def _about(source: Source) -> dict[str, Any]:
         "normalisation": backbone.normalisation.model_dump(mode="json"),
         "side": recipe.side,
         "masks": masks,
-        "photos": _digest(source.photos),
-        "num_photos": len(source.photos),
+        **_of_photos(source.photos),
     }
+
+
+def _of_photos(photos: Photos) -> dict[str, Any]:
+    marks = hashlib.sha256("".join(photos.marks().values()).encode()).hexdigest()[:12]
+    return {"photos": _digest(photos), "marks": marks, "num_photos": len(photos)}
 
 
 def _digest(photos: Photos) -> str:
@@ -122,7 +126,7 @@ def _compare(out: Path, about: dict[str, Any], source: Source) -> str:
     same = ("of", "weights", "encoder", "normalisation", "side", "masks")
     if other := [name for name in same if there.get(name) != about[name]]:
         raise EmbeddingError(f"{out} was made with other {' and '.join(other)}; {way_out}")
-    if there["photos"] != about["photos"]:
+    if any(there.get(name, about[name]) != about[name] for name in ("photos", "marks")):
         then, now = there["num_photos"], about["num_photos"]
         how = f"{then} then, {now} now" if then != now else "files were renamed or changed"
         raise EmbeddingError(
@@ -153,8 +157,7 @@ def read_about(path: Path) -> tuple[dict[str, Any], pq.ParquetFile]:
 
 def _make_part(path: Path, source: Source, photos: Photos, about: dict[str, Any]) -> Path:
     """Writes the embeddings of some photos, unless they are there."""
-    of_part = {name: value for name, value in about.items() if not name.endswith("photos")}
-    of_part["photos"] = _digest(photos)
+    of_part = about | _of_photos(photos)
     if path.exists():
         try:
             there, _ = read_about(path)
