@@ -242,6 +242,18 @@ def test_what_is_no_model(trained, tmp_path):
             load_model(tmp_path)
 
 
+def test_nothing_is_predicted_of_photos_that_cannot_be_read(trained, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(RunError, match=r"none of the 2 photos could be read; the first: .*a\.png"):
+        predict(model=str(trained), images=str(tmp_path), out=str(tmp_path / ".found"))
+
+
+def test_predictions_into_the_folder_of_the_model_are_refused(trained, photos):
+    with pytest.raises(RunError, match="holds a run of another recipe: .* give another out="):
+        predict(model=str(trained), images=str(photos), out=str(trained))
+
+
 def test_a_model_of_another_network(trained, tmp_path):
     path = trained / "model.safetensors"
     with safe_open(path, framework="pt") as file:

@@ -120,7 +120,9 @@ def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> boo
     now = deciding_settings(recipe.model_dump(mode="json"))
     there = recorded if recorded.keys() >= now.keys() else _filled_up(saved, recipe) or recorded
     moved = {}
-    for name, before in read_inputs(folder).items() if inputs else ():
+    for name, before in read_inputs(folder).items():
+        if name not in inputs:  # a run of another kind; its settings differ
+            continue
         same_place = there.get(name) == now[name]
         changed = what_changed(before, inputs[name], same_place=same_place)
         if changed and same_place:
