@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from detcon.models.backbone_file import BackboneError, Normalisation, load_backbone, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
+from detcon.models.sources import MODEL_ENTRY
+from detcon.train.checkpoint import Checkpoint, save_checkpoint
 
 SMALL = EncoderRecipe(name="resnet18", width=0.125, stride=16)
 
@@ -159,3 +161,16 @@ def test_weights_that_cannot_be_fetched(tmp_path, monkeypatch):
         load_backbone("torchvision:vgg16")
     with pytest.raises(BackboneError, match="torchvision has no weights for 'resnet200'"):
         load_backbone("torchvision:resnet200")
+
+
+def test_models_and_checkpoints_of_ours_are_no_files_of_others(tmp_path):
+    """Their stride, padding and normalisation would be guessed."""
+    state = {f"encoder.{name}": t for name, t in build_encoder(SMALL).state_dict().items()}
+    save_file(state, tmp_path / "model.safetensors", {MODEL_ENTRY: "{}"})
+    with pytest.raises(BackboneError, match=r"is a whole model of .*; give its backbone, .*/backb"):
+        load_backbone(tmp_path / "model.safetensors")
+    save_checkpoint(tmp_path / "last.ckpt", Checkpoint(1, state, {}, []))
+    with pytest.raises(
+        BackboneError, match=r"is a checkpoint of a run, .* give the run's backbone"
+    ):
+        load_backbone(tmp_path / "last.ckpt")

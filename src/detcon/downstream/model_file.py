@@ -27,10 +27,11 @@ from detcon.files import copy_again, write_whole
 from detcon.models.backbone_file import Backbone, BackboneError, check_finite
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.models.sources import MODEL_ENTRY as ENTRY
 from detcon.photos import decode, shrink
 
 MODEL = "model.safetensors"
-ENTRY, FORMAT = "detcon_model", "detcon-model-1"
+FORMAT = "detcon-model-1"
 
 
 class ModelError(ValueError):

@@ -24,6 +24,8 @@ from detcon.models.recipe import RESNETS, EncoderRecipe, Normalisation, near_enc
 
 FORMAT = "detcon-backbone-1"
 ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn't fixed
+MODEL_ENTRY = "detcon_model"  # of the files of transfer's models
+_CHECKPOINT = {"module", "fingerprint", "num_losses"}  # among what a checkpoint of a run holds
 
 
 class BackboneError(ValueError):
@@ -125,6 +127,11 @@ def _from_safetensors(path: Path) -> Weights:
         raise BackboneError(
             f"{path} is damaged or no safetensors file ({error}); {copy_again(path)}"
         ) from error
+    if MODEL_ENTRY in metadata:
+        raise BackboneError(
+            f"{path} is a whole model of detcon transfer; give its backbone, "
+            f"{path.with_name('backbone.safetensors')}"
+        )
     if ENTRY not in metadata:
         return Weights(tensors)
     try:
@@ -153,6 +160,11 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             f"{path} is no checkpoint of plain tensors: it is damaged, another kind of file, or "
             f"needs code to be run; {copy_again(path)}, or save its state dict alone"
         ) from error
+    if isinstance(loaded, dict) and loaded.keys() >= _CHECKPOINT:
+        raise BackboneError(
+            f"{path} is a checkpoint of a run, without the backbone's architecture and "
+            f"normalisation; give the run's backbone.safetensors, which it has at its end"
+        )
     tensors = flatten(loaded)
     if not tensors:
         raise BackboneError(f"{path} holds no state dict: names and tensors")
