@@ -251,6 +251,17 @@ def test_stale_conversions_of_masks_made_again_are_refused(photos, tmp_path):
         convert_masks(**convert)
 
 
+def test_stale_records_of_other_photos_are_refused(photos, tmp_path):
+    masks = make_masks(images=photos, out=tmp_path / "out", workers=1, generator=Grid(2))
+    convert = {"masks": masks, "out": tmp_path / "records", "to": "tfrecord", "num_files": 1}
+    convert_masks(**convert, workers=1)
+    shutil.copytree(photos, tmp_path / "moved")
+    convert_masks(**convert, images=tmp_path / "moved", workers=1)
+    save(tmp_path / "moved" / "b.png", np.full((12, 16, 3), 7, np.uint8))
+    with pytest.raises(StoreError, match="records holds other photos than those of .*moved now;"):
+        convert_masks(**convert, images=tmp_path / "moved", workers=1)
+
+
 def test_left_out_photos_that_are_not_annotated_are_counted_before_the_first_mask(
     photos, tmp_path, capsys
 ):

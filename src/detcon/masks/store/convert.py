@@ -23,7 +23,7 @@ from detcon.masks.recipe import ConvertRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.resume import say_newer_photos
 from detcon.masks.store.shard import StoreError
-from detcon.photos import open_photos
+from detcon.photos import Photos, open_photos
 from detcon.progress import with_progress
 from detcon.workers import in_order
 
@@ -59,17 +59,19 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
     parts = [keys[start : start + _PHOTOS_A_JOB] for start in range(0, len(keys), _PHOTOS_A_JOB)]
     if settings.to == "png":
         check_names(keys)
-    _begin(out, settings, store)
+    photos = None
+    if settings.to == "tfrecord":  # whose records hold the photos too
+        photos = replace(open_photos(settings.images or store.header["source"]), keys=keys)
+    _begin(out, settings, store, photos)
     if settings.to == "png":
         for _ in _results(partial(write_pngs, store, out), parts, settings.workers):
             pass
         return out
-    if settings.to == "coco":
+    if photos is None:
         if not (out / FILE).exists():
             described = _results(partial(describe_photos, store), parts, settings.workers)
             write_coco(out / FILE, chain.from_iterable(described))
         return out / FILE
-    photos = replace(open_photos(settings.images or store.header["source"]), keys=keys)
     say_newer_photos(store, photos)
     num_files = settings.num_files or _OFFICIAL[settings.split]
     files = plan_files(store, photos, out, settings.split, num_files)
@@ -78,7 +80,7 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
     return out
 
 
-def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
+def _begin(out: Path, settings: ConvertRecipe, store: MaskStore, photos: Photos | None) -> None:
     """Makes the folder, or checks that a conversion with the same settings began there."""
     wanted = {
         "to": settings.to,
@@ -88,6 +90,8 @@ def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
         "num_files": settings.num_files,
         "content": f"{crc32((store.folder / 'index.arrow').read_bytes()):08x}",
     }
+    if photos is not None:
+        wanted["photos"] = f"{crc32(''.join(photos.marks().values()).encode()):08x}"
     path = out / _RECORD
     holds = [one.name for one in out.iterdir()] if out.is_dir() else [""] if out.exists() else []
     if path.is_file() and holds != [_RECORD]:  # else nothing is written yet
@@ -95,8 +99,14 @@ def _begin(out: Path, settings: ConvertRecipe, store: MaskStore) -> None:
             found = json.loads(path.read_text())
         except ValueError:
             found = {}
-        found.setdefault("content", wanted["content"])  # not recorded by earlier versions
+        later = {name: wanted[name] for name in ("content", "photos") if name in wanted}
+        found = later | found  # not recorded by earlier versions
         other = [name for name, value in wanted.items() if found.get(name) != value]
+        if other == ["photos"] and photos is not None:
+            raise StoreError(
+                f"the folder {out} holds other photos than those of {photos.source} now; give "
+                "another out=, or remove the folder"
+            )
         if other == ["content"]:
             raise StoreError(
                 f"the folder {out} holds masks of an earlier content of {store.folder}; give "
