@@ -443,6 +443,28 @@ def test_yolo_takes_lists_of_photos_and_a_list_of_classes(tmp_path):
     assert list(open_objects(tmp_path, "yolo", "train").keys) == list(expected.keys)
 
 
+@pytest.mark.parametrize(
+    "names, read",
+    [
+        ("{0: no, 1: yes}", ("no", "yes")),
+        ("[on, 012]", ("on", "012")),
+        ("{'0': cat, '1': dog}", ("cat", "dog")),
+    ],
+)
+def test_values_read_as_something_else_names_of_yolo_are_text(tmp_path, names, read):
+    layouts.yolo(tmp_path)
+    yaml = "train: images\\train\nval: images\\val\n"
+    (tmp_path / "data.yaml").write_text(f"{yaml}names: {names}\n")
+    assert open_objects(tmp_path, "yolo", "train").names == read
+
+
+def test_numbers_of_yolo_are_called_by_their_names(tmp_path):
+    layouts.yolo(tmp_path)
+    save_text(tmp_path / "labels" / "train" / "a.txt", "0 0,5 0,5 0,2 0,2\n")
+    with pytest.raises(AnnotationError, match="as x, y, width and height, which are no numbers"):
+        open_objects(tmp_path, "yolo", "train")
+
+
 def test_labelmes_other_shapes(tmp_path):
     layouts.labelme(tmp_path)
     mask = np.zeros((5, 7), np.uint8)

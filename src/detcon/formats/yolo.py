@@ -24,7 +24,7 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.drawing import Drawing, Drawings, LeftOut
 from detcon.formats.reading.drawn import drawn_format
 from detcon.formats.reading.holdout import by_folder
-from detcon.formats.reading.shapes import Shape, box_of, outline_of, outlined
+from detcon.formats.reading.shapes import Shape, numbers, outline_of, outlined
 from detcon.photos import open_photos
 
 _SPLITS = ("train", "val", "test")
@@ -95,18 +95,19 @@ def _shape(words: Sequence[str], names: Sequence[str], place: str) -> Shape:
     label = words[0]
     if not label.isascii() or not label.isdigit() or int(label) >= len(names):
         raise ValueError(f"has the class {label!r}, but classes go from 0 to {len(names) - 1}")
-    numbers = words[1:]
-    if len(numbers) != 4 and (len(numbers) < 6 or len(numbers) % 2):
+    num = len(words) - 1
+    if num != 4 and (num < 6 or num % 2):
         raise ValueError(
-            f"has {len(numbers)} numbers behind the class; a box has 4 (x, y, width, height), a "
+            f"has {num} numbers behind the class; a box has 4 (x, y, width, height), a "
             f"polygon 6 and more, x and y by turns"
         )
-    if len(numbers) == 4:
-        x, y, width, height = box_of(numbers)
-        _check_shares(np.array([x, y, width, height]))
+    if num == 4:
+        shares = numbers(words[1:], "x, y, width and height")
+        _check_shares(shares)
+        x, y, width, height = shares
         box = np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
         return Shape(names[int(label)], box, place)
-    points = outline_of(zip(numbers[::2], numbers[1::2], strict=True))
+    points = outline_of(zip(words[1::2], words[2::2], strict=True))
     _check_shares(points)
     return outlined(names[int(label)], [points], place)
 
@@ -144,7 +145,11 @@ def _find_yaml(data: Path) -> Path | None:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(read_text(path))
+        text = read_text(path)
+        values = yaml.safe_load(text)
+        if isinstance(values, dict) and "names" in values:  # as they are written: no, on, 01
+            written = yaml.load(text, Loader=yaml.BaseLoader)
+            values["names"] = written.get("names", values["names"])
     except (yaml.YAMLError, ValueError, RecursionError, OSError) as error:
         what = " ".join(str(error).split())
         raise AnnotationError(f"{path} is no YAML that can be read: {what}") from error
@@ -158,11 +163,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _names(path: Path, values: dict[str, Any]) -> tuple[str, ...]:
     names: Any = values.get("names")
     if isinstance(names, dict):
-        if sorted(names, key=str) != sorted(range(len(names)), key=str):
+        in_order = [str(number) for number in range(len(names))]
+        if set(names) != set(in_order):
             raise AnnotationError(
                 f"{path} numbers its names {', '.join(map(str, names))}; number them 0, 1, 2 ..."
             )
-        names = [names[number] for number in range(len(names))]
+        names = [names[number] for number in in_order]
     if not isinstance(names, list) or not names:
         raise AnnotationError(f"{path} has no 'names', a list of the classes; {_EXAMPLE}")
     count = values.get("nc", len(names))
@@ -232,9 +238,9 @@ def _photos_of(path: Path, bases: Sequence[Path], split: str, entries: Any) -> l
 
 
 def _resolve(bases: Sequence[Path], entry: str) -> Path | None:
-    """Roboflow writes `../train/images`, but means `train/images`."""
+    """Roboflow writes `../train/images`, but means `train/images`; Windows has backslashes."""
     for base in bases:
-        for name in (entry, entry.removeprefix("../")):
+        for name in (entry, entry.removeprefix("../"), entry.replace("\\", "/")):
             if (base / name).exists():
                 return base / name
     return None
