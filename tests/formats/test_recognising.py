@@ -8,7 +8,7 @@ import pytest
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.holdout import Holdout
 from detcon.formats.recognising import recognise
-from detcon.formats.registry import FORMATS, open_objects
+from detcon.formats.registry import FORMATS, open_classes, open_objects
 from detcon.masks.quality.truth import open_truth
 from detcon.masks.sources import FromAnnotations
 from detcon.scenes import make_scenes
@@ -84,6 +84,13 @@ def test_the_wrong_format_is_told_the_right_one(tmp_path):
     (tmp_path / "Annotations" / "a.xml").write_text("<annotation")
     with pytest.raises(AnnotationError) as error:  # what is wrong in the right one is no other
         open_objects(tmp_path, "voc_xml", "train")
+    assert "looks like" not in str(error.value)
+
+
+def test_another_format_that_reads_the_same_is_not_told(tmp_path):
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    with pytest.raises(AnnotationError, match="has 1 folders of classes") as error:
+        open_classes(tmp_path, "folder", "train")
     assert "looks like" not in str(error.value)
 
 

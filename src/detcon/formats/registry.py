@@ -140,7 +140,7 @@ def open_segments(data: str | Path, format: str, options: SegmentOptions) -> Seg
     format = resolved(path, format)
     found = find_format(format)
     if found.segments is not None:
-        with _another_format(path, format):
+        with _another_format(path, format, "segments"):
             return found.segments(path, options)
     if found.objects is not None and (options.regions == "instances" or not found.label_maps):
         return segments_of_objects(found.objects(path, options.split), path, options.split)
@@ -166,9 +166,9 @@ def _open(
     opener = _opener(format, what, words)
     holdout: Holdout | None = options.pop("holdout", None)
     if holdout is None:
-        with _another_format(data, format):
+        with _another_format(data, format, what):
             return opener(data, split, **options)
-    with _another_format(data, format):
+    with _another_format(data, format, what):
         if not find_format(format).draws_split:
             raise AnnotationError(
                 f"val= draws a split, but data in the format '{format}' has its own; leave it out "
@@ -178,8 +178,11 @@ def _open(
 
 
 @contextmanager
-def _another_format(data: str | Path, format: str) -> Iterator[None]:
-    """Adds to an error that the data look like another format, if they do."""
+def _another_format(data: str | Path, format: str, what: str) -> Iterator[None]:
+    """Adds to an error that the data look like another format, if they do.
+
+    Not where the other one would read them by the same function.
+    """
     try:
         yield
     except AnnotationError as error:
@@ -187,6 +190,8 @@ def _another_format(data: str | Path, format: str) -> Iterator[None]:
         with suppress(AnnotationError):
             found, sign = recognise(data)
         if found in (format, "png") or format not in FORMATS:
+            raise
+        if getattr(find_format(found), what) is getattr(find_format(format), what):
             raise
         raise type(error)(f"{error}; {data} looks like format={found}, by {sign}") from error
 
