@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 import detcon
 from detcon.downstream import pictures, predicting
 from detcon.downstream.model_file import ModelError, load_model
+from detcon.downstream.network import FeaturesError
 from detcon.downstream.predicting import predict
 from detcon.downstream.transfer import transfer
 from detcon.formats.registry import open_label_maps
@@ -275,6 +276,19 @@ def test_a_model_with_weights_that_are_not_finite(trained, tmp_path):
         ModelError, match=r"model\.safetensors is damaged, .* first head\.0\.weight"
     ):
         load_model(tmp_path)
+
+
+def test_features_that_overflow_are_no_prediction(trained, photos, tmp_path):
+    shutil.copytree(trained, tmp_path / "run")
+    path = tmp_path / "run/model.safetensors"
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata()
+    tensors = load_file(path)
+    tensors["encoder.bn1.running_var"] *= 1e-38
+    tensors["encoder.layer1.0.bn1.weight"] *= 1e38
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, path, about)
+    with pytest.raises(FeaturesError, match="the model's features of a photo are NaN or infinite"):
+        predict(model=str(path.parent), images=str(photos), out=str(tmp_path / "found"))
 
 
 def test_two_photos_of_one_name(squares, trained, tmp_path):

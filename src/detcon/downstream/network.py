@@ -12,7 +12,21 @@ from detcon.models.recipe import Normalisation
 
 
 class FeaturesError(ValueError):
-    """Frozen features that nothing can be fitted to."""
+    """Features that aren't finite, of which nothing can be fitted or predicted."""
+
+
+def finite(features: Tensor, *, of: str = "model") -> Tensor:
+    """Refuses what a network makes of photos if it isn't finite: it would give a class or figure.
+
+    Raises:
+        FeaturesError: NaN or infinity.
+    """
+    if not features.isfinite().all():
+        raise FeaturesError(
+            f"the {of}'s features of a photo are NaN or infinite, though its weights are not: its "
+            f"training diverged; give an earlier checkpoint, or another {of}"
+        )
+    return features
 
 
 class Network(nn.Module):
@@ -71,10 +85,4 @@ class Network(nn.Module):
         Raises:
             FeaturesError: NaN or infinity, of which a solver would make a figure.
         """
-        features = self.features(images).float()
-        if not features.isfinite().all():
-            raise FeaturesError(
-                "the backbone's features of a photo are NaN or infinite, though its weights are "
-                "not: its training diverged; give an earlier checkpoint, or another backbone"
-            )
-        return features
+        return finite(self.features(images).float(), of="backbone")

@@ -214,3 +214,10 @@ def test_the_nyu_recipe_is_the_protocol():
     assert (colour.grey, colour.contrast, colour.blur, colour.jitter) == (0.3, 0, 0, 1)
     optimizer = settings.task.optimizer.model_dump()
     assert (optimizer["kind"], optimizer["lr"], optimizer["weight_decay"]) == ("sgd", 0.16, 5e-4)
+
+
+def test_depth_that_16_bits_cant_hold_is_told(tmp_path, capsys):
+    metres = np.array([[1.0, 80.0]], np.float32)
+    Depth(DepthRecipe()).save(metres, "a.jpg", tmp_path, ())
+    assert "depth above 65.535 m is written as 65.535 m" in capsys.readouterr().err
+    assert cv2.imread(str(tmp_path / "depth/a.png"), -1).tolist() == [[1000, 65535]]

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from detcon.data.colour import apply_colour
 from detcon.data.labelled.crops import LabelledBatch
-from detcon.downstream.network import Network
+from detcon.downstream.network import Network, finite
 from detcon.downstream.tasks.depth.recipe import DepthRecipe
 from detcon.models.recipe import Normalisation
 from detcon.models.simple_pyramid import SimpleFeaturePyramid
@@ -35,7 +35,7 @@ class DepthNetwork(Network):
     ) -> Float[Tensor, "b h w"]:
         """Metres at each pixel of the photos, or of a map of another size; `NEAREST` at least."""
         found = self._resized(self.features(images), size or tuple(images.shape[-2:]))
-        return found.clamp(min=NEAREST)
+        return finite(found).clamp(min=NEAREST)
 
     def forward(self, batch: LabelledBatch) -> tuple[Float[Tensor, ""], None]:
         """The loss of a batch, for the training loop."""

@@ -21,8 +21,11 @@ from detcon.downstream.tasks.segmentation.data import resize_nearest
 from detcon.downstream.training import fine_tune
 from detcon.formats.registry import find_format, formats_with, open_depth
 from detcon.models.backbone_file import Backbone
+from detcon.notes import note
 from detcon.palette import depth_colours
 from detcon.train.environment import is_first_rank
+
+_FARTHEST = 65.535  # metres
 
 Metres = Float32[np.ndarray, "y x"]
 """The depth of each pixel."""
@@ -99,6 +102,8 @@ class Depth:
     def save(self, prediction: Metres, key: str, folder: Path, names: Names) -> None:
         """Thousandths of a metre in `depth/KEY.png`, of 16 bits; 65.535 m is the farthest."""
         path = folder / "depth" / PurePosixPath(key).with_suffix(".png")
+        if prediction.max() > _FARTHEST:
+            note(f"depth above {_FARTHEST} m is written as {_FARTHEST} m, the most of 16 bits")
         write_png(path, np.clip(np.round(prediction * 1000), 0, 65535).astype(np.uint16))
 
     def finish(self, rows: Mapping[str, Any], folder: Path, names: Names) -> None:

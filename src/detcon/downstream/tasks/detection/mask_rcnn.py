@@ -33,7 +33,7 @@ from torchvision.ops import MultiScaleRoIAlign
 from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelMaxPool
 
 from detcon.data.labelled.crops import LabelledBatch
-from detcon.downstream.network import Network
+from detcon.downstream.network import Network, finite
 from detcon.downstream.tasks.detection.recipe import COARSEST, DetectorRecipe
 from detcon.models.encoders import PyramidEncoder, with_pyramid
 from detcon.models.recipe import Normalisation
@@ -176,6 +176,8 @@ class Detector(Network):
     def find(self, images: UInt8[Tensor, "b c y x"]) -> Found:
         """The objects of photos; the network must be in eval mode."""
         levels, listed = self.levels(images), _image_list(images)
+        for level in levels.values():
+            finite(level)
         proposals, _ = self.head.rpn(listed, levels, None)
         found, _ = self.head.roi_heads(levels, proposals, listed.image_sizes, None)
         return found

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, interpolate
 
 from detcon.data.labelled.crops import LabelledBatch
-from detcon.downstream.network import Network
+from detcon.downstream.network import Network, finite
 from detcon.formats.segments import VOID
 
 
@@ -44,7 +44,7 @@ class Segmenter(Network):
 
     def classify(self, images: UInt8[Tensor, "b c y x"]) -> UInt8[Tensor, "b y x"]:
         """The likeliest class of each pixel."""
-        return self.logits(images).argmax(1).to(torch.uint8)
+        return finite(self.logits(images)).argmax(1).to(torch.uint8)
 
     def forward(self, batch: LabelledBatch) -> tuple[Float[Tensor, ""], None]:
         """The loss of a batch, as the training loop wants it."""
