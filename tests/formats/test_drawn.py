@@ -284,6 +284,7 @@ def test_objects_left_out_are_counted_and_named(tmp_path):
         {**shape, "shape_type": "point", "points": [[1, 1]]},
         {**shape, "points": [[50, 1], [60, 1], [60, 9]]},  # outside
         {**shape, "points": [[36, 1], [60, 1], [60, 9], [36, 9]]},  # half outside
+        {**shape, "label": f"{shape['label']} "},  # as shape 1
     ]
     path.write_text(json.dumps(values))
     (tmp_path / "notes.json").write_text("[]")
@@ -294,8 +295,10 @@ def test_objects_left_out_are_counted_and_named(tmp_path):
         r"shapes left out: 1 \(points or lines\), the first is shape 2 of .*b\.js", said
     )
     assert re.search(r"objects left out: 1 \(outside the photo, or of no area\), .* shape 3", said)
+    assert re.search(r"objects that repeat another of their photo: 1 \(they .*b\.json", said)
     found = source.objects("train/b.jpg")
-    assert np.array_equal(found.boxes, [[1, 1, 9, 12], [36, 1, 40, 9]])
+    assert np.array_equal(found.boxes, [[1, 1, 9, 12], [36, 1, 40, 9], [1, 1, 9, 12]])
+    assert found.classes.tolist() == [0, 0, 0]
 
 
 def test_a_box_among_outlines_leaves_boxes_alone(tmp_path):
@@ -692,6 +695,22 @@ def test_coco_with_a_box_of_no_area_and_a_good_outline_is_kept(tmp_path):
     found = source.objects("train/b.jpg")
     assert np.array_equal(found.masks()[0], drawn_mask(OUTLINES["b"][0][1]))
     assert found.boxes.tolist() == [[1, 1, 9, 12]] and source.sentences == ()
+
+
+def test_names_of_coco_that_differ_by_a_space_are_one_name_twice(tmp_path):
+    layouts.coco(tmp_path)
+    path = next(tmp_path.rglob("*.json"))
+    values = json.loads(path.read_text())
+    first = values["categories"][0]
+    values["categories"].append({"id": 99, "name": f" {first['name']}"})
+    path.write_text(json.dumps(values))
+    with pytest.raises(AnnotationError, match=f"has 2 categories with the name '{first['name']}'"):
+        open_objects(tmp_path, "coco", "train")
+    values["categories"].pop()
+    values["annotations"][0]["iscrowd"] = "false"
+    path.write_text(json.dumps(values))
+    with pytest.raises(AnnotationError, match=r"^the annotation \d+ of \S+ has 'false' as 'iscrow"):
+        open_objects(tmp_path, "coco", "train")
 
 
 def test_coco_without_a_split_draws_one(tmp_path):

@@ -71,6 +71,7 @@ def _drawing(path: Path, values: Mapping[str, Any], finder: PhotoFinder, left: L
 def _shape(entry: Mapping[str, Any], place: str) -> Shape:
     """One shape. Raises `ValueError`, as the end of a sentence."""
     label, points = entry.get("label"), entry.get("points")
+    label = label.strip() if isinstance(label, str) else label
     kind = entry.get("shape_type", "polygon")
     if not isinstance(label, str) or not label:
         raise ValueError("has no 'label'")

@@ -143,6 +143,8 @@ def _read(path: Path, root: Path) -> tuple[tuple[str, ...], list[Drawing]]:
             )
         try:
             shapes[image].append(_shape(path, entry, label, place, sizes[image]))
+        except AnnotationError:
+            raise
         except ValueError as error:
             raise AnnotationError(f"{place} {error}; correct or remove it") from error
     names = {number: one["file_name"].replace("\\", "/") for number, one in images.items()}

@@ -116,7 +116,7 @@ def read_categories(path: Path, entries: Iterable[dict[str, Any]]) -> CocoCatego
         number = whole_number(path, entry, "id", "a category")
         if not isinstance(entry.get("name"), str):
             raise AnnotationError(f"the category {number} of {path} has no 'name'")
-        found.append((number, entry["name"]))
+        found.append((number, entry["name"].strip()))
     refuse_twice(path, (number for number, _ in found), "categories with the id")
     refuse_twice(path, (name for _, name in found), "categories with the name")
     ids, names = zip(*sorted(found), strict=True)

@@ -158,6 +158,11 @@ def _drawn(found: Drawings, drawings: Sequence[Drawing]) -> DrawnObjects:
     sentences = (*found.notes, *left.sentences("objects"))
     if alone and any(one.codes for one in kept.values()):
         sentences += (f"{alone} is a box without an outline, so that there are no masks",)
+    if repeated := [one for one in kept.values() if one.num_repeated]:
+        sentences += (
+            f"objects that repeat another of their photo: {sum(o.num_repeated for o in repeated)} "
+            f"(they count each time), the first is in {repeated[0].place}",
+        )
     crowds = [one for one in kept.values() if one.crowd.any()]
     if crowds:
         sentences += (

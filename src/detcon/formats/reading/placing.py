@@ -32,6 +32,13 @@ class Kept:
     crowd: Bool[np.ndarray, " n"]
     codes: tuple[bytes, ...]
 
+    @property
+    def num_repeated(self) -> int:
+        """How many objects repeat another: its class, its box and its mask."""
+        codes = self.codes or [b""] * len(self.boxes)
+        boxes = [box.tobytes() for box in self.boxes]
+        return len(boxes) - len(set(zip(self.classes.tolist(), boxes, codes, strict=True)))
+
     def objects(self, *, masks: bool) -> Objects:
         """The same as `Objects`, with or without masks."""
         codes = self.codes if masks else ()
