@@ -312,6 +312,10 @@ def test_a_box_among_outlines_leaves_boxes_alone(tmp_path):
     assert source.objects("train/b.jpg").boxes[1].tolist() == [1, 3, 5, 9]
     with pytest.raises(AnnotationError, match=r"shape 2 of .*b\.json is a box without an outline"):
         open_segments(tmp_path, "labelme", SegmentOptions())
+    for other in (tmp_path / "train").glob("*.json"):  # a box and an outline on every photo
+        other.write_text(json.dumps(values | {"imagePath": f"{other.stem}.jpg"}))
+    [said] = open_objects(tmp_path, "labelme", "train").sentences
+    assert "is a box without an outline, so that there are no masks" in said
 
 
 def test_voc_counts_pixels_from_1_and_boxes_that_begin_at_0_from_0(tmp_path):
@@ -549,6 +553,14 @@ def test_the_class_of_via_is_never_guessed(tmp_path):
     for path in files:
         path.write_text(re.sub(r'"colour": "red", "kind": "\w+"', "", path.read_text()))
     assert open_objects(tmp_path, "via", "train").names == ("object",)
+    for path in files:  # ticked or not, in words
+        path.write_text(
+            path.read_text().replace(
+                '"region_attributes": {',
+                '"region_attributes": {"class": {"a": "false", "b": "true"}',
+            )
+        )
+    assert open_objects(tmp_path, "via", "train").names == ("b",)
 
 
 def no_split(root):

@@ -21,6 +21,7 @@ from detcon.formats.reading.holdout import by_folder
 from detcon.formats.reading.shapes import Shape, box_of, ellipse_of, numbers, outline_of, outlined
 
 _NO_REGIONS = ("point", "polyline")
+_NOT_TICKED = (False, None, "", "0", "false", "False")
 _CLASS = ("class", "label", "name", "type", "category")
 
 
@@ -129,7 +130,7 @@ def _label(region: Mapping[str, Any], attribute: str | None) -> str:
         return "object"
     value = _attributes(region).get(attribute)
     if isinstance(value, dict):  # a checkbox: the options that are ticked
-        ticked = [name for name, is_on in value.items() if is_on]
+        ticked = [name for name, is_on in value.items() if is_on not in _NOT_TICKED]
         value = ticked[0] if len(ticked) == 1 else None
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"has no one class in its attribute '{attribute}'")

@@ -156,7 +156,7 @@ def _drawn(found: Drawings, drawings: Sequence[Drawing]) -> DrawnObjects:
         kept[key], first = keep_shapes(drawing, photo_size(photos, drawing), places, left)
         alone = alone or first
     sentences = (*found.notes, *left.sentences("objects"))
-    if alone and any(one.codes for one in kept.values()):
+    if alone and any(one.polygons or one.mask is not None for one in shapes):
         sentences += (f"{alone} is a box without an outline, so that there are no masks",)
     if repeated := [one for one in kept.values() if one.num_repeated]:
         sentences += (
