@@ -351,6 +351,13 @@ def test_stale_backbones_of_other_photos_are_refused(write_study, scenes, tmp_pa
         run_study(study, results="others.jsonl", **{"data.scenes": "moved"})
 
 
+def test_data_that_no_cell_asks_for_are_refused(write_study):
+    study = write_study(grid=TWO)
+    with pytest.raises(StudyError, match=r"uses data\.scene; did you mean 'data\.scenes'\?"):
+        run_study(study, **{"data.scene": "elsewhere"})
+    assert not RESULTS.exists()
+
+
 def test_a_result_that_is_damaged_is_named(write_study):
     study = write_study()
     RESULTS.parent.mkdir(parents=True)

@@ -10,7 +10,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from detcon.config import Recipe, load_recipe, shown
+from detcon.config import Recipe, load_recipe, nearest, shown
 from detcon.downstream.transfer import transfer
 from detcon.files import locked
 from detcon.masks.quality.overlap import Quality
@@ -73,6 +73,7 @@ def run_study(
         words += [f"{name}={shown(value)}" for name, value in overrides.items()]
     check_figure(study)
     cells = make_cells(study)
+    _check_given(study, cells, words)
     done = find_records(Path(study.results_file), cells)
     if study.plan:
         print_plan(study, share_of(cells, study.shard), done)
@@ -81,6 +82,17 @@ def run_study(
         return write_report(study, cells, done)
     run_cells(study, share_of(cells, study.shard), done, _command(study, words))
     return Path(study.results_file)
+
+
+def _check_given(study: StudyRecipe, cells: Sequence[Cell], words: Sequence[str]) -> None:
+    """Refuses a place for data or weights that no cell asks for: the name is mistaken."""
+    used = [f"data.{name}" for cell in cells for name in cell.data]
+    used += [f"weights.{name}" for cell in cells for name in cell.weights]
+    used += [f"data.{study.label_free.images}"] if study.label_free else []
+    for word in words:
+        name = ".".join(word.partition("=")[0].split(".")[:2])
+        if name.startswith(("data.", "weights.")) and name not in used:
+            raise StudyError(f"no cell of the study {study.name} uses {name}{nearest(name, used)}")
 
 
 def _command(study: StudyRecipe, words: Sequence[str]) -> str:
