@@ -90,6 +90,17 @@ def test_files_of_long_names_have_temporary_files_of_their_own(tmp_path):
     assert one.read_bytes() == b"1" and other.read_bytes() == b"2"
 
 
+@pytest.mark.parametrize("write", [write_whole, lambda path, _: append_line(path, {"a": 1})])
+def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch, write):
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        write(tmp_path / "file", b"new")
+    assert error.value.filename == str(tmp_path / "file")
+
+
 def test_what_a_killed_process_leaves_is_recognised(tmp_path):
     path = tmp_path / "file"
     with replacing(path):

@@ -12,6 +12,7 @@ from typing import IO, Any, BinaryIO
 
 _ABANDONED = 3600  # seconds
 _UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENODEV, errno.ENOLCK)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _POINTER = b"version https://git-lfs.github.com/"
 _FETCH = "it is a pointer of Git LFS: run git lfs pull"
 _LONG = 100  # bytes; a name has 255 at most on most disks, and 143 on some that are encrypted
@@ -38,7 +39,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()[:32]
     partial = path.with_name(f".{name}.{platform.node()}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        with naming(path), partial.open("wb") as file:
             yield file
             file.flush()
             if durable:
@@ -50,6 +51,17 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Names a file in the error of a disk that is full, which knows of none."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _FULL:
+            error.filename = str(path)
+        raise
 
 
 def write_whole(path: Path, data: bytes | str, *, durable: bool = True) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from detcon.files import write_whole
+from detcon.files import naming, write_whole
 from detcon.results import RunError
 from detcon.results.lines import read_lines
 
@@ -65,15 +65,16 @@ class HistoryFile:
     """Writes the log of a run that has made `step` steps; lines of later steps are removed."""
 
     def __init__(self, folder: Path, *, step: int) -> None:
-        path = folder / METRICS
+        self._path = path = folder / METRICS
         kept = [_line(row) for row in read_history(folder).rows if row["step"] <= step]
         write_whole(path, "".join(kept))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, step: int, figures: Mapping[str, float]) -> None:
         """Appends a line of finite figures."""
-        self._file.write(_line({"step": step, **figures}))
-        self._file.flush()
+        with naming(self._path):
+            self._file.write(_line({"step": step, **figures}))
+            self._file.flush()
 
     def close(self) -> None:
         """Closes the file."""

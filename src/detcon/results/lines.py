@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from detcon.files import lock, sync
+from detcon.files import lock, naming, sync
 from detcon.results import RunError
 
 _BLOCK = 1 << 16  # bytes
@@ -50,7 +50,7 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     line = json.dumps(row, ensure_ascii=False) + "\n"
-    with path.open("a+b") as file:
+    with naming(path), path.open("a+b") as file:
         lock(file)
         _remove_torn_end(file)
         file.write(line.encode())
