@@ -101,6 +101,11 @@ def test_a_full_disk_is_told_with_the_file(tmp_path, monkeypatch, write):
     assert error.value.filename == str(tmp_path / "file")
 
 
+def test_names_of_files_stay_as_their_bytes(tmp_path):
+    write_whole(tmp_path / "file", os.fsdecode(b"caf\xe9"))
+    assert (tmp_path / "file").read_bytes() == b"caf\xe9"
+
+
 def test_what_a_killed_process_leaves_is_recognised(tmp_path):
     path = tmp_path / "file"
     with replacing(path):

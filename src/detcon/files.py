@@ -65,9 +65,11 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, data: bytes | str, *, durable: bool = True) -> None:
-    """Writes a file atomically; see `replacing`."""
+    """Writes a file atomically; see `replacing`. Names of files need not be text: bytes stay."""
+    if isinstance(data, str):
+        data = data.encode(errors="surrogateescape")
     with replacing(path, durable=durable) as file:
-        file.write(data.encode() if isinstance(data, str) else data)
+        file.write(data)
 
 
 def holds_other(path: Path, data: bytes) -> bool:

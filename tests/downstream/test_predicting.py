@@ -291,6 +291,15 @@ def test_features_that_overflow_are_no_prediction(trained, photos, tmp_path):
         predict(model=str(path.parent), images=str(photos), out=str(tmp_path / "found"))
 
 
+def test_names_of_photos_need_not_be_text(trained, photos, tmp_path, capsys):
+    (photos / "0.png").rename(photos / os.fsdecode(b"caf\xe9.png"))
+    options = {"model": str(trained), "images": str(photos), "out": str(tmp_path / "found")}
+    out = predict(**options)
+    assert (out / "labels" / os.fsdecode(b"caf\xe9.png")).is_file()
+    predict(**options)
+    assert "has the predictions of 4 photos: there are no others" in capsys.readouterr().err
+
+
 def test_two_photos_of_one_name(squares, trained, tmp_path):
     (tmp_path / "p").mkdir()
     for name in ("a.png", "b.png", "b.jpg"):

@@ -1,6 +1,7 @@
 """Tests for detcon.embedding: vectors, the file that holds them, and the nearest ones."""
 
 import io
+import os
 import shutil
 
 import cv2
@@ -179,6 +180,12 @@ def test_photos_left_out_are_counted_and_named(place, capsys):
         photo.write_bytes(b"no photo")
     with pytest.raises(EmbeddingError, match=r"no photo gave an embedding: cannot read .*0\.png"):
         detcon.embed(**given(out="none.parquet"))
+
+
+def test_a_name_that_is_no_text_is_named(place):
+    shutil.copy("photos/0.png", os.fsdecode(b"photos/caf\xe9.png"))
+    with pytest.raises(EmbeddingError, match=r"photo b'caf\\xe9\.png' isn't valid UTF-8, and Parq"):
+        detcon.embed(**given())
 
 
 def test_masks_of_another_photo_are_refused(place):

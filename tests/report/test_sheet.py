@@ -1,6 +1,9 @@
 """Tests for detcon.report.sheet."""
 
+import os
+
 import cv2
+import numpy as np
 import pytest
 from run_folders import scene, write_picture
 
@@ -38,6 +41,15 @@ def test_the_same_sheet_again_and_another_with_another_seed(collection, tmp_path
     first = shown(collection, tmp_path, masks=masks).read_bytes()
     assert shown(collection, tmp_path, masks=masks).read_bytes() == first
     assert shown(collection, tmp_path, masks=masks, seed=1).read_bytes() != first
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"a$\\x$.png"])
+def test_names_may_be_no_text_and_are_no_formulas(tmp_path, name):
+    (tmp_path / "photos").mkdir()
+    photo = cv2.imencode(".png", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()
+    (tmp_path / "photos" / os.fsdecode(name)).write_bytes(photo)
+    views = {"views": {"size": 64}}
+    assert size(show(images=str(tmp_path / "photos"), out=str(tmp_path / "s.png"), **views))
 
 
 def test_photos_alone_can_be_shown(collection, tmp_path):

@@ -190,4 +190,7 @@ def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = f" {error.filename}" if error.filename else ""
         return f"cannot use{place}: {error.strerror.lower()}; make room or choose another place"
+    if isinstance(error, UnicodeEncodeError):
+        name = error.object[max(0, error.start - 40) : error.end + 40]
+        return f"{os.fsencode(name)!r} holds a name that isn't valid UTF-8; rename the file"
     return str(error)

@@ -6,6 +6,7 @@ the row groups of one file. A part is used again if it is of the same settings a
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -55,6 +56,7 @@ def embed(recipe: str | Path | EmbedRecipe | None = None, /, **overrides: Any) -
     if settings.near is not None:  # draws a sheet
         check_outside(out, settings.images)
         read_asked(source)
+    _check_names(source.photos)
     about = _about(source)
     if out.exists():
         say(_compare(out, about, source))
@@ -77,6 +79,18 @@ def embed(recipe: str | Path | EmbedRecipe | None = None, /, **overrides: Any) -
     if skipped:
         say(f"left out {len(skipped)} of {len(source.photos)} photos: {'; '.join(skipped[:3])}")
     return out
+
+
+def _check_names(photos: Photos) -> None:
+    """Refuses names that Parquet can't hold."""
+    try:
+        for key in photos:
+            key.encode()
+    except UnicodeEncodeError as error:
+        raise EmbeddingError(
+            f"the name of the photo {os.fsencode(error.object)!r} isn't valid UTF-8, and Parquet "
+            f"can't hold it; rename it"
+        ) from error
 
 
 def _about(source: Source) -> dict[str, Any]:

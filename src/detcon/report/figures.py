@@ -33,6 +33,7 @@ SETTINGS: Any = {  # matplotlib's type for the keys has no public name
     "svg.fonttype": "path",  # a page that is read elsewhere has no say in the fonts there
     "font.family": "DejaVu Sans",
     "font.size": 11.5,
+    "text.parse_math": False,  # names may hold $
     "axes.edgecolor": _QUIET,
     "axes.labelcolor": _INK,
     "axes.linewidth": 0.8,

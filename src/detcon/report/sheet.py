@@ -1,6 +1,7 @@
 """`detcon show`: a contact sheet of photos, their masks and two views of each."""
 
 import io
+import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,12 @@ from detcon.report.runs import RANDOM
 from detcon.report.views import draw_views, paint_views
 
 _INCHES = 2.3
+_STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": "#1f2328",
+    "text.parse_math": False,  # names may hold $
+}
 
 
 Labelled = tuple[UInt8[np.ndarray, "_ _ 3"], str]
@@ -98,6 +105,11 @@ def _backbones(settings: ShowRecipe) -> dict[str, Backbone]:
     return found
 
 
+def _text(name: str) -> str:
+    """The name of a file, which need not be text."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
 def _keys(photos: Photos, stores: Sequence[MaskStore], settings: ShowRecipe) -> list[str]:
     """Photos that all stores know; another seed shows others."""
     keys = [key for key in photos.keys if all(key in store for store in stores)]
@@ -122,7 +134,7 @@ def _row(
 ) -> list[Labelled]:
     """The photo with the cuts of its views, its masks, and the views."""
     first = masks[0] if masks else None
-    seed = [settings.seed, *key.encode()]
+    seed = [settings.seed, *os.fsencode(key)]
     views = draw_views(
         photo, first, settings.views,
         grid=grid, rng=np.random.default_rng(seed), num_regions=settings.num_regions,
@@ -133,7 +145,7 @@ def _row(
     framed = frame_cuts(large, [view.place for view in views])
     drawn = [regions_in_words(view.ids, shared).replace(", ", ",\n") for view in views]
     return [
-        (framed, f"{Path(key).name}\n{width} x {height} pixels"),
+        (framed, f"{_text(Path(key).name)}\n{width} x {height} pixels"),
         *((paint_masks(large, m), counted(m.num_masks, "mask")) for m in masks),
         *zip(paint_views(views, first, side=SIDE), drawn),
     ]
@@ -158,7 +170,7 @@ def _sheet(
     columns = len(titles)
     highest = [max(p.shape[0] / p.shape[1] for p, _ in row) for row in rows]
     height = sum(_INCHES * h + 0.5 for h in highest) + 1.0  # with room for text
-    with mpl.rc_context({"font.family": "DejaVu Sans", "font.size": 10, "text.color": "#1f2328"}):
+    with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_INCHES * columns, height), layout="constrained", dpi=130)
         grid = figure.subplots(len(rows), columns, squeeze=False)
         for axes, row in zip(grid, rows):

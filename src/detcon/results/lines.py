@@ -49,11 +49,14 @@ def append_line(path: Path, row: Mapping[str, Any]) -> None:
     A torn last line is removed first. The line is on the disk when this returns.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(row, ensure_ascii=False) + "\n"
+    try:
+        line = json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # names of files need not be text
+        line = json.dumps(row).encode()
     with naming(path), path.open("a+b") as file:
         lock(file)
         _remove_torn_end(file)
-        file.write(line.encode())
+        file.write(line + b"\n")
         file.flush()
         sync(file.fileno())
 
