@@ -293,3 +293,7 @@ def test_the_command_prints_the_nearest_and_draws_a_sheet(place, monkeypatch, ca
     assert "5 vectors of photos, 64 numbers each" in out and "1   1.000  1.png" in out
     sheet = cv2.imread("e-near.png")
     assert sheet.shape[1] == 4 * 200 and sheet.std() > 20
+    main()
+    out = capsys.readouterr().out
+    assert "1   1.000  1.png" in out and "\nnothing new in e.parquet\n" in out
+    assert "wrote" not in out

@@ -126,13 +126,13 @@ def _carry_out(verb: Verb, words: Words, out: Console) -> None:
         _load("report.output:check_output")(page, suffixes=(".html",))
     before = _times(verb, settings)
     written = _load(verb.function)(settings, **recorded)
+    if verb.table and written is not None:
+        out.print(_load(verb.table)(settings))
     if before and _times(verb, settings) == before:
         out.print(f"nothing new in {escape(settings.out)}")
         return
     if written is None:
         return
-    if verb.table:
-        out.print(_load(verb.table)(settings))
     _say_written(written if isinstance(written, Path) else settings.out, verb.then(settings), out)
     if verb.page(settings) and _load("train.environment:is_first_rank")():
         page = _load("report.page:make_report")([settings.out], out=f"{settings.out}/report.html")
@@ -141,7 +141,10 @@ def _carry_out(verb: Verb, words: Words, out: Console) -> None:
 
 def _times(verb: Verb, settings: Any) -> dict[Path, int]:
     """When the verb's `parts` were written; none where it has no such files."""
-    files = Path(settings.out).glob(verb.parts) if verb.parts else ()
+    if not verb.parts:
+        return {}
+    out = Path(settings.out)
+    files = [out] if out.is_file() else out.glob(verb.parts)
     return {file: file.stat().st_mtime_ns for file in files}
 
 

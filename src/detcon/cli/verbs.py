@@ -20,7 +20,8 @@ class Verb:
             without `=`. Otherwise such a word names a recipe.
         table: "module:name" of a function from the settings to a table of results to print.
         page: Whether a page of the results is made afterwards.
-        parts: The files in `out`, as a pattern, that change only where there was something to do.
+        parts: The files in `out`, as a pattern, that change only where there was something to do;
+            "*" where `out` is a file.
         records_words: Whether the function records the words of the command line.
     """
 
@@ -142,6 +143,7 @@ VERBS = {
             f"detcon transfer folder_linear backbone={quote(s.out)}/backbone.safetensors "
             f"data=LABELLED out={quote(s.out)}-transfer{_own_code(s)}"
         ),
+        parts="backbone.safetensors",
     ),
     "transfer": Verb(
         "Train and score a task with few labels on one backbone, or on a grid of them.",
@@ -169,6 +171,7 @@ VERBS = {
         "downstream.recipe:PredictRecipe",
         "downstream.predicting:predict",
         "detcon predict model=run-transfer/seed0 images=photos out=found",
+        parts="predicted.jsonl",
     ),
     "embed": Verb(
         "Write a vector for each photo, region or cell; find the nearest to a photo.",
@@ -180,6 +183,7 @@ VERBS = {
             "" if s.near else f"the same command with near=PHOTO, for the {s.of} nearest to it"
         ),
         table="embedding.nearest:summary",
+        parts="*",
     ),
     "export": Verb(
         "Write a backbone for torchvision, timm, transformers, smp, mmseg, mmdet or others.",
