@@ -76,6 +76,10 @@ def test_says_what_is_wrong(data, write):
     sentence = r"the photo .*c\.png has no labels: there is no file .*labels/c\.png"
     with pytest.raises(AnnotationError, match=sentence):
         open_folder(data, "train")
+    (data / "train" / "labels" / "c.jpg").touch()
+    advice = r"but c\.jpg: a JPEG doesn't keep numbers, export the labels as PNG"
+    with pytest.raises(AnnotationError, match=advice):
+        open_folder(data, "train")
     with pytest.raises(
         AnnotationError, match="no folder .*/test/images; labelled data needs train/"
     ):

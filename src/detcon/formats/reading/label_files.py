@@ -113,8 +113,11 @@ def check_files(
                 f"rename one of them, and give each its own"
             )
         if not (file := files[key]).is_file():
-            near = next(file.parent.glob(f"{escape(file.stem)}*"), None)
+            alike = file.parent.glob(f"{escape(file.stem)}*")
+            near = next((one for one in alike if one != photos.path(key)), None)
             there = "" if near is None else f", but {near.name}, which has another name"
+            if near is not None and near.suffix.lower() in (".jpg", ".jpeg", ".jpe", ".jfif"):
+                there = f", but {near.name}: a JPEG doesn't keep numbers, export the {what} as PNG"
             raise AnnotationError(
                 f"the photo {photos.path(key)} has no {what}: there is no file {file}{there}{hint}"
             )
