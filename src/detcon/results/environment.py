@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def write_environment(folder: Path, values: Mapping[str, Any]) -> None:
     write_whole(folder / ENVIRONMENT, json.dumps(values, indent=1))
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -63,6 +65,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache
 def _cpu_name() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -72,6 +75,7 @@ def _cpu_name() -> str:
     return names[0] if names else platform.processor()
 
 
+@cache  # a later commit isn't the code that runs
 def _commit(checkout: Path) -> str | None:
     """The commit of the package's own checkout, with `-dirty` where files were changed."""
     if not (checkout / ".git").exists():
