@@ -358,6 +358,11 @@ def test_data_that_no_cell_asks_for_are_refused(write_study):
     assert not RESULTS.exists()
 
 
+def test_data_that_only_left_out_cells_need_may_be_given(write_study, scenes):
+    data = {name: {"kind": "folder", "path": str(scenes)} for name in ("scenes", "other")}
+    run_study(write_study(data=data, grid=TWO), plan=True, **{"data.other": "elsewhere"})
+
+
 def test_a_result_that_is_damaged_is_named(write_study):
     study = write_study()
     RESULTS.parent.mkdir(parents=True)

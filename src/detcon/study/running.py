@@ -73,7 +73,7 @@ def run_study(
         words += [f"{name}={shown(value)}" for name, value in overrides.items()]
     check_figure(study)
     cells = make_cells(study)
-    _check_given(study, cells, words)
+    _check_given(study if recipe is None else load_recipe(StudyRecipe, recipe), cells, words)
     done = find_records(Path(study.results_file), cells)
     if study.plan:
         print_plan(study, share_of(cells, study.shard), done)
@@ -84,15 +84,17 @@ def run_study(
     return Path(study.results_file)
 
 
-def _check_given(study: StudyRecipe, cells: Sequence[Cell], words: Sequence[str]) -> None:
-    """Refuses a place for data or weights that no cell asks for: the name is mistaken."""
-    used = [f"data.{name}" for cell in cells for name in cell.data]
-    used += [f"weights.{name}" for cell in cells for name in cell.weights]
-    used += [f"data.{study.label_free.images}"] if study.label_free else []
+def _check_given(written: StudyRecipe, cells: Sequence[Cell], words: Sequence[str]) -> None:
+    """Refuses a place for data or weights that neither the study's file nor a cell names."""
+    known = {f"data.{name}" for name in written.data} | {f"weights.{n}" for n in written.weights}
+    for cell in cells:
+        known |= {f"data.{name}" for name in cell.data} | {f"weights.{n}" for n in cell.weights}
     for word in words:
         name = ".".join(word.partition("=")[0].split(".")[:2])
-        if name.startswith(("data.", "weights.")) and name not in used:
-            raise StudyError(f"no cell of the study {study.name} uses {name}{nearest(name, used)}")
+        if name.startswith(("data.", "weights.")) and name not in known:
+            raise StudyError(
+                f"no cell of the study {written.name} uses {name}{nearest(name, known)}"
+            )
 
 
 def _command(study: StudyRecipe, words: Sequence[str]) -> str:
