@@ -370,6 +370,15 @@ def test_missing_cells_are_counted(study, cells):
     assert "41 of 42 cells (1 are missing)" in Path("page.md").read_text()
 
 
+def test_cells_of_several_processors_are_told(study, cells):
+    page = Path("page.md")
+    for cpu, is_told in (("a CPU", False), ("another CPU", True)):
+        first = made_up(cells[0], 1.0)
+        append_record(RESULTS, replace(first, machine=first.machine | {"cpu": cpu}))
+        run_study("tiny.yaml", report=True, out=str(page))
+        assert ("The processors round otherwise" in page.read_text()) == is_told
+
+
 def test_no_report_of_nothing(study):
     with pytest.raises(StudyError, match="no cell of the study tiny is finished in studies/resul"):
         run_study("tiny.yaml", report=True)

@@ -217,9 +217,15 @@ def _footing(cells: Sequence[Cell], done: Mapping[str, Record]) -> str:
     torch = sorted({str(one.versions.get("torch")) for one in records})
     missing = f" ({len(cells) - len(records)} are missing)" if len(records) < len(cells) else ""
     commands = "\n".join(sorted({record.command for record in records}))
+    mixed = (
+        " The processors round otherwise: on another one a pretraining of the same seed is another "
+        "draw, so that differences between methods hold within one alone."
+    )
     return (
         f"{len(records)} of {len(cells)} cells{missing}, {seconds / SECONDS_AN_HOUR:.1f} hours; "
-        f"{'; '.join(machines)}; torch {', '.join(torch)}.\n\n```\n{commands}\n```"
+        f"{'; '.join(machines)}; torch {', '.join(torch)}."
+        f"{mixed if len({one.machine['cpu'] for one in records}) > 1 else ''}"
+        f"\n\n```\n{commands}\n```"
     )
 
 
