@@ -24,7 +24,7 @@ from detcon.photos import (
     shrink,
     upright_size,
 )
-from detcon.photos.collection import Keys
+from detcon.photos.collection import Keys, Photos
 
 RNG = np.random.default_rng(0)
 RGB = cv2.resize(RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8), (64, 48))
@@ -369,3 +369,16 @@ def test_damage_in_the_middle_of_a_jpeg_is_an_error(options, damage):
 @pytest.mark.parametrize("padding", [b"\x37", bytes(65), b"\xff" * 9])
 def test_padding_before_the_end_of_a_jpeg_costs_no_pixels(padding):
     assert np.array_equal(decode(JPEG[:-2] + padding + JPEG[-2:], "a"), decode(JPEG, "a"))
+
+
+@pytest.mark.parametrize(("num", "marked"), [(0, 0), (1, 1), (256, 256), (257, 129)])
+def test_up_to_256_photos_are_marked_by_their_content(tmp_path, num, marked):
+    keys = tuple(f"{number:03}.png" for number in range(num))
+    for key in keys:
+        (tmp_path / key).write_bytes(key.encode())
+    photos = Photos("photos", str(tmp_path), keys)
+    before = photos.marks()
+    assert len(before) == marked == len(set(before.values()))
+    for key in keys:
+        (tmp_path / key).write_bytes(key[::-1].encode())
+    assert all(mark != before[key] for key, mark in photos.marks().items())

@@ -109,7 +109,7 @@ class Photos:
 
         They tell two collections apart whose photos have the same names.
         """
-        return {key: self.mark(key) for key in self.keys[:: -(-len(self) // _SOME)]}
+        return {key: self.mark(key) for key in self.keys[:: max(1, -(-len(self) // _SOME))]}
 
     def _place(self, key: str) -> int | None:
         place = bisect_left(self.keys, key)
