@@ -8,7 +8,7 @@ import os
 
 from hypothesis import settings
 
-gc.set_threshold(100_000, 50, 100)  # a fifth of the suite's time went into looking for cycles
+gc.set_threshold(100_000, 50, 100)  # looking for cycles took a fifth of the time of some files
 os.fsync = lambda descriptor: None  # no test cuts the power, and a sync takes 2 ms
 
 settings.register_profile("same", derandomize=True)
