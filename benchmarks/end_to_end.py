@@ -33,15 +33,13 @@ from lightly.loss import DetConSLoss
 from lightly.models.modules import SimCLRProjectionHead
 from lightly.models.utils import pool_masked
 from lightly.transforms import DetConSTransform
-from pairs import RESULTS, Pairs, save
+from pairs import RESULTS, Pairs, asked, save
 from skimage.segmentation import felzenszwalb
 from torch import nn
 from torch.nn.functional import interpolate
 from torchvision.tv_tensors import Image, Mask
 
 from detcon import MaskStore, detcon_s
-from detcon.config import parse_overrides
-from detcon.config.values import text_of
 from detcon.data.dataset import PhotoViews
 from detcon.data.loader import batches
 from detcon.data.recipe import ViewsRecipe
@@ -212,7 +210,7 @@ def main() -> None:
         return print_table()
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
-        figures = measure(Path(folder), text_of(parse_overrides(sys.argv[1:]).get("lightly_train")))
+        figures = measure(Path(folder), next(iter(asked("lightly_train")), None))
     print(f"wrote {save('end_to_end', figures).name}")
     print_table()
 

@@ -27,11 +27,9 @@ from typing import Any
 import cv2
 import numpy as np
 from jpegs import make_photos
-from pairs import RESULTS, save
+from pairs import RESULTS, asked, save
 from skimage.segmentation import felzenszwalb
 
-from detcon.config import parse_overrides
-from detcon.config.values import text_of
 from detcon.masks.store.fill import make_masks
 from detcon.photos import open_photos, resize
 
@@ -128,13 +126,12 @@ def main(words: list[str]) -> None:
         print(table(json.loads((RESULTS / "imagenet_masks.json").read_text())["figures"]))
         return
     cv2.setNumThreads(1)
-    images = text_of(parse_overrides(word for word in words if word != "quick").get("images"))
+    images = asked("images")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if images is None:
+        if not images:
             make_photos(folder / "drawn", (600, 800), 40)
-            images = str(folder / "drawn" / "images")
-        images = [images] if isinstance(images, str) else images
+            images = [str(folder / "drawn" / "images")]
         found = measure(folder, images, 80 if "quick" in words else 2000)
     print(table(found))
     if "quick" not in words:

@@ -30,10 +30,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from jpegs import make_photos
-from pairs import save
+from pairs import asked, save
 
-from detcon.config import parse_overrides
-from detcon.config.values import text_of
 from detcon.masks import Masks
 from detcon.masks.sources import Grid
 from detcon.masks.store import MaskStore
@@ -149,9 +147,7 @@ def measure(folder: Path, images: str | None, num: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     quick = "quick" in sys.argv[1:]
-    images = text_of(
-        parse_overrides(word for word in sys.argv[1:] if word != "quick").get("images")
-    )
+    images = next(iter(asked("images")), None)
     with tempfile.TemporaryDirectory() as name:
         found = measure(Path(name), images, 20_000 if quick else 1_000_000)
     print(json.dumps(found, indent=1) if quick else save("mask_store", found).read_text())

@@ -73,10 +73,16 @@ def in_pairs(
     return Pairs(seconds[0], seconds[1])
 
 
+def asked(name: str) -> list[str]:
+    """The parts of the word `name=A,B` or `name=[A,B]` of the command line; none without it."""
+    values = [word.partition("=")[2] for word in sys.argv[1:] if word.startswith(f"{name}=")]
+    return values[-1].strip("[]").split(",") if values else []
+
+
 def save(name: str, figures: dict[str, Any]) -> Path:
     """Writes a result with all that is needed to repeat and to judge it."""
     path = RESULTS / f"{name}.json"
-    words = [re.sub(r"/\S*/", "", word) for word in sys.argv[1:]]  # no paths of this machine
+    words = [re.sub(r"/[^\s,]*/", "", word) for word in sys.argv[1:]]  # no paths of this machine
     line = {
         "command": " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *words]),
         "machine": machine(),

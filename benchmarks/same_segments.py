@@ -19,11 +19,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pairs import RESULTS, save
+from pairs import RESULTS, asked, save
 from skimage.segmentation import felzenszwalb
 
-from detcon.config import parse_overrides
-from detcon.config.values import text_of
 from detcon.masks.sources.graph_segments import segment_photo
 from detcon.photos import open_photos
 
@@ -98,6 +96,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["table"]:
         print(table(json.loads((RESULTS / "same_segments.json").read_text())["figures"]))
     else:
-        images = text_of(parse_overrides(sys.argv[1:]).get("images", []))
-        found = measure([images] if isinstance(images, str) else images)
+        found = measure(asked("images"))
         print(table(found), save("same_segments", found), sep="\n")

@@ -377,8 +377,9 @@ def test_up_to_256_photos_are_marked_by_their_content(tmp_path, num, marked):
     for key in keys:
         (tmp_path / key).write_bytes(key.encode())
     photos = Photos("photos", str(tmp_path), keys)
-    before = photos.marks()
+    before, digest = photos.marks(), photos.digest()
     assert len(before) == marked == len(set(before.values()))
     for key in keys:
         (tmp_path / key).write_bytes(key[::-1].encode())
     assert all(mark != before[key] for key, mark in photos.marks().items())
+    assert (photos.digest() != digest) == (num > 0)

@@ -113,8 +113,7 @@ def _about(source: Source) -> dict[str, Any]:
 
 
 def _of_photos(photos: Photos) -> dict[str, Any]:
-    marks = hashlib.sha256("".join(photos.marks().values()).encode()).hexdigest()[:12]
-    return {"photos": _digest(photos), "marks": marks, "num_photos": len(photos)}
+    return {"photos": _digest(photos), "marks": photos.digest(), "num_photos": len(photos)}
 
 
 def _digest(photos: Photos) -> str:

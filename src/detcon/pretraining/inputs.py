@@ -20,8 +20,7 @@ def take_inputs(photos: Photos, masks: MaskStore | None) -> dict[str, Inventory]
     names = hashlib.sha256()
     for key in photos.keys:
         names.update(f"{key}\0".encode(errors="surrogateescape"))
-    marks = hashlib.sha256("".join(photos.marks().values()).encode()).hexdigest()
-    inputs = {"images": Inventory(len(photos), names.hexdigest(), marks=marks)}
+    inputs = {"images": Inventory(len(photos), names.hexdigest(), marks=photos.digest())}
     if masks is not None:
         index = (masks.folder / "index.arrow").read_bytes()
         inputs["masks"] = Inventory(len(masks), hashlib.sha256(index).hexdigest())

@@ -91,7 +91,7 @@ def _begin(out: Path, settings: ConvertRecipe, store: MaskStore, photos: Photos 
         "content": f"{crc32((store.folder / 'index.arrow').read_bytes()):08x}",
     }
     if photos is not None:
-        wanted["photos"] = f"{crc32(''.join(photos.marks().values()).encode()):08x}"
+        wanted["photos"] = photos.digest()
     path = out / _RECORD
     holds = [one.name for one in out.iterdir()] if out.is_dir() else [""] if out.exists() else []
     if path.is_file() and holds != [_RECORD]:  # else nothing is written yet
