@@ -19,7 +19,7 @@ check: $(VENV)/.installed-dev  ## style and types
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pyright
 
 docs: $(VENV)/.installed-docs  ## the documentation as a site: site/index.html; a broken link is an error
-	$(BIN)/python docs/make_site.py
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_site.py
 	$(BIN)/zensical build --strict --clean
 
 $(VENV)/.installed: pyproject.toml

@@ -1,6 +1,6 @@
 """Masks of ImageNet: core-hours for its 1,281,167 training photos, from 2,000 of their size.
 
-OMP_NUM_THREADS=1 python benchmarks/imagenet_masks.py                     # ten minutes
+OMP_NUM_THREADS=1 python benchmarks/imagenet_masks.py                     # two minutes
 OMP_NUM_THREADS=1 python benchmarks/imagenet_masks.py images=[DIR,DIR]    # of these photos
 OMP_NUM_THREADS=1 python benchmarks/imagenet_masks.py quick               # 80; writes nothing
 python benchmarks/imagenet_masks.py table                                 # the result as Markdown
