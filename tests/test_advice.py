@@ -29,9 +29,10 @@ EXPORT = ["export", "backbone=b.safetensors"]
 SCENES = ["scenes", "out=new", "num=2", "size=32", "workers=1"]
 
 CASES = {  # wrong, said, right; None where the right one would take long
-    "a setting of a part": ([*ADAPT, "steps=2"], "'steps' is a setting of one part; give pre"),
-    "of the other part": ([*ADAPT, "crop=64"], "'crop' is a setting of one part; give transfer."),
-    "of both parts": ([*ADAPT, "encoder.name=resnet18"], "give pretrain.encoder=..."),
+    "a setting of a part": ([*ADAPT, "steps=2"], "'steps' is a setting of a part; give pre"),
+    "the same, at its top": ([*ADAPT, "val_groups=_"], "give transfer.val_groups=..."),
+    "of the other part": ([*ADAPT, "crop=64"], "'crop' is a setting of a part; give transfer."),
+    "of both parts": ([*ADAPT, "encoder.name=resnet18"], "give pretrain.encoder=... or transfer.e"),
     "a wrong name in a part": (
         [*ADAPT, "pretrain.stepps=2"], "there is no setting 'stepps'; did you mean 'steps'?",
     ),

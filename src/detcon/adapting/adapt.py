@@ -147,7 +147,7 @@ def _transfer(settings: AdaptRecipe) -> GridRecipe | None:
     own |= {"data": settings.data, "out": str(Path(settings.out) / "transfer")}
     own |= {"backbone": settings.weights, "labels": settings.labels}
     own |= {"seeds": settings.seeds, "seed": settings.seed}
-    for name in ("task", "format"):
+    for name in ("task", "format", "val"):
         if (value := getattr(settings, name)) is not None:
             own[name] = value
     return load_recipe(GridRecipe, recipe, own)

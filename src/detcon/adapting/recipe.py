@@ -30,6 +30,11 @@ class AdaptRecipe(Recipe):
     format: FormatName | None = Field(
         default=None, description="layout of the labelled data; null: that of transfer.recipe"
     )
+    val: float | None = Field(
+        default=None,
+        description="share of the labelled photos drawn for validation, where the data set has no "
+        "val, as in 0.2",
+    )
     labels: Amounts = Field(
         default=None, description="numbers of labelled photos to compare at, as in 10,50,all"
     )
@@ -80,11 +85,18 @@ class AdaptRecipe(Recipe):
                 raise ValueError(
                     f"'{name}' holds settings; for a recipe give {name}.recipe={values[name]}"
                 )
-            if name not in cls.model_fields:
-                for part, model in (("pretrain", PretrainRecipe), ("transfer", GridRecipe)):
-                    for own in sorted(field_names(model), key=lambda own: own.count(".")):
-                        if own.rpartition(".")[2] == name:
-                            raise ValueError(
-                                f"'{name}' is a setting of one part; give {part}.{own}=..."
-                            )
+            if name not in cls.model_fields and (places := _places_of(name)):
+                raise ValueError(f"'{name}' is a setting of a part; give {' or '.join(places)}")
         return values
+
+
+def _places_of(name: str) -> list[str]:
+    """Where pretraining and transfer have a setting of this name, nearest to their top."""
+    places = [
+        f"{part}.{own}=..."
+        for part, model in (("pretrain", PretrainRecipe), ("transfer", GridRecipe))
+        for own in sorted(field_names(model))
+        if own.rpartition(".")[2] == name
+    ]
+    least = min((place.count(".") for place in places), default=0)
+    return [place for place in places if place.count(".") == least]

@@ -1,7 +1,10 @@
 """The environment of a run: ranks, machine, versions. The package itself starts no ranks."""
 
+import ctypes
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +72,29 @@ def leave_a_core(workers: int) -> None:
             "torch takes one of two cores, the worker processes the other; OMP_NUM_THREADS=2 may "
             "be faster if nothing else runs"
         )
+
+
+@contextmanager
+def freed_memory_kept(device: torch.device) -> Iterator[None]:
+    """Within the block memory that is freed on a CPU serves the next allocation, as on a GPU.
+
+    glibc's malloc hands every freed block above 32 MiB back to the system, and gets it again as
+    zeroed pages: of all large activations, in every step. `benchmarks/allocator.py` says what that
+    costs. Other C libraries, and settings MALLOC_* of the user's own, stay as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    if device.type != "cpu" or mallopt is None or any(one[:7] == "MALLOC_" for one in os.environ):
+        yield
+        return
+    trim_threshold, mmap_max = -1, -4  # names of malloc.h
+    mallopt(mmap_max, 0)
+    mallopt(trim_threshold, -1)  # never
+    try:
+        yield
+    finally:
+        mallopt(mmap_max, 65_536)  # the default
+        mallopt(trim_threshold, 2**26)  # that of blocks of 32 MiB
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def describe_environment(command: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from detcon.train.environment import has_bfloat16
+from detcon.train.environment import freed_memory_kept, has_bfloat16
 from detcon.train.metrics import MetricsLog
 from detcon.train.plan import Hooks, Plan
 from detcon.train.progress import ProgressReport
@@ -61,7 +61,8 @@ def fit(
             report.bar.say(sentence)
         if training.step < plan.steps and not _is_over(training, hooks):
             steps = Steps(training, plan, hooks, log=log, report=report, stop=stop)
-            with _ranks_that_answer(training):
+            device = training.replica.device
+            with _ranks_that_answer(training), freed_memory_kept(device):
                 steps.report_unreadable()  # photos that were unreadable before
                 steps.run(iter(open_batches(training.step)))
     return training.step

@@ -66,8 +66,9 @@ def test_photos_with_a_single_segment_are_counted_where_they_are_most(tmp_path, 
     coarse = Felzenszwalb(scale=100.0, min_size=900)
     make_masks(**asked, out=tmp_path / "coarse", generator=coarse)
     assert said(capsys)[-1] == (
-        "3 of 3 photos have a single mask, and no region in them is told from another; finer "
-        "masks: generator.scale=10 generator.min_size=90, with another out="
+        "3 of 3 photos have a single mask, and no region in them is told from another; for finer "
+        f"ones give masks={tmp_path}/coarse_finer after: detcon masks images={tmp_path}/photos "
+        f"out={tmp_path}/coarse_finer generator.scale=10.0 generator.min_size=90 workers=1"
     )
     make_masks(**asked, out=tmp_path / "fine", generator=Felzenszwalb(scale=10.0, min_size=90))
     assert "2 of 3 photos have a single mask" in said(capsys)[-1]

@@ -1,8 +1,9 @@
 """Filling a mask store: in parallel, across machines, and continued after an interruption."""
 
+import shlex
 from collections.abc import Generator, Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from detcon.config import load_recipe
+from detcon.config.loading import changes
 from detcon.formats.registry import find_format
 from detcon.masks.masks import MaskGenerator, Masks
 from detcon.masks.recipe import MasksRecipe, parse_share
@@ -111,7 +113,7 @@ def _fill_store(settings: MasksRecipe) -> Path:
         write_header(folder, header | {"marks": described["marks"]})
     _list_unreadable(folder, unreadable, len(photos))
     _list_empty(folder, settings.generator)
-    _count_single(folder, settings.generator)
+    _count_single(folder, settings)
     return folder
 
 
@@ -227,16 +229,20 @@ def _list_empty(folder: Path, generator: MaskGenerator) -> None:
         say(f"{len(empty)} of {len(store)} {have} no mask: {listed(empty)}")
 
 
-def _count_single(folder: Path, generator: MaskGenerator) -> None:
+def _count_single(folder: Path, settings: MasksRecipe) -> None:
     """Tells where the settings are too coarse for the photos."""
+    generator = settings.generator
     if not isinstance(generator, Felzenszwalb):
         return
     store = MaskStore(folder)
     single = len(store.single())
     if single > len(store) / 2:
-        scale, least = f"{generator.scale / 10:g}", max(1, generator.min_size // 10)
+        finer = replace(
+            generator, scale=generator.scale / 10, min_size=max(1, generator.min_size // 10)
+        )
+        again = settings.model_copy(update={"out": f"{folder}_finer", "generator": finer})
         say(
             f"{single} of {len(store)} photos have a single mask, and no region in them is told "
-            f"from another; finer masks: generator.scale={scale} generator.min_size={least}, with "
-            f"another out="
+            f"from another; for finer ones give masks={folder}_finer after: "
+            f"{shlex.join(['detcon', 'masks', *changes(again)])}"
         )
