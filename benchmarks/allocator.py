@@ -5,8 +5,8 @@ OMP_NUM_THREADS=1 python benchmarks/allocator.py quick       # one pair; writes 
 python benchmarks/allocator.py table                         # the table of docs/performance.md
 
 `fit` with DetCon-S on a ready batch, as `step.py` makes it, bf16. Each run is a process of its own;
-the two ways take turns. glibc's own way is what a user has who sets any MALLOC_ variable: here
-MALLOC_PERTURB_=0, which changes nothing else.
+the two ways take turns. glibc's own way is what a user has who sets one of its tunables: here
+glibc.malloc.perturb=0, which changes nothing else.
 """
 
 import json
@@ -39,7 +39,7 @@ CASES = {
     "resnet50, 224 px, batch 16": ("resnet50", 224, 16),
     "efficientnet_lite0, 224 px, batch 32": ("efficientnet_lite0", 224, 32),
 }
-GLIBC = {"MALLOC_PERTURB_": "0"}
+GLIBC = {"GLIBC_TUNABLES": "glibc.malloc.perturb=0"}
 
 
 def run_one(case: str) -> dict[str, float]:
@@ -74,9 +74,8 @@ def run_one(case: str) -> dict[str, float]:
 
 def started(case: str, own: dict[str, str]) -> dict[str, float]:
     """A run in a process of its own."""
-    free = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     words = [sys.executable, __file__, "one", case]
-    printed = subprocess.check_output(words, env={**free, **own}, text=True)
+    printed = subprocess.check_output(words, env={**os.environ, **own}, text=True)
     return json.loads(printed.splitlines()[-1])
 
 

@@ -49,7 +49,8 @@ class AdaptRecipe(Recipe):
     )
     fresh: bool = Field(default=True, description="transfer from fresh weights too")
     masks: str = Field(
-        default="felzenszwalb", description="recipe of 'detcon masks', or the folder of a store"
+        default="felzenszwalb_small",
+        description="recipe of 'detcon masks', or the folder of a store",
     )
     pretrain: dict[str, Any] = Field(
         default={},

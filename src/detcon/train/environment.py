@@ -3,7 +3,7 @@
 import ctypes
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -80,10 +80,10 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
 
     glibc's malloc hands every freed block above 32 MiB back to the system, and gets it again as
     zeroed pages: of all large activations, in every step. `benchmarks/allocator.py` says what that
-    costs. Other C libraries, and settings MALLOC_* of the user's own, stay as they are.
+    costs. Other C libraries, and thresholds of the user's own, stay as they are.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if device.type != "cpu" or mallopt is None or any(one[:7] == "MALLOC_" for one in os.environ):
+    if device.type != "cpu" or mallopt is None or _has_thresholds(os.environ):
         yield
         return
     trim_threshold, mmap_max = -1, -4  # names of malloc.h
@@ -95,6 +95,12 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
         mallopt(mmap_max, 65_536)  # the default
         mallopt(trim_threshold, 2**26)  # that of blocks of 32 MiB
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _has_thresholds(env: Mapping[str, str]) -> bool:
+    """Whether the user has told glibc when memory goes back to the system."""
+    names = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
+    return any(name in env for name in names) or "glibc.malloc" in env.get("GLIBC_TUNABLES", "")
 
 
 def describe_environment(command: str = "") -> dict[str, Any]:
