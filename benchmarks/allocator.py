@@ -1,6 +1,6 @@
 """Updates on a CPU with memory that is kept when it is freed, beside glibc's own way.
 
-OMP_NUM_THREADS=1 python benchmarks/allocator.py             # ten minutes; writes a result
+OMP_NUM_THREADS=1 python benchmarks/allocator.py             # a quarter of an hour; writes a result
 OMP_NUM_THREADS=1 python benchmarks/allocator.py quick       # one pair; writes nothing
 python benchmarks/allocator.py table                         # the table of docs/performance.md
 
