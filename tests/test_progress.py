@@ -50,7 +50,12 @@ def test_a_line_a_minute_where_there_is_no_terminal(capsys, monkeypatch):
         bar.say("something else")
         for clock[0] in (180.0, 191.0):
             bar.reach(200)
-    lines = ["masks 20/300 photos", "masks 40/300 photos", "something else", "masks 200/300 photos"]
+    lines = [
+        "masks 20/300 photos · 0:14:14 left",
+        "masks 40/300 photos · 0:14:05 left",
+        "something else",
+        "masks 200/300 photos · 0:01:36 left",
+    ]
     assert capsys.readouterr().err.splitlines() == lines
 
 

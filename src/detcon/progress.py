@@ -6,6 +6,7 @@ It is drawn on stderr, so that what a command prints can be piped.
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 from rich.console import Console
@@ -52,7 +53,8 @@ class ProgressBar:
             disable=not self.is_visible,
         )
         self._title, self._total, self._done, self._words = title, total, done, words
-        self._said = time.monotonic()
+        self._first, self._begin = done, time.monotonic()
+        self._said = self._begin
         self._task = self._bar.add_task(title, total=total, completed=done, words=words)
 
     def __enter__(self) -> "ProgressBar":
@@ -71,7 +73,16 @@ class ProgressBar:
         self._done = done
         self._bar.update(self._task, completed=done)
         if not self.is_visible and time.monotonic() > self._said + SILENCE:
-            self.say(f"{self._title} {done}/{self._total} {self._words}".rstrip())
+            words = f"{self._title} {done}/{self._total} {self._words}".rstrip()
+            self.say(words + self._time_left())
+
+    def _time_left(self) -> str:
+        """At the pace so far, for a line; the bar has its own."""
+        made, missing = self._done - self._first, self._total - self._done
+        if made <= 0 or missing <= 0:
+            return ""
+        seconds = (time.monotonic() - self._begin) / made * missing
+        return f" · {timedelta(seconds=round(seconds))} left"
 
     def write(self, words: str) -> None:
         """Changes the words after the numbers."""
