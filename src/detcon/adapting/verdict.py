@@ -24,7 +24,7 @@ class Comparison:
         start: The mean of the metric from the weights as they were.
         adapted: The mean from the adapted ones.
         differences: Adapted minus start: in each seed that both have, or, of several
-            pretrainings, for each the mean over those seeds.
+            pretrainings, for each the mean over those seeds. One, where all are the same.
     """
 
     labels: int | None
@@ -65,6 +65,8 @@ def compare(results: Iterable[Result], start: str, adapted: Sequence[str]) -> li
         differences = [paired(one, before) for one in after]
         # draws of labels are shared by all pretrainings: only the means are independent
         independent = differences[0] if len(adapted) == 1 else [fmean(one) for one in differences]
+        if len(set(independent)) == 1:  # a probe of all labels: seeds draw nothing
+            independent = independent[:1]
         means = fmean(before.values()), fmean(fmean(one.values()) for one in after)
         found.append(Comparison(labels, *means, tuple(independent)))
     return found
@@ -107,6 +109,8 @@ def verdict(
             f"The interval is over {same}; it doesn't cover what a second pretraining would change "
             f"(pretrainings=3 does, at three times the time)."
         )
+    if seeds > 1 and any(len(one.differences) == 1 for one in comparisons):
+        sentences.append("Where seeds draw nothing all give the same, and there is no interval.")
     if "helped" not in outcomes:
         sentences.append(_REASONS)
     return sentences
