@@ -118,7 +118,7 @@ def _note_another(found: EncoderRecipe, settings: TransferRecipe) -> None:
     asked = settings.encoder
     if asked is not None and (asked.name, asked.width) != (found.name, found.width):
         note(
-            f"{settings.backbone} is a {found.name} of width {found.width:g}, as the file says; "
+            f"{settings.backbone} has {found.name}, width {found.width:g}, as the file says; "
             f"encoder.name={asked.name} and encoder.width={asked.width:g} aren't used for it"
         )
 
