@@ -147,6 +147,12 @@ def test_random_weights_may_be_best():
     )
 
 
+def test_seeds_that_draw_nothing_are_no_repeats():
+    cells = (Entry("BYOL", None, (0, 1), (36.0, 36.0)), Entry("start", None, (0, 1), (32.5, 32.5)))
+    said = describe(Comparison("linear segmentation", "mIoU", "%", cells), None)
+    assert said.endswith("3.5 points above start (32.5 %), the same in every seed.")
+
+
 def test_none_is_best_where_no_seed_is_shared():
     cells = (Entry("BYOL", 9, (0, 1), (12.0, 11.0)), Entry("SimCLR", 9, (2, 3), (10.0, 8.0)))
     said = describe(Comparison("segmentation", "mIoU", "%", cells), 9)

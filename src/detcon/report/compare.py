@@ -182,6 +182,8 @@ def _wins(best: Entry, rival: Entry) -> tuple[int, int]:
 
 def _ahead(best: Entry, rival: Entry) -> str:
     wins, seeds = _wins(best, rival)
+    if len(set(best.values)) == len(set(rival.values)) == 1 < seeds:
+        return ", the same in every seed"  # a probe of all labels draws nothing
     return "" if seeds < 2 else f", ahead in {wins} of {seeds} seeds"
 
 
