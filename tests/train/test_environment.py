@@ -45,7 +45,6 @@ def test_freed_memory_serves_again_on_cpus_unless_the_user_has_thresholds(own, i
     env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     printed = subprocess.check_output([sys.executable, "-c", COUNT], env={**env, **own}, text=True)
     without, on_gpu, on_cpu, held = json.loads(printed)
-    once = 220 * 2**20 // os.sysconf("SC_PAGE_SIZE")
-    assert min(without, on_gpu) > 7 * once
-    assert on_cpu < 4 * once if is_kept else on_cpu > 7 * once
-    assert held < once / 10, "given back at the end"
+    assert on_gpu > 0.9 * without
+    assert on_cpu < 0.5 * without if is_kept else on_cpu > 0.9 * without
+    assert held * os.sysconf("SC_PAGE_SIZE") < 22 * 2**20, "given back at the end"

@@ -82,19 +82,20 @@ def freed_memory_kept(device: torch.device) -> Iterator[None]:
     zeroed pages: of all large activations, in every step. `benchmarks/allocator.py` says what that
     costs. Other C libraries, and thresholds of the user's own, stay as they are.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if device.type != "cpu" or mallopt is None or _has_thresholds(os.environ):
+    libc = ctypes.CDLL(None) if os.name == "posix" else None
+    is_glibc = hasattr(libc, "malloc_trim")
+    if device.type != "cpu" or libc is None or not is_glibc or _has_thresholds(os.environ):
         yield
         return
     trim_threshold, mmap_max = -1, -4  # names of malloc.h
-    mallopt(mmap_max, 0)
-    mallopt(trim_threshold, -1)  # never
+    libc.mallopt(mmap_max, 0)
+    libc.mallopt(trim_threshold, -1)  # never
     try:
         yield
     finally:
-        mallopt(mmap_max, 65_536)  # the default
-        mallopt(trim_threshold, 2**26)  # that of blocks of 32 MiB
-        ctypes.CDLL(None).malloc_trim(0)
+        libc.mallopt(mmap_max, 65_536)  # the default
+        libc.mallopt(trim_threshold, 2**26)  # that of blocks of 32 MiB
+        libc.malloc_trim(0)
 
 
 def _has_thresholds(env: Mapping[str, str]) -> bool:
