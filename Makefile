@@ -11,7 +11,7 @@ demo: $(VENV)/.installed  ## the main job on built-in data, in about four minute
 
 test: $(VENV)/.installed-dev  ## the whole suite
 	# bytecode is kept, also where the environment says no: the suite starts many processes
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(VENV)/.installed-dev  ## style and types
 	$(BIN)/ruff check .

@@ -52,7 +52,9 @@ from detcon.train.recipe import Cosine, LoopRecipe, Sgd
 
 PHOTOS, BATCH, SIZE, IDS, RUNS, WARM_UP = 256, 64, 96, 25, 10, 1
 STEPS = PHOTOS // BATCH
-LOOP = LoopRecipe(log_every=10_000, checkpoint_every=None, checkpoint_minutes=None)
+LOOP = LoopRecipe(
+    precision="bf16", log_every=10_000, checkpoint_every=None, checkpoint_minutes=None
+)
 
 
 class Peer(nn.Module):

@@ -70,7 +70,8 @@ def floor_of(
     encoder: nn.Module, batch: Batch, optimizer: Any, *, with_target: bool, loop: LoopRecipe
 ) -> Any:
     """A function that makes the encoder's passes and the optimiser's update, and no more."""
-    device = open_replica(loop.precision, loop.accelerator).device
+    replica = open_replica(loop.precision, loop.accelerator)
+    device = replica.device
     encoder = encoder.to(device).to(memory_format=torch.channels_last)
     target = copy.deepcopy(encoder).requires_grad_(False) if with_target else None
     updates = build_optimizer(optimizer, nn.ModuleList([encoder]), batch.images.shape[1])
@@ -81,7 +82,7 @@ def floor_of(
     ]
 
     def passes() -> None:
-        with torch.autocast(device.type, torch.bfloat16, enabled=loop.precision == "bf16"):
+        with replica.autocast():
             features = [encoder(view) for view in views]
             if target is not None:
                 with torch.no_grad():

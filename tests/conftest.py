@@ -6,6 +6,8 @@ With HYPOTHESIS_PROFILE=search each run draws others, to look for what nobody th
 import gc
 import os
 
+os.environ["OMP_NUM_THREADS"] = "1"  # sums of one order in all processes of a test; before torch
+
 from hypothesis import settings
 
 gc.set_threshold(100_000, 50, 100)  # looking for cycles took a fifth of the time of some files

@@ -236,7 +236,7 @@ CASES = {  # wrong, said, right; None where the right one would take long
     "a method that is unknown": (
         [*ANEW, "method.kind=detcon"], "must be one of 'detcon_s', 'detcon_b', 'simclr'",
     ),
-    "a precision": ([*ANEW, "loop.precision=16"], "should be 'bf16' or '32'"),
+    "a precision": ([*ANEW, "loop.precision=16"], "should be 'auto', 'bf16' or '32'"),
     "no GPU": (
         [*KNN, "loop.accelerator=cuda"], "give auto or cpu", [*KNN, "loop.accelerator=auto"],
     ),

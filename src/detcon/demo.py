@@ -35,7 +35,6 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
     out, quick, seed = Path(settings.out), settings.quick, settings.seed
     scenes, masks, runs = out / "scenes", out / "masks", out / "runs"
     check_output(out / "report.html", suffixes=(".html",))
-    loop = {"precision": _precision()}
     say("1/5  scenes: pictures with exact labels, rendered here")
     detcon.make_scenes(out=scenes, num=240 if quick else 1200, size=128, seed=seed)
     images = scenes / "train" / "images"
@@ -44,25 +43,16 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
     detcon.make_masks("felzenszwalb_small", images=images, out=masks, **finer)
     for method in METHODS:
         say(f"3/5  pretraining: {method}, the same pictures and steps for each method")
-        given = {"images": images, "masks": masks, "out": runs / method, "seed": seed, "loop": loop}
+        given = {"images": images, "masks": masks, "out": runs / method, "seed": seed}
         shorter = {"steps": 60, "batch_size": 64} if quick else {}
         detcon.pretrain(f"demo_{method}", **given, **shorter)
     for name in (*METHODS, "random"):
         say(f"4/5  transfer: few-label segmentation from {name}")
         backbone = name if name == "random" else runs / name / "backbone.safetensors"
-        given = {"data": scenes, "backbone": backbone, "seed": seed, "loop": loop}
+        given = {"data": scenes, "backbone": backbone, "seed": seed}
         given |= {"seeds": 1 if quick else 3}
         detcon.transfer("demo_linear", out=runs / f"{name}-linear", **given)
         shorter = {"task.steps": 40} if quick else {}
         detcon.transfer("demo_fcn", out=runs / f"{name}-fcn", **given, **shorter)
     say("5/5  the page")
     return detcon.make_report([runs], out=out / "report.html", title="DetCon on built-in scenes")
-
-
-def _precision() -> str:
-    """bfloat16, unless the processor would emulate it."""
-    import torch
-
-    from detcon.train.environment import has_bfloat16
-
-    return "bf16" if torch.cuda.is_available() or has_bfloat16(torch.device("cpu")) else "32"

@@ -471,7 +471,7 @@ def test_several_passes_are_one_update(tmp_path):
 
 def test_32_is_a_precision_without_quotes():
     assert LoopRecipe.model_validate({"precision": 32}).precision == "32"
-    with pytest.raises(ValidationError, match="'bf16' or '32'"):
+    with pytest.raises(ValidationError, match="'auto', 'bf16' or '32'"):
         LoopRecipe.model_validate({"precision": 16})
 
 
@@ -522,7 +522,7 @@ def test_a_disk_without_room_for_a_copy(tmp_path, monkeypatch):
 def test_says_once_that_data_are_waited_for(tmp_path, capsys):
     def slow(first):
         for batch in points(first):
-            time.sleep(0.02)
+            time.sleep(0.1)  # by far longer than a step, on a busy machine too
             yield batch
 
     train(tmp_path, open_batches=slow, if_waiting="buy a disk")
@@ -538,6 +538,7 @@ def test_says_once_that_data_are_waited_for(tmp_path, capsys):
         ({"avx512_bf16": True, "amx_bf16": False}, "bf16", False),
         ({"bf16": False}, "bf16", True),
         ({"vsx": True}, "bf16", False),
+        ({"avx512_bf16": False, "amx_bf16": False}, "auto", False),
     ],
 )
 def test_says_where_bfloat16_is_slow(tmp_path, capsys, monkeypatch, processor, precision, told):

@@ -27,6 +27,7 @@ from detcon.results.inputs import take_inventory
 from detcon.results.result import RESULT, Result, written
 from detcon.results.statistics import deviation
 from detcon.train.environment import is_first_rank
+from detcon.train.replica import settled
 
 
 def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any) -> list[Result]:
@@ -53,6 +54,8 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
     grid = _settled(load_recipe(GridRecipe, recipe, overrides))
     task, open_data = _opened(grid)
     cells, data = list(_cells(grid)), take_inventory(grid.data, without=Path(grid.out))
+    loop = settled(grid.loop, *(cell.out for cell in cells))
+    cells = [cell.model_copy(update={"loop": loop}) for cell in cells]
     for cell in _first_of_each(cells)[1:]:  # the first is next
         prepare_cell(cell, task, open_data)
     finished = sum(Path(cell.out, RESULT).is_file() for cell in cells)

@@ -29,6 +29,7 @@ from detcon.train.environment import is_first_rank, leave_a_core, ranks
 from detcon.train.loop import fit
 from detcon.train.plan import Hooks, Plan, Probing
 from detcon.train.random_state import seed_rank
+from detcon.train.replica import settled
 from detcon.train.run import LAST, open_run
 from detcon.train.unreadable import UnreadablePhotos
 from detcon.workers import num_cores
@@ -60,6 +61,8 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     asked = load_recipe(PretrainRecipe, recipe, overrides)
     settings, start = open_start(asked)
     settings, teacher = open_teacher(settings)
+    loop = settled(settings.loop, settings.out)
+    settings = settings.model_copy(update={"loop": loop})
     photos, inputs = _open_inputs(settings)
     leave_a_core(settings.workers)
     run = open_run(settings.out, settings, inputs=inputs)

@@ -30,6 +30,12 @@ LATER = {
 So the fingerprints of older runs stay the same.
 """
 
+COUNTS_AS = {("precision", "auto"): "bf16"}
+"""Values of later versions, with the one that they count as in fingerprints.
+
+A run records the precision that it takes; the cells of a study are the same on all machines.
+"""
+
 
 @dataclass(frozen=True)
 class SavedRecipe:
@@ -91,7 +97,7 @@ def deciding_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, 
         if isinstance(value, Mapping):
             flat |= deciding_settings(value, f"{prefix}{name}.")
         else:
-            flat[prefix + name] = value
+            flat[prefix + name] = COUNTS_AS.get((name, str(value)), value)
     return flat
 
 

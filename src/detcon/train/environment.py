@@ -117,10 +117,12 @@ def describe_environment(command: str = "") -> dict[str, Any]:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether a device multiplies in bfloat16; on other processors torch emulates it, slowly.
+    """Whether a device multiplies in bfloat16; on others torch emulates it, slowly.
 
     True where torch can't tell, as before 2.10.
     """
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     found = getattr(torch.cpu, "get_capabilities", dict)()
     known = [found[one] for one in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16") if one in found]
     return device.type != "cpu" or not known or any(known)

@@ -103,8 +103,10 @@ def _beginning(training: Training, plan: Plan) -> Iterator[str]:
     elif training.step:
         yield f"{plan.title}: going on after step {training.step} of {plan.steps}"
     else:
-        if plan.loop.precision == "bf16" and not has_bfloat16(training.replica.device):
-            yield "this processor has no bfloat16: loop.precision=32 would be faster"
+        if not has_bfloat16(device := training.replica.device):
+            emulated = training.replica.precision == "bf16"
+            told = "loop.precision=32 would be faster" if emulated else "32 bits are taken"
+            yield f"this {'GPU' if device.type == 'cuda' else 'processor'} has no bfloat16: {told}"
         if training.num_narrow:
             yield (
                 f"{training.num_narrow} narrow convolutions don't use channels-last memory, where "

@@ -99,9 +99,9 @@ def _as_words(value: Any) -> Any:
 class LoopRecipe(Recipe):
     """How steps are computed, logged and saved."""
 
-    precision: Annotated[Literal["bf16", "32"], BeforeValidator(_as_words)] = Field(
-        default="bf16",
-        description="bf16 autocast, or 32-bit throughout (faster on CPUs without bf16)",
+    precision: Annotated[Literal["auto", "bf16", "32"], BeforeValidator(_as_words)] = Field(
+        default="auto",
+        description="bf16 autocast, 32-bit throughout, or auto: bf16 where the device has it",
     )
     channels_last: bool = Field(
         default=True, description="channels-last memory: faster convolutions"

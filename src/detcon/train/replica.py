@@ -5,6 +5,7 @@ import time
 import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +14,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from detcon.train.environment import Ranks, name_meeting_point, ranks
+from detcon.results.recipe import read_recipe
+from detcon.train.environment import Ranks, has_bfloat16, name_meeting_point, ranks
+from detcon.train.recipe import LoopRecipe
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,28 @@ class Replica:
         return DistributedDataParallel(module, device_ids=ids, broadcast_buffers=False)
 
 
+def settled(loop: LoopRecipe, *folders: str | Path) -> LoopRecipe:
+    """`loop` with a precision in place of "auto": a run keeps its own when it is gone on with.
+
+    Args:
+        loop: The settings.
+        folders: Of the runs; the first that was begun decides, else the device.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+    if loop.precision != "auto":
+        return loop
+    begun = (saved.deciding for folder in folders if (saved := read_recipe(Path(folder))))
+    before = next((one["loop.precision"] for one in begun if "loop.precision" in one), None)
+    precision = before or _precision("auto", _device(loop.accelerator, ranks()))
+    return loop.model_copy(update={"precision": precision})
+
+
+def _precision(asked: str, device: torch.device) -> str:
+    return asked if asked != "auto" else "bf16" if has_bfloat16(device) else "32"
+
+
 def open_replica(precision: str, accelerator: str = "auto") -> Replica:
     """Opens the device of this rank and meets the others.
 
@@ -61,7 +86,7 @@ def open_replica(precision: str, accelerator: str = "auto") -> Replica:
             device_id=device if on_gpu else None,
         )
         atexit.register(_leave)
-    return Replica(device, place.rank, place.world, precision)
+    return Replica(device, place.rank, place.world, _precision(precision, device))
 
 
 def _device(accelerator: str, place: Ranks) -> torch.device:
