@@ -1,5 +1,6 @@
 """Tests for the command line: what it teaches, what it says, and what it exits with."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -15,6 +16,8 @@ from detcon import cli
 from detcon.config import load_recipe, recipes_for
 from detcon.downstream.recipe import GridRecipe
 from detcon.pretraining.recipe import PretrainRecipe
+
+STUDIES = Path(__file__).parents[1] / "studies"
 
 
 @pytest.fixture
@@ -286,6 +289,29 @@ def test_a_full_disk_is_one_sentence(run, photos, tmp_path, monkeypatch):
     monkeypatch.setattr("detcon.masks.store.fill.write_shard", no_space)
     code, _, err = run("masks", f"images={photos}", f"out={tmp_path / 'm'}", "workers=1")
     assert code == 2 and "no space left on device" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "images=none", "masks=none", "out=locked/new/sheet.png"],
+        ["score", "masks=none", "truth=none", "out=locked/score.html"],
+        ["report", "none", "out=locked/report.html"],
+        ["demo", "out=locked"],
+        ["study", str(STUDIES / "quick.yaml"), "results=locked/quick.jsonl"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_where_nothing_can_be_written_is_said_before_the_work(words, run, tmp_path, monkeypatch):
+    """As root may write anywhere, the system is made to say no."""
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "access", lambda place, _: Path(place).resolve() != locked)
+    monkeypatch.setattr("detcon.study.running.carry_out", lambda *_: pytest.fail("a cell ran"))
+    code, _, err = run(*words)
+    assert code == 2 and not list(locked.iterdir())
+    assert "locked: permission denied; make it writable or choose another place" in err
 
 
 def test_the_public_names_resolve_and_are_lazy():

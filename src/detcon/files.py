@@ -72,6 +72,17 @@ def write_whole(path: Path, data: bytes | str, *, durable: bool = True) -> None:
         file.write(data)
 
 
+def check_writable(path: Path) -> None:
+    """Refuses a file or folder that couldn't be written, before the work whose result it gets.
+
+    Raises:
+        PermissionError: It, or the nearest folder above it that exists, can't be written.
+    """
+    place = next(one for one in (path, *path.absolute().parents) if one.exists())
+    if not os.access(place, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
+
+
 def holds_other(path: Path, data: bytes) -> bool:
     """Whether the path exists and is not a file with exactly these bytes."""
     return path.exists() and not (path.is_file() and path.read_bytes() == data)

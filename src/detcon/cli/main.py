@@ -3,6 +3,7 @@
 A verb's settings are the fields of its recipe, which also gives its help and its checks.
 """
 
+import errno
 import os
 import re
 import sys
@@ -192,7 +193,9 @@ def _sentence(error: BaseException) -> str:
         return "interrupted; give the same command again to go on"
     if isinstance(error, OSError) and error.strerror:
         place = f" {error.filename}" if error.filename else ""
-        return f"cannot use{place}: {error.strerror.lower()}; make room or choose another place"
+        refused = isinstance(error, PermissionError) or error.errno == errno.EROFS
+        remedy = "make it writable" if refused else "make room"
+        return f"cannot use{place}: {error.strerror.lower()}; {remedy} or choose another place"
     if isinstance(error, UnicodeEncodeError):
         name = error.object[max(0, error.start - 40) : error.end + 40]
         return f"{os.fsencode(name)!r} holds a name that isn't valid UTF-8; rename the file"

@@ -10,6 +10,7 @@ from typing import Any
 import jinja2
 
 import detcon
+from detcon.files import check_writable
 
 MARK = "detcon-report"
 """Marks every page and sheet as ours, in its first bytes."""
@@ -20,7 +21,13 @@ class OutputExists(ValueError):
 
 
 def check_output(path: Path, *, suffixes: tuple[str, ...]) -> None:
-    """Refuses to write over a file that we didn't make, and names of another kind of file."""
+    """Refuses to write over a file that we didn't make, and names of another kind of file.
+
+    Raises:
+        ValueError: The name doesn't end as it should.
+        OutputExists: A file of another origin, or a folder, is there.
+        PermissionError: The folder can't be written.
+    """
     if path.suffix.lower() not in suffixes:
         kinds = " or ".join(suffixes)
         raise ValueError(f"cannot write to {path}: give a name that ends in {kinds}")
@@ -32,6 +39,7 @@ def check_output(path: Path, *, suffixes: tuple[str, ...]) -> None:
                 raise OutputExists(
                     f"{path} exists and wasn't made by detcon; give another out=, or remove it"
                 )
+    check_writable(path.parent)
 
 
 def render(template: str, **values: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from detcon.config import Recipe, load_recipe, nearest, shown
 from detcon.downstream.transfer import transfer
-from detcon.files import locked
+from detcon.files import check_writable, locked
 from detcon.masks.quality.overlap import Quality
 from detcon.masks.recipe import parse_share
 from detcon.notes import say
@@ -132,10 +132,12 @@ def run_cells(
     Raises:
         StudyError: A folder is missing (checked before the first cell), or cells have failed
             (after the last cell).
+        PermissionError: The file of results can't be written (before the first cell).
     """
     left = [cell for cell in cells if cell.fingerprint not in done]
     places, unmeasured = Places(study), _unmeasured(study, cells, done)
     check_folders(study, [*left, *unmeasured])
+    check_writable(Path(study.results_file))
     for cell in unmeasured:
         with locked(lock_file(study, _run(cell)), wait=False) as is_ours:
             if is_ours:
