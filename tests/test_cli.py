@@ -248,7 +248,7 @@ def test_export_writes_what_it_names_and_leaves_other_files_alone(run, tmp_path)
     torch.save(resnet18().state_dict(), tmp_path / "in.pth")
     words = ["export", f"backbone={tmp_path / 'in.pth'}", "to=timm", f"out={tmp_path / 'b.pth'}"]
     code, out, _ = run(*words)
-    assert code == 0 and f"wrote {tmp_path / 'b.pth'}" in out and "next: timm.create_model(" in out
+    assert code == 0 and f"wrote {tmp_path / 'b.pth'}" in out and "net = timm.create_model('" in out
     (tmp_path / "b.pth").write_text("dear")
     code, _, err = run(*words)
     assert code == 2 and "exists and holds something else" in err

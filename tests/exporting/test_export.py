@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import safetensors.torch
 import timm
 import torch
 import torchvision
@@ -16,7 +17,7 @@ from detcon import export, load_backbone
 from detcon.cli import main
 from detcon.exporting import packing
 from detcon.exporting.recipe import ExportError, ExportRecipe, check_carried, fits_timm
-from detcon.exporting.reloading import loaded_share
+from detcon.exporting.reloading import how_to_open, loaded_share
 from detcon.models.backbone_file import save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
@@ -416,7 +417,7 @@ def test_own_names_go_back_into_the_same_network(name, make, tmp_path):
      ("mmseg", "120 of 120 tensors fit torchvision's resnet18, whose names mmseg has"),
      ("smp", "120 of 120 tensors fit torchvision's resnet18, whose names smp has"),
      ("torchvision", "120 of 120 tensors fit torchvision's resnet18"),
-     ("timm", "fit timm's resnet18; unfilled: fc.weight, fc.bias"),
+     ("timm", "120 of 120 tensors fit timm's resnet18\n"),
      ("own", "120 tensors")],
 )  # fmt: skip
 def test_the_share_of_loaded_tensors_is_printed(to, share, make, tmp_path, monkeypatch, capsys):
@@ -429,6 +430,32 @@ def test_the_share_of_loaded_tensors_is_printed(to, share, make, tmp_path, monke
     assert share in said and f"wrote {out}" in said
 
 
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "convnext_atto"])
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_the_call_that_is_printed_for_timm_gives_our_features(name, suffix, make, tmp_path):
+    path, x, features = make(name=name)
+    out = export(backbone=path, to="timm", out=tmp_path / f"b{suffix}")
+    call = how_to_open(ExportRecipe(backbone=str(path), to="timm", out=str(out)))
+    *statements, last = call.split("; ")
+    given = {"timm": timm, "torch": torch, "safetensors": safetensors, "PHOTOS": x}
+    exec("; ".join(statements), given)
+    assert close(eval(last, given), features)
+
+
+@pytest.mark.parametrize("to", ["torchvision", "own"])
+def test_the_calls_that_are_printed_for_others_load_the_file(to, make, tmp_path):
+    path, _, _ = make()
+    out = export(backbone=path, to=to, out=tmp_path / "b.pth")
+    call = how_to_open(ExportRecipe(backbone=str(path), to=to, out=str(out)))
+    given = {
+        "torchvision": torchvision,
+        "torch": torch,
+        "YOUR_NETWORK": torchvision.models.resnet18(),
+    }
+    given["YOUR_NETWORK"].fc = torch.nn.Identity()
+    exec(call, given)
+
+
 def test_a_tensor_that_does_not_fit_is_not_counted(make, tmp_path):
     path, _, _ = make()
     out = export(backbone=path, to="smp", out=tmp_path / "b.pth")
@@ -438,5 +465,6 @@ def test_a_tensor_that_does_not_fit_is_not_counted(make, tmp_path):
     torch.save(state, out)
     settings = ExportRecipe(backbone=str(path), to="smp", out=str(out))
     assert loaded_share(settings) == (
-        "118 of 120 tensors fit torchvision's resnet18, whose names smp has; unfilled: bn1.bias"
+        "118 of 120 tensors fit torchvision's resnet18, whose names smp has; "
+        "not in the file, so fresh there: bn1.bias"
     )

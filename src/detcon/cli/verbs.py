@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from shlex import quote
 from typing import Any
 
@@ -47,20 +48,6 @@ def _own_code(settings: Any) -> str:
         words.append(f" task={quote(task.function)}")
     return "".join(words)
 
-
-_AFTER_EXPORT = {
-    "torchvision": "torchvision.models.NAME().load_state_dict(STATE, strict=False) of {out}",
-    "timm": "timm.create_model(NAME, num_classes=0, checkpoint_path='{out}')",
-    "detectron2": "in its configuration MODEL.WEIGHTS: {out}, INPUT.FORMAT: RGB, "
-    "MODEL.RESNETS.STRIDE_IN_1X1: false, PIXEL_MEAN and PIXEL_STD of 255 times the normalisation",
-    "transformers": "transformers.ResNetBackbone.from_pretrained('{out}')",
-    "smp": "smp.Unet(NAME, encoder_weights=None).encoder.load_state_dict(torch.load('{out}'))",
-    "mmseg": "merge the .py next to {out} into your configuration",
-    "mmdet": "merge the .py next to {out} into your configuration",
-    "own": "YOUR_NETWORK.load_state_dict(torch.load('{out}'))",
-    "onnx": "onnxruntime.InferenceSession('{out}').run(None, {{'photos': PHOTOS}})",
-    "hub": "complete {out}/README.md, then hf upload OWNER/NAME {out}",
-}
 
 _AFTER_SCENES = {
     "folder": "detcon masks images={out}/train/images out={out}-masks",
@@ -190,7 +177,7 @@ VERBS = {
         "exporting.recipe:ExportRecipe",
         "exporting.write:export",
         "detcon export backbone=run/backbone.safetensors to=torchvision out=backbone.pth",
-        lambda s: _AFTER_EXPORT[s.to].format(out=s.out),
+        lambda s: import_module("detcon.exporting.reloading").how_to_open(s),
         table="exporting.reloading:loaded_share",
     ),
     "import": Verb(

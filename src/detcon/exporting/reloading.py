@@ -1,4 +1,4 @@
-"""Reads an exported file again, and counts the tensors that its library has a place for."""
+"""Reads an exported file again: counts the tensors that fit its library, and says how to open it."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,18 +14,39 @@ from detcon.exporting.recipe import ExportRecipe
 from detcon.models.backbone_file import load_backbone
 from detcon.models.recipe import EncoderRecipe
 
+_CALLS = {
+    "torchvision": "net = torchvision.models.{name}(); net.load_state_dict({state}, strict=False)",
+    # timm's own parts after the last grid, such as a last norm, aren't ours: they stay out of it
+    "timm": "net = timm.create_model('{name}', num_classes=0); "
+    "net.load_state_dict({state}, strict=False); "
+    "net.eval().forward_intermediates(PHOTOS, norm=False, intermediates_only=True)[-1]",
+    "detectron2": "in its configuration MODEL.WEIGHTS: {out}, INPUT.FORMAT: RGB, "
+    "MODEL.RESNETS.STRIDE_IN_1X1: false, PIXEL_MEAN and PIXEL_STD of 255 times the normalisation",
+    "transformers": "transformers.ResNetBackbone.from_pretrained('{out}')",
+    "smp": "smp.Unet('{name}', encoder_weights=None).encoder.load_state_dict({state})",
+    "mmseg": "merge the .py next to {out} into your configuration",
+    "mmdet": "merge the .py next to {out} into your configuration",
+    "own": "YOUR_NETWORK.load_state_dict({state})",
+    "onnx": "onnxruntime.InferenceSession('{out}').run(None, {{'photos': PHOTOS}})",
+    "hub": "complete {out}/README.md, then hf upload OWNER/NAME {out}",
+}
+
+
+def how_to_open(settings: ExportRecipe) -> str:
+    """The call that opens the file in its library, for this very network."""
+    is_safe = settings.out.endswith(".safetensors")
+    load = "safetensors.torch.load_file" if is_safe else "torch.load"
+    state, name = f"{load}('{settings.out}')", _recipe(settings).name
+    return _CALLS[settings.to].format(out=settings.out, name=name, state=state)
+
 
 def loaded_share(settings: ExportRecipe) -> str:
     """`320 of 320 tensors fit transformers' ResNetBackbone`, for the terminal."""
     out = Path(settings.out)
     tensors = _read(out, settings.to)
-    with torch.random.fork_rng(devices=[]):
-        recipe = load_backbone(
-            settings.backbone, encoder=settings.encoder, stride=settings.stride
-        ).recipe
     if settings.to == "transformers" and find_spec("transformers") is None:
         return f"{len(tensors)} tensors; transformers isn't installed here, so they weren't checked"
-    network, library = _network(settings, recipe)
+    network, library = _network(settings, _recipe(settings))
     if network is None:
         return f"{len(tensors)} tensors" if tensors else ""
     wanted = network.state_dict()
@@ -33,8 +54,16 @@ def loaded_share(settings: ExportRecipe) -> str:
         name for name in tensors if name in wanted and wanted[name].shape == tensors[name].shape
     ]
     left = [name for name in wanted if name not in tensors]
-    fresh = f"; unfilled: {', '.join(left[:4])}" if left else ""
+    more = f" and {len(left) - 4} more" if len(left) > 4 else ""
+    fresh = f"; not in the file, so fresh there: {', '.join(left[:4])}{more}" if left else ""
     return f"{len(fits)} of {len(tensors)} tensors fit {library}{fresh}"
+
+
+def _recipe(settings: ExportRecipe) -> EncoderRecipe:
+    with torch.random.fork_rng(devices=[]):
+        return load_backbone(
+            settings.backbone, encoder=settings.encoder, stride=settings.stride
+        ).recipe
 
 
 def _read(out: Path, to: str) -> dict[str, Any]:
@@ -58,7 +87,7 @@ def _network(settings: ExportRecipe, recipe: EncoderRecipe) -> tuple[nn.Module |
             return transformers.AutoBackbone.from_config(config), "transformers' ResNetBackbone"
         if to == "timm":
             return timm.create_model(
-                recipe.name, in_chans=recipe.in_channels
+                recipe.name, in_chans=recipe.in_channels, num_classes=0
             ), f"timm's {recipe.name}"
         if to in ("torchvision", "smp", "mmseg", "mmdet"):
             network: Any = torchvision.models.get_model(recipe.name)
