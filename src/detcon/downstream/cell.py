@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from detcon.data.labelled.examples import Examples, LabelledData, nested_subset
+from detcon.downstream.labels import sure
 from detcon.downstream.model_file import MODEL, save_model
 from detcon.downstream.network import Network
 from detcon.downstream.pictures import write_png
@@ -160,7 +161,7 @@ def _draw(folder: Path, task: Task, network: Network, names: Names, val: Example
     """Draws photo, truth and prediction side by side."""
     for item in itertools.islice(val, STRIPS):
         truth = task.draw(item.image, task.truth(item), names)
-        found = task.draw(item.image, task.predict(network, [item.image])[0], names)
+        found = task.draw(item.image, sure(task.predict(network, [item.image])[0]), names)
         name = PurePosixPath(item.key).with_suffix(".png").as_posix().replace("/", "_")
         strip = np.concatenate([shown(item.image), truth, found], axis=1)
         write_png(folder / "predictions" / name, strip)

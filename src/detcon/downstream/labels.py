@@ -54,8 +54,14 @@ def regions_of(labels: UInt8[np.ndarray, "y x"], names: Sequence[str]) -> Detect
     return Detections(objects, np.ones(len(regions)))
 
 
-def sure(found: Detections, least: float) -> Detections:
-    """The objects with at least this score."""
+SURE = 0.5
+"""The score from which on objects are drawn and written as labels, unless another is given."""
+
+
+def sure(found: Any, least: float = SURE) -> Any:
+    """The objects with at least this score; what isn't objects stays as it is."""
+    if not isinstance(found, Detections):
+        return found
     chosen, objects = np.flatnonzero(found.scores >= least), found.objects
     parts = {name: getattr(objects, name)[chosen] for name in ("boxes", "classes", "crowd")}
     segments = tuple(objects.segments[n] for n in chosen) if objects.segments else ()

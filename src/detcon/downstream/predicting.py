@@ -68,11 +68,16 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         what = f"goes on with {len(left)} more" if left else "there are no others"
         say(f"{folder} has the predictions of {len(known)} photos: {what}")
     unreadable: list[str] = []
+    faint, best = 0, 0.0
     if left:
         model.to(open_replica("32", settings.accelerator).device)
     for photo, found in _predictions(model, photos, left, settings, unreadable):
+        seen = sure(found, settings.score)
+        if seen is not found:
+            faint += len(found) - len(seen)
+            best = max([best, *found.scores[found.scores < settings.score].tolist()])
         if settings.draw:
-            picture = model.task.draw(photo.pixels, found, model.names)
+            picture = model.task.draw(photo.pixels, seen, model.names)
             name = PurePosixPath(photo.key).with_suffix(".png")
             pixels = np.concatenate([shown(photo.pixels), picture], axis=1)
             write_png(folder / "drawn" / name, pixels)
@@ -86,6 +91,12 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         )
     for sentence in unreadable:
         say(f"skipped: {sentence}")
+    if faint:
+        left_out = "drawn" if settings.format == "auto" else "drawn or written"
+        say(
+            f"{counted(faint, 'object')} of a score below {settings.score:g}, the surest of them "
+            f"of {best:.2f}, aren't {left_out}; score= lets in more"
+        )
     run.finish()
     return run.folder
 

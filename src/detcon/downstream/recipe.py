@@ -299,7 +299,10 @@ class PredictRecipe(Recipe):
         "coco, yolo, labelme: labels of objects, to be corrected and learnt from",
     )
     score: float = Field(
-        default=0.5, ge=0, le=1, description="least score of an object in coco, yolo and labelme"
+        default=0.5,
+        ge=0,
+        le=1,
+        description="least score of an object that is drawn, and written as coco, yolo or labelme",
     )
     draw: bool = Field(default=True, description="draw each prediction next to its photo")
     batch_size: int = Field(default=8, ge=1, description="photos that are predicted at once")

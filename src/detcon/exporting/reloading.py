@@ -1,4 +1,4 @@
-"""Reads an exported file again: counts the tensors that fit its library, and says how to open it."""
+"""Reads an exported file again: which tensors fit the library, and the call that opens it."""
 
 from importlib.util import find_spec
 from pathlib import Path

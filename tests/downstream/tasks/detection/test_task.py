@@ -16,7 +16,9 @@ from shapes import NAMES, Shapes
 from detcon.config import load_recipe, shipped_recipes
 from detcon.data.labelled.examples import Examples, LabelError
 from detcon.downstream import training
-from detcon.downstream.model_file import load_model
+from detcon.downstream.model_file import Model, load_model, save_model
+from detcon.downstream.pictures import write_png
+from detcon.downstream.predicting import predict
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.task import open_task
 from detcon.downstream.tasks.detection import task as module
@@ -93,6 +95,40 @@ def test_an_untrained_network_finds_next_to_nothing(tmp_path):
     task, settings, network, val = untrained(VAL)
     settings = settings.model_copy(update={"out": str(tmp_path / "new")})
     assert task.score(settings, network, val, NAMES).figures["box AP50"] < 20  # learnt: over 50
+
+
+@dataclass
+class Cells:
+    """Photos with a box each, the second of the second class; the third has none."""
+
+    names: tuple[str, ...]
+    num: int
+
+    @property
+    def keys(self):
+        return [*map(str, range(self.num))]
+
+    def photo(self, key, channels=3):
+        raise AssertionError("no photo is decoded to count objects")
+
+    def objects(self, key):
+        boxes = np.zeros((int(key != "2"), 4))
+        classes = np.full(len(boxes), int(key == "1"))
+        return Objects((8, 8), boxes, classes, np.zeros(len(boxes), bool), ())
+
+
+@pytest.mark.parametrize(
+    ("num", "names", "said"),
+    [
+        (4, ("RBC", "red cell"), "in the training photos: red cell 1, RBC 2; 1 photo without any"),
+        (1001, ("RBC", "red cell"), "in the first 1,000 training photos: red cell 1, RBC 998; 1"),
+        (4, ("RBC", "red cell", *"abcdefghijk"), "photos, the rarest of 13 classes: a 0, b 0, c 0"),
+    ],
+)
+def test_objects_are_counted_by_class(num, names, said, capsys):
+    """A misspelt name is a class of its own, and seen here before training."""
+    module._tell_classes(Cells(names, num))
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def test_boxes_alone(monkeypatch, tmp_path):
@@ -195,12 +231,24 @@ def test_objects_shrink_with_their_photo():
     assert resized(objects, (64, 64)) is objects
 
 
-def test_drawing_shows_what_is_sure():
-    task = open_task(DetectionRecipe())
+def test_drawing_shows_what_is_sure(monkeypatch, tmp_path, capsys):
+    """At another score others: a model that is little sure isn't taken for one that is blind."""
+    task, settings, network, _ = untrained(VAL)
     photo, objects = Shapes(1, 0, (64, 64)).draw("000.png")
-    for scores, shows in ((0.9, True), (0.3, False)):
-        found = Detections(objects, np.full(len(objects), scores))
-        assert (task.draw(photo, found, NAMES) != photo).any() == shows
+    write_png(tmp_path / "photos" / "a.png", photo)
+    backbone = load_backbone("random", encoder=settings.encoder)
+    save_model(tmp_path / "model.safetensors", network, settings, backbone, NAMES)
+    found = Detections(objects, np.full(len(objects), 0.3))
+    monkeypatch.setattr(Model, "predict_all", lambda self, photos: [found for _ in photos])
+    given = {"model": tmp_path / "model.safetensors", "images": tmp_path / "photos"}
+    for score, shows in ((0.5, False), (0.2, True)):
+        out = predict(**given, out=tmp_path / f"{score}", score=score)
+        drawn = cv2.imread(str(out / "drawn/a.png"), cv2.IMREAD_COLOR_RGB)[:, 64:]
+        assert (drawn != photo).any() == shows
+        assert len(json.loads((out / "predictions.json").read_text())) == len(objects)
+        said = " ".join(capsys.readouterr().err.split())
+        sentence = "of a score below 0.5, the surest of them of 0.30, aren't drawn; score= lets"
+        assert (sentence in said) != shows
     grey = task.draw(photo[..., :1], task.truth(object_split(Shapes(1, 0)).read(0)), NAMES)
     assert grey.shape == (64, 64, 3)
 

@@ -64,24 +64,19 @@ def _in_photo(found: dict[str, Tensor], window: Window) -> Detections:
     return Detections(objects, found["scores"].numpy()[seen])
 
 
-SURE = 0.5
-"""Detections of a lower score aren't drawn."""
-
-
 def draw_detections(
     photo: UInt8[np.ndarray, "y x c"], found: Detections, names: tuple[str, ...]
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """The photo with its surest detections, in the colours of their classes.
+    """The photo with the detections, in the colours of their classes.
 
     A class is also named where the word fits its box: on small objects it would hide others.
     """
     drawn = shown(photo).copy()
     objects, colours = found.objects, class_colours()
-    sure = [number for number in range(len(found)) if found.scores[number] >= SURE]
-    for number in sure if objects.segments else ():
+    for number in range(len(found)) if objects.segments else ():
         mask = objects.mask(number)
         drawn[mask] = (drawn[mask] // 2) + (colours[int(objects.classes[number])] // 2)
-    for number in sure:
+    for number in range(len(found)):
         label = int(objects.classes[number])
         left, top, right, bottom = (round(float(side)) for side in objects.boxes[number])
         colour = tuple(int(value) for value in colours[label])

@@ -1,5 +1,6 @@
 """Detection and instance segmentation as a transfer task: a Mask R-CNN, fine-tuned whole."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,9 +33,11 @@ from detcon.downstream.tasks.detection.scoring import (
     write_results,
 )
 from detcon.downstream.training import fine_tune
+from detcon.formats.format import ObjectSets
 from detcon.formats.registry import open_objects
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import feature_grid
+from detcon.notes import counted, note
 from detcon.train.environment import is_first_rank, ranks
 
 
@@ -44,6 +47,10 @@ def has_masks(settings: TaskSettings) -> bool:
     found = (val.objects(key) for key in val.keys)
     first = next((objects for objects in found if len(objects)), None)
     return first is None or len(first.segments) == len(first)
+
+
+COUNTED, LISTED = 1000, 12
+"""Photos whose objects are counted, and classes that are listed, before training."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +71,7 @@ class Detection:
                 f"validation photos have {', '.join(val.names)}; give both the same, in the same "
                 f"order"
             )
+        _tell_classes(train)
         splits = (object_split(one, masks, settings.size, channels) for one in (train, val))
         return LabelledData(*splits, names=tuple(train.names))
 
@@ -138,6 +146,23 @@ class Detection:
 
     def objects(self, prediction: Detections, names: Names) -> Detections:
         return prediction
+
+
+def _tell_classes(train: ObjectSets) -> None:
+    """Says how many objects each class has: a misspelt name is a class of its own.
+
+    Those of the first photos are counted: to read the annotations of all may take long.
+    """
+    keys, names = train.keys[:COUNTED], train.names
+    classes = [train.objects(key).classes.tolist() for key in keys]
+    counts = Counter(names[number] for one in classes for number in one)
+    which = f"first {COUNTED:,} " if len(train.keys) > COUNTED else ""
+    rarest = f", the rarest of {len(names)} classes" if len(names) > LISTED else ""
+    listed = sorted(names, key=lambda name: counts[name])[:LISTED]
+    told = ", ".join(f"{name} {counts[name]:,}" for name in listed)
+    bare = sum(not one for one in classes)
+    without = f"; {counted(bare, 'photo')} without any" if bare else ""
+    note(f"objects in the {which}training photos{rarest}: {told}{without}")
 
 
 def _find_all(network: Detector, val: Examples) -> list[tuple[Any, Detections]]:
