@@ -52,8 +52,9 @@ SMALL = {
     "transfer.*fcn": "task.steps=2 task.batch_size=2 task.crop=64",
     "transfer.*mask_rcnn": "task.steps=2 task.batch_size=2",
     "adapt": "weights=weights.safetensors labels=3 pretrain.steps=2 pretrain.batch_size=4 "
-    "pretrain.views.size=64 pretrain.workers=0 pretrain.label_free=null transfer.size=64 "
-    "transfer.task.steps=2 transfer.task.batch_size=2 transfer.task.crop=64",
+    "pretrain.views.size=64 pretrain.workers=0 pretrain.label_free=null transfer.size=64",
+    "adapt(?!.*folder_linear)": "transfer.task.steps=2 transfer.task.batch_size=2 "
+    "transfer.task.crop=64",
     "embed": "side=64",
     "study": "--plan",
 }
@@ -128,7 +129,8 @@ def run_line(line: str) -> None:
 def prepare(folder: Path) -> None:
     """The data that the pages name, and smaller settings for the functions that they call."""
     for verb in ("pretrain", "transfer", "adapt"):
-        small = parse_overrides(SMALL[verb].split())
+        words = " ".join(value for pattern, value in SMALL.items() if re.match(pattern, verb))
+        small = parse_overrides(words.split())
         setattr(detcon, verb, partial(getattr(detcon, verb), **small))
     scenes = detcon.make_scenes(out=folder / "labelled", num=12, size=96, workers=1)
     shutil.copytree(scenes / "train" / "images", folder / "photos")
