@@ -1,6 +1,7 @@
 """Tests for adapting weights to photos: the whole way, and an answer that is right."""
 
 import re
+from statistics import fmean
 
 import pytest
 import torch
@@ -8,11 +9,12 @@ import torch
 import detcon
 from detcon.adapting.adapt import _pretraining, _transfer
 from detcon.adapting.recipe import AdaptRecipe
-from detcon.adapting.verdict import Comparison, compare, verdict
+from detcon.adapting.verdict import compare, verdict
 from detcon.config import RecipeError, load_recipe
 from detcon.models.backbone_file import BackboneError, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.results.difference import Difference
 from detcon.results.history import read_history
 from detcon.results.result import Result
 
@@ -60,8 +62,9 @@ def test_the_page_begins_with_the_answer_where_adapting_helps(scenes, tmp_path, 
     page = run(scenes, tmp_path / "out", 30, weights=blind)
     text = page.read_text()
     assert "Adapting helped: with 20 labels mIoU +" in text
-    said = capsys.readouterr().err
-    assert "starting from" in said and "Adapting helped" in said
+    said = capsys.readouterr()
+    assert "starting from" in said.err and "Adapting helped" in said.err
+    assert "mIoU in %" in said.out and "than random" not in said.out + text, "one answer, not two"
     assert "random" in text, "fresh weights are in the table"
     run(scenes, tmp_path / "out", 30, weights=blind)
     assert "Adapting helped" in capsys.readouterr().err, "given again, it only reads"
@@ -153,18 +156,18 @@ def test_differences_are_paired_by_seed_and_sorted_by_labels():
         *_results("a", [10.0, 30.0]), *_results("b", [12.0, 31.0]),
     ]  # fmt: skip
     few, all_of_them = compare(results, "a", ["b"])
-    assert (few.labels, few.start, few.adapted, few.differences) == (50, 20.0, 21.5, (2.0, 1.0))
-    assert all_of_them.labels is None and all_of_them.differences == (1.0, 2.0)
+    assert (few.labels, few.before, few.after, few.each) == (50, 20.0, 21.5, (2.0, 1.0))
+    assert all_of_them.labels is None and all_of_them.each == (1.0, 2.0)
     again = [*results, *_results("c", [16.0, 37.0]), *_results("c", [40.0, 50.0], None)]
     few, all_of_them = compare(again, "a", ["b", "c"])
-    assert few.differences == (1.5, 6.5) and all_of_them.differences == (1.5, 0.0), "their means"
-    assert few.adapted == (21.5 + 26.5) / 2
+    assert few.each == (1.5, 6.5) and all_of_them.each == (1.5, 0.0), "their means"
+    assert few.after == (21.5 + 26.5) / 2
 
 
 def test_seeds_that_draw_nothing_are_no_spread():
     """A probe of all labels is the same in every seed: an interval of no width would look sure."""
     found = compare([*_results("a", [36.0, 36.0]), *_results("b", [32.5, 32.5])], "a", ["b"])
-    first, *others = verdict(found, "mIoU", "%", seeds=2)
+    first, *others = verdict(found, seeds=2)
     assert first == (
         "It can't be told whether adapting helped: with 50 labels mIoU -3.5, from 36.0 to 32.5 %."
     )
@@ -185,6 +188,14 @@ def test_several_pretrainings_are_the_spread_of_the_answer(scenes, tmp_path):
         run(scenes, tmp_path / "out", 2, data=None, pretrainings=2)
 
 
+def differing(*differences):
+    """By 0, 1, … labels, these in each seed."""
+    return [
+        Difference(i, "mIoU", "%", 1.0, 1.0 + fmean(values), values)
+        for i, values in enumerate(differences)
+    ]
+
+
 @pytest.mark.parametrize(
     ("differences", "begin"),
     [
@@ -200,10 +211,28 @@ def test_several_pretrainings_are_the_spread_of_the_answer(scenes, tmp_path):
     ],
 )
 def test_the_first_sentence_is_true(differences, begin):
-    given = [Comparison(i, 1.0, 2.0, values) for i, values in enumerate(differences)]
-    sentences = verdict(given, "mIoU", "%", seeds=len(differences[0]))
+    sentences = verdict(differing(*differences), seeds=len(differences[0]))
     assert sentences[0].startswith(begin)
     assert any("chance" in one for one in sentences) == (len(differences[0]) == 1)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "pretrainings", "differences", "said"),
+    [
+        (2, 1, (3.0, 5.0), "Two seeds show little: give seeds=3 or more; the same command goes on"),
+        (3, 2, (3.0, 5.0), "Two pretrainings show little: give pretrainings=3 or more; the same"),
+        (2, 1, (3.0, 3.1), None),
+        (2, 1, (3.0, 3.0), None),
+        (2, 3, (3.0, 5.0, -4.0), None),
+        (3, 1, (3.0, 5.0, -4.0), None),
+    ],
+)
+def test_two_that_tell_nothing_are_called_few(seeds, pretrainings, differences, said):
+    sentences = verdict(differing(differences), seeds=seeds, pretrainings=pretrainings)
+    assert [one for one in sentences if "show little" in one] == [
+        one for one in sentences if said is not None and one.startswith(said)
+    ]
+    assert ("show little" in " ".join(sentences)) == (said is not None)
 
 
 def test_a_setting_over_the_usual_recipe_leaves_the_rest_of_it(scenes, tmp_path):

@@ -184,6 +184,10 @@ def test_a_grid_of_backbones_and_labels(squares, tmp_path, capsys):
     assert (tmp_path / "grid/random/all/seed0/result.json").is_file()
     table = capsys.readouterr().out.splitlines()
     assert table[0] == "linear_segmentation: mIoU in %" and "std" in table[1]
+    few, every = table[-2:]
+    assert few.startswith("In linear segmentation with 2 labelled pictures, ")
+    assert "mine is " in few and " than random weights: mIoU " in few and "95 % interval" in few
+    assert every.startswith("In linear segmentation with all labelled pictures, ")
     assert run(squares, tmp_path / "grid", seeds=2, **options) == results
     grown = run(squares, tmp_path / "grid", seeds=2, **(options | {"labels": "2,4,all"}))
     assert [r for r in grown if r.labels != 4] == results

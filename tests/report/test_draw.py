@@ -22,8 +22,8 @@ from detcon.report.draw import (
     scale_to,
 )
 from detcon.report.figures import looks, moving_average, plot_curves, thinned
-from detcon.report.runs import RANDOM
 from detcon.report.views import draw_views, paint_views
+from detcon.results.difference import RANDOM
 
 RNG = np.random.default_rng(0)
 

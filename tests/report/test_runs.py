@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given, strategies as st
 from run_folders import write_pretraining, write_transfer
 
-from detcon.report.compare import Comparison, Entry, compare, describe, summarise, tell_apart
+from detcon.report.compare import Comparison, Entry, compare, describe, introduce, tell_apart
 from detcon.report.figures import looks
-from detcon.report.runs import RANDOM, gather_runs
+from detcon.report.runs import gather_runs
 from detcon.report.tables import make_table
 from detcon.results import RunError
+from detcon.results.difference import RANDOM
 
 
 def test_finds_the_same_runs_one_by_one_and_in_their_folder(runs):
@@ -125,38 +126,69 @@ def test_says_when_a_recipe_is_no_recipe(runs):
         gather_runs([runs.folder])
 
 
-def test_the_sentence_says_who_is_best_by_how_much_and_how_often(runs):
+def sentence(*entries):
+    return describe(Comparison("segmentation", "mIoU", "%", entries), entries[0].labels)
+
+
+def test_the_sentence_says_what_is_better_and_how_sure_that_is(runs):
     found = gather_runs([runs.folder])
     (comparison,) = compare(found.outcomes)
     assert describe(comparison, 20) == (
-        "In segmentation with 20 labelled pictures, DetCon-S is best: 41.2 % mIoU on average over "
-        "3 seeds, 11.9 points above random weights (29.3 %), ahead in 3 of 3 seeds. The others: "
-        "SimCLR 38.6 %."
+        "In segmentation with 20 labelled pictures, DetCon-S is better than random weights: "
+        "mIoU +11.9 (95 % interval +6.7 to +17.2), 41.2 against 29.3 % over 3 seeds; SimCLR is "
+        "better than random weights: mIoU +9.3 (95 % interval +4.7 to +14.0), 38.6 against 29.3 % "
+        "over 3 seeds; DetCon-S is better than SimCLR: mIoU +2.6 (95 % interval +0.6 to +4.6), "
+        "41.2 against 38.6 % over 3 seeds."
     )
-    assert summarise(found.pretrainings, [comparison])[0] == (
+    assert introduce(found.pretrainings, [comparison]) == (
         "Pretrained without labels: DetCon-S (800 steps in 3 min) and SimCLR (800 steps in 3 min). "
         "Compared with: random weights. Evaluated by segmentation (mIoU)."
     )
 
 
-def test_random_weights_may_be_best():
-    cells = (Entry("BYOL", None, (0, 1), (10.0, 9.0)), Entry(RANDOM, None, (0, 1), (12.0, 8.0)))
-    assert describe(Comparison("segmentation", "mIoU", "%", cells), None) == (
-        "In segmentation with all labelled pictures, random weights have the highest mean: 10.0 % "
-        "mIoU on average over 2 seeds, 0.5 points above BYOL (9.5 %), ahead in 1 of 2 seeds."
+def test_a_difference_that_may_be_chance_cannot_be_told():
+    """A newcomer's page said of 0.0 against 0.0 that one had the highest mean."""
+    byol, random = (
+        Entry("BYOL", None, (0, 1), (10.0, 9.0)),
+        Entry(RANDOM, None, (0, 1), (12.0, 8.0)),
     )
+    assert sentence(byol, random) == (
+        "In segmentation with all labelled pictures, it can't be told whether BYOL is better than "
+        "random weights: mIoU -0.5 (95 % interval -19.6 to +18.6), 9.5 against 10.0 % over 2 seeds."
+    )
+    nothing = (
+        Entry("BYOL", 9, (0, 1, 2), (0.03, 0.03, 0.04)),
+        Entry(RANDOM, 9, (0, 1, 2), (0.0,) * 3),
+    )
+    assert sentence(*nothing) == (
+        "In segmentation with 9 labelled pictures, it can't be told whether BYOL is better than "
+        "random weights: mIoU +0.0 (95 % interval +0.0 to +0.0), 0.0 against 0.0 % over 3 seeds."
+    )
+    assert Comparison("segmentation", "mIoU", "%", nothing).best(9) is None
+
+
+def test_worse_than_random_weights_is_said():
+    seeds = (0, 1, 2)
+    said = sentence(
+        Entry("BYOL", 9, seeds, (5.0, 6.1, 7.0)), Entry(RANDOM, 9, seeds, (8.0, 9.0, 10.0))
+    )
+    assert "BYOL is worse than random weights: mIoU -3.0 (95 % interval -3.1 to -2.8)" in said
 
 
 def test_seeds_that_draw_nothing_are_no_repeats():
-    cells = (Entry("BYOL", None, (0, 1), (36.0, 36.0)), Entry("start", None, (0, 1), (32.5, 32.5)))
-    said = describe(Comparison("linear segmentation", "mIoU", "%", cells), None)
-    assert said.endswith("3.5 points above start (32.5 %), the same in every seed.")
+    said = sentence(
+        Entry("BYOL", None, (0, 1), (36.0, 36.0)), Entry("start", None, (0, 1), (32.5,) * 2)
+    )
+    assert "it can't be told whether BYOL is better than start: mIoU +3.5, 36.0 against" in said
+    assert said.endswith("32.5 % over 2 seeds, the same in each.")
 
 
-def test_none_is_best_where_no_seed_is_shared():
-    cells = (Entry("BYOL", 9, (0, 1), (12.0, 11.0)), Entry("SimCLR", 9, (2, 3), (10.0, 8.0)))
-    said = describe(Comparison("segmentation", "mIoU", "%", cells), 9)
-    assert "BYOL has the highest mean: 11.5 %" in said and "best" not in said
+def test_seeds_that_only_one_has_are_not_compared():
+    said = sentence(Entry("BYOL", 9, (0, 1), (12.0, 11.0)), Entry("SimCLR", 9, (2, 3), (10.0, 8.0)))
+    assert "it can't be told" in said
+    assert said.endswith("mIoU +2.5, 11.5 against 9.0 % with different seeds.")
+    said = sentence(Entry("BYOL", 9, (0, 1), (12.0, 11.0)), Entry("SimCLR", 9, (1,), (10.0,)))
+    assert "mIoU +1.0, 11.0 against 10.0 % over 1 seed." in said
 
 
 def test_folders_are_in_the_order_of_their_numbers(tmp_path, runs):
@@ -170,26 +202,26 @@ def test_folders_are_in_the_order_of_their_numbers(tmp_path, runs):
     assert [one.folder.name for one in found.transfers] == ["run10", "run1", "run2"]
 
 
-def test_one_seed_wins_nothing():
-    cells = (Entry("BYOL", None, (0,), (20.94,)), Entry(RANDOM, None, (0,), (20.56,)))
-    assert describe(Comparison("segmentation", "mIoU", "%", cells), None) == (
-        "In segmentation with all labelled pictures, BYOL reaches 20.9 % mIoU with one seed, "
-        "random weights 20.6 % with one seed. One seed cannot tell such a difference from chance."
+def test_one_seed_tells_nothing():
+    assert sentence(Entry("BYOL", None, (0,), (20.94,)), Entry(RANDOM, None, (0,), (20.56,))) == (
+        "In segmentation with all labelled pictures, it can't be told whether BYOL is better than "
+        "random weights: mIoU +0.3, 20.9 against 20.6 % over 1 seed. One seed can't tell a "
+        "difference from chance."
     )
 
 
 def test_the_difference_is_that_of_the_numbers_shown():
     """The cards said 20.9 and 20.6, the sentence 0.4 points."""
-    cells = (Entry("BYOL", 9, (0, 1), (20.94, 20.94)), Entry(RANDOM, 9, (0, 1), (20.56, 20.56)))
-    assert "0.3 points above random weights (20.6 %)" in describe(
-        Comparison("segmentation", "mIoU", "%", cells), 9
-    )
+    seeds = (0, 1)
+    said = sentence(Entry("BYOL", 9, seeds, (20.94,) * 2), Entry(RANDOM, 9, seeds, (20.56,) * 2))
+    assert "mIoU +0.3, 20.9 against 20.6 %" in said
 
 
 def test_a_single_backbone_is_not_called_best():
-    comparison = Comparison("segmentation", "mIoU", "%", (Entry("BYOL", 1, (0,), (10.0,)),))
-    assert "nothing to compare it with" in describe(comparison, 1)
-    assert "with 1 labelled picture," in describe(comparison, 1)
+    assert sentence(Entry("BYOL", 1, (0,), (10.0,))) == (
+        "In segmentation with 1 labelled picture, BYOL: 10.0 % mIoU over 1 seed; there is nothing "
+        "to compare it with."
+    )
 
 
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=8))

@@ -10,7 +10,7 @@ from detcon.adapting.without_labels import figures_of_fresh, without_labels
 from detcon.config import RecipeError, load_recipe
 from detcon.data.loader import BatchTooLarge, steps_per_epoch
 from detcon.downstream.recipe import GridRecipe
-from detcon.downstream.transfer import check_transfer, transfer
+from detcon.downstream.transfer import check_transfer, run_grid
 from detcon.masks.recipe import MasksRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
@@ -88,10 +88,9 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
         )
     else:
         _say("3/4  transfer: before and after, with the same labelled photos")
-        results = transfer(_with_backbones(grid, settings, adapted))
+        results = run_grid(_with_backbones(grid, settings, adapted))
         found = compare(results, settings.weights, [str(one) for one in adapted])
-        metric, unit = results[0].metric, results[0].unit
-        sentences = verdict(found, metric, unit, seeds=settings.seeds, pretrainings=count)
+        sentences = verdict(found, seeds=settings.seeds, pretrainings=count)
         runs.append(out / "transfer")
     _say("4/4  the page")
     page = out / "report.html"

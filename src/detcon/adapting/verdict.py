@@ -1,11 +1,11 @@
 """Whether adapting helped, in sentences: differences over paired seeds, with an interval."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
-from detcon.results.result import Result, written
-from detcon.results.statistics import half_width, paired
+from detcon.results.difference import Difference
+from detcon.results.result import Result
+from detcon.results.statistics import paired
 
 _REASONS = (
     "That may mean that the weights are good for such photos already, that the run was too short "
@@ -15,48 +15,24 @@ _REASONS = (
     "measured (docs/adapting.md)."
 )
 
-
-@dataclass(frozen=True)
-class Comparison:
-    """Adapted weights against those they started from, at one number of labels.
-
-    Attributes:
-        labels: Labelled photos; None for all.
-        start: The mean of the metric from the weights as they were.
-        adapted: The mean from the adapted ones.
-        differences: Adapted minus start: in each seed that both have, or, of several
-            pretrainings, for each the mean over those seeds. One, where all are the same.
-    """
-
-    labels: int | None
-    start: float
-    adapted: float
-    differences: tuple[float, ...]
-
-    @property
-    def mean(self) -> float:
-        """The mean difference."""
-        return fmean(self.differences)
-
-    @property
-    def outcome(self) -> str:
-        """ "helped" or "hurt", if the 95 % interval says so; else "unclear"."""
-        half = half_width(self.differences)
-        if half is None or abs(self.mean) <= half:
-            return "unclear"
-        return "helped" if self.mean > 0 else "hurt"
+_OUTCOMES = {"better": "helped", "worse": "hurt", "unclear": "unclear"}
 
 
-def compare(results: Iterable[Result], start: str, adapted: Sequence[str]) -> list[Comparison]:
+def compare(results: Iterable[Result], start: str, adapted: Sequence[str]) -> list[Difference]:
     """Pairs results by labels and seed, in the order of the labels.
 
+    The differences are those of the seeds, or, of several pretrainings, for each the mean over
+    the seeds.
+
     Args:
-        results: Of all backbones.
+        results: Of all backbones, in one metric.
         start: The backbone that pretraining started from.
         adapted: Those that it gave, one for each pretraining.
     """
     values: dict[tuple[str, int | None], dict[int, float]] = {}
+    metric = unit = ""
     for result in results:
+        metric, unit = result.metric, result.unit
         values.setdefault((result.backbone, result.labels), {})[result.seed] = result.value
     amounts = [labels for backbone, labels in values if backbone == adapted[0]]
     found = []
@@ -66,23 +42,19 @@ def compare(results: Iterable[Result], start: str, adapted: Sequence[str]) -> li
         differences = [paired(one, before) for one in after]
         # draws of labels are shared by all pretrainings: only the means are independent
         independent = differences[0] if len(adapted) == 1 else [fmean(one) for one in differences]
-        if len(set(independent)) == 1:  # a probe of all labels: seeds draw nothing
-            independent = independent[:1]
         means = fmean(before.values()), fmean(fmean(one.values()) for one in after)
-        found.append(Comparison(labels, *means, tuple(independent)))
+        found.append(Difference(labels, metric, unit, *means, tuple(independent)))
     return found
 
 
-def verdict(
-    comparisons: Sequence[Comparison], metric: str, unit: str, *, seeds: int, pretrainings: int = 1
-) -> list[str]:
+def verdict(comparisons: Sequence[Difference], *, seeds: int, pretrainings: int = 1) -> list[str]:
     """The answer in sentences; the first one says it all.
 
-    >>> one = Comparison(50, 41.0, 44.0, (2.9, 3.0, 3.1))
-    >>> print(verdict([one], "mIoU", "%", seeds=3)[0])
+    >>> one = Difference(50, "mIoU", "%", 41.0, 44.0, (2.9, 3.0, 3.1))
+    >>> print(verdict([one], seeds=3)[0])
     Adapting helped: with 50 labels mIoU +3.0 (95 % interval +2.8 to +3.2), from 41.0 to 44.0 %.
     """
-    outcomes = [one.outcome for one in comparisons]
+    outcomes = [_OUTCOMES[one.outcome] for one in comparisons]
     clear = [outcome for outcome in outcomes if outcome != "unclear"]
     if clear and len(set(outcomes)) == 1:
         head = f"Adapting {outcomes[0]}"
@@ -94,7 +66,7 @@ def verdict(
         head = "Adapting helped at some numbers of labels and hurt at others"
     else:
         head = "It can't be told whether adapting helped"
-    parts = [_part(one, metric, unit) for one in comparisons]
+    parts = [_part(one) for one in comparisons]
     sentences = [f"{head}: {'; '.join(parts)}."]
     draws = "one draw" if seeds == 1 else f"{seeds} draws"
     same = f"{draws} of labelled photos, the same before and after"
@@ -110,20 +82,18 @@ def verdict(
             f"The interval is over {same}; it doesn't cover what a second pretraining would change "
             f"(pretrainings=3 does, at three times the time)."
         )
-    if seeds > 1 and any(len(one.differences) == 1 for one in comparisons):
+    repeats, few = ("seeds", seeds) if pretrainings == 1 else ("pretrainings", pretrainings)
+    if few == 2 and any(one.half is not None and one.outcome == "unclear" for one in comparisons):
+        sentences.append(
+            f"Two {repeats} show little: give {repeats}=3 or more; the same command goes on."
+        )
+    if seeds > 1 and any(one.half is None for one in comparisons):
         sentences.append("Where seeds draw nothing all give the same, and there is no interval.")
     if "helped" not in outcomes:
         sentences.append(_REASONS)
     return sentences
 
 
-def _part(one: Comparison, metric: str, unit: str) -> str:
-    def text(value: float, sign: str = "") -> str:
-        return (sign if value >= 0 else "") + written(value, metric, unit)
-
+def _part(one: Difference) -> str:
     labels = "all labels" if one.labels is None else f"{one.labels} labels"
-    half = half_width(one.differences)
-    low_high = [] if half is None else [text(one.mean - half, "+"), text(one.mean + half, "+")]
-    sure = f" (95 % interval {' to '.join(low_high)})" if low_high else ""
-    means = f"from {text(one.start)} to {text(one.adapted)} {unit}"
-    return f"with {labels} {metric} {text(one.mean, '+')}{sure}, {means}"
+    return f"with {labels} {one.change}, {one.means('from {before} to {after}')}"

@@ -23,6 +23,7 @@ from detcon.models.backbone_file import BackboneError, load_backbone
 from detcon.models.recipe import EncoderRecipe
 from detcon.notes import note, say
 from detcon.photos import check_outside
+from detcon.results.difference import RANDOM, compare_backbones
 from detcon.results.inputs import take_inventory
 from detcon.results.result import RESULT, Result, written
 from detcon.results.statistics import deviation
@@ -51,7 +52,16 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
         ValueError: Data, a backbone or settings that don't fit; the sentence says which.
         OSError: A disk that is full or can't be written.
     """
-    grid = _settled(load_recipe(GridRecipe, recipe, overrides))
+    grid = load_recipe(GridRecipe, recipe, overrides)
+    results = run_grid(grid)
+    if is_first_rank() and len(grid.backbones) > 1:
+        _say_differences(results, dict(_short_names(grid), random=RANDOM))
+    return results
+
+
+def run_grid(grid: GridRecipe) -> list[Result]:
+    """`transfer` with a table of results, but no sentences about them."""
+    grid = _settled(grid)
     task, open_data = _opened(grid)
     cells, data = list(_cells(grid)), take_inventory(grid.data, without=Path(grid.out))
     loop = settled(grid.loop, *(cell.out for cell in cells))
@@ -66,7 +76,7 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
     if is_first_rank():
         if finished:
             say(f"{finished} of {len(cells)} results were there, of the same data: only read again")
-        _say(results, dict(zip(grid.backbones, _folder_names(grid.backbones), strict=True)))
+        _say(results, _short_names(grid))
     return results
 
 
@@ -164,6 +174,10 @@ def _folder_names(backbones: Sequence[str]) -> list[str]:
     return names
 
 
+def _short_names(grid: GridRecipe) -> dict[str, str]:
+    return dict(zip(grid.backbones, _folder_names(grid.backbones), strict=True))
+
+
 def _digest(path: Path, wanted: str | None) -> str | None:
     """Which bytes a backbone has, so that another file of its name isn't mistaken for it."""
     if not path.is_file():
@@ -202,3 +216,16 @@ def _say(results: Sequence[Result], names: Mapping[str, str]) -> None:
     console = Console(highlight=False)
     console.print(f"{first.task}: {first.metric} in {first.unit}", soft_wrap=True, markup=False)
     console.print(table)
+
+
+def _say_differences(results: Sequence[Result], names: Mapping[str, str]) -> None:
+    """A sentence for each amount of labels: which backbones are better, if that can be told."""
+    values: dict[int | None, dict[str, dict[int, float]]] = {}
+    for one in results:
+        amount = values.setdefault(one.labels, {})
+        amount.setdefault(names[one.backbone], {})[one.seed] = one.value
+    task, metric, unit = results[0].task.replace("_", " "), results[0].metric, results[0].unit
+    console = Console(highlight=False)
+    for labels, found in values.items():
+        sentence = compare_backbones(found, task=task, labels=labels, metric=metric, unit=unit)
+        console.print(sentence, soft_wrap=True, markup=False)

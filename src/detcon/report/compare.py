@@ -5,7 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from detcon.report.runs import RANDOM, Outcome, Pretraining
+from detcon.notes import counted
+from detcon.report.runs import Outcome, Pretraining
+from detcon.results.difference import compare_backbones, label_words
 from detcon.results.result import written
 from detcon.results.statistics import deviation
 
@@ -68,6 +70,12 @@ class Comparison:
         entries = [entry for entry in self.entries if entry.labels == labels]
         return sorted(entries, key=lambda entry: -entry.mean)
 
+    def best(self, labels: int | None) -> Entry | None:
+        """The entry with the highest mean as written; None where another's is the same."""
+        first, *others = self.ranked(labels)
+        same = others and self.written(others[0].mean) == self.written(first.mean)
+        return None if same else first
+
     def backbones(self) -> list[str]:
         """All backbones, the best with the fewest labels first."""
         ranked = [entry.backbone for n in self.amounts for entry in self.ranked(n)]
@@ -113,23 +121,16 @@ def tell_apart(outcomes: Sequence[Outcome]) -> list[Outcome]:
     ]
 
 
-def summarise(pretrainings: Sequence[Pretraining], comparisons: Sequence[Comparison]) -> list[str]:
-    """What was compared, then one sentence a task and amount of labels."""
-    sentences = [_compared(pretrainings, comparisons)]
-    for comparison in comparisons:
-        sentences += [describe(comparison, labels) for labels in comparison.amounts]
-    return sentences
-
-
-def _compared(pretrainings: Sequence[Pretraining], comparisons: Sequence[Comparison]) -> str:
+def introduce(pretrainings: Sequence[Pretraining], comparisons: Sequence[Comparison]) -> str:
+    """What was compared, by what."""
     lengths = [_length(run) for run in pretrainings]
-    made = f"Pretrained without labels: {_listed(lengths)}." if lengths else ""
+    made = f"Pretrained without labels: {listed(lengths)}." if lengths else ""
     if not comparisons:
         return f"{made} No transfer result is among these runs yet."
     others = [b for c in comparisons for b in c.backbones()]
     others = [b for b in dict.fromkeys(others) if b not in {run.name for run in pretrainings}]
-    others_too = f" Compared with: {_listed(others)}." if others else ""
-    tasks = _listed(list(dict.fromkeys(f"{c.task} ({c.metric})" for c in comparisons)))
+    others_too = f" Compared with: {listed(others)}." if others else ""
+    tasks = listed(list(dict.fromkeys(f"{c.task} ({c.metric})" for c in comparisons)))
     return f"{made}{others_too} Evaluated by {tasks}.".strip()
 
 
@@ -143,60 +144,17 @@ def _length(run: Pretraining) -> str:
 
 
 def describe(comparison: Comparison, labels: int | None) -> str:
-    """Who is best, which means in every seed, or has the highest mean; by how much."""
-    best, *others = comparison.ranked(labels)
-    unit, written = comparison.suffix, comparison.written
-    what = f"In {comparison.task} with {label_words(labels)}, {best.backbone}"
-    reached = f"{written(best.mean)}{unit} {comparison.metric}{_over(best)}"
+    """Which backbones are better with an amount of labels, or that it can't be told."""
+    first, *others = entries = comparison.ranked(labels)
+    task, metric, unit = comparison.task, comparison.metric, comparison.unit
     if not others:
-        return f"{what}: {reached}; there is nothing to compare it with."
-    rival = next((entry for entry in others if entry.backbone == RANDOM), others[0])
-    theirs = f"{written(rival.mean)}{unit}"
-    rest = [f"{c.backbone} {written(c.mean)}{unit}" for c in others if c is not rival]
-    also = f" The others: {_listed(rest)}." if rest else ""
-    plural = best.backbone == RANDOM
-    if min(len(best.values), len(rival.values)) == 1:
-        verb = "reach" if plural else "reaches"
         return (
-            f"{what} {verb} {reached}, {rival.backbone} {theirs}{_over(rival)}. One seed cannot "
-            f"tell such a difference from chance.{also}"
+            f"In {task} with {label_words(labels)}, {first.backbone}: "
+            f"{comparison.written(first.mean)}{comparison.suffix} {metric} over "
+            f"{counted(len(first.values), 'seed')}; there is nothing to compare it with."
         )
-    # the difference of the numbers as shown, so that a reader who subtracts them agrees
-    points = written(float(written(best.mean)) - float(written(rival.mean)))
-    points += " points" if comparison.unit == "%" else unit
-    same = len(best.values) == len(rival.values)
-    won = f"{points} above {rival.backbone} ({theirs}{'' if same else _over(rival)})"
-    if all(0 < wins == seeds for wins, seeds in (_wins(best, other) for other in others)):
-        verb = "are best" if plural else "is best"
-    else:
-        verb = f"{'have' if plural else 'has'} the highest mean"
-    return f"{what} {verb}: {reached}, {won}{_ahead(best, rival)}.{also}"
-
-
-def _wins(best: Entry, rival: Entry) -> tuple[int, int]:
-    """In how many of the seeds that both have the one is above the other, and their number."""
-    theirs = dict(zip(rival.seeds, rival.values))
-    pairs = [(v, theirs[s]) for s, v in zip(best.seeds, best.values) if s in theirs]
-    return sum(a > b for a, b in pairs), len(pairs)
-
-
-def _ahead(best: Entry, rival: Entry) -> str:
-    wins, seeds = _wins(best, rival)
-    if len(set(best.values)) == len(set(rival.values)) == 1 < seeds:
-        return ", the same in every seed"  # a probe of all labels draws nothing
-    return "" if seeds < 2 else f", ahead in {wins} of {seeds} seeds"
-
-
-def _over(entry: Entry) -> str:
-    num = len(entry.values)
-    return f" on average over {num} seeds" if num > 1 else " with one seed"
-
-
-def label_words(labels: int | None) -> str:
-    """`20 labelled pictures`."""
-    if labels is None:
-        return "all labelled pictures"
-    return f"{labels:,} labelled picture{'s' if labels != 1 else ''}"
+    values = {entry.backbone: dict(zip(entry.seeds, entry.values)) for entry in entries}
+    return compare_backbones(values, task=task, labels=labels, metric=metric, unit=unit)
 
 
 def _duration(seconds: float) -> str:
@@ -207,10 +165,10 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _listed(words: Sequence[str]) -> str:
+def listed(words: Sequence[str]) -> str:
     """In a sentence; of many the first four.
 
-    >>> _listed(["a"]), _listed("abc"), _listed("abcdef")
+    >>> listed(["a"]), listed("abc"), listed("abcdef")
     ('a', 'a, b and c', 'a, b, c, d and 2 more')
     """
     if len(words) > 5:

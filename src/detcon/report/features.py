@@ -14,7 +14,8 @@ from detcon.models.recipe import EncoderRecipe
 from detcon.photos import open_photos
 from detcon.report.draw import data_uri, features_as_rgb, scale_to
 from detcon.report.panels import SIDE, Panel, Picture, panel_or_note, some_keys
-from detcon.report.runs import RANDOM, Pretraining
+from detcon.report.runs import Pretraining
+from detcon.results.difference import RANDOM
 
 NETWORK_SIDE = 384
 """Photos are resized to this longest side first: small ones would have a handful of cells."""

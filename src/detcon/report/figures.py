@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from detcon.palette import OKABE_ITO
-from detcon.report.runs import RANDOM
+from detcon.results.difference import RANDOM
 
 Curve = tuple[Sequence[int], Sequence[float]]
 

@@ -8,7 +8,7 @@ from typing import Any
 from detcon.config import load_recipe
 from detcon.files import write_whole
 from detcon.notes import counted
-from detcon.report.compare import compare, label_words, summarise, tell_apart
+from detcon.report.compare import compare, describe, introduce, listed, tell_apart
 from detcon.report.data_panels import mask_panels, view_panels
 from detcon.report.features import feature_panel
 from detcon.report.figures import Look, looks
@@ -19,6 +19,7 @@ from detcon.report.recipe import ReportRecipe
 from detcon.report.runs import Pretraining, Runs, Transfer, gather_runs
 from detcon.report.tables import make_table
 from detcon.report.times import plot_times
+from detcon.results.difference import label_words
 
 OF_PRETRAINING = (
     ("masks", "Masks"), ("views", "Views"), ("loss", "Loss"), ("quality", "Encoder"),
@@ -63,9 +64,12 @@ def write_report_page(recipe: ReportRecipe) -> Path:
     comparisons = compare(outcomes)
     pretraining = _of_pretraining(runs.pretrainings, styles, recipe) if runs.pretrainings else {}
     without = () if pretraining.get("quality") else ("quality",)
+    results = [describe(one, labels) for one in comparisons for labels in one.amounts]
+    if recipe.lead:  # that is the page's answer, maybe to another question
+        results = []
     page = render(
         "page.html.j2",
-        title=recipe.title,
+        title=_title(runs) if recipe.title is None else recipe.title,
         contents=(
             *(one for one in OF_PRETRAINING if pretraining and one[0] not in without),
             *(OF_TRANSFER if runs.transfers else ()),
@@ -73,7 +77,7 @@ def write_report_page(recipe: ReportRecipe) -> Path:
         ),
         looks=styles,
         has_answer=bool(recipe.lead),
-        sentences=[*recipe.lead, *summarise(runs.pretrainings, comparisons)],
+        sentences=[*recipe.lead, introduce(runs.pretrainings, comparisons), *results],
         tables=[make_table(comparison, outcomes, styles) for comparison in comparisons],
         counted=counted,
         label_words=label_words,
@@ -83,6 +87,14 @@ def write_report_page(recipe: ReportRecipe) -> Path:
     )
     write_whole(path, page)
     return path
+
+
+def _title(runs: Runs) -> str:
+    """What the page holds: `Pretraining and transfer to detection`."""
+    tasks = listed(list(dict.fromkeys(outcome.task for outcome in runs.outcomes)))
+    if not tasks:
+        return f"Pretraining: {listed([run.name for run in runs.pretrainings])}"
+    return f"{'Pretraining and transfer' if runs.pretrainings else 'Transfer'} to {tasks}"
 
 
 def _of_pretraining(

@@ -9,10 +9,10 @@ import numpy as np
 from detcon.formats.segments import VOID
 from detcon.palette import class_colours, depth_colours
 from detcon.photos import decode
-from detcon.report.compare import label_words
 from detcon.report.draw import data_uri
 from detcon.report.panels import Panel, Picture
-from detcon.report.runs import RANDOM, Outcome
+from detcon.report.runs import Outcome
+from detcon.results.difference import RANDOM, label_words
 from detcon.results.result import Result
 
 MOST_BACKBONES = 5

@@ -15,8 +15,13 @@ class ReportRecipe(Recipe):
     out: str = Field(
         default="report.html", description="the page; an older page of detcon is replaced"
     )
-    title: str = Field(default="Contrastive detection", description="the page's headline")
-    lead: tuple[str, ...] = Field(default=(), description="sentences to begin the page with")
+    title: str | None = Field(
+        default=None,
+        description="the page's headline; null: what it holds, as in Transfer to depth",
+    )
+    lead: tuple[str, ...] = Field(
+        default=(), description="sentences to begin the page with, instead of those on results"
+    )
     names: dict[str, str] = Field(
         default={}, description="names of pretraining runs on the page, by their folder"
     )

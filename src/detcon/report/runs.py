@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from detcon.results import RunError
+from detcon.results.difference import RANDOM
 from detcon.results.environment import read_environment
 from detcon.results.history import METRICS, History, read_history
 from detcon.results.recipe import SavedRecipe, read_recipe
 from detcon.results.result import RESULT, Result, read_result
-
-RANDOM = "random weights"
 
 METHOD_NAMES = {
     "detcon_s": "DetCon-S",

@@ -26,8 +26,8 @@ from detcon.report.features import paint_features, random_backbone
 from detcon.report.output import MARK, check_output
 from detcon.report.panels import SIDE, describe_generator, regions_in_words, some_keys
 from detcon.report.recipe import ShowRecipe
-from detcon.report.runs import RANDOM
 from detcon.report.views import draw_views, paint_views
+from detcon.results.difference import RANDOM
 
 _INCHES = 2.3
 _STYLE: Any = {

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from detcon.report.compare import Comparison, label_words
+from detcon.report.compare import Comparison
 from detcon.report.figures import Look, plot_by_labels, plot_seeds
 from detcon.report.plots import Plot
 from detcon.report.runs import Outcome
+from detcon.results.difference import label_words
 from detcon.results.result import Result, unit_of, written
 
 
@@ -39,7 +40,8 @@ def make_table(
         comparison=comparison,
         caption=(
             f"{comparison.metric}{unit}, higher is better: mean ± standard deviation over seeds, "
-            f"below it each seed. Bold: the best mean of a column."
+            f"below it each seed. Bold: the highest mean of a column. ± is the spread of one "
+            f"backbone's seeds; whether a difference can be told is said above."
         ),
         plot=_plot(comparison, looks),
         classes=_by_class(comparison, outcomes),

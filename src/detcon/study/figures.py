@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from detcon.report.figures import SETTINGS, Look, looks
-from detcon.report.runs import RANDOM
+from detcon.results.difference import RANDOM
 from detcon.results.statistics import half_width
 from detcon.study.arranged import StudyPanel
 from detcon.study.recipe import StudyRecipe
