@@ -8,9 +8,9 @@ from detcon.results.result import Result
 from detcon.results.statistics import paired
 
 _REASONS = (
-    "That may mean that the weights are good for such photos already, that the run was too short "
-    "or its learning rate too high or too low (pretrain.optimizer.encoder_lr), or that the masks "
-    "don't follow the objects (look at them below). If the network has batch norms, try "
+    "No gain may mean that the weights are good for such photos already, that the run was too "
+    "short or its learning rate too high or too low (pretrain.optimizer.encoder_lr), or that the "
+    "masks don't follow the objects (look at them below). If the network has batch norms, try "
     "pretrain.freeze_norms=false pretrain.optimizer.encoder_lr=4e-3: that gained most where we "
     "measured (docs/adapting.md)."
 )
