@@ -74,15 +74,8 @@ class ProgressBar:
         self._bar.update(self._task, completed=done)
         if not self.is_visible and time.monotonic() > self._said + SILENCE:
             words = f"{self._title} {done}/{self._total} {self._words}".rstrip()
-            self.say(words + self._time_left())
-
-    def _time_left(self) -> str:
-        """At the pace so far, for a line; the bar has its own."""
-        made, missing = self._done - self._first, self._total - self._done
-        if made <= 0 or missing <= 0:
-            return ""
-        seconds = (time.monotonic() - self._begin) / made * missing
-        return f" · {timedelta(seconds=round(seconds))} left"
+            made, missing = self._done - self._first, self._total - self._done
+            self.say(words + time_left(self._begin, made, missing))  # the bar has its own
 
     def write(self, words: str) -> None:
         """Changes the words after the numbers."""
@@ -102,6 +95,18 @@ class ProgressBar:
             yield
         finally:
             self._bar.start()
+
+
+def time_left(begin: float, made: int, missing: int) -> str:
+    """The end of a line: the time left at the pace since `begin`, of `time.monotonic`; "" at first.
+
+    >>> time_left(time.monotonic() - 60, made=2, missing=4)
+    ' · 0:02:00 left'
+    """
+    if made <= 0 or missing <= 0:
+        return ""
+    seconds = (time.monotonic() - begin) / made * missing
+    return f" · {timedelta(seconds=round(seconds))} left"
 
 
 def with_progress(

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -229,7 +230,10 @@ def test_corrected_labels_are_noticed(squares, tmp_path, capsys):
     data = Path(shutil.copytree(squares, tmp_path / "data"))
     options = {"task": "linear_segmentation", "seeds": 2}
     results = run(data, tmp_path / "run", **options)
-    assert "only read again" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "only read again" not in said
+    assert re.search(r"transfer 1 of 2: .* seed 0\n", said), "nothing is known of the time yet"
+    assert re.search(r"transfer 2 of 2: .* seed 1 · 0:0\d:\d\d left\n", said)
     assert run(data, tmp_path / "run", **options) == results
     text = "2 of 2 results were there, of the same data: only read again"
     assert text in capsys.readouterr().err

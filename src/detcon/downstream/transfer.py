@@ -2,6 +2,7 @@
 
 import hashlib
 import statistics
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
@@ -23,6 +24,7 @@ from detcon.models.backbone_file import BackboneError, load_backbone
 from detcon.models.recipe import EncoderRecipe
 from detcon.notes import note, say
 from detcon.photos import check_outside
+from detcon.progress import time_left
 from detcon.results.difference import RANDOM, compare_backbones
 from detcon.results.inputs import take_inventory
 from detcon.results.result import RESULT, Result, written
@@ -68,14 +70,18 @@ def run_grid(grid: GridRecipe) -> list[Result]:
     cells = [cell.model_copy(update={"loop": loop}) for cell in cells]
     for cell in _first_of_each(cells)[1:]:  # the first is next
         prepare_cell(cell, task, open_data)
-    finished = sum(Path(cell.out, RESULT).is_file() for cell in cells)
-    results = []
+    finished = [cell for cell in cells if Path(cell.out, RESULT).is_file()]
+    results, begin, missing = [], time.monotonic(), len(cells) - len(finished)
     for number, cell in enumerate(cells, 1):
-        _announce(cell, number, len(cells))
+        if cell not in finished:
+            made = len(cells) - len(finished) - missing
+            _announce(cell, f"{number} of {len(cells)}", time_left(begin, made, missing))
+            missing -= 1
         results.append(run_cell(cell, task, open_data, data))
     if is_first_rank():
         if finished:
-            say(f"{finished} of {len(cells)} results were there, of the same data: only read again")
+            there = f"{len(finished)} of {len(cells)} results were there"
+            say(f"{there}, of the same data: only read again")
         _say(results, _short_names(grid))
     return results
 
@@ -115,12 +121,11 @@ def _first_of_each(cells: Sequence[TransferRecipe]) -> list[TransferRecipe]:
     return [cell for cell in reversed(left) if any(cell is one for one in first.values())]
 
 
-def _announce(cell: TransferRecipe, number: int, num: int) -> None:
+def _announce(cell: TransferRecipe, which: str, left: str) -> None:
     """One line a cell of several: a probe has no progress of its own where there is no terminal."""
-    if num == 1 or not is_first_rank() or Path(cell.out, RESULT).is_file():
-        return
-    labels = "all labels" if cell.labels is None else f"{cell.labels} labels"
-    say(f"transfer {number} of {num}: {cell.backbone}, {labels}, seed {cell.seed}")
+    if which != "1 of 1" and is_first_rank():
+        labels = "all labels" if cell.labels is None else f"{cell.labels} labels"
+        say(f"transfer {which}: {cell.backbone}, {labels}, seed {cell.seed}{left}")
 
 
 def _settled(grid: GridRecipe) -> GridRecipe:
