@@ -132,9 +132,9 @@ def test_without_labels_there_is_a_page_with_figures_and_no_verdict(scenes, tmp_
 
 
 def test_wrong_settings_are_found_before_any_work(scenes, tmp_path):
-    with pytest.raises(RecipeError, match="there is no setting 'stepps'"):
+    with pytest.raises(RecipeError, match="there is no setting 'pretrain.stepps'"):
         run(scenes, tmp_path / "out", 2, pretrain={**PRETRAIN, "stepps": 3})
-    with pytest.raises(RecipeError, match="there is no setting 'sise'"):
+    with pytest.raises(RecipeError, match="there is no setting 'transfer.sise'"):
         run(scenes, tmp_path / "out", 2, transfer={**TRANSFER, "sise": 3})
     with pytest.raises(RecipeError, match="no_such"):
         run(scenes, tmp_path / "out", 2, masks="no_such")

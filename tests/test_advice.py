@@ -32,9 +32,34 @@ CASES = {  # wrong, said, right; None where the right one would take long
     "a setting of a part": ([*ADAPT, "steps=2"], "'steps' is a setting of a part; give pre"),
     "the same, at its top": ([*ADAPT, "val_groups=_"], "give transfer.val_groups=..."),
     "of the other part": ([*ADAPT, "crop=64"], "'crop' is a setting of a part; give transfer."),
-    "of both parts": ([*ADAPT, "encoder.name=resnet18"], "give pretrain.encoder=... or transfer.e"),
+    "of both parts": (
+        [*ADAPT, "loop.precision=32"],
+        "'loop.precision' is a setting of a part; give pretrain.loop.precision=... or transfer.loo",
+    ),
+    "of both parts, but one follows": (
+        [*ADAPT, "encoder.name=resnet18"],
+        "'encoder.name' is a setting of a part; give pretrain.encoder.name=...\n",
+    ),
+    "of a part's group, whose name is a setting too": (
+        [*ADAPT, "task.steps=2"],
+        "'task.steps' is a setting of a part; give transfer.task.steps=...\n",
+    ),
+    "a wrong name in a group of a part": (
+        [*ADAPT, "encoder.nam=3"], "'encoder.nam' is a setting of a part; give pretrain.encoder.n",
+    ),
     "a wrong name in a part": (
-        [*ADAPT, "pretrain.stepps=2"], "there is no setting 'stepps'; did you mean 'steps'?",
+        [*ADAPT, "pretrain.stepps=2"],
+        "there is no setting 'pretrain.stepps'; did you mean 'pretrain.steps'?",
+    ),
+    "a wrong name in a group in a part": (
+        [*ADAPT, "data=d", "transfer.task.step=2"],
+        "there is no setting 'transfer.task.step'; did you mean 'transfer.task.steps'?",
+    ),
+    "a wrong value in a part": (
+        [*ADAPT, "pretrain.steps=many"], "'pretrain.steps' cannot be 'many': input should be a val",
+    ),
+    "a group in a part that is none": (
+        [*ADAPT, "masks.rows=3"], "'masks' cannot be {'rows': 3}: input should be a valid string",
     ),
     "weights that are missing": (
         [*ADAPT, "weights=none.pth"], "there is no backbone none.pth; give a file, as RUN/backbone",

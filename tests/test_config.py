@@ -45,6 +45,11 @@ class Grid:
     kind: Literal["grid"] = "grid"
 
 
+class Step(Recipe):
+    kind: Literal["step"] = "step"
+    steps: int = 3
+
+
 class Run(Recipe):
     out: str
     steps: int = Field(default=10, ge=1)
@@ -62,6 +67,8 @@ class Run(Recipe):
     anything: Any = None
     table: dict[str, int] = Field(default={})
     optional: Lars | None = None
+    schedule: Annotated[Step | Lars, Field(discriminator="kind")] = Step()
+    both: Literal["a"] | tuple[Lars, Lars] = "a"
 
 
 def test_overrides_lie_over_the_file_and_the_file_over_the_defaults(tmp_path):
@@ -123,6 +130,21 @@ def test_fingerprints_depend_on_values_and_not_on_their_order():
         (
             {"out": "a", "optimizer.kind": "adam"},
             "'optimizer.kind' must be one of 'lars', 'sgd', got 'adam'",
+        ),
+        (
+            {"out": "a", "schedule.step": 1},
+            "there is no setting 'schedule.step'; did you mean 'schedule.steps'?",
+        ),
+        (
+            {"out": "a", "optimizer.sgd": 1},
+            "there is no setting 'optimizer.sgd'; known: optimizer.kind, optimizer.lr, optim",
+        ),
+        ({"out": "a", "mode": "maybe"}, "'mode' cannot be 'maybe': input should be 'auto'"),
+        ({"out": "a", "pair": [3]}, "'pair' cannot be [3]: it needs more values"),
+        ({"out": "a", "pair": [3, "b"]}, "'pair' cannot be 'b': input should be a valid integer"),
+        (
+            {"out": "a", "both": [{"lr": 1}, {"lrr": 1}]},
+            "there is no setting 'both.1.lrr'; did you mean 'both.1.lr'?",
         ),
         ({"out": "a", "steps": 1, "steps.many": 1}, "'steps' is a single value, not a group"),
         ({"out": "a", "steps": float("nan")}, "'steps' cannot be nan"),

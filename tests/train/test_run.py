@@ -88,7 +88,7 @@ def test_another_recipe_is_told_by_its_settings(tmp_path):
         r"there and 0\.3 now; give another out=, the old settings, or remove the folder",
     ):
         open_run(tmp_path, Toy(steps=20, optimizer=Lars(lr=0.3)))
-    with pytest.raises(RunError, match=r"optimizer\.nesterov is not set there and False now"):
+    with pytest.raises(RunError, match=r"optimizer\.nesterov is not set there and false now"):
         open_run(tmp_path, Toy(optimizer=Sgd(lr=0.2)))
     assert (tmp_path / "recipe.yaml").read_bytes() == before
 

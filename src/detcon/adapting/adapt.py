@@ -128,7 +128,7 @@ def _pretraining(settings: AdaptRecipe) -> PretrainRecipe:
     own |= {"images": settings.images, "out": str(out / "adapted"), "seed": settings.seed}
     given = own.pop("weights", {})
     own["weights"] = {**(given if isinstance(given, dict) else {}), "source": settings.weights}
-    plan = load_recipe(PretrainRecipe, recipe, own)
+    plan = load_recipe(PretrainRecipe, recipe, own, part="pretrain")
     if not isinstance(plan.method, WithMasks) or plan.discovery is not None:
         return plan
     if Path(settings.masks).is_dir():
@@ -149,7 +149,7 @@ def _transfer(settings: AdaptRecipe) -> GridRecipe | None:
     for name in ("task", "format", "val"):
         if (value := getattr(settings, name)) is not None:
             own[name] = value
-    return load_recipe(GridRecipe, recipe, own)
+    return load_recipe(GridRecipe, recipe, own, part="transfer")
 
 
 def _with_backbones(grid: GridRecipe, settings: AdaptRecipe, adapted: list[Path]) -> GridRecipe:

@@ -9,6 +9,9 @@ from detcon.downstream.recipe import Amounts, GridRecipe
 from detcon.formats.registry import FormatName
 from detcon.pretraining.recipe import PretrainRecipe
 
+_FOLLOW = (("transfer", "encoder"), ("transfer", "backbone"))
+"""Settings of parts that follow from the adapted weights."""
+
 
 class AdaptRecipe(Recipe):
     """Adapts weights to photos, and measures on labelled data whether it helped."""
@@ -81,23 +84,44 @@ class AdaptRecipe(Recipe):
     @model_validator(mode="before")
     @classmethod
     def _parts_have_their_own(cls, values: Any) -> Any:
-        for name in values if isinstance(values, dict) else ():
-            if name in ("pretrain", "transfer") and isinstance(values[name], str):
-                raise ValueError(
-                    f"'{name}' holds settings; for a recipe give {name}.recipe={values[name]}"
-                )
-            if name not in cls.model_fields and (places := _places_of(name)):
-                raise ValueError(f"'{name}' is a setting of a part; give {' or '.join(places)}")
+        for name, value in values.items() if isinstance(values, dict) else ():
+            if name in ("pretrain", "transfer"):
+                if isinstance(value, str):
+                    raise ValueError(
+                        f"'{name}' holds settings; for a recipe give {name}.recipe={value}"
+                    )
+            elif name not in cls.model_fields or isinstance(value, dict):
+                typed = _typed(name, value)
+                if places := _places_of(typed) or _places_of(name, typed.removeprefix(name)):
+                    raise ValueError(
+                        f"'{typed}' is a setting of a part; give {' or '.join(places)}"
+                    )
         return values
 
 
-def _places_of(name: str) -> list[str]:
-    """Where pretraining and transfer have a setting of this name, nearest to their top."""
+def _typed(name: str, value: Any) -> str:
+    """The dotted name of a setting, of the first where a group holds several."""
+    while isinstance(value, dict) and value:
+        inner, value = next(iter(value.items()))
+        name += f".{inner}"
+    return name
+
+
+def _places_of(name: str, rest: str = "") -> list[str]:
+    """Where pretraining and transfer have a setting of this name, nearest to their top.
+
+    Args:
+        name: The end of its dotted name.
+        rest: What follows in a group of this name.
+    """
+    settings = {"pretrain": field_names(PretrainRecipe), "transfer": field_names(GridRecipe)}
     places = [
-        f"{part}.{own}=..."
-        for part, model in (("pretrain", PretrainRecipe), ("transfer", GridRecipe))
-        for own in sorted(field_names(model))
-        if own.rpartition(".")[2] == name
+        f"{part}.{own}{rest}=..."
+        for part, names in settings.items()
+        for own in sorted(names)
+        if f".{own}".endswith(f".{name}")
+        if (part, own.partition(".")[0]) not in _FOLLOW
+        if not rest or any(other.startswith(f"{own}.") for other in names)
     ]
     least = min((place.count(".") for place in places), default=0)
     return [place for place in places if place.count(".") == least]

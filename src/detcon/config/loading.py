@@ -31,6 +31,8 @@ def load_recipe(
     model: type[R],
     recipe: str | Path | Recipe | None = None,
     overrides: Mapping[str, Any] | None = None,
+    *,
+    part: str = "",
 ) -> R:
     """Loads a recipe: the file, with overrides laid over it, validated.
 
@@ -41,6 +43,7 @@ def load_recipe(
         overrides: Values by dotted name, `{"optimizer.lr": 0.3}`. A longer name wins over a
             shorter one. A mapping is laid over the mapping below it, unless it names another
             `kind`: that replaces it whole. The name of a kind stands for the mapping.
+        part: The setting of another recipe that holds the overrides, for messages.
 
     Returns:
         The complete recipe.
@@ -57,13 +60,14 @@ def load_recipe(
         path = None if recipe is None else find_recipe(recipe, model.shelf)
         values, source = ({}, "") if path is None else (_read_file(path), f" in {recipe}")
     for name, value in sorted((overrides or {}).items(), key=lambda pair: pair[0].count(".")):
-        _lay_over(values, [model], name.split("."), untyped(value), name)
-    values = read(values, [model])
+        typed = f"{part}.{name}" if part else name
+        _lay_over(values, [model], name.split("."), untyped(value), typed)
+    values = read(values, [model], part)
     try:
         # first what follows from what is given: defaults of a group would look as if given
         return model.model_validate(_over_defaults(model, model.with_derived(values)))
     except ValidationError as error:
-        sentences = [sentence(model, one) for one in error.errors()]
+        sentences = [sentence(model, one, part) for one in error.errors()]
         raise RecipeError("; ".join(dict.fromkeys(sentences)) + source) from error
 
 

@@ -3,14 +3,14 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from detcon.config.hints import below, field_names, fields_of, is_record, kind_of, records_within
+from detcon.config.hints import below, field_names, is_record, kind_of, records_within
 
 
 class RecipeError(ValueError):
@@ -91,15 +91,23 @@ def fingerprint(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
-def sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
-    """Turns an error of pydantic into a sentence: what was expected, what came, what to do."""
-    place = [str(part) for part in error["loc"]]
-    name = ".".join(part for part in place if not _is_tag(model, place, part))
+def sentence(model: type[BaseModel], error: Mapping[str, Any], part: str = "") -> str:
+    """Turns an error of pydantic into a sentence: what was expected, what came, what to do.
+
+    Args:
+        model: The recipe.
+        error: As pydantic gives it.
+        part: The setting of another recipe that holds this one, to which names belong.
+    """
+    name, within = _walk(model, error["loc"])
+    name = ".".join(one for one in (part, name) if one)
     kind, given = error["type"], error.get("input")
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        prefix = name.removesuffix(place[-1])
-        known = [one for record in _owners(model, place) for one in field_names(record, prefix)]
+        prefix = name[: name.rfind(".") + 1]
+        known = [one for record in within for one in field_names(record, prefix)]
         return f"there is no setting '{name}'{nearest(name, known or field_names(model))}"
+    if kind == "missing" and isinstance(given, list | tuple):
+        return f"'{name}' cannot be {given!r}: it needs more values"
     if kind == "missing":
         return f"'{name}' is missing; give {name}=..."
     message = error["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -113,20 +121,42 @@ def sentence(model: type[BaseModel], error: Mapping[str, Any]) -> str:
         got = f", got '{tag}'" if tag else ""
         return f"'{name}.kind' must be one of {context.get('expected_tags', 'its kinds')}{got}"
     if kind == "model_attributes_type" and isinstance(given, str):
-        kinds = [kind_of(record) for record in _owners(model, [*place, "kind"])]
+        kinds = [kind_of(record) for record in _walk(model, [*error["loc"], "kind"])[1]]
         return f"'{name}' cannot be '{given}'{nearest(given, kinds)}"
     if given is None:
         return f"'{name}' cannot be empty or null: {message}"
     return f"'{name}' cannot be {given!r}: {message}"
 
 
-def _owners(model: type[BaseModel], place: list[str]) -> list[Any]:
-    """The records that have no such name. Pydantic's place names the kinds on the way."""
-    records: list[Any] = [model]
-    for part in place[:-1]:
+def _walk(model: type[BaseModel], place: Sequence[str | int]) -> tuple[str, list[Any]]:
+    """The dotted name of a place as pydantic gives it, and the records that its last part is in.
+
+    Pydantic puts the kind of a group after its name, and the types that were tried after a value's.
+    """
+    names: list[str] = []
+    hints: Sequence[Any] = (model,)
+    within: list[Any] = []
+    for part in place:
+        records = [hint for hint in hints if is_record(hint)]
+        listed = _listed_records(hints)
         of_kind = [record for record in records if kind_of(record) == part]
-        records = of_kind or [hint for hint in below(records, part) if is_record(hint)]
-    return records
+        if of_kind and len(records) > 1:
+            hints = of_kind
+        elif isinstance(part, int) and listed:
+            names.append(str(part))
+            hints = listed
+        elif records or any(hint is Any or get_origin(hint) is dict for hint in hints):
+            names.append(str(part))
+            hints, within = below(hints, str(part)), records
+        elif not listed:
+            break
+    return ".".join(names), within
+
+
+def _listed_records(hints: Iterable[Any]) -> list[Any]:
+    """The records that a list or tuple among the hints may hold."""
+    inner = [one for hint in hints if get_origin(hint) in (tuple, list) for one in get_args(hint)]
+    return list(dict.fromkeys(record for hint in inner for record in records_within(hint)))
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -150,19 +180,3 @@ def nearest(word: str, known: Iterable[str]) -> str:
         leaf = difflib.get_close_matches(end, list(by_leaf), n=1, cutoff=0.7)
         close = [by_leaf[name] for name in leaf]
     return f"; did you mean '{close[0]}'?" if close else f"; known: {', '.join(sorted(known)[:12])}"
-
-
-def _is_tag(model: type[BaseModel], place: list[str], part: str) -> bool:
-    """Whether a part of a place is the tag of a union, which pydantic puts between the names."""
-    records = _records_below(model)
-    return (
-        place.index(part) > 0
-        and any(kind_of(record) == part for record in records)
-        and not any(part in fields_of(record) for record in records)
-    )
-
-
-def _records_below(model: Any) -> list[Any]:
-    """The model, and all records within it at any depth."""
-    inner = [one for hint in fields_of(model).values() for one in records_within(hint)]
-    return [model, *(record for one in inner for record in _records_below(one))]

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from detcon.config import Recipe, fingerprint, to_yaml
+from detcon.config import Recipe, fingerprint, shown, to_yaml
 from detcon.files import write_whole
 from detcon.results import RunError
 
@@ -104,11 +104,15 @@ def deciding_settings(values: Mapping[str, Any], prefix: str = "") -> dict[str, 
 def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The settings that differ, in words.
 
-    >>> differences({"steps": 10}, {"steps": 20})
-    ['steps is 10 there and 20 now']
+    >>> differences({"steps": None}, {"steps": 20, "flip": True})
+    ['steps is null there and 20 now', 'flip is not set there and true now']
     """
+
+    def told(settings: Mapping[str, Any], name: str) -> str:
+        return shown(settings[name]) if name in settings else "not set"
+
     return [
-        f"{name} is {there.get(name, 'not set')} there and {now.get(name, 'not set')} now"
+        f"{name} is {told(there, name)} there and {told(now, name)} now"
         for name in {**there, **now}
         if there.get(name) != now.get(name)
     ]
