@@ -125,18 +125,22 @@ def test_the_target_starts_from_the_same_weights(data, source, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "stride"),
-    [({}, 32), ({"encoder": {"stride": 16}}, 16), ({"encoder": {"width": 0.5}}, 32)],
+    ("given", "stride", "others"),
+    [
+        ({}, 32, "name=resnet50 encoder.width=1.0"),
+        ({"encoder": {"stride": 16}}, 16, "name=resnet50 encoder.width=1.0"),
+        ({"encoder": {"name": "resnet18", "width": 0.5}}, 32, "width=0.5"),
+    ],
 )
 def test_the_architecture_is_that_of_the_weights_but_for_a_stride(
-    given, stride, data, source, tmp_path, capsys
+    given, stride, others, data, source, tmp_path, capsys
 ):
     backbone = run(data, tmp_path / "run", source, steps=0, **given)
     recipe = load_backbone(backbone).recipe
     assert (recipe.name, recipe.width, recipe.stride) == ("resnet18", 0.125, stride)
     said = capsys.readouterr().err
     assert f"starting from {source}: resnet18 of width 0.125 and stride {stride}" in said
-    assert "in place of the recipe's resnet50" in said or "encoder" in given
+    assert f"stride {stride}, as the weights say, in place of encoder.{others}; " in said
 
 
 def test_an_interrupted_run_goes_on_bit_for_bit(data, source, tmp_path, monkeypatch):

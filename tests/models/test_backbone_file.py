@@ -98,6 +98,21 @@ def test_says_what_does_not_fit(saved, tmp_path):
         load_backbone(tmp_path / "w.pth", encoder=EncoderRecipe(name="resnet18"))
 
 
+def test_a_run_that_is_not_finished_is_told_from_a_wrong_path(tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    with pytest.raises(BackboneError, match=r"run is a folder; give a file, as RUN/backbone\.safe"):
+        load_backbone(run)
+    (run / "recipe.yaml").touch()
+    for source in (run, run / "backbone.safetensors"):
+        with pytest.raises(BackboneError) as error:
+            load_backbone(source)
+        said = f"{run} isn't finished (no backbone yet): give its command again"
+        assert str(error.value) == said
+    with pytest.raises(BackboneError, match=r"there is no backbone .*other\.pth; give a file, as"):
+        load_backbone(run / "other.pth")
+
+
 @pytest.mark.parametrize("content", [b"", b"not a file of weights", pickle.dumps(print)])
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 def test_hostile_and_damaged_files_get_a_sentence(tmp_path, content, suffix):

@@ -25,6 +25,9 @@ from detcon.models.recipe import RESNETS, EncoderRecipe, Normalisation, near_enc
 FORMAT = "detcon-backbone-1"
 ENTRY = "detcon"  # of the metadata; one alone, since their order in a file isn't fixed
 MODEL_ENTRY = "detcon_model"  # of the files of transfer's models
+_BACKBONE = "backbone.safetensors"
+_RUN = ("recipe.yaml", "checkpoints")
+"""What a run has before its backbone."""
 _CHECKPOINT = {"module", "fingerprint", "num_losses"}  # among what a checkpoint of a run holds
 
 
@@ -55,11 +58,7 @@ def open_weights(source: str, encoder: EncoderRecipe | None) -> Weights:
         return _from_timm(name, encoder)
     path = Path(source)
     if not path.is_file():
-        what = f"{path} is a folder" if path.is_dir() else f"there is no backbone {path}"
-        raise BackboneError(
-            f"{what}; give a file, as RUN/backbone.safetensors, 'torchvision:resnet50', "
-            f"'timm:convnext_atto', or 'random' for fresh weights to compare with"
-        )
+        raise BackboneError(_no_file(path))
     if path.suffix == ".safetensors":
         return _from_safetensors(path)
     if path.suffix == ".npy":
@@ -68,6 +67,20 @@ def open_weights(source: str, encoder: EncoderRecipe | None) -> Weights:
             f"'detcon import {path} out={path.stem}.safetensors', and give that"
         )
     return Weights(_read_torch(path))
+
+
+def _no_file(path: Path) -> str:
+    """What to do where a path is no file: of a run, its backbone or its command again."""
+    own = path / _BACKBONE if path.is_dir() else path
+    what = f"{path} is a folder" if path.is_dir() else f"there is no backbone {path}"
+    if own.is_file():
+        return f"{what}; give its file, {own}"
+    if own.name == _BACKBONE and all((own.parent / name).exists() for name in _RUN):
+        return f"{own.parent} isn't finished (no backbone yet): give its command again"
+    return (
+        f"{what}; give a file, as RUN/{_BACKBONE}, 'torchvision:resnet50', "
+        f"'timm:convnext_atto', or 'random' for fresh weights to compare with"
+    )
 
 
 def _from_torchvision(name: str, encoder: EncoderRecipe | None) -> Weights:
@@ -130,7 +143,7 @@ def _from_safetensors(path: Path) -> Weights:
     if MODEL_ENTRY in metadata:
         raise BackboneError(
             f"{path} is a whole model of detcon transfer; give its backbone, "
-            f"{path.with_name('backbone.safetensors')}"
+            f"{path.with_name(_BACKBONE)}"
         )
     if ENTRY not in metadata:
         return Weights(tensors)

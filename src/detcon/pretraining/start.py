@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from detcon.config import RecipeError, recorded
+from detcon.config import RecipeError, recorded, shown
 from detcon.methods.method import Method
 from detcon.methods.recipe import RegionDistillation, TeacherRecipe
 from detcon.models.backbone_file import (
@@ -142,8 +142,13 @@ def describe_start(backbone: Backbone, asked: PretrainRecipe) -> str:
     text = f"starting from {backbone.name}: {recipe.name}"
     if recipe.name in RESNETS:
         text += f" of width {recipe.width:g} and stride {recipe.stride}"
-    if asked.encoder.name != recipe.name or asked.encoder.width != recipe.width:
-        text += f", in place of the recipe's {asked.encoder.name}"
+    others = [
+        f"encoder.{name}={shown(value)}"
+        for name in ("name", "width")
+        if (value := getattr(asked.encoder, name)) != getattr(recipe, name)
+    ]
+    if others:
+        text += f", as the weights say, in place of {' '.join(others)}"
     if not match.is_full:
         text += f"; {match}"
     if match.fresh:
