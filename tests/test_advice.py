@@ -73,7 +73,8 @@ CASES = {  # wrong, said, right; None where the right one would take long
         [*ANEW, "weights=random"], "leave weights out to start from fresh ones", ANEW,
     ),
     "a backbone's folder": (
-        [*KNN, "backbone=backbones"], "backbones is a folder; give its file, backbones/backbone.safetensors\n",
+        [*KNN, "backbone=backbones"],
+        "backbones is a folder; give its file, backbones/backbone.safetensors\n",
         [*KNN, "backbone=backbones/backbone.safetensors"],
     ),
     "a second backbone that is missing": (
@@ -236,7 +237,8 @@ CASES = {  # wrong, said, right; None where the right one would take long
         [*EXPORT, "to=transformers", "out=new"],
     ),
     "a backbone that is missing": (
-        ["export", "to=own", "out=new.pth", "backbone=run"], "run is a folder; give its file, run/backbone.saf",
+        ["export", "to=own", "out=new.pth", "backbone=run"],
+        "run is a folder; give its file, run/backbone.saf",
         ["export", "to=own", "out=new.pth", "backbone=run/backbone.safetensors"],
     ),
     "a region of no regions": (

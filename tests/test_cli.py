@@ -14,7 +14,7 @@ import pytest
 import detcon
 from detcon import cli
 from detcon.config import load_recipe, recipes_for
-from detcon.downstream.recipe import GridRecipe
+from detcon.downstream.recipe import GridRecipe, PredictRecipe
 from detcon.pretraining.recipe import PretrainRecipe
 
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -110,6 +110,28 @@ def test_help_names_the_recipes_of_a_verb(run):
     (scale,) = re.findall(r"generator\.scale +1000.0 +(\w.*)", out)
     assert scale.split()[0] in detcon.Felzenszwalb.__doc__  # settings of sources: their docstrings
     assert "recipes\n" not in run("show", "--help")[1]
+
+
+def test_help_of_a_recipe_is_its_own_comment(run, tmp_path):
+    """It was the help of the verb, as if no recipe had been named."""
+    for verb, name in (("transfer", "folder_depth"), ("pretrain", "adapt"), ("masks", "grid")):
+        code, out, _ = run(verb, name, "--help")
+        (path,) = (one.path for one in recipes_for(verb) if one.name == name)
+        lines = [line[2:] for line in path.read_text().splitlines() if line.startswith("# ")]
+        assert code == 0 and all(line in out for line in lines)
+        assert out.index(lines[0]) < out.index(lines[-1]) < out.index("\nsettings\n")
+        assert "\nrecipes\n" not in out
+    (tmp_path / "own.yaml").write_text(
+        "# Mine [1].\n#\n#   detcon study own.yaml\n\n# no more\na: 1\n"
+    )
+    for verb in ("study", "report", "import", "show"):
+        code, out, _ = run(verb, tmp_path / "own.yaml", "--help")
+        assert code == 0 and ("\nMine [1].\n\n  detcon study own.yaml\n\n" in out) == (
+            verb != "report"
+        )
+        assert "no more" not in out
+    code, _, err = run("transfer", "folder_dept", "--help")
+    assert code == 2 and "there is no recipe folder_dept; did you mean 'folder_depth'?" in err
 
 
 def test_help_names_the_kinds_of_a_choice(run):
@@ -357,4 +379,34 @@ def test_what_comes_next_names_the_users_own_code():
     ):
         model = {"pretrain": PretrainRecipe, "transfer": GridRecipe}[verb]
         known = {name: place for name, place in places.items() if name in model.model_fields}
-        assert cli.VERBS[verb].then(load_recipe(model, None, known | given)).endswith(ending)
+        command, *_ = cli.VERBS[verb].then(load_recipe(model, None, known | given)).split("  # ")
+        assert command.endswith(ending)
+
+
+def test_what_comes_next_names_recipes_of_all_tasks():
+    places = {"images": "photos", "masks": "masks", "out": "run"}
+    said = cli.VERBS["pretrain"].then(load_recipe(PretrainRecipe, None, places))
+    assert said.startswith("detcon transfer folder_linear backbone=run/backbone.safetensors data=")
+    named = set(re.findall(r"(?:folder|coco)_\w+", said))
+    given = {"out": "run", "backbone": "b", "data": "d"}
+    kinds = {load_recipe(GridRecipe, name, given).task.kind for name in named}
+    assert kinds > {"linear_segmentation", "segmentation", "detection", "depth"}
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ("auto", ""),
+        ("labelme", "cp -r found/labelme/. 'my photos', correct them there in LabelMe, and learn "
+         "from them: detcon transfer folder_fcn backbone=BACKBONE data='my photos' format=labelme"),
+        ("yolo", "put the photos into found/yolo/images, correct the labels, and learn from them: "
+         "detcon transfer folder_fcn backbone=BACKBONE data=found/yolo format=yolo val=0.2 out="),
+        ("coco", "import found/coco/annotations.json where you correct it, as in CVAT, export it "
+         "as COCO, and learn from that: detcon transfer folder_fcn backbone=BACKBONE data=EXPORTED "
+         "format=coco val=0.2 out=found-learnt  # of a detector: coco_mask_rcnn_small"),
+    ],
+)  # fmt: skip
+def test_after_labels_to_correct_comes_learning_from_them(form, said):
+    given = {"model": "m", "images": "my photos", "out": "found", "format": form}
+    then = cli.VERBS["predict"].then(load_recipe(PredictRecipe, None, given))
+    assert then.startswith(said) and bool(then) == bool(said)

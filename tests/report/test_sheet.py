@@ -11,6 +11,8 @@ from detcon.masks.sources import Grid
 from detcon.masks.store.fill import make_masks
 from detcon.models.backbone_file import load_backbone, save_backbone
 from detcon.models.recipe import EncoderRecipe
+from detcon.notes import note
+from detcon.report import sheet
 from detcon.report.output import OutputExists
 from detcon.report.sheet import show
 
@@ -50,6 +52,17 @@ def test_names_may_be_no_text_and_are_no_formulas(tmp_path, name):
     (tmp_path / "photos" / os.fsdecode(name)).write_bytes(photo)
     views = {"views": {"size": 64}}
     assert size(show(images=str(tmp_path / "photos"), out=str(tmp_path / "s.png"), **views))
+
+
+def test_the_scale_of_the_views_is_said(collection, tmp_path, monkeypatch, capsys):
+    """A run at 80 pixels has other regions than the sheet's usual 224."""
+    titles = []
+    note.cache_clear()
+    monkeypatch.setattr(sheet, "_sheet", lambda rows, names, kind: titles.extend(names) or b"")
+    shown(collection, tmp_path, views={"size": 80}, stride=16)
+    assert "view 1, 80 x 80 pixels, stride 16" in titles
+    said = "views of 80 x 80 pixels, stride 16; to see masks at the scale of a run, give views.size"
+    assert said in capsys.readouterr().err
 
 
 def test_photos_alone_can_be_shown(collection, tmp_path):

@@ -16,6 +16,7 @@ from gloo import start_ranks
 from pydantic import ValidationError
 from train_things import LOOP, Crash, Net, TwoRanks, points, train
 
+from detcon.notes import note
 from detcon.results.history import read_history
 from detcon.train.checkpoint import CheckpointError, load_checkpoint
 from detcon.train.finite import NonFiniteLoss
@@ -543,5 +544,15 @@ def test_says_once_that_data_are_waited_for(tmp_path, capsys):
 )
 def test_says_where_bfloat16_is_slow(tmp_path, capsys, monkeypatch, processor, precision, told):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: processor, raising=False)
+    note.cache_clear()
     train(tmp_path, loop=LOOP.model_copy(update={"precision": precision}))
     assert ("loop.precision=32 would be faster" in capsys.readouterr().err) == told
+
+
+def test_that_32_bits_are_taken_is_said_once_for_all_trainings(tmp_path, capsys, monkeypatch):
+    """Each cell of a transfer said it again."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"bf16": False}, raising=False)
+    note.cache_clear()
+    for name in ("a", "b"):
+        train(tmp_path / name, loop=LOOP.model_copy(update={"precision": "32"}))
+    assert capsys.readouterr().err.count("has no bfloat16: 32 bits are taken") == 1

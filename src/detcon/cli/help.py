@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from detcon.cli.verbs import Verb
-from detcon.config import Recipe, fields_of, kind_of, recipes_for, records_within, shown
+from detcon.config import Recipe, fields_of, head_of, kind_of, recipes_for, records_within, shown
 from detcon.config.hints import default_of, is_record, is_required
 
 SettingRow = tuple[str, str, str]
@@ -34,11 +34,20 @@ def list_verbs(verbs: Mapping[str, Verb], out: Console) -> None:
     out.print("An interrupted command continues where it stopped when it is given again.")
 
 
-def teach(name: str, verb: Verb, model: type[Recipe], out: Console) -> None:
-    """Prints what a command does, an example, its recipes, and every setting with its default."""
+def teach(
+    name: str, verb: Verb, model: type[Recipe], out: Console, recipe: str | None = None
+) -> None:
+    """Prints what a command does, and every setting with its default.
+
+    In between, the comment of the recipe that is asked about; without one an example, and all
+    recipes.
+    """
     out.print(f"[bold]detcon {name}[/bold]: {escape(verb.does)}\n")
-    out.print(f"  {escape(verb.example)}\n")
-    if recipes := recipes_for(model.shelf):
+    if recipe is not None:
+        out.print(f"[bold]{escape(recipe)}[/bold]\n{escape(head_of(recipe, model.shelf))}\n")
+    else:
+        out.print(f"  {escape(verb.example)}\n")
+    if recipe is None and (recipes := recipes_for(model.shelf)):
         _print("recipes", [(one.name, one.title) for one in recipes], out)
     groups = {name: records_within(hint) for name, hint in fields_of(model).items()}
     single = [name for name, records in groups.items() if not records]

@@ -68,7 +68,8 @@ def _run(argv: Sequence[str], out: Console) -> None:
     else:
         words = _sort(name, VERBS[name], rest)
         if "help" in words.switches:
-            teach(name, VERBS[name], _load(VERBS[name].recipe), out)
+            recipe = _bare(VERBS[name], words.bare)[0] if words.bare else None
+            teach(name, VERBS[name], _load(VERBS[name].recipe), out, recipe)
         else:
             _carry_out(VERBS[name], words, out)
 

@@ -57,6 +57,25 @@ _AFTER_SCENES = {
     "nyu": "",
 }
 
+_OTHER_TASKS = (
+    "  # fine-tuned: folder_fcn, objects: coco_mask_rcnn_small, depth: folder_depth, "
+    "classes of photos: folder_linear_classification"
+)
+
+_LEARN = (
+    "detcon transfer folder_fcn backbone=BACKBONE data={data} format={format} val=0.2 "
+    "out={out}-learnt  # of a detector: coco_mask_rcnn_small"
+)
+_AFTER_PREDICT = {
+    "auto": "",
+    "labelme": "cp -r {out}/labelme/. {images}, correct them there in LabelMe, and learn from "
+    f"them: {_LEARN.replace('{data}', '{images}')}",
+    "yolo": "put the photos into {out}/yolo/images, correct the labels, and learn from them: "
+    f"{_LEARN.replace('{data}', '{out}/yolo')}",
+    "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, export it as "
+    f"COCO, and learn from that: {_LEARN.replace('{data}', 'EXPORTED')}",
+}
+
 _AFTER_CONVERT = {
     "png": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.folder={out}",
     "coco": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.format=coco "
@@ -128,7 +147,7 @@ VERBS = {
         "detcon pretrain detcon_s_small images=photos masks=masks out=run",
         lambda s: (
             f"detcon transfer folder_linear backbone={quote(s.out)}/backbone.safetensors "
-            f"data=LABELLED out={quote(s.out)}-transfer{_own_code(s)}"
+            f"data=LABELLED out={quote(s.out)}-transfer{_own_code(s)}{_OTHER_TASKS}"
         ),
         parts="backbone.safetensors",
     ),
@@ -158,6 +177,9 @@ VERBS = {
         "downstream.recipe:PredictRecipe",
         "downstream.predicting:predict",
         "detcon predict model=run-transfer/seed0 images=photos out=found",
+        lambda s: _AFTER_PREDICT[s.format].format(
+            out=quote(s.out), images=quote(s.images), format=s.format
+        ),
         parts="predicted.jsonl",
     ),
     "embed": Verb(
@@ -185,7 +207,10 @@ VERBS = {
         "importing.recipe:ImportRecipe",
         "importing.write:import_weights",
         "detcon import resnet50_detcon_b_imagenet_1k.npy out=detcon_b.safetensors",
-        lambda s: f"detcon transfer folder_fcn backbone={quote(s.out)} data=LABELLED out=transfer",
+        lambda s: (
+            f"detcon transfer folder_fcn backbone={quote(s.out)} data=LABELLED out=transfer"
+            f"{_OTHER_TASKS}"
+        ),
         bare="weights",
         table="importing.write:imported_table",
     ),

@@ -17,11 +17,11 @@ from detcon.config.recipe import (
     split_list,
     to_yaml,
 )
-from detcon.config.shipped import ShippedRecipe, recipes_for, shipped_recipes
+from detcon.config.shipped import ShippedRecipe, head_of, recipes_for, shipped_recipes
 
 __all__ = [
     "Recipe", "RecipeError", "Several", "ShippedRecipe", "changes", "field_names", "fields_of",
-    "find_named", "fingerprint", "is_recorded", "kind_of", "load_recipe", "nearest",
+    "find_named", "fingerprint", "head_of", "is_recorded", "kind_of", "load_recipe", "nearest",
     "parse_overrides", "recipes_for", "recorded", "records_within", "shipped_recipes", "shown",
     "split_list", "to_yaml",
 ]  # fmt: skip

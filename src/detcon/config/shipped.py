@@ -7,6 +7,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from detcon.config.recipe import RecipeError, nearest
+from detcon.files import read_text
 
 _SENTENCE = re.compile(r"# \S")
 """A line of text in a comment. Lines with commands are indented."""
@@ -26,6 +27,17 @@ class ShippedRecipe:
             lines = takewhile(_SENTENCE.match, file)
             text = " ".join(line.strip("# \n") for line in lines)
         return text.partition(". ")[0].rstrip(".") + "."
+
+
+def head_of(recipe: str | Path, shelf: str = "") -> str:
+    """The comment at the top of a recipe's file: what it is, its command, data and cost.
+
+    Raises:
+        RecipeError: As `find_recipe`.
+    """
+    lines = read_text(find_recipe(recipe, shelf)).splitlines()
+    comment = takewhile(lambda line: line.startswith("#"), lines)
+    return "\n".join(line[1:].removeprefix(" ") for line in comment)
 
 
 def shipped_recipes() -> Path:

@@ -18,7 +18,7 @@ from detcon.masks import Masks
 from detcon.masks.store import MaskStore
 from detcon.masks.store.resume import say_newer_photos
 from detcon.models.backbone_file import Backbone, load_backbone
-from detcon.notes import counted
+from detcon.notes import counted, note
 from detcon.ops.labels import check_cells
 from detcon.photos import Photos, check_outside, open_photos
 from detcon.report.draw import frame_cuts, paint_masks, scale_to
@@ -82,9 +82,14 @@ def show(recipe: str | Path | ShowRecipe | None = None, /, **overrides: Any) -> 
         rows = [[*row, (picture, text)] for row, picture in zip(rows, drawn)]
     named = [f"masks: {describe_generator(s.header) or s.folder.name}" for s in stores]
     first = ", regions of the first masks" if len(stores) > 1 else ""
-    views = [f"view {n}, {size[0]} x {size[1]} pixels{first}" for n in (1, 2)]
+    scale = f"{size[0]} x {size[1]} pixels, stride {settings.stride}"
+    views = [f"view {n}, {scale}{first}" for n in (1, 2)]
     titles = ["photo and cuts", *named, *views, *columns]
     write_whole(path, _sheet(rows, titles, "jpg" if path.suffix.lower() == ".jpg" else "png"))
+    note(
+        f"views of {scale}; to see masks at the scale of a run, give views.size= and stride= as "
+        f"views.size and encoder.stride in its recipe"
+    )
     return path
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from detcon.notes import note
 from detcon.train.environment import freed_memory_kept, has_bfloat16
 from detcon.train.metrics import MetricsLog
 from detcon.train.plan import Hooks, Plan
@@ -56,6 +57,8 @@ def fit(
     first = training.replica.rank == 0
     log = MetricsLog(folder, step=training.step, write=first, wandb=plan.loop.wandb)
     report = ProgressReport(plan.title, step=training.step, steps=plan.steps, show=first)
+    if training.step == 0 < plan.steps:
+        _note_precision(training)
     with closing(log), report.bar, StopSignals() as stop:
         for sentence in _beginning(training, plan):
             report.bar.say(sentence)
@@ -102,13 +105,16 @@ def _beginning(training: Training, plan: Plan) -> Iterator[str]:
         yield f"{plan.title}: all {plan.steps} steps were made already"
     elif training.step:
         yield f"{plan.title}: going on after step {training.step} of {plan.steps}"
-    else:
-        if not has_bfloat16(device := training.replica.device):
-            emulated = training.replica.precision == "bf16"
-            told = "loop.precision=32 would be faster" if emulated else "32 bits are taken"
-            yield f"this {'GPU' if device.type == 'cuda' else 'processor'} has no bfloat16: {told}"
-        if training.num_narrow:
-            yield (
-                f"{training.num_narrow} narrow convolutions don't use channels-last memory, where "
-                f"this CPU would compute wrong gradients (oneDNN#6035)"
-            )
+    elif training.num_narrow:
+        yield (
+            f"{training.num_narrow} narrow convolutions don't use channels-last memory, where "
+            f"this CPU would compute wrong gradients (oneDNN#6035)"
+        )
+
+
+def _note_precision(training: Training) -> None:
+    """Tells, once for all trainings of a command, where the device has no bfloat16."""
+    if not has_bfloat16(device := training.replica.device):
+        emulated = training.replica.precision == "bf16"
+        told = "loop.precision=32 would be faster" if emulated else "32 bits are taken"
+        note(f"this {'GPU' if device.type == 'cuda' else 'processor'} has no bfloat16: {told}")
