@@ -73,7 +73,7 @@ def test_a_store_says_what_made_it(images, tmp_path):
         "kind": "callable",
     }  # fmt: skip
     newer = FromCallable(f"{THERE}:by_brightness", {"levels": 2}, version="2")
-    with pytest.raises(StoreError, match="it has version=None, not version=2; give another out="):
+    with pytest.raises(StoreError, match="it has version=null, not version=2; give another out="):
         make_masks(images=images, out=tmp_path, generator=newer, workers=1)
 
 

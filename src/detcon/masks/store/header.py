@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import detcon
-from detcon.config import fingerprint
+from detcon.config import fingerprint, shown
 from detcon.files import copy_again, write_whole
 from detcon.masks.masks import LATER
 from detcon.masks.store.shard import StoreError, read_footer
@@ -186,4 +186,4 @@ def _other_photos(
 
 
 def _value(parameters: dict[str, Any], name: str) -> str:
-    return f"{name}={parameters[name]}" if name in parameters else f"the default {name}"
+    return f"{name}={shown(parameters[name])}" if name in parameters else f"the default {name}"
