@@ -167,6 +167,21 @@ def test_a_difference_that_may_be_chance_cannot_be_told():
     assert Comparison("segmentation", "mIoU", "%", nothing).best(9) is None
 
 
+def test_what_cannot_be_told_is_said_once_and_last():
+    seeds = (0, 1, 2)
+    said = sentence(
+        Entry("DetCon-S", 9, seeds, (9.0, 9.1, 9.3)),
+        Entry("SimCLR", 9, seeds, (7.0, 9.0, 11.0)),
+        Entry(RANDOM, 9, seeds, (7.0, 7.2, 7.3)),
+    )
+    first, second, third = said.split("; ")
+    assert "DetCon-S is better than random weights" in first
+    assert second.startswith("it can't be told whether SimCLR is better than random weights: mIoU")
+    assert third.startswith(
+        "nor whether DetCon-S is better than SimCLR: mIoU +0.1 (95 % interval -"
+    )
+
+
 def test_worse_than_random_weights_is_said():
     seeds = (0, 1, 2)
     said = sentence(

@@ -10,6 +10,7 @@ from detcon.results.result import written
 from detcon.results.statistics import half_width, paired
 
 RANDOM = "random weights"
+_UNCLEAR = "it can't be told "
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,9 @@ def compare_backbones(
         )
         each = tuple(paired(values[one], values[other]))
         found.append(Difference(labels, metric, unit, before, after, each))
-    clauses = [_clause(*pair, difference) for pair, difference in zip(pairs, found)]
+    clauses = [_clause(*pair, one) for pair, one in zip(pairs, found) if one.outcome != "unclear"]
+    unclear = [_clause(*pair, one) for pair, one in zip(pairs, found) if one.outcome == "unclear"]
+    clauses += unclear[:1] + [clause.replace(_UNCLEAR, "nor ", 1) for clause in unclear[1:]]
     single = any(len(difference.each) == 1 for difference in found)
     return f"In {task} with {label_words(labels)}, {'; '.join(clauses)}." + (
         " One seed can't tell a difference from chance." if single else ""
@@ -122,7 +125,7 @@ def _clause(one: str, other: str, difference: Difference) -> str:
         repeats += ", the same in each"
     outcome = f"{one} is {difference.outcome} than {other}"
     if difference.outcome == "unclear":
-        outcome = f"it can't be told whether {one} is better than {other}"
+        outcome = f"{_UNCLEAR}whether {one} is better than {other}"
     return f"{outcome}: {difference.change}, {means} {repeats}"
 
 
