@@ -36,7 +36,7 @@ def how_to_open(settings: ExportRecipe) -> str:
     """The call that opens the file in its library, for this very network."""
     is_safe = settings.out.endswith(".safetensors")
     load = "safetensors.torch.load_file" if is_safe else "torch.load"
-    state, name = f"{load}('{settings.out}')", _recipe(settings).name
+    state, name = f"{load}({settings.out!r})", _recipe(settings).name
     return _CALLS[settings.to].format(out=settings.out, name=name, state=state)
 
 
