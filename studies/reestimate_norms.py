@@ -4,8 +4,8 @@
     detcon transfer camvid_linear data=data/camvid backbone=out.safetensors size=320 \\
       labels=10,50,all seeds=1 out=transfer
 
-What docs/adapting.md says of it was measured so: photos with the longer side at 320 pixels, in a
-random order, in batches of 16 that are cut to one size; means over all batches.
+What docs/adapting_measured.md says of it was measured so: photos with the longer side at 320
+pixels, in a random order, in batches of 16 that are cut to one size; means over all batches.
 """
 
 import argparse

@@ -15,7 +15,8 @@ HEALTHY = 0.7
 """Without labels: the share of the start's rank that an encoder in order keeps.
 
 Of 33 adapted from ImageNet's weights those in order had a LiDAR of 81 and more, the two that
-broke 12; two that hardly moved, which stand for the start, had 98 and 99 (docs/adapting.md).
+broke 12; two that hardly moved, which stand for the start, had 98 and 99
+(docs/adapting_measured.md).
 """
 
 
@@ -40,8 +41,8 @@ class Watch:
         """Keeps the best; reports a first fall below the start, and a plateau.
 
         Without labels a rank that falls or rises somewhat says nothing of the encoder
-        (docs/adapting.md): there a fall is one below `HEALTHY` of the start, and the last encoder
-        above that is kept.
+        (docs/adapting_measured.md): there a fall is one below `HEALTHY` of the start, and the last
+        encoder above that is kept.
         """
         name = self.figure or next(name for name in figures if name.startswith(_PROBE))
         before = self._before(name)
