@@ -12,11 +12,11 @@ import torch
 from detcon.data.labelled.examples import Examples, LabelledData, nested_subset
 from detcon.downstream.labels import sure
 from detcon.downstream.model_file import MODEL, save_model
-from detcon.downstream.network import Network
+from detcon.downstream.network import FeatureMemory, Network
 from detcon.downstream.pictures import write_png
-from detcon.downstream.recipe import FineTuned, TransferRecipe, task_name
+from detcon.downstream.recipe import FineTuned, ProbeRecipe, TransferRecipe, task_name
 from detcon.downstream.task import Names, Score, Task
-from detcon.models.backbone_file import Backbone, load_backbone, save_backbone
+from detcon.models.backbone_file import Backbone, load_backbone, save_backbone, weights_digest
 from detcon.models.recipe import EncoderRecipe
 from detcon.notes import note
 from detcon.photos import shown
@@ -36,12 +36,17 @@ OpenData = Callable[[int], tuple[LabelledData, Examples]]
 
 
 def run_cell(
-    settings: TransferRecipe, task: Task, open_data: OpenData, data: Inventory | None = None
+    settings: TransferRecipe,
+    task: Task,
+    open_data: OpenData,
+    data: Inventory | None = None,
+    memory: FeatureMemory | None = None,
 ) -> Result:
     """Trains and scores one cell, or reads its result if it is finished.
 
     Args:
         data: What `settings.data` holds; a cell that was begun with other data is refused.
+        memory: What earlier cells asked of frozen encoders, for a probe.
 
     Raises:
         ValueError: Data, a backbone or settings that don't fit; mostly before the folder is made.
@@ -59,6 +64,8 @@ def run_cell(
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it
         network.to(open_replica("32", settings.loop.accelerator).device).eval()
+    if isinstance(settings.task, ProbeRecipe) and memory is not None:
+        network.memory = memory.of(weights_digest(network.encoder.state_dict()))
     task.learn(settings, network, train, folder)
     reached = task.score(settings, network, val, names)
     result = _result(settings, reached, before + time.monotonic() - begin)

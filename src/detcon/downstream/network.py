@@ -1,5 +1,6 @@
 """An encoder with a head: the network of every transfer task."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -29,11 +30,54 @@ def finite(features: Tensor, *, of: str = "model") -> Tensor:
     return features
 
 
+class FeatureMemory:
+    """What a frozen encoder made of photos, for those who ask for them again.
+
+    The cells of a grid ask one encoder for the same photos with other labels, heads and seeds. A
+    batch is known by its bytes, and its features are the same to the bit as when they were made.
+    """
+
+    def __init__(self, room: int = 2 * 2**30) -> None:
+        """Keeps at most `room` bytes, those that came first, beside the encoder."""
+        self.room = room
+        self._encoder, self._left = "", room
+        self._kept: dict[bytes, Tensor] = {}
+
+    def of(self, encoder: str) -> "FeatureMemory":
+        """Itself; forgets all if the encoder, known by its digest, isn't that of before."""
+        if encoder != self._encoder:
+            self._encoder, self._left, self._kept = encoder, self.room, {}
+        return self
+
+    def recall(
+        self,
+        images: UInt8[Tensor, "b c y x"],
+        make: Callable[[UInt8[Tensor, "b c y x"]], Float[Tensor, "b d h w"]],
+    ) -> Float[Tensor, "b d h w"]:
+        """The features of a batch, made now or before."""
+        digest = hashlib.blake2b(f"{tuple(images.shape)}".encode(), digest_size=16)
+        digest.update(images.cpu().contiguous().numpy().data)
+        kept = self._kept.get(digest.digest())
+        if kept is not None:
+            return kept.to(images.device, copy=True)
+        made = make(images)
+        if made.nbytes <= self._left:
+            self._left -= made.nbytes
+            with torch.inference_mode(False):  # a copy that a solver may hold on to
+                self._kept[digest.digest()] = made.detach().to("cpu", copy=True)
+        return made
+
+
 class Network(nn.Module):
-    """An encoder and a head, with the normalisation of photos."""
+    """An encoder and a head, with the normalisation of photos.
+
+    Attributes:
+        memory: Of an encoder that is frozen: its features of the photos that it saw.
+    """
 
     mean: Tensor
     std: Tensor
+    memory: FeatureMemory | None = None
 
     def __init__(self, encoder: nn.Module, head: nn.Module, normalisation: Normalisation) -> None:
         """Joins encoder, from photos "b c y x" to features "b d h w", and head."""
@@ -77,7 +121,9 @@ class Network(nn.Module):
 
     def features(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
         """The encoder's features of photos."""
-        return self.encoder(self.normalise(images))
+        if self.memory is not None:
+            return self.memory.recall(images, self._features)
+        return self._features(images)
 
     def frozen_features(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
         """The encoder's features of photos, in 32 bits, for a head that is fitted in one go.
@@ -86,3 +132,6 @@ class Network(nn.Module):
             FeaturesError: NaN or infinity, of which a solver would make a figure.
         """
         return finite(self.features(images).float(), of="backbone")
+
+    def _features(self, images: UInt8[Tensor, "b c y x"]) -> Float[Tensor, "b d h w"]:
+        return self.encoder(self.normalise(images))

@@ -15,6 +15,7 @@ from rich.table import Table
 from detcon.config import load_recipe
 from detcon.data.labelled.examples import Examples, LabelledData
 from detcon.downstream.cell import OpenData, prepare_cell, run_cell
+from detcon.downstream.network import FeatureMemory
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.task import Task, open_task
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
@@ -72,12 +73,13 @@ def run_grid(grid: GridRecipe) -> list[Result]:
         prepare_cell(cell, task, open_data)
     finished = [cell for cell in cells if Path(cell.out, RESULT).is_file()]
     results, begin, missing = [], time.monotonic(), len(cells) - len(finished)
+    memory = FeatureMemory()
     for number, cell in enumerate(cells, 1):
         if cell not in finished:
             made = len(cells) - len(finished) - missing
             _announce(cell, f"{number} of {len(cells)}", time_left(begin, made, missing))
             missing -= 1
-        results.append(run_cell(cell, task, open_data, data))
+        results.append(run_cell(cell, task, open_data, data, memory))
     if is_first_rank():
         if finished:
             there = f"{len(finished)} of {len(cells)} results were there"

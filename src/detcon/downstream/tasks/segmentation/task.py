@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor, nn
-from torchmetrics.classification import MulticlassJaccardIndex
 
 from detcon.data.labelled.examples import Example, Examples, LabelledData, watched
 from detcon.downstream.labels import regions_of
@@ -122,18 +121,21 @@ def score(
 
     Intersection and union are counted over all photos together, as PASCAL VOC does; void pixels
     are left out. The mean is over the classes that occur in the truth or in a prediction: one that
-    is predicted and never true counts as 0. (torchmetrics' macro average does the same, but by
-    class it gives 0 to classes that occur nowhere.)
+    is predicted and never true counts as 0.
     """
-    metric = MulticlassJaccardIndex(len(names), average="none", ignore_index=VOID).to(device)
+    num = len(names)
+    counts = torch.zeros(num * num, dtype=torch.int64, device=device)
     for example in examples:
         image = torch.from_numpy(example.image).to(device).permute(2, 0, 1)[None]
-        labels = torch.from_numpy(example.labels).to(device)
-        metric.update(classify(image)[0].long(), labels.long())
-    by_class = (100 * metric.compute()).tolist()
-    occurs = (metric.confmat.sum(0) + metric.confmat.sum(1)).tolist()
-    per_class = {n: v if there else None for n, v, there in zip(names, by_class, occurs)}
+        labels = torch.from_numpy(example.labels).to(device).long()
+        seen = labels != VOID
+        counts += torch.bincount(num * labels[seen] + classify(image)[0][seen], minlength=num**2)
+    confusion = counts.view(num, num).cpu()  # row: the truth, column: the prediction
+    right = confusion.diagonal()
+    union = confusion.sum(0) + confusion.sum(1) - right
+    shares = (100 * right / union).tolist()
+    per_class = {n: v if there else None for n, v, there in zip(names, shares, union.tolist())}
     counted = [value for value in per_class.values() if value is not None]
-    right, pixels = float(metric.confmat.diagonal().sum()), float(metric.confmat.sum())
-    figures: dict[str, float | None] = {"pixel accuracy": 100 * right / max(pixels, 1)}
+    accuracy = 100 * float(right.sum()) / max(float(confusion.sum()), 1)
+    figures: dict[str, float | None] = {"pixel accuracy": accuracy}
     return Score("mIoU", sum(counted) / max(len(counted), 1), per_class, figures)
