@@ -16,11 +16,13 @@ from safetensors.torch import load_file, save_file
 
 import detcon
 from detcon.downstream import pictures, predicting
+from detcon.downstream.labels import regions_of
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.network import FeaturesError
 from detcon.downstream.predicting import predict
 from detcon.downstream.transfer import transfer
-from detcon.formats.registry import open_label_maps
+from detcon.formats.reading.holdout import Holdout
+from detcon.formats.registry import open_label_maps, open_objects
 from detcon.palette import class_colours
 from detcon.results import RunError
 
@@ -212,6 +214,30 @@ def test_labels_to_correct_and_to_learn_from_again(trained, photos, tmp_path):
             for key in maps.keys:
                 found = np.array(model.names)[model.predict(maps.photos.path(key))]
                 assert (names_of(maps, key) == found).mean() > 0.97, (name, key)
+
+
+def test_boxes_beside_the_labels_that_one_has(trained, photos, tmp_path, capsys):
+    """VOC XML holds no outlines: how many there were is said, also when it is given again."""
+    model = detcon.load_model(trained)
+    options = {"model": str(trained), "images": str(photos), "draw": False, "format": "voc_xml"}
+    out = predict(out=str(tmp_path / "found"), **options)
+    expected = {}
+    for path in sorted(photos.iterdir()):
+        objects = regions_of(model.predict(path), model.names).objects
+        expected[path.name] = (objects.boxes.tolist(), [model.names[n] for n in objects.classes])
+    num = sum(len(boxes) for boxes, _ in expected.values())
+    said = f"outlines left out: {num} (VOC XML holds boxes alone)"
+    assert capsys.readouterr().err.count(said) == 1
+    predict(out=str(out), **options)
+    assert capsys.readouterr().err.count(said) == 1
+    shutil.copytree(out / "voc_xml", photos, dirs_exist_ok=True)
+    known = {}
+    for split in ("train", "val"):
+        read = open_objects(photos, "auto", split, holdout=Holdout(0.5))
+        for key in read.keys:
+            found = read.objects(key)
+            known[key] = (found.boxes.tolist(), [read.names[n] for n in found.classes])
+    assert {key: known[key] for key in sorted(known)} == expected
 
 
 def test_a_coco_data_set_of_what_was_found(trained, photos, tmp_path):

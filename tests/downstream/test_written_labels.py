@@ -2,18 +2,28 @@
 
 import json
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from labelformat.formats.pascalvoc import PascalVOCObjectDetectionInput
+from PIL import Image
 from pycocotools import mask as rle
 
 from detcon.config import RecipeError
-from detcon.downstream.labels import regions_of, sure, write_labelme, write_yolo
+from detcon.downstream.labels import (
+    regions_of,
+    sure,
+    write_labelme,
+    write_voc_xml,
+    write_yolo,
+)
 from detcon.downstream.tasks.detection.detections import Detections
 from detcon.formats.objects import Objects
+from detcon.formats.registry import open_objects
 
 NAMES = ("background", "cell", "wall")
 
@@ -93,6 +103,79 @@ def test_boxes_alone_and_only_what_is_sure(tmp_path):
     assert shape["shape_type"] == "rectangle" and shape["points"] == [[10, 5], [30, 15]]
     write_yolo(tmp_path, "b.png", sure(found, 0.95))
     assert (tmp_path / "labels/b.txt").read_text() == ""
+
+
+EDGES = st.lists(st.floats(-3, 45), min_size=4, max_size=4)
+
+
+@given(st.lists(EDGES, min_size=1, max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_voc_xml_is_read_as_it_was_found_to_the_whole_pixel(edges):
+    """By our reader, and by labelformat's."""
+    boxes = np.sort(np.reshape(edges, (-1, 2, 2)), axis=1).reshape(-1, 4).astype(np.float32)
+    boxes = np.concatenate([[[0, 0, 40, 30]], boxes]).astype(np.float32)
+    classes = np.arange(len(boxes)) % 2 + 1
+    objects = Objects((30, 40), boxes, classes, np.zeros(len(boxes), bool), ())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "train/sub").mkdir(parents=True)
+        Image.new("RGB", (40, 30)).save(folder / "train/sub/a.jpg")
+        found = Detections(objects, np.ones(len(boxes)))
+        assert write_voc_xml(folder / "train", "sub/a.jpg", found, NAMES, channels=3) == 0
+        ours = open_objects(folder, "voc_xml", "train")
+        read = ours.objects("train/sub/a.jpg")
+        theirs = PascalVOCObjectDetectionInput(folder / "train/sub", "cell,wall")
+        [second] = list(theirs.get_labels())
+    left, top = np.rint(boxes[:, :2]).T
+    right, bottom = np.rint(boxes[:, 2:]).T
+    left, top = left.clip(0, 39), top.clip(0, 29)
+    right = np.maximum(right, left + 1).clip(max=40)
+    bottom = np.maximum(bottom, top + 1).clip(max=30)
+    expected = np.stack([left, top, right, bottom], 1)
+    of_second = [
+        [one.box.xmin - 1, one.box.ymin - 1, one.box.xmax, one.box.ymax] for one in second.objects
+    ]
+    assert np.array_equal(of_second, expected)
+    assert (second.image.width, second.image.height) == (40, 30)
+    assert [one.category.name for one in second.objects] == [NAMES[n] for n in classes]
+    kept = (right - left) * (bottom - top) > 1  # a single pixel is a click
+    assert np.array_equal(read.boxes, expected[kept])
+    assert [ours.names[n] for n in read.classes] == [NAMES[n] for n in classes[kept]]
+
+
+def test_voc_xml_has_what_labelling_tools_write(tmp_path):
+    found, _ = two_parts_with_a_hole()
+    assert write_voc_xml(tmp_path, "sub/a & b.png", found, NAMES, channels=1) == 1  # an outline
+    assert (
+        (tmp_path / "sub/a & b.xml").read_text()
+        == """<annotation>
+  <filename>a &amp; b.png</filename>
+  <size>
+    <width>40</width>
+    <height>30</height>
+    <depth>1</depth>
+  </size>
+  <object>
+    <name>cell</name>
+    <pose>Unspecified</pose>
+    <truncated>0</truncated>
+    <difficult>0</difficult>
+    <bndbox>
+      <xmin>3</xmin>
+      <ymin>3</ymin>
+      <xmax>38</xmax>
+      <ymax>28</ymax>
+    </bndbox>
+  </object>
+</annotation>
+"""
+    )
+    at_the_edge = replace(found.objects, boxes=np.array([[2, 2, 40, 28]], np.float32), segments=())
+    assert write_voc_xml(tmp_path, "b.png", Detections(at_the_edge, found.scores), NAMES) == 0
+    assert "<truncated>1" in (tmp_path / "b.xml").read_text()
+    hole = replace(found.objects, classes=np.array([0]))  # of an outline, which boxes have not
+    assert write_voc_xml(tmp_path, "c.png", Detections(hole, found.scores), NAMES) == 0
+    assert "<object>" not in (tmp_path / "c.xml").read_text()
 
 
 def test_a_format_that_is_none():

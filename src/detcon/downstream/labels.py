@@ -1,6 +1,6 @@
-"""Predictions as labels that people can correct: COCO, YOLO or LabelMe files.
+"""Predictions as labels that people can correct: COCO, YOLO, LabelMe or VOC's XML files.
 
-What they hold is learnt from again by `detcon transfer format=coco`, `yolo` or `labelme`.
+What they hold is learnt from again by `detcon transfer format=coco`, `yolo`, `labelme`, `voc_xml`.
 """
 
 import json
@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -122,6 +123,50 @@ def write_yolo(folder: Path, key: str, found: Detections) -> None:
             lines.append(" ".join([str(label), *(f"{value:.6f}" for value in values)]) + "\n")
     path = folder / "labels" / PurePosixPath(key).with_suffix(".txt")
     write_whole(path, "".join(lines), durable=False)
+
+
+def write_voc_xml(
+    folder: Path, key: str, found: Detections, names: Sequence[str], *, channels: int = 3
+) -> int:
+    """Writes KEY.xml: a box for each object, in pixels that count from 1, the last ones included.
+
+    Edges are rounded to whole pixels, and lie within the photo; a box is one pixel wide and high
+    at least. One of a single pixel is a click to readers, ours too, which leaves it out and says
+    so. As LabelImg does, it marks what touches the photo's edge as truncated. There is no place
+    for scores, nor for outlines: a region of "background", the hole of one, is no object here.
+
+    Args:
+        channels: Of the photo.
+
+    Returns:
+        The number of objects whose outline is left out.
+    """
+    height, width = found.objects.size
+    root = ElementTree.Element("annotation")
+    _add(root, filename=PurePosixPath(key).name)
+    _add(ElementTree.SubElement(root, "size"), width=width, height=height, depth=channels)
+    chosen = [n for n, one in enumerate(found.objects.classes) if names[one] != BACKGROUND]
+    for number in chosen:
+        left, top, right, bottom = np.rint(found.objects.boxes[number]).astype(int).tolist()
+        left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
+        right, bottom = max(min(right, width), left + 1), max(min(bottom, height), top + 1)
+        entry = ElementTree.SubElement(root, "object")
+        cut = left == 0 or top == 0 or right == width or bottom == height
+        name = names[found.objects.classes[number]]
+        _add(entry, name=name, pose="Unspecified", truncated=int(cut))
+        _add(entry, difficult=int(found.objects.crowd[number]))
+        box = ElementTree.SubElement(entry, "bndbox")
+        _add(box, xmin=left + 1, ymin=top + 1, xmax=right, ymax=bottom)
+    ElementTree.indent(root)
+    path = folder / PurePosixPath(key).with_suffix(".xml")
+    text = ElementTree.tostring(root, encoding="unicode")
+    write_whole(path, f"{text}\n", durable=False)
+    return len(chosen) if found.objects.segments else 0
+
+
+def _add(element: ElementTree.Element, **values: Any) -> None:
+    for name, value in values.items():
+        ElementTree.SubElement(element, name).text = str(value)
 
 
 def coco_entries(found: Detections, names: Sequence[str]) -> dict[str, Any]:

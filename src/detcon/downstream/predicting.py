@@ -15,7 +15,14 @@ from jaxtyping import UInt8
 
 from detcon.config import load_recipe
 from detcon.data.workers import make_ahead
-from detcon.downstream.labels import coco_entries, join_coco, sure, write_labelme, write_yolo
+from detcon.downstream.labels import (
+    coco_entries,
+    join_coco,
+    sure,
+    write_labelme,
+    write_voc_xml,
+    write_yolo,
+)
 from detcon.downstream.model_file import Model, find_model, load_model
 from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import PredictRecipe, task_name
@@ -42,9 +49,9 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
 
     Segmentation gives `labels/*.png` with class ids, detection `predictions.json` in COCO's result
     format, depth `depth/*.png` in thousandths of a metre, classification `classes.csv`; all of
-    them `drawn/*.png`. With `format=coco`, `yolo` or `labelme`, segmentation and detection give
-    labels that can be corrected and learnt from. A photo that can't be read is skipped and
-    reported.
+    them `drawn/*.png`. With `format=coco`, `yolo`, `labelme` or `voc_xml`, segmentation and
+    detection give labels that can be corrected and learnt from. A photo that can't be read is
+    skipped and reported.
 
     Raises:
         ValueError: A model, photos or a folder that don't fit; the sentence says which.
@@ -111,11 +118,13 @@ def _save(model: Model, settings: PredictRecipe, key: str, found: Any) -> Any:
         return coco_entries(objects, names)
     if settings.format == "yolo":
         return write_yolo(folder / "yolo", key, objects)
-    return write_labelme(folder / "labelme", key, objects, names)
+    if settings.format == "labelme":
+        return write_labelme(folder / "labelme", key, objects, names)
+    return write_voc_xml(folder / "voc_xml", key, objects, names, channels=model.in_channels)
 
 
 def _finish(model: Model, settings: PredictRecipe, rows: Mapping[str, Any]) -> None:
-    """Writes the files of all photos together."""
+    """Writes the files of all photos together, and says what a format has no place for."""
     folder, names = Path(settings.out), model.names
     if settings.format == "auto":
         model.task.finish(rows, folder, names)
@@ -123,6 +132,8 @@ def _finish(model: Model, settings: PredictRecipe, rows: Mapping[str, Any]) -> N
         write_results(folder / "coco", "annotations", join_coco(rows, names))
     if settings.format == "yolo":
         write_whole(folder / "yolo" / "classes.txt", "".join(f"{name}\n" for name in names))
+    if settings.format == "voc_xml" and (num := sum(rows.values())):
+        say(f"outlines left out: {num} (VOC XML holds boxes alone)")
 
 
 class _Photo(NamedTuple):

@@ -293,16 +293,17 @@ class PredictRecipe(Recipe):
     task: str | None = Field(
         default=None, description="the task, where it is your own: package.module:name"
     )
-    format: Literal["auto", "coco", "yolo", "labelme"] = Field(
+    format: Literal["auto", "coco", "yolo", "labelme", "voc_xml"] = Field(
         default="auto",
         description="auto: PNG of classes or depth, COCO's results of a detector, CSV of classes; "
-        "coco, yolo, labelme: labels of objects, to be corrected and learnt from",
+        "coco, yolo, labelme, voc_xml: labels of objects, to be corrected and learnt from; of "
+        "these voc_xml holds boxes alone",
     )
     score: float = Field(
         default=0.5,
         ge=0,
         le=1,
-        description="least score of an object that is drawn, and written as coco, yolo or labelme",
+        description="least score of an object that is drawn, and written in one of these formats",
     )
     draw: bool = Field(default=True, description="draw each prediction next to its photo")
     batch_size: int = Field(default=8, ge=1, description="photos that are predicted at once")
