@@ -320,6 +320,18 @@ def test_what_differs_from_the_defaults_can_be_given_again():
     assert changes(written(f"names={'abc,' * 30}z"))[1].endswith("…")
 
 
+def test_all_among_amounts_is_shown_as_it_is_given():
+    from detcon.adapting.recipe import AdaptRecipe
+    from detcon.downstream.recipe import GridRecipe
+
+    given = parse_overrides(["out=o", "data=d", "labels=20,all"])
+    for model, own in ((GridRecipe, ["backbone"]), (AdaptRecipe, ["images", "weights"])):
+        settings = load_recipe(model, None, given | dict.fromkeys(own, "x"))
+        assert "labels=20,all" in changes(settings)
+        again = load_recipe(model, None, parse_overrides(changes(settings)))
+        assert again == settings and settings.labels == (20, None)
+
+
 def test_what_follows_from_other_settings_does_not_differ_from_the_defaults():
     from detcon.models.recipe import EncoderRecipe
     from detcon.pretraining.recipe import PretrainRecipe

@@ -119,13 +119,15 @@ def differing(record: Any, usual: Any, prefix: str = "") -> dict[str, Any]:
 def shown(value: Any) -> str:
     """A value as it may be given on the command line.
 
-    >>> shown((0.5, 2.0)), shown(None), shown(True)
-    ('0.5,2.0', 'null', 'true')
+    No number among numbers is all of what is counted, as in `labels`.
+
+    >>> shown((0.5, 2.0)), shown(None), shown(True), shown((20, None))
+    ('0.5,2.0', 'null', 'true', '20,all')
     """
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, tuple | list):
-        parts = [shown(one) for one in value]
+        parts = ["all" if one is None else shown(one) for one in value]
         plain = not any(part[:1] in ("[", "{") or "," in part for part in parts)
         return ",".join(parts) if plain and len(parts) > 0 else f"[{', '.join(parts)}]"
     if isinstance(value, dict):
