@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import pytest
 import yaml
 from hypothesis import given, settings, strategies as st
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from detcon.config import (
     Recipe,
@@ -176,6 +176,66 @@ def test_files_that_are_no_recipes(tmp_path):
         match=r"no recipe recipes/masks/felsenszwalb.yaml; did you mean 'recipes/masks/felzen",
     ):
         load_recipe(Run, "recipes/masks/felsenszwalb.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "given", "said"),
+    [
+        ("steps: 3", {"stepps": 4}, "there is no setting 'stepps'; did you mean 'steps'?"),
+        (
+            "steps: 3",
+            {"steps": 0},
+            "'steps' cannot be 0: input should be greater than or equal to 1",
+        ),
+        (
+            "steps: 0",
+            {"steps": -1},
+            "'steps' cannot be -1: input should be greater than or equal to",
+        ),
+        ("steps: 3", {"out": 3}, "'out' cannot be 3: input should be a valid string"),
+        ("optimizer: {lrr: 3}", {"optimizer.lr": 2}, "did you mean 'optimizer.lr'? in FILE"),
+        ("steps: 0", {"optimizer.lr": 2}, "input should be greater than or equal to 1 in FILE"),
+        ("steps: 0", {"pair": [3]}, "to 1 in FILE; 'pair' cannot be [3]: it needs more values"),
+        ("even: 3", {"steps": 2}, "'even' cannot be 3: give an even number in FILE"),
+        (
+            "part: {}",
+            {},
+            "'out' is missing; give out=...; 'part.size' is missing; give part.size=... in F",
+        ),
+        ("steps: 6", {"pair": [3, 5]}, "'pair' goes to 5, and that is no part of steps=6"),
+        ("steps: 6\npair: [3, 5]", {}, "'pair' goes to 5, and that is no part of steps=6 in FILE"),
+    ],
+)
+def test_a_file_is_named_for_what_stands_in_it(content, given, said, tmp_path):
+    """And not for what was typed, or is missing in both."""
+
+    class Part(Recipe):
+        size: int
+
+    class Own(Run):
+        even: int = 2
+        part: Part | None = None
+
+        @field_validator("even")
+        @classmethod
+        def _is_even(cls, value):
+            if value % 2:
+                raise ValueError("give an even number")
+            return value
+
+        @model_validator(mode="after")
+        def _divides(self):
+            if self.pair[1] == 5:
+                raise ValueError(f"'pair' goes to 5, and that is no part of steps={self.steps}")
+            return self
+
+    path = tmp_path / "r.yaml"
+    path.write_text(content)
+    out = {} if "part" in content else {"out": "a"}
+    with pytest.raises(RecipeError) as error:
+        load_recipe(Own, path, out | given)
+    text = str(error.value).replace(str(path), "FILE")
+    assert said in text and text.count("FILE") == said.count(" in F")
 
 
 def test_words_of_the_command_line():

@@ -13,6 +13,7 @@ from detcon.config.hints import (
     differing,
     fields_of,
     is_record,
+    is_required,
     kind_of,
     records_within,
     shown,
@@ -50,25 +51,48 @@ def load_recipe(
 
     Raises:
         RecipeError: One sentence for everything that is wrong: an unknown name (with the nearest
-            one), a value of the wrong type or out of range, a file that is no YAML mapping.
+            one), a value of the wrong type or out of range, a file that is no YAML mapping. The
+            file is named for what is wrong without the overrides too.
     """
     if type(recipe) is model and not overrides:
         return recipe
+    path, values = None, {}
     if isinstance(recipe, Recipe):
-        values, source = recipe.model_dump(mode="json"), ""
-    else:
-        path = None if recipe is None else find_recipe(recipe, model.shelf)
-        values, source = ({}, "") if path is None else (_read_file(path), f" in {recipe}")
+        values = recipe.model_dump(mode="json")
+    elif recipe is not None:
+        path = find_recipe(recipe, model.shelf)
+        values = _read_file(path)
     for name, value in sorted((overrides or {}).items(), key=lambda pair: pair[0].count(".")):
         typed = f"{part}.{name}" if part else name
         _lay_over(values, [model], name.split("."), untyped(value), typed)
-    values = read(values, [model], part)
     try:
-        # first what follows from what is given: defaults of a group would look as if given
-        return model.model_validate(_over_defaults(model, model.with_derived(values)))
+        return _validated(model, values, part)
     except ValidationError as error:
-        sentences = [sentence(model, one, part) for one in error.errors()]
-        raise RecipeError("; ".join(dict.fromkeys(sentences)) + source) from error
+        own = set() if path is None else _wrong_in(path, model, overrides or {}, part)
+        told = [sentence(model, one, part) for one in error.errors()]
+        told = [f"{one} in {recipe}" if one in own else one for one in told]
+        raise RecipeError("; ".join(dict.fromkeys(told))) from error
+
+
+def _validated(model: type[R], values: dict[str, Any], part: str) -> R:
+    values = read(values, [model], part)
+    # first what follows from what is given: defaults of a group would look as if given
+    return model.model_validate(_over_defaults(model, model.with_derived(values)))
+
+
+def _wrong_in(path: Path, model: type[Recipe], overrides: Mapping[str, Any], part: str) -> set[str]:
+    """What is wrong in a file itself: with those overrides alone that it must leave to be given."""
+    values = _read_file(path)
+    missing = {name for name in fields_of(model) if is_required(model, name)} - values.keys()
+    values |= {name: untyped(overrides[name]) for name in missing & overrides.keys()}
+    try:
+        _validated(model, values, part)
+    except ValidationError as error:
+        wrong = [one for one in error.errors() if not missing.intersection(one["loc"][:1])]
+        return {sentence(model, one, part) for one in wrong}
+    except RecipeError:  # of a value that an override replaced
+        pass
+    return set()
 
 
 def changes(settings: Recipe) -> list[str]:
