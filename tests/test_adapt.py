@@ -10,10 +10,11 @@ import detcon
 from detcon.adapting.adapt import _pretraining, _transfer
 from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import compare, verdict
-from detcon.config import RecipeError, load_recipe
+from detcon.config import RecipeError, load_recipe, parse_overrides
 from detcon.models.backbone_file import BackboneError, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
+from detcon.pretraining.recipe import WeightsRecipe
 from detcon.results.difference import Difference
 from detcon.results.history import read_history
 from detcon.results.result import Result
@@ -233,6 +234,26 @@ def test_two_that_tell_nothing_are_called_few(seeds, pretrainings, differences, 
         one for one in sentences if said is not None and one.startswith(said)
     ]
     assert ("show little" in " ".join(sentences)) == (said is not None)
+
+
+def test_weights_are_given_as_to_a_pretraining(scenes, tmp_path):
+    words = [
+        "weights=w",
+        "weights.partial=true",
+        "weights.bands=mean",
+        "transfer.backbone_sha256=a",
+    ]
+    given = {"images": "i", "data": "d", "out": "o", "masks": "grid"} | parse_overrides(words)
+    settings = load_recipe(AdaptRecipe, None, given)
+    plan, grid = _pretraining(settings), _transfer(settings)
+    assert plan.weights == WeightsRecipe(source="w", partial=True, bands="mean")
+    assert (grid.backbone, grid.backbone_partial) == ("w", True), "before and after, as one"
+    whole = _transfer(load_recipe(AdaptRecipe, None, given | {"weights.partial": False}))
+    assert not whole.backbone_partial
+    own = given | {"transfer.backbone_partial": False}
+    assert not _transfer(load_recipe(AdaptRecipe, None, own)).backbone_partial
+    with pytest.raises(RecipeError, match="'pretrain.weights' is set by 'weights'; give weights.p"):
+        run(scenes, tmp_path / "out", 2, pretrain={**PRETRAIN, "weights": {"partial": True}})
 
 
 def test_a_setting_over_the_usual_recipe_leaves_the_rest_of_it(scenes, tmp_path):

@@ -44,6 +44,14 @@ CASES = {  # wrong, said, right; None where the right one would take long
         [*ADAPT, "task.steps=2"],
         "'task.steps' is a setting of a part; give transfer.task.steps=...\n",
     ),
+    "the same, and the setting is given": (
+        [*ADAPT, "task=detection", "task.steps=2"],
+        "'task.steps' is a setting of a part; give transfer.task.steps=...\n",
+    ),
+    "a wrong name in the weights": (
+        [*ADAPT, "weights.parts=true"],
+        "there is no setting 'weights.parts'; did you mean 'weights.partial'?",
+    ),
     "a wrong name in a group of a part": (
         [*ADAPT, "encoder.nam=3"], "'encoder.nam' is a setting of a part; give pretrain.encoder.n",
     ),
@@ -68,6 +76,9 @@ CASES = {  # wrong, said, right; None where the right one would take long
     "more labels than there are": (
         [*ADAPT, "data=d", "labels=2,99"],
         "labels=99, but there are only 3 training photos; ask for fewer, or leave labels out",
+    ),
+    "fresh weights to adapt": (
+        [*ADAPT, "weights=random"], "weights=random knows nothing to adapt; give trained ones",
     ),
     "fresh weights to start from": (
         [*ANEW, "weights=random"], "leave weights out to start from fresh ones", ANEW,

@@ -146,7 +146,11 @@ def test_fingerprints_depend_on_values_and_not_on_their_order():
             {"out": "a", "both": [{"lr": 1}, {"lrr": 1}]},
             "there is no setting 'both.1.lrr'; did you mean 'both.1.lr'?",
         ),
-        ({"out": "a", "steps": 1, "steps.many": 1}, "'steps' is a single value, not a group"),
+        (
+            {"out": "a", "steps": 1, "steps.many": 1},
+            "'steps' cannot be {'many': 1}: input should be",
+        ),
+        ({"out": "a", "masks": 1, "masks.rows": 1}, "'masks' is a single value, not a group"),
         ({"out": "a", "steps": float("nan")}, "'steps' cannot be nan"),
     ],
 )

@@ -50,7 +50,7 @@ def adapt(recipe: str | Path | AdaptRecipe | None = None, /, **overrides: Any) -
     """
     settings = load_recipe(AdaptRecipe, recipe, overrides)
     out = Path(settings.out)
-    if settings.weights == "random":
+    if settings.weights.source == "random":
         raise RecipeError("weights=random knows nothing to adapt; give trained ones, or pretrain")
     plan, grid = _pretraining(settings), _transfer(settings)  # wrong settings are found now
     check_outside(out, settings.images)
@@ -77,7 +77,7 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
     adapted, count = [], settings.pretrainings
     for i in range(count):
         number = f" {i + 1} of {count}" if count > 1 else ""
-        _say(f"2/4  pretraining{number}: {plan.method.kind}, from {settings.weights}")
+        _say(f"2/4  pretraining{number}: {plan.method.kind}, from {settings.weights.source}")
         other = {"seed": plan.seed + i, "out": f"{plan.out}_{i}" if i else plan.out}
         adapted.append(pretrain(plan.model_copy(update=other)))
     runs = [backbone.parent for backbone in adapted]
@@ -89,7 +89,7 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
     else:
         _say("3/4  transfer: before and after, with the same labelled photos")
         results = run_grid(_with_backbones(grid, settings, adapted))
-        found = compare(results, settings.weights, [str(one) for one in adapted])
+        found = compare(results, settings.weights.source, [str(one) for one in adapted])
         sentences = verdict(found, seeds=settings.seeds, pretrainings=count)
         runs.append(out / "transfer")
     _say("4/4  the page")
@@ -126,8 +126,7 @@ def _pretraining(settings: AdaptRecipe) -> PretrainRecipe:
     out = Path(settings.out)
     recipe, own = _parts(settings.pretrain, "adapt")
     own |= {"images": settings.images, "out": str(out / "adapted"), "seed": settings.seed}
-    given = own.pop("weights", {})
-    own["weights"] = {**(given if isinstance(given, dict) else {}), "source": settings.weights}
+    own["weights"] = settings.weights
     plan = load_recipe(PretrainRecipe, recipe, own, part="pretrain")
     if not isinstance(plan.method, WithMasks) or plan.discovery is not None:
         return plan
@@ -144,18 +143,20 @@ def _transfer(settings: AdaptRecipe) -> GridRecipe | None:
         return None
     recipe, own = _parts(settings.transfer, "folder_fcn")
     own |= {"data": settings.data, "out": str(Path(settings.out) / "transfer")}
-    own |= {"backbone": settings.weights, "labels": settings.labels}
+    own |= {"backbone": settings.weights.source, "labels": settings.labels}
     own |= {"seeds": settings.seeds, "seed": settings.seed}
     for name in ("task", "format", "val"):
         if (value := getattr(settings, name)) is not None:
             own[name] = value
+    if settings.weights.partial:
+        own.setdefault("backbone_partial", True)
     return load_recipe(GridRecipe, recipe, own, part="transfer")
 
 
 def _with_backbones(grid: GridRecipe, settings: AdaptRecipe, adapted: list[Path]) -> GridRecipe:
     """Adds the adapted weights, and fresh ones of the same network."""
     fresh = ["random"] if settings.fresh else []
-    backbones = [settings.weights, *(str(one) for one in adapted), *fresh]
+    backbones = [settings.weights.source, *(str(one) for one in adapted), *fresh]
     changed = {"backbone": tuple(backbones), "encoder": load_backbone(adapted[0]).recipe}
     return grid.model_copy(update=changed)
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from detcon.config import Recipe, field_names
 from detcon.downstream.recipe import Amounts, GridRecipe
 from detcon.formats.registry import FormatName
-from detcon.pretraining.recipe import PretrainRecipe
+from detcon.pretraining.recipe import PretrainRecipe, WeightsRecipe
 
 _FOLLOW = (("transfer", "encoder"), ("transfer", "backbone"))
 """Settings of parts that follow from the adapted weights."""
@@ -17,10 +17,7 @@ class AdaptRecipe(Recipe):
     """Adapts weights to photos, and measures on labelled data whether it helped."""
 
     images: str = Field(description="the unlabelled photos: a folder, a list of them, or tars")
-    weights: str = Field(
-        description="to start from: backbone file, checkpoint, torchvision:resnet50, "
-        "timm:convnext_atto"
-    )
+    weights: WeightsRecipe = Field(description="to start from: weights=FILE, or a name")
     data: str | None = Field(
         default=None, description="labelled data to measure on; null: none, and no verdict"
     )
@@ -90,7 +87,12 @@ class AdaptRecipe(Recipe):
                     raise ValueError(
                         f"'{name}' holds settings; for a recipe give {name}.recipe={value}"
                     )
-            elif name not in cls.model_fields or isinstance(value, dict):
+                if name == "pretrain" and (given := value.get("weights")):
+                    inner = next(iter(given)) if isinstance(given, dict) else "source"
+                    raise ValueError(
+                        f"'pretrain.weights' is set by 'weights'; give weights.{inner}=..."
+                    )
+            elif name not in cls.model_fields or (name != "weights" and isinstance(value, dict)):
                 typed = _typed(name, value)
                 if places := _places_of(typed) or _places_of(name, typed.removeprefix(name)):
                     raise ValueError(

@@ -20,7 +20,7 @@ from detcon.config.hints import (
 )
 from detcon.config.recipe import Recipe, RecipeError, sentence
 from detcon.config.shipped import find_recipe
-from detcon.config.values import Plain, as_group, parse_yaml, read, text_of, untyped
+from detcon.config.values import Plain, as_group, is_mapping, parse_yaml, read, text_of, untyped
 from detcon.files import read_text
 
 R = TypeVar("R", bound=Recipe)
@@ -175,7 +175,8 @@ def _lay_over(
     inner = below(hints, first)
     old = as_group(values.get(first), inner, first)
     if rest:
-        old = {} if old is None or old == Plain("null") else old
+        if old is None or old == Plain("null") or not any(map(is_mapping, inner)):
+            old = {}  # where there can't be a group, the model says so, and what to give
         if not isinstance(old, dict):
             raise RecipeError(f"cannot set '{name}': '{first}' is a single value, not a group")
         values[first] = old

@@ -105,7 +105,7 @@ def as_group(value: Any, hints: Sequence[Any], name: str) -> Any:
         return value
     if text in {kind_of(hint) for hint in hints if is_record(hint)} - {""}:
         return {"kind": text}
-    if isinstance(value, Plain) and text[:1] == "{" and any(map(_is_mapping, hints)):
+    if isinstance(value, Plain) and text[:1] == "{" and any(map(is_mapping, hints)):
         return _structure(text, name)
     main = next((hint.main for hint in hints if is_record(hint) and getattr(hint, "main", "")), "")
     return {main: value} if main and text not in _NULL else value
@@ -163,7 +163,7 @@ def _read_text(text: str, hints: Sequence[Any], name: str) -> Any:
     if _may_be(hints, int, float) and (number := _number(text)) is not None:
         return number
     elements = _elements(hints)
-    holds_groups = any(_is_sequence(one) or _is_mapping(one) for one in elements)
+    holds_groups = any(_is_sequence(one) or is_mapping(one) for one in elements)
     if elements and not holds_groups and not _may_be(hints, str):
         parts = split_list(text) if _may_be(elements, str) else text.split(",")
         return [
@@ -219,5 +219,6 @@ def _is_sequence(hint: Any) -> bool:
     return get_origin(hint) in (tuple, list)
 
 
-def _is_mapping(hint: Any) -> bool:
+def is_mapping(hint: Any) -> bool:
+    """Whether a setting may hold names and values."""
     return hint is Any or get_origin(hint) is dict or is_record(hint)
