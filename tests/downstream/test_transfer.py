@@ -2,8 +2,12 @@
 
 import itertools
 import json
+import os
 import re
 import shutil
+import signal
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +18,10 @@ import torch
 from downstream_squares import SMALL, SMALL_TASK
 from safetensors.torch import load_file
 
+from detcon import cli
 from detcon.config import RecipeError, load_recipe
 from detcon.data.labelled.examples import Examples, LabelError, LabelledSplit, keep
-from detcon.downstream import training
+from detcon.downstream import training, transfer as grid
 from detcon.downstream.cell import build_network
 from detcon.downstream.model_file import load_model
 from detcon.downstream.network import FeaturesError
@@ -31,6 +36,7 @@ from detcon.palette import class_colours
 from detcon.photos import Photos
 from detcon.results import RunError
 from detcon.results.result import read_result, write_result
+from detcon.train.stop import AGAIN
 
 OWN = {"steps", "optimizer"}
 
@@ -170,6 +176,41 @@ def test_resuming_gives_the_same_weights(squares, tmp_path, monkeypatch):
     (result,) = run(squares, tmp_path / "parts", **options)
     assert same(weights(tmp_path / "whole/seed0"), weights(tmp_path / "parts/seed0"))
     assert result.value == read_result(tmp_path / "whole/seed0").value
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, AGAIN), (signal.SIGUSR1, AGAIN), (signal.SIGINT, 130)]
+)
+def test_a_signal_between_trainings_is_obeyed_and_told(
+    number, code, squares, tmp_path, monkeypatch, capsys
+):
+    """A probe has no training loop that would note it: schedulers ended it without a word."""
+    words = ["task=knn_segmentation", f"data={squares}", f"out={tmp_path}", "seeds=3", "stride=8"]
+    words += ["backbone=random", "encoder.name=resnet18", "encoder.width=0.25", "size=16"]
+    run_cell = grid.run_cell
+
+    def signalled(settings, *rest):
+        if settings.seed == 1:
+            os.kill(os.getpid(), number)
+            time.sleep(60)
+        return run_cell(settings, *rest)
+
+    def unnoticed(*_):
+        raise AssertionError("the signal would have ended the process")
+
+    monkeypatch.setattr(grid, "run_cell", signalled)
+    monkeypatch.setattr(sys, "argv", ["detcon", "transfer", *words, "loop.accelerator=cpu"])
+    before = signal.signal(number, signal.getsignal(number) if code == 130 else unnoticed)
+    try:
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    finally:
+        signal.signal(number, before)
+    assert end.value.code == code
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "1 of 3 results are kept",
+        "detcon: interrupted; give the same command again to go on",
+    ]
 
 
 def test_a_grid_of_backbones_and_labels(squares, tmp_path, capsys):

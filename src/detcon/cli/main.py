@@ -21,9 +21,9 @@ from detcon.cli.completion import complete, shell_script
 from detcon.cli.help import list_verbs, teach
 from detcon.cli.verbs import VERBS, Verb
 from detcon.config import RecipeError, changes, field_names, load_recipe, nearest, parse_overrides
+from detcon.train.stop import SCHEDULERS, StopSignals
 
 _HAS_SLASH = re.compile(r"[^=]*[/\\]")
-_INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 _EVERYWHERE = ("help", "debug")
 """Switches of every command."""
 
@@ -41,15 +41,20 @@ class Words:
 
 
 def main() -> None:
-    """The entry point of the command `detcon`."""
+    """The entry point of the command `detcon`.
+
+    A scheduler's signal ends it as Ctrl-C does. While a training runs, its loop takes both.
+    """
+    stop = StopSignals(SCHEDULERS)
     try:
-        _run(sys.argv[1:], Console(soft_wrap=True, highlight=False))
+        with stop, stop.obeyed_at_once():
+            _run(sys.argv[1:], Console(soft_wrap=True, highlight=False))
     except (ValueError, OSError, KeyboardInterrupt) as error:
         if "--debug" in sys.argv:
             raise
         errors = Console(stderr=True, soft_wrap=True, highlight=False)
         errors.print(f"detcon: {escape(_sentence(error))}")
-        sys.exit(_INTERRUPTED if isinstance(error, KeyboardInterrupt) else 2)
+        sys.exit(stop.exit_code if isinstance(error, KeyboardInterrupt) else 2)
 
 
 def _run(argv: Sequence[str], out: Console) -> None:

@@ -32,6 +32,7 @@ from detcon.results.result import RESULT, Result, written
 from detcon.results.statistics import deviation
 from detcon.train.environment import is_first_rank
 from detcon.train.replica import settled
+from detcon.train.stop import Stopped
 
 
 def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any) -> list[Result]:
@@ -74,12 +75,18 @@ def run_grid(grid: GridRecipe) -> list[Result]:
     finished = [cell for cell in cells if Path(cell.out, RESULT).is_file()]
     results, begin, missing = [], time.monotonic(), len(cells) - len(finished)
     memory = FeatureMemory()
-    for number, cell in enumerate(cells, 1):
-        if cell not in finished:
-            made = len(cells) - len(finished) - missing
-            _announce(cell, f"{number} of {len(cells)}", time_left(begin, made, missing))
-            missing -= 1
-        results.append(run_cell(cell, task, open_data, data, memory))
+    try:
+        for number, cell in enumerate(cells, 1):
+            if cell not in finished:
+                made = len(cells) - len(finished) - missing
+                _announce(cell, f"{number} of {len(cells)}", time_left(begin, made, missing))
+                missing -= 1
+            results.append(run_cell(cell, task, open_data, data, memory))
+    except (Stopped, KeyboardInterrupt):
+        if len(cells) > 1 and is_first_rank():
+            kept = sum(Path(cell.out, RESULT).is_file() for cell in cells)
+            say(f"{kept} of {len(cells)} results are kept")
+        raise
     if is_first_rank():
         if finished:
             there = f"{len(finished)} of {len(cells)} results were there"

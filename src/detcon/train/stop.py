@@ -2,14 +2,15 @@
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-SIGNALS = [  # Slurm sends SIGTERM before it takes a job's nodes, and SIGUSR1 if asked to
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
-]
+SCHEDULERS = tuple(  # Slurm sends SIGTERM before it takes a job's nodes, and SIGUSR1 if asked to
+    getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
+SIGNALS = (signal.SIGINT, *SCHEDULERS)
 AGAIN = 75
 """The exit code that asks a scheduler to start the command again: EX_TEMPFAIL of sysexits.h."""
 
@@ -21,18 +22,24 @@ class Stopped(SystemExit):
 class StopSignals:
     """While open, a first signal is only noted; a second one interrupts at once.
 
+    Args:
+        signals: Those that it is about.
+
     Attributes:
         received: The number of the signal, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, signals: Sequence[signal.Signals] = SIGNALS) -> None:
         self.received: int | None = None
+        self._signals = signals
         self._waiting = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # else Python has no handlers
-            self._before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            self._before = {
+                number: signal.signal(number, self._receive) for number in self._signals
+            }
         return self
 
     def __exit__(self, *_: object) -> None:
