@@ -1,6 +1,8 @@
 """Tests for detcon.ops.regions."""
 
+import pytest
 import torch
+from jaxtyping import TypeCheckError
 
 from detcon.ops.regions import pool_regions
 
@@ -30,3 +32,8 @@ def test_an_empty_region_is_zero_and_has_a_gradient_of_zero():
     assert pooled.abs().max() == 0
     pooled.sum().backward()
     assert features.grad is not None and features.grad.abs().max() == 0
+
+
+def test_the_suite_checks_the_shapes_in_signatures():
+    with pytest.raises(TypeCheckError, match="weights"):
+        pool_regions(torch.zeros(2, 5, 3, 4), torch.zeros(2, 6, 4, 3))
