@@ -10,7 +10,7 @@ from detcon import make_masks, make_scenes, pretrain, transfer
 
 def main() -> None:
     folder = Path("example-run")
-    scenes = make_scenes(out=folder / "scenes", num=80, size=64)
+    scenes = make_scenes(out=folder / "scenes", num=80, size=64, workers=1)
     images = scenes / "train" / "images"
     masks = make_masks(
         "recipes/masks/felzenszwalb_small.yaml", images=images, out=folder / "masks", workers=1

@@ -113,7 +113,7 @@ def pooled(network: Network, photo: np.ndarray) -> torch.Tensor:
 
 
 def main() -> None:
-    scenes = make_scenes(out="example-scenes", num=40, size=64)
+    scenes = make_scenes(out="example-scenes", num=40, size=64, workers=1)
     task = {"kind": "own", "function": "your_own_task:Counting", "options": {"penalty": 10.0}}
     encoder = {"name": "resnet18", "width": 0.25}
     transfer(task=task, data=scenes, backbone="random", encoder=encoder, out="example-counting")
