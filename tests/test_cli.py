@@ -397,9 +397,9 @@ def test_what_comes_next_names_recipes_of_all_tasks():
     ("form", "said"),
     [
         ("auto", ""),
-        ("labelme", "cp -r found/labelme/. 'my photos', correct them there in LabelMe, and learn "
+        ("labelme", "cp -rn found/labelme/. 'my photos', correct them there in LabelMe, and learn "
          "from them: detcon transfer folder_fcn backbone=BACKBONE data='my photos' format=labelme"),
-        ("voc_xml", "cp -r found/voc_xml/. 'my photos', correct them there, as in LabelImg, and "
+        ("voc_xml", "cp -rn found/voc_xml/. 'my photos', correct them there, as in LabelImg, and "
          "learn from them: detcon transfer coco_mask_rcnn_small backbone=BACKBONE data='my photos' "
          "format=voc_xml val=0.2 out=found-learnt"),
         ("yolo", "put the photos into found/yolo/images, correct the labels, and learn from them: "

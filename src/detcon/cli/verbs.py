@@ -68,10 +68,10 @@ _LEARN = (
 )
 _AFTER_PREDICT = {
     "auto": "",
-    "labelme": "cp -r {out}/labelme/. {images}, correct them there in LabelMe, and learn from "
+    "labelme": "cp -rn {out}/labelme/. {images}, correct them there in LabelMe, and learn from "
     f"them: {_LEARN.replace('{data}', '{images}')}",
-    "voc_xml": "cp -r {out}/voc_xml/. {images}, correct them there, as in LabelImg, and learn from "
-    "them: detcon transfer coco_mask_rcnn_small backbone=BACKBONE data={images} format={format} "
+    "voc_xml": "cp -rn {out}/voc_xml/. {images}, correct them there, as in LabelImg, and learn "
+    "from them: detcon transfer coco_mask_rcnn_small backbone=BACKBONE data={images} format={format} "
     "val=0.2 out={out}-learnt",
     "yolo": "put the photos into {out}/yolo/images, correct the labels, and learn from them: "
     f"{_LEARN.replace('{data}', '{out}/yolo')}",
