@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -17,7 +18,7 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from detcon.formats.errors import AnnotationError
-from detcon.formats.reading.holdout import Holdout
+from detcon.formats.reading.holdout import Holdout, draw_split
 from detcon.formats.registry import open_label_maps, open_objects, open_segments
 from detcon.formats.segments import SegmentOptions
 from detcon.masks.quality.truth import open_truth
@@ -625,8 +626,35 @@ def test_groups_of_a_csv(tmp_path):
     ):
         Holdout(0.5, str(table)).is_val(["00.png", "x.png"])
     table.write_text("photo\n")
-    with pytest.raises(AnnotationError, match=r"line 1 of .*groups\.csv isn't 'photo,group'"):
+    with pytest.raises(AnnotationError, match=r"line 1 of .*groups\.csv isn't 'photo,group'; give"):
         Holdout(0.5, str(table)).is_val(keys)
+    table.unlink()
+    with pytest.raises(
+        AnnotationError, match=r"groups\.csv: No such file or directory; give a CSV"
+    ):
+        Holdout(0.5, str(table)).is_val(keys)
+
+
+@dataclass(frozen=True)
+class Entry:
+    key: str
+
+
+CALL = {"test": "call test train, and give val=0.2", "val": "call val train, and give val=0.2",
+        "test,val": "call test train, to learn from it"}  # fmt: skip
+
+
+@pytest.mark.parametrize("there", CALL)
+@pytest.mark.parametrize("holdout", [None, Holdout(0.5)])
+def test_without_train_nothing_is_drawn(there, holdout):
+    names = there.split(",")
+    entries = {name: [Entry(f"{name}{number}.png") for number in range(9)] for name in names}
+    with pytest.raises(AnnotationError, match=f"has no train: only .*; {CALL[there]}"):
+        draw_split(entries, "train", holdout, "data")
+    # as it says
+    called = {"train" if f"call {name} " in CALL[there] else name: entries[name] for name in names}
+    draw = None if "val" in called else Holdout(0.2)
+    assert draw_split(called, "train", draw, "data") and draw_split(called, "val", draw, "data")
 
 
 def test_a_val_that_is_there_is_not_drawn(made):

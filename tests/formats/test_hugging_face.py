@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
+from detcon import transfer
 from detcon.formats.errors import AnnotationError
 from detcon.formats.hugging_face import open_classes, open_label_maps, open_objects, rows as shards
 from detcon.formats.reading.holdout import Holdout
@@ -109,6 +110,17 @@ MAKERS = {
 def data(request, tmp_path):
     MAKERS[request.param](tmp_path)
     return tmp_path
+
+
+@pytest.mark.parametrize("task", ["knn_classification", "knn_segmentation"])
+def test_rows_are_learnt_from(tmp_path, task):
+    from_hub(tmp_path / "data")
+    [result] = transfer(
+        task=task, format="hugging_face", data=str(tmp_path / "data"), out=str(tmp_path / "run"),
+        backbone="random", encoder={"name": "resnet18", "width": 0.0625},
+        loop={"accelerator": "cpu", "precision": "32"},
+    )  # fmt: skip
+    assert 0 <= result.value <= 100
 
 
 @pytest.mark.parametrize(("split", "numbers"), [("train", range(5)), ("val", range(5, 8))])
@@ -212,6 +224,11 @@ TWINS = [
     (open_objects, changed(1, image={"bytes": None, "path": "p1.png"}), "has no bytes in the col"),
     (open_label_maps, changed(1, mask=BAD), r"the 'mask' of row 1 .* is no picture that can be"),
     (open_label_maps, changed(1, mask=row(1)["image"]), r"'mask' of row 1 .* has 3 channels"),
+    (
+        open_label_maps,
+        changed(1, mask={"bytes": png(np.full(SIZE, 700, np.uint16)), "path": None}),
+        r"'mask' of row 1 .* holds 700, but class ids go from 0 to 254, and 255 is void; change",
+    ),
     (open_objects, changed(1, objects={"bbox": [[1, 2, 3]], "category": [0]}), "aren't four numbe"),
     (open_objects, changed(1, objects={"bbox": [[1, 2, 3, np.nan]], "category": [0]}), "finite"),
     (open_objects, changed(1, objects={"bbox": [], "category": [0]}), r"has 0 boxes, but 1 "),
@@ -228,6 +245,23 @@ def test_what_is_wrong_is_said(number, tmp_path):
     with pytest.raises(AnnotationError, match=message) as error:
         opened(tmp_path, "train")
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_classes_without_names_are_those_of_all_splits(tmp_path):
+    """A split that lacks one must not number the others anew."""
+    plain = FEATURES | {"label": {"dtype": "int64", "_type": "Value"}}
+    labels = {"train": [10, 2, 3], "validation": [3, 10], "test": [-1, -1]}
+    for split, written in labels.items():
+        rows = [row(number) | {"label": label} for number, label in enumerate(written)]
+        for number, one in enumerate(rows):
+            one["image"] = one["image"] | {"path": f"{split}{number}.png"}
+        parquet(tmp_path, rows, f"data/{split}-0.parquet", told=plain)
+    for split, expected in {"train": [2, 0, 1], "val": [1, 2]}.items():
+        found = open_classes(tmp_path, split)
+        assert found.names == ("2", "3", "10")
+        assert [found.label(key) for key in found.keys] == expected
+    with pytest.raises(AnnotationError, match="has -1 as 'label', but classes are numbers from 0"):
+        open_classes(tmp_path, "test")
 
 
 def test_what_is_missing_is_said(tmp_path):

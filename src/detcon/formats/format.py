@@ -7,7 +7,7 @@ and results, and subsets are drawn from them; they are sorted.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -39,9 +39,10 @@ class AnnotatedPhotos(Protocol):
 
 @runtime_checkable
 class PhotoFiles(AnnotatedPhotos, Protocol):
-    """Photos in files, and how they are read."""
+    """Photos in files, and how they are read; `in_files`: whether each is a file of its own."""
 
     photos: Photos
+    in_files: ClassVar[bool] = True
 
     @property
     def keys(self) -> Sequence[str]:

@@ -55,16 +55,23 @@ class LabelledSplit:
         """The names of the photos."""
         return self.source.keys
 
+    @property
+    def in_files(self) -> Photos | None:
+        """The photos, where they are files of their own: not in tars, rows or HDF5."""
+        photos = getattr(self.source, "photos", None)
+        own = isinstance(photos, Photos) and photos.members is None
+        return photos if own and getattr(self.source, "in_files", True) else None
+
     def check_files(self, indices: Sequence[int]) -> None:
         """Looks whether the files of photos and labels are there, without reading them.
 
         Raises:
             LabelError: Files are missing or empty; the first is named.
         """
-        photos, files = (getattr(self.source, name, None) for name in ("photos", "files"))
+        photos, files = self.in_files, getattr(self.source, "files", None)
         keys = [self.keys[index] for index in indices]
         found = {"labels": [files[key] for key in keys]} if isinstance(files, Mapping) else {}
-        if isinstance(photos, Photos) and photos.members is None:  # in files of their own
+        if photos is not None:
             found["photos"] = [photos.path(key) for key in keys]
         for what, paths in found.items():
             if lost := [path for path in paths if not path.is_file() or not path.stat().st_size]:
@@ -104,8 +111,7 @@ class LabelledData:
 
     def in_files(self) -> list[Photos]:
         """The photos of each split, where they are files of their own."""
-        both = [getattr(one.source, "photos", None) for one in (self.train, self.val)]
-        return [one for one in both if isinstance(one, Photos) and one.members is None]
+        return [one.in_files for one in (self.train, self.val) if one.in_files is not None]
 
     def shared(self) -> list[str]:
         """Validation photos with the name, and the size in bytes, of a training photo."""

@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from jaxtyping import Float64, UInt8
@@ -27,8 +27,19 @@ _CATEGORIES = ("category", "categories", "label", "labels", "category_id", "clas
 _SURE = 0.9  # of the boxes that must fit a reading of their numbers
 
 
+class PhotoRows(PhotoFiles, Protocol):
+    """Photos in rows: none is a file of its own."""
+
+    rows: Rows
+    in_files: ClassVar[bool] = False
+
+    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
+        """Decodes a photo. Raises `UnreadablePhoto`."""
+        return self.rows.photo(key, channels)
+
+
 @dataclass(frozen=True, eq=False)
-class HubClasses(PhotoFiles):
+class HubClasses(PhotoRows):
     """Photos with a class each."""
 
     photos: Photos
@@ -36,27 +47,19 @@ class HubClasses(PhotoFiles):
     rows: Rows
     _labels: Mapping[str, int] = field(repr=False)
 
-    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo. Raises `UnreadablePhoto`."""
-        return self.rows.photo(key, channels)
-
     def label(self, key: str) -> int:
         """The class of a photo."""
         return self._labels[key]
 
 
 @dataclass(frozen=True, eq=False)
-class HubMaps(LabelMaps):
+class HubMaps(PhotoRows, LabelMaps):
     """Photos with a map of class ids each, in the column `column`."""
 
     photos: Photos
     names: tuple[str, ...]
     rows: Rows
     column: str
-
-    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo. Raises `UnreadablePhoto`."""
-        return self.rows.photo(key, channels)
 
     def labels(self, key: str) -> UInt8[np.ndarray, "y x"]:
         """Decodes the class of each pixel. Raises `AnnotationError`."""
@@ -68,17 +71,13 @@ class HubMaps(LabelMaps):
 
 
 @dataclass(frozen=True, eq=False)
-class HubObjects(PhotoFiles):
+class HubObjects(PhotoRows):
     """Photos with boxes of objects."""
 
     photos: Photos
     names: tuple[str, ...]
     rows: Rows
     _kept: Mapping[str, Kept] = field(repr=False)
-
-    def photo(self, key: str, channels: int = 3) -> UInt8[np.ndarray, "y x c"]:
-        """Decodes a photo. Raises `UnreadablePhoto`."""
-        return self.rows.photo(key, channels)
 
     def objects(self, key: str) -> Objects:
         """The objects of a photo, in the order of the row. Raises `AnnotationError`."""
@@ -93,16 +92,28 @@ def open_classes(
     column = _class_column(rows)
     values = {key: rows.value(key, column) for key in rows.photos.keys}
     names = class_names(rows.features.get(column))
-    if not names:
-        names = tuple(sorted({str(value) for value in values.values()}))
-        values = {key: names.index(str(value)) for key, value in values.items()}
+    labels = range(len(names)) if names else _known(open_rows(Path(data), None), column)
+    places = {label: place for place, label in enumerate(labels)}
     for key, value in values.items():
-        if not isinstance(value, int) or not 0 <= value < len(names):
+        if not isinstance(value, int | str) or value not in places:
+            classes = f"go from 0 to {len(names) - 1}" if names else "are numbers from 0, or names"
             raise AnnotationError(
-                f"{rows.place(key)} has {value!r} as '{column}', but classes go from 0 to "
-                f"{len(names) - 1}"
+                f"{rows.place(key)} has {value!r} as '{column}', but classes {classes}; correct or "
+                f"remove the row"
             )
-    return HubClasses(rows.photos, names, rows, values)
+    found = {key: places[value] for key, value in values.items()}
+    return HubClasses(rows.photos, names or tuple(map(str, labels)), rows, found)
+
+
+def _known(rows: Rows, column: str) -> list[int | str]:
+    """The classes of a column that has no names, in all splits, sorted: -1 is none."""
+    found = [rows.value(key, column) for key in rows.photos.keys]
+    known = {one for one in found if isinstance(one, str) or (isinstance(one, int) and one >= 0)}
+    return _in_order(known)
+
+
+def _in_order(labels: set[int | str]) -> list[int | str]:
+    return sorted(labels, key=lambda one: (isinstance(one, str), one))
 
 
 def open_label_maps(data: str | Path, split: str, *, holdout: Holdout | None = None) -> HubMaps:
@@ -123,7 +134,7 @@ def _map_column(rows: Rows, data: str | Path) -> str:
     if column is None:
         raise AnnotationError(
             f"{data} has no column of label maps: its images are {', '.join(pictures)}, and none "
-            f"but '{rows.image}' is called {', '.join(MAPS)}"
+            f"but '{rows.image}' is called {', '.join(MAPS)}; call the one of labels 'label'"
         )
     return column
 
@@ -132,13 +143,16 @@ def open_objects(data: str | Path, split: str, *, holdout: Holdout | None = None
     """Opens photos with boxes. Raises `AnnotationError`."""
     rows = open_rows(Path(data), split, holdout)
     if "objects" not in rows.features:
-        raise AnnotationError(f"{data} has no column 'objects', but {', '.join(rows.features)}")
+        raise AnnotationError(
+            f"{data} has no column 'objects', but {', '.join(rows.features)}; call the one with "
+            f"'bbox' and 'category' so"
+        )
     every = open_rows(Path(data), None)  # what boxes and classes mean is one for all splits
     found = {key: _objects(every, key) for key in every.photos.keys}
     sizes = {key: _photo_size(every, key) for key in found}
     told = class_names(rows.features["objects"])
     labels = {label for _, one in found.values() for label in one}
-    names = told or tuple(map(str, sorted(labels, key=lambda one: (isinstance(one, str), one))))
+    names = told or tuple(map(str, _in_order(labels)))
     if not names:
         raise AnnotationError(f"there is no object in {data}; there is nothing to learn")
     as_corners, how = _reading({key: boxes for key, (boxes, _) in found.items()}, sizes, data)
@@ -208,11 +222,18 @@ def _read_map(rows: Rows, key: str, column: str) -> UInt8[np.ndarray, "y x"]:
     except UnreadablePhoto as error:
         raise AnnotationError(str(error)) from error
     except Exception as error:  # Pillow has no one exception for a damaged file
-        raise AnnotationError(f"{place} is no picture that can be read") from error
-    if ids.ndim != 2 or ids.dtype.kind not in "bu" or ids.max(initial=0) > VOID:
         raise AnnotationError(
-            f"{place} has {ids.shape[2] if ids.ndim == 3 else 1} channels of {ids.dtype}; a map of "
-            f"class ids has one, of 0 to 254, and 255 for void"
+            f"{place} is no picture that can be read; correct or remove the row"
+        ) from error
+    if ids.ndim != 2:
+        raise AnnotationError(
+            f"{place} has {ids.shape[2]} channels, but class ids take one; save it as a grey or "
+            f"palette PNG"
+        )
+    if ids.dtype.kind not in "biu" or ids.max(initial=0) > VOID or ids.min(initial=0) < 0:
+        raise AnnotationError(
+            f"{place} holds {ids.max():g}, but class ids go from 0 to 254, and 255 is void; change "
+            f"them, or remove the row"
         )
     return ids.astype(np.uint8)
 
@@ -226,18 +247,26 @@ def _objects(rows: Rows, key: str) -> tuple[Float64[np.ndarray, "n 4"], list[Any
     value = value or {}
     boxes: Any = value.get("bbox") or []
     labels: Any = next((value[name] for name in _CATEGORIES if value.get(name) is not None), [])
-    if len(boxes) != len(labels):
-        raise AnnotationError(f"{place} has {len(boxes)} boxes, but {len(labels)} classes")
-    for label in labels:
-        if not isinstance(label, int | str):
-            raise AnnotationError(f"{place} has {label!r} as a class; it takes a number or a name")
+    try:
+        if len(boxes) != len(labels):
+            raise ValueError(f"has {len(boxes)} boxes, but {len(labels)} classes")
+        for label in labels:
+            if not isinstance(label, int | str):
+                raise ValueError(f"has {label!r} as a class; it takes a number or a name")
+        array = _four_numbers(boxes)
+    except ValueError as error:
+        raise AnnotationError(f"{place} {error}; correct or remove the row") from error
+    return array, labels
+
+
+def _four_numbers(boxes: list[Any]) -> Float64[np.ndarray, "n 4"]:
     try:
         array = np.array(boxes, np.float64).reshape(-1, 4)
     except (TypeError, ValueError) as error:
-        raise AnnotationError(f"{place} has boxes that aren't four numbers each") from error
-    if len(array) != len(labels) or not np.isfinite(array).all():
-        raise AnnotationError(f"{place} has boxes that aren't four finite numbers each")
-    return array, labels
+        raise ValueError("has boxes that aren't four numbers each") from error
+    if len(array) != len(boxes) or not np.isfinite(array).all():
+        raise ValueError("has boxes that aren't four finite numbers each")
+    return array
 
 
 def _null_objects(rows: Rows) -> tuple[str, ...]:
@@ -276,6 +305,6 @@ def _reading(
     if fits[how] < _SURE or every.max() <= 1:
         raise AnnotationError(
             f"the boxes of {data} are neither 'left, top, width, height' nor 'left, top, right, "
-            f"bottom' in pixels: the first is {every[0].tolist()}"
+            f"bottom' in pixels: the first is {every[0].tolist()}; convert them to one of these"
         )
     return how.endswith("bottom"), f"boxes of {data} are read as {how}"

@@ -3,7 +3,7 @@
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar, runtime_checkable
@@ -99,18 +99,15 @@ def draw_split(
             return there[split]
         if or_whole and "" in there:
             return there[""]
+    whole = there.get("train") or there.get("")
+    if holdout is None or not whole:
         kinds = " and ".join(name for name in there if name)
         what = f"only {kinds}" if kinds else "all its photos are together"
-        ways = "give val=0.2 to draw a fifth of the photos for validation, or move photos into "
-        ways += "train and val"
-        if or_whole:
-            ways = f"give split={next(iter(there), 'train')} (generator.split for masks)"
-        raise AnnotationError(f"{source} has no {split}: {what}; {ways}")
+        raise AnnotationError(f"{source} has no {split}: {what}; {_ways_out(there, or_whole)}")
     if "val" in there:
         raise AnnotationError(
             f"{source} has a val of its own, of {len(there['val'])} photos; leave val= out"
         )
-    whole = there.get("train") or there.get("") or []
     drawn = holdout.is_val([one.key for one in whole])
     chosen = [one for one, is_val in zip(whole, drawn, strict=True) if is_val == (split == "val")]
     if not chosen:
@@ -119,6 +116,20 @@ def draw_split(
             f" give another share, or smaller groups"
         )
     return chosen
+
+
+def _ways_out(there: Collection[str], or_whole: bool) -> str:
+    """What to do with a data set that lacks a split, by those that it has."""
+    if or_whole:
+        return f"give split={next(iter(there), 'train')} (generator.split for masks)"
+    if "train" in there or "" in there:
+        return (
+            "give val=0.2 to draw a fifth of the photos for validation, or move photos into train "
+            "and val"
+        )
+    if len(there) > 1:
+        return "call test train, to learn from it"
+    return f"call {next(iter(there), 'it')} train, and give val=0.2 to draw a fifth for validation"
 
 
 def split_of(path: PurePosixPath) -> str:
@@ -159,11 +170,13 @@ def _prefix(key: str, separator: str) -> str:
 
 
 def _read_groups(path: Path) -> dict[str, str]:
+    ways_out = "give a CSV with a line 'photo,group' for each photo"
     try:
         rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row]
     except (OSError, ValueError, csv.Error) as error:
-        raise AnnotationError(f"cannot read the groups {path}: {error}") from error
+        what = error.strerror if isinstance(error, OSError) else error
+        raise AnnotationError(f"cannot read the groups {path}: {what}; {ways_out}") from error
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) < 2), None)
     if wrong:
-        raise AnnotationError(f"line {wrong} of {path} isn't 'photo,group'")
+        raise AnnotationError(f"line {wrong} of {path} isn't 'photo,group'; {ways_out}")
     return {row[0].strip(): row[1].strip() for row in rows}
