@@ -119,8 +119,8 @@ CASES = {  # wrong, said, right; None where the right one would take long
         [*KNN, "task.dilation=2"], "there is no setting 'task.dilation'; known: ",
     ),
     "four bands of three": (
-        [*ANEW, "encoder.in_channels=4"], "but 4 bands of 8 or 16 bits were asked for\n",
-        [*ANEW, "out=other"],
+        [*ANEW, "encoder.in_channels=4"], "; ask for 3 by channels= or encoder.in_channels=",
+        [*ANEW, "out=other", "encoder.in_channels=3"],
     ),
     "val is a part of train": (
         [*KNN, "data=same", "labels=9"], "same: 3 of 3 validation photos have the name and size of",
@@ -203,7 +203,7 @@ CASES = {  # wrong, said, right; None where the right one would take long
         [*GRID, "images=list.txt"],
     ),
     "a list without its column": (
-        [*GRID, "images=other.csv"], "has no column 'path'; its columns are file",
+        [*GRID, "images=other.csv"], "its columns are file; call the one of the photos so",
         [*GRID, "images=path.csv"],
     ),
     "a share": (

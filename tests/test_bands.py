@@ -11,7 +11,7 @@ from detcon.data.colour import apply_colour, draw_colour
 from detcon.data.cut import draw_cut
 from detcon.data.dataset import PhotoViews
 from detcon.data.recipe import COLOUR_PRESETS, ViewsRecipe
-from detcon.photos import UnreadablePhoto, decode, open_photos, resize, shown
+from detcon.photos import PhotosError, UnreadablePhoto, decode, open_photos, resize, shown
 
 
 def make_bands(number, bands=5):
@@ -41,6 +41,49 @@ def test_bands_are_read_as_they_are(tmp_path, how):
     photos = open_photos(write_bands(tmp_path, how), channels=5)
     assert len(photos) == 8
     np.testing.assert_array_equal(photos.read(photos.keys[3]), make_bands(3))
+
+
+@pytest.mark.parametrize("how", ["tiff", "planar tiff"])
+def test_bands_are_no_photo(tmp_path, how):
+    """A decoder would take the first page of them, or call the file damaged."""
+    [photo] = list(write_bands(tmp_path, how).glob("3.tif"))
+    for channels in (1, 3):
+        with pytest.raises(UnreadablePhoto, match=r"asked for; ask for 5 by channels= or enc"):
+            decode(photo.read_bytes(), "3.tif", channels=channels)
+    np.testing.assert_array_equal(decode(photo.read_bytes(), "", channels=5), make_bands(3))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "how", "says"),
+    [
+        ((48, 64, 6), np.uint8, "rgb", "but 3 bands of 8 or 16 bits were asked for; ask for 6 by"),
+        ((48, 64), np.float32, "minisblack", "of the kind float32, .*; save it with 8 or 16 bits"),
+        ((2, 48, 64, 3), np.uint8, "rgb", "2 x 48 x 64 x 3 numbers .*; save it with .* as rows, c"),
+        ((48, 64, 3), np.uint8, "rgb", ""),
+        ((48, 64, 4), np.uint16, "rgb", ""),
+        ((48, 64), np.bool_, "minisblack", ""),
+    ],
+)
+def test_tiffs_that_are_no_photos_are_not_called_damaged(tmp_path, shape, kind, how, says):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones(shape, kind), photometric=how)
+    data = (tmp_path / "a.tif").read_bytes()
+    if says:
+        with pytest.raises(UnreadablePhoto, match=says):
+            decode(data, "a.tif")
+    else:
+        assert decode(data, "a.tif").shape == (48, 64, 3)
+
+
+def test_what_is_left_out_for_its_channels_is_said(tmp_path, capsys):
+    for name in ("a.jpg", "b.npy"):
+        (tmp_path / name[0]).mkdir()
+        (tmp_path / name[0] / name).touch()
+    with pytest.raises(PhotosError):
+        open_photos(tmp_path / "a", channels=4)
+    assert "1 .jpg file (of 3 channels; ask for these by channels=" in capsys.readouterr().err
+    with pytest.raises(PhotosError):
+        open_photos(tmp_path / "b")
+    assert "1 .npy file (of bands; ask for as many as they have by" in capsys.readouterr().err
 
 
 def test_a_png_with_alpha_has_four_bands_or_three():

@@ -60,6 +60,8 @@ def decode(
     _check_whole(data, name)
     if channels not in (1, 3):
         return _decode_bands(data, name, channels)
+    if data.startswith(_TIFF):
+        _check_tiff(data, name, channels)
     photo, why = None, ""
     try:
         photo = _decode(data, reduce, channels)
@@ -114,6 +116,28 @@ def _undecodable(data: bytes, name: str, why: str = "", hint: str = _HINT) -> Un
         what = "is damaged" if why else "is damaged or cut off"
     why = f" ({why})" if why else ""
     return UnreadablePhoto(f"cannot read {name}: the file {what}{why}; {hint}")
+
+
+def _check_tiff(data: bytes, name: str, channels: int) -> None:
+    """Raises an `UnreadablePhoto` for a TIFF of bands or pages: of these a first one would do."""
+    shape, kind, pages = (), np.dtype(np.uint8), 1
+    with suppress(Exception), tifffile.TiffFile(io.BytesIO(data)) as file:  # decoders say the rest
+        shape, kind, pages = file.series[0].shape, file.series[0].dtype, len(file.series[0])
+    if pages > 1 or kind not in (np.bool_, np.uint8, np.uint16) or max(shape[2:], default=1) > 4:
+        raise _of_other_bands(name, shape, kind, channels)
+
+
+def _of_other_bands(
+    name: str, shape: tuple[int, ...], kind: np.dtype | None, channels: int
+) -> UnreadablePhoto:
+    way_out = "save it with 8 or 16 bits, as rows, columns and bands"
+    if kind in (np.uint8, np.uint16) and len(shape) in (2, 3):
+        num = min(shape[0], shape[2]) if len(shape) == 3 else 1
+        way_out = f"ask for {num} by channels= or encoder.in_channels=, or give other photos"
+    return UnreadablePhoto(
+        f"cannot read {name}: it is an array of {' x '.join(map(str, shape))} numbers of the kind "
+        f"{kind}, but {channels} bands of 8 or 16 bits were asked for; {way_out}"
+    )
 
 
 def orientation(data: bytes) -> int:
@@ -228,10 +252,7 @@ def _decode_bands(data: bytes, name: str, channels: int) -> UInt8[np.ndarray, "y
     if photo.ndim == 3 and photo.shape[0] == channels != photo.shape[2]:
         photo = np.moveaxis(photo, 0, 2)  # a TIFF that holds one band after the other
     if photo.ndim != 3 or photo.shape[2] != channels or photo.dtype not in (np.uint8, np.uint16):
-        raise UnreadablePhoto(
-            f"cannot read {name}: it is an array of {' x '.join(map(str, photo.shape))} numbers of "
-            f"the kind {photo.dtype}, but {channels} bands of 8 or 16 bits were asked for"
-        )
+        raise _of_other_bands(name, photo.shape, photo.dtype, channels)
     return np.ascontiguousarray(photo if photo.dtype == np.uint8 else photo >> 8, np.uint8)
 
 

@@ -16,6 +16,12 @@ _NOT_DECODED = (
     ".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jxl", ".nef", ".orf", ".psd", ".raf",
     ".rw2",
 )  # fmt: skip
+_ASK = "by channels= or encoder.in_channels="
+_WHY = {
+    "not decoded; convert them to JPEG or PNG": _NOT_DECODED,
+    f"of 3 channels; ask for these {_ASK}": EXTENSIONS,
+    f"of bands; ask for as many as they have {_ASK}": (".npy",),
+}
 # of Synology, QNAP, Windows, macOS (in archives) and Linux
 _SYSTEM = (
     "@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler",
@@ -64,7 +70,7 @@ class Chooser:
             return not name.startswith(".")
         kind = PurePosixPath(lower).suffix
         self.tars += kind == ".tar"
-        if kind in EXTENSIONS + _NOT_DECODED and not name.startswith("."):
+        if kind in EXTENSIONS + BAND_EXTENSIONS + _NOT_DECODED and not name.startswith("."):
             self.kinds[kind] += 1
         return False
 
@@ -80,10 +86,12 @@ class Chooser:
 
     def report(self, source: object, num_photos: int) -> None:
         """Notes in one sentence what was left out, if anything was."""
-        files = [counted(number, f"{kind} file") for kind, number in sorted(self.kinds.items())]
         left_out = []
-        if files:
-            left_out.append(f"{', '.join(files)} (not decoded; convert them to JPEG or PNG)")
+        for why, kinds in _WHY.items():
+            found = [(kind, number) for kind, number in sorted(self.kinds.items()) if kind in kinds]
+            if found and not (num_photos and kinds == (".npy",)):  # features, beside photos
+                files = ", ".join(counted(number, f"{kind} file") for kind, number in found)
+                left_out.append(f"{files} ({why})")
         if self.system:
             left_out.append(f"system folders ({', '.join(sorted(self.system))})")
         if self.hidden:

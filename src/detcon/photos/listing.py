@@ -184,7 +184,9 @@ def _text_paths(path: Path) -> Iterable[str]:
     try:
         text = read_text(path)
     except UnicodeDecodeError as error:
-        raise PhotosError(f"cannot read the manifest {path}: it is not UTF-8 text") from error
+        raise PhotosError(
+            f"cannot read the manifest {path}: it is not UTF-8 text; save it so"
+        ) from error
     except ValueError as error:
         raise PhotosError(f"cannot read the manifest {path}: {error}") from error
     # not splitlines: names may hold other characters that it takes for the end of a line
@@ -225,5 +227,6 @@ def _parquet_paths(path: Path) -> list[str | None]:
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
     if "path" not in columns:
         raise PhotosError(
-            f"the manifest {path} has no column 'path'; its columns are {', '.join(columns)}"
+            f"the manifest {path} has no column 'path'; its columns are {', '.join(columns)}; "
+            f"call the one of the photos so"
         )
