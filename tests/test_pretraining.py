@@ -179,11 +179,16 @@ def test_classes_are_folders_or_a_table(data, tmp_path):
     table = tmp_path / "classes.csv"
     table.write_text("path,class\n" + "".join(f"x{i}.png,{i % 2}\n" for i in range(2)))
     supervised = {"kind": "supervised", "classes": str(table)}
-    with pytest.raises(ValueError, match="16 of 16 photos have no class: cat/01.png isn't in"):
+    with pytest.raises(
+        ValueError, match="photos have no class: cat/01.png has none in .*; add a line"
+    ):
         run(data, tmp_path / "a", method=supervised)
-    with pytest.raises(ValueError, match="cannot read classes from 'guess'; give classes=folders"):
+    said = r"cannot read classes from 'guess'; give method\.classes=folders, or a CSV with the colu"
+    with pytest.raises(ValueError, match=said):
         run(data, tmp_path / "b", method={"kind": "supervised", "classes": "guess"})
-    with pytest.raises(ValueError, match="8 of 8 photos have no class: 01.png lies in no folder"):
+    with pytest.raises(
+        ValueError, match="01.png lies in no folder; .* or give method.classes=FILE"
+    ):
         run(data, tmp_path / "c", images=data / "images" / "cat", method={"kind": "supervised"})
 
 

@@ -96,6 +96,9 @@ def test_says_what_does_not_fit(saved, tmp_path):
         load_backbone(tmp_path / "w.pth", encoder=EncoderRecipe(name="resnet50"))
     with pytest.raises(BackboneError, match="has other shapes of .* check encoder.name"):
         load_backbone(tmp_path / "w.pth", encoder=EncoderRecipe(name="resnet18"))
+    torch.save({name: torch.zeros(1, 2, 3) for name in state}, tmp_path / "w.pth")
+    with pytest.raises(BackboneError, match="check encoder.name and encoder.width$"):
+        load_backbone(tmp_path / "w.pth", encoder=EncoderRecipe(name="resnet18"), partial=True)
 
 
 def test_a_run_that_is_not_finished_is_told_from_a_wrong_path(tmp_path):
@@ -140,7 +143,7 @@ def test_timms_own_weights_from_its_cache(tmp_path, monkeypatch):
         given = backbone.encoder.eval()(x)
         assert torch.allclose(given, whole.eval().forward_features(x), atol=1e-5)
         assert backbone.normalisation.mean == tuple(config.mean)
-    with pytest.raises(BackboneError, match="cannot fetch timm's weights for 'resnet18'"):
+    with pytest.raises(BackboneError, match=r"'resnet18' \(.*\); give their file instead, with"):
         load_backbone("timm:resnet18")
     with pytest.raises(
         BackboneError, match="timm has no model 'convnext_atoo'; near: convnext_atto"

@@ -171,6 +171,10 @@ def test_a_model_on_it_opens_where_the_user_says_so(code, tmp_path):
         ("nowhere.at_all:f", "cannot import encoder.name=nowhere.at_all:f: No module named 'nowhe"),
         ("mine:missing", "cannot import encoder.name=mine:missing: module 'mine' has no attribute"),
         ("mine:nothing", "encoder.name=mine:nothing must make a torch.nn.Module, but made a int"),
+        (
+            "json:dumps",
+            r"encoder.name=json:dumps can't be called without arguments: dumps\(\) miss",
+        ),
         ("mine:flat", r"'mine:flat' must return a grid \[b d h w\], but returns shape \[1, \d+\]"),
     ],
 )

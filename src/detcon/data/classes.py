@@ -33,10 +33,12 @@ def read_classes(source: str, keys: Sequence[str]) -> tuple[list[int], list[str]
         classes = [by_key.get(key, "") for key in keys]
     without = [key for key, name in zip(keys, classes, strict=True) if not name]
     if without:
-        where = "lies in no folder" if source == "folders" else f"isn't in {source}"
+        where = "lies in no folder; sort the photos into a folder for each class, or give "
+        where += f"method.classes=FILE.csv with {_COLUMNS}"
+        if source != "folders":
+            where = f"has none in {source}; add a line for each"
         raise ClassesError(
-            f"{len(without)} of {len(keys)} photos have no class: {without[0]} {where}; sort the "
-            f"photos into a folder for each class, or give classes=FILE.csv with path and class"
+            f"{len(without)} of {len(keys)} photos have no class: {without[0]} {where}"
         )
     names = sorted(set(classes))
     if len(names) < 2:
@@ -47,24 +49,25 @@ def read_classes(source: str, keys: Sequence[str]) -> tuple[list[int], list[str]
     return [number[name] for name in classes], names
 
 
+_COLUMNS = "the columns path and class"
+
+
 def _of_csv(path: Path) -> dict[str, str]:
     if path.suffix.lower() != ".csv":
         raise ClassesError(
-            f"cannot read classes from '{path}'; give classes=folders, or a CSV with the columns "
-            f"path and class"
+            f"cannot read classes from '{path}'; give method.classes=folders, or a CSV with "
+            f"{_COLUMNS}"
         )
     try:
         text = read_text(path)
     except FileNotFoundError as error:
-        raise ClassesError(f"there is no file {path} to read classes from") from error
+        raise ClassesError(f"there is no file {path}; check method.classes") from error
     except UnicodeDecodeError as error:
-        raise ClassesError(f"{path} is not UTF-8 text, so no classes can be read") from error
+        raise ClassesError(f"{path} is not UTF-8 text; save it so") from error
     except ValueError as error:
         raise ClassesError(f"cannot read the classes {path}: {error}") from error
     rows = csv.DictReader(io.StringIO(text, newline=""))
     columns = rows.fieldnames or []
     if not {"path", "class"} <= set(columns):
-        raise ClassesError(
-            f"{path} must have the columns path and class; it has {', '.join(columns)}"
-        )
+        raise ClassesError(f"{path} must have {_COLUMNS}; it has {', '.join(columns)}")
     return {row["path"]: (row["class"] or "").strip() for row in rows}

@@ -89,19 +89,19 @@ def _pickle_within(data: bytes) -> bytes:
 def _checked(loaded: object) -> Arrays:
     """Checks that the object is a dictionary of dictionaries of arrays."""
     if not isinstance(loaded, dict):
-        raise NotArrays(f"holds a {type(loaded).__name__}, not a dictionary of modules")
+        raise NotArrays(f"holds a {type(loaded).__name__}, not a dictionary of modules; {_GIVE}")
     for module, entries in loaded.items():
         if not _is_name(module):
-            raise NotArrays(f"names a module {ascii(module)[:60]}, which is no name")
+            raise NotArrays(f"names a module {ascii(module)[:60]}, which is no name; {_GIVE}")
         if not isinstance(entries, dict):
             raise NotArrays(
-                f"holds a {type(entries).__name__} as {module}, not a dictionary of arrays"
+                f"holds a {type(entries).__name__} as {module}, not a dictionary of arrays; {_GIVE}"
             )
         for entry, array in entries.items():
             if not _is_name(entry) or not isinstance(array, np.ndarray):
                 raise NotArrays(
                     f"holds a {type(array).__name__} as {ascii(entry)[1:-1][:60]} of {module}, "
-                    f"not an array"
+                    f"not an array; {_GIVE}"
                 )
     return loaded
 

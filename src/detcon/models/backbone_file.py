@@ -169,10 +169,15 @@ def load_backbone(
         raise BackboneError(f"{source} {error}") from error
     match = _fill(network, translated, None if in_channels is None else bands)
     if not match.matched or not (match.is_full or partial):
+        ways_out = "check encoder.name and encoder.width"
+        if match.matched:
+            ways_out += (
+                ", or take what matches: backbone_partial=true for a transfer, "
+                "weights.partial=true for a pretraining, partial=True in Python"
+            )
         raise BackboneError(
-            f"{source} is no {recipe.name} of width {recipe.width:g}: it {match.faults()}; check "
-            f"encoder.name and encoder.width, or take what matches: backbone_partial=true "
-            f"for a transfer, weights.partial=true for a pretraining, partial=True in Python"
+            f"{source} is no {recipe.name} of width {recipe.width:g}: it {match.faults()}; "
+            f"{ways_out}"
         )
     check_finite(source, network)
     normalisation = weights.normalisation

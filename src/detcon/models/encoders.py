@@ -99,7 +99,14 @@ class OwnEncoder(nn.Module):
     def __init__(self, name: str, in_channels: int) -> None:
         super().__init__()
         self.name, self.in_channels = name, in_channels
-        self.body = find_named(name, "encoder.name")()
+        function = find_named(name, "encoder.name")
+        try:
+            self.body = function()
+        except TypeError as error:
+            raise ValueError(
+                f"encoder.name={name} can't be called without arguments: {error} (--debug shows "
+                f"where)"
+            ) from error
         if not isinstance(self.body, nn.Module):
             kind = type(self.body).__name__
             raise ValueError(f"encoder.name={name} must make a torch.nn.Module, but made a {kind}")

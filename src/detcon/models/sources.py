@@ -101,7 +101,7 @@ def _from_torchvision(name: str, encoder: EncoderRecipe | None) -> Weights:
         file = weights.DEFAULT.url.rpartition("/")[2]
         raise BackboneError(
             f"cannot fetch torchvision's weights for '{name}' ({_short(error)}); put {file} into "
-            f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or give the file as backbone"
+            f"{Path(torch.hub.get_dir()) / 'checkpoints'}, or give that file instead"
         ) from error
     return Weights(tensors, encoder or EncoderRecipe(name=name))
 
@@ -121,8 +121,8 @@ def _from_timm(name: str, encoder: EncoderRecipe | None) -> Weights:
             model = timm_features(name, recipe.in_channels, pretrained=True)
     except Exception as error:  # timm and its hub raise many kinds; all mean the same to a user
         raise BackboneError(
-            f"cannot fetch timm's weights for '{name}' ({_short(error)}); give their file as "
-            f"backbone, with encoder.name={architecture}"
+            f"cannot fetch timm's weights for '{name}' ({_short(error)}); give their file "
+            f"instead, with encoder.name={architecture}"
         ) from error
     config: Any = model.pretrained_cfg
     normalisation = Normalisation(mean=tuple(config["mean"]), std=tuple(config["std"]))
@@ -185,4 +185,4 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
 
 
 def _short(error: Exception) -> str:
-    return " ".join(str(error).split())[:120] or type(error).__name__
+    return " ".join(str(error).split())[:120].rstrip(" .") or type(error).__name__

@@ -116,8 +116,8 @@ def _open_labels(folder: Path, count: int, ignore: int | None, channels: int) ->
 
 
 def _open_maps(folder: Path, name: str, channels: int) -> tuple[Photos, dict[str, Path]]:
-    kinds = " and instances" if name == "instances" else ""
-    needs = f"labelled data needs train/images, train/labels, val/images and val/labels{kinds}"
+    more = ", and for objects train/instances and val/instances" if name == "instances" else ""
+    needs = f"labelled data needs train/images, train/labels, val/images and val/labels{more}"
     check_folders(folder / "images", folder / name, hint=needs)
     photos = open_photos(folder / "images", channels)
     return photos, pngs_of(photos, folder / name, name)
