@@ -143,7 +143,7 @@ CASES = {  # wrong, said, right; None where the right one would take long
         "it has kind=grid, not kind=felzenszwalb; give another out=", GRID,
     ),
     "photos without annotation": (
-        [*ANNOTATED, "generator.folder=d/train/labels"], "missing=none or missing=whole allows",
+        [*ANNOTATED, "generator.folder=d/train/labels"], "generator.missing=none or generator.m",
         [*ANNOTATED, "generator.folder=d/train/labels", "generator.missing=none"],
     ),
     "regions without masks": (

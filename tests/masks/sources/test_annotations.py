@@ -308,7 +308,7 @@ def test_photos_without_annotation_are_up_to_the_user(tmp_path):
         error(blank(4, 6), "c/3.jpg")
     assert str(raised.value) == (
         f"the photo c/3.jpg is not annotated in {tmp_path}/my.json, which knows photos such as "
-        f"a/1.jpg; missing=none or missing=whole allows that"
+        f"a/1.jpg; generator.missing=none or generator.missing=whole allows that"
     )
     assert error(blank(4, 6), "b/2.jpg").num_masks == 0, "looked at, and nothing found"
     none, whole = (dataclasses.replace(error, missing=how) for how in ("none", "whole"))

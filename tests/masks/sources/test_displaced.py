@@ -154,7 +154,7 @@ def test_says_what_is_wrong(folder):
         Displaced(folder, float("nan"))
     with pytest.raises(ValueError, match="crowd=True means nothing in annotations of format=png"):
         Displaced(folder, 0.1, crowd=True)
-    with pytest.raises(NotAnnotated, match=r"missing=none or missing=whole"):
+    with pytest.raises(NotAnnotated, match=r"missing=none or generator.missing=whole"):
         Displaced(folder, 0.1)(PHOTO, "c.jpg")
 
 

@@ -20,7 +20,7 @@ from detcon.masks.store import MaskStore
 from detcon.masks.store.header import begin_store, describe
 from detcon.masks.store.index import merge_index
 from detcon.masks.store.shard import ShardRow, StoreError, pack, write_shard
-from detcon.photos import Photos, UnreadablePhoto, decode, open_photos
+from detcon.photos import Photos, PhotosError, UnreadablePhoto, decode, open_photos
 
 SIZE = (12, 17)
 RNG = np.random.default_rng(0)
@@ -315,3 +315,11 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path, fill):
     out = convert_masks(masks=store.folder, to="png", out=tmp_path / "out", workers=1)
     with pytest.raises(StoreError, match=r"/out holds masks written with to=png, not coco; give"):
         convert_masks(masks=store.folder, to="coco", out=out)
+
+
+def test_pngs_are_not_written_among_the_photos(tmp_path, photos, fill):
+    store = fill(DISJOINT)
+    with pytest.raises(PhotosError, match="/photos/png lies among the photos of .*; give an out= "):
+        convert_masks(masks=store.folder, to="png", out=tmp_path / "photos" / "png", workers=1)
+    assert open_photos(photos.source).keys == photos.keys
+    convert_masks(masks=store.folder, to="coco", out=tmp_path / "photos" / "coco", workers=1)

@@ -165,7 +165,8 @@ def test_says_that_there_is_no_store(tmp_path):
     (tmp_path / "file").write_text("")
     assert "there is no mask store" in message(lambda: MaskStore(tmp_path / "file"))
     (tmp_path / "header.json").write_text("[]")
-    assert "is not the header of a mask store" in message(lambda: MaskStore(tmp_path))
+    said = f"header.json is not the header of a mask store; remove {tmp_path}, and make it again"
+    assert said in message(lambda: MaskStore(tmp_path))
 
 
 def test_says_that_a_store_is_not_finished(folder):

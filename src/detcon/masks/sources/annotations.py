@@ -26,6 +26,8 @@ from detcon.formats.segments import (
 )
 from detcon.masks.masks import LATER, Masks
 
+_ALLOWED = "generator.missing=none or generator.missing=whole allows that"
+
 
 @dataclass(frozen=True)
 class FromAnnotations:
@@ -101,7 +103,7 @@ class FromAnnotations:
             people = open_annotations(self.folder, self.format, self.options).read(key)
         except NotAnnotated as error:
             if self.missing == "error":
-                raise NotAnnotated(f"{error}; missing=none or missing=whole allows that") from error
+                raise NotAnnotated(f"{error}; {_ALLOWED}") from error
             return Masks.from_labels(np.full(size, 0 if self.missing == "whole" else -1))
         marked = [masks_of(one, self.options) for one in people]
         found = max(marked, key=lambda one: one.masks.num_masks)
@@ -125,8 +127,7 @@ class FromAnnotations:
                 opened.read(without[0])
             except NotAnnotated as error:
                 raise NotAnnotated(
-                    f"{error} ({len(without)} of {len(keys)} photos are not annotated; "
-                    f"missing=none or missing=whole allows that)"
+                    f"{error} ({len(without)} of {len(keys)} photos are not annotated; {_ALLOWED})"
                 ) from error
         return without
 

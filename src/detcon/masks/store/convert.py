@@ -23,7 +23,7 @@ from detcon.masks.recipe import ConvertRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.resume import say_newer_photos
 from detcon.masks.store.shard import StoreError
-from detcon.photos import Photos, open_photos
+from detcon.photos import Photos, check_outside, open_photos
 from detcon.progress import with_progress
 from detcon.workers import in_order
 
@@ -51,7 +51,7 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
         RecipeError: If the recipe is wrong.
         StoreError: There is no such store, or `out` holds something else.
         FormatError: The format can't hold these masks; the message names the photo.
-        PhotosError: There are no photos, for tfrecord.
+        PhotosError: There are no photos, for tfrecord; or PNGs would lie among the photos.
     """
     settings = load_recipe(ConvertRecipe, recipe, overrides)
     store, out = MaskStore(settings.masks), Path(settings.out)
@@ -59,6 +59,7 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
     parts = [keys[start : start + _PHOTOS_A_JOB] for start in range(0, len(keys), _PHOTOS_A_JOB)]
     if settings.to == "png":
         check_names(keys)
+        check_outside(out, settings.images or store.header["source"])
     photos = None
     if settings.to == "tfrecord":  # whose records hold the photos too
         photos = replace(open_photos(settings.images or store.header["source"]), keys=keys)

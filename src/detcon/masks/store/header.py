@@ -115,7 +115,7 @@ def read_header(folder: Path) -> dict[str, Any]:
     except (ValueError, LookupError, TypeError, ArithmeticError, AttributeError) as error:
         raise StoreError(
             f"{path} is not the header of a mask store; "
-            f"{copy_again(path, otherwise='make the store again')}"
+            f"{copy_again(path, otherwise=f'remove {folder}, and make it again')}"
         ) from error
     if version > FORMAT:
         raise StoreError(
