@@ -95,6 +95,11 @@ def test_shares_are_disjoint_and_cover_all(write_study):
         ({"shard": "0/3"}, "a share of the work is written from 1/64 to 64/64"),
         ({"grid": {"seed": []}}, "the axis 'seed' has no values"),
         ({"masks": {"m": {"kind": "squares"}}}, "'masks.m.kind' must be one of"),
+        (
+            {"masks": {"m": {"rows": 3}}},
+            "'masks.m.kind' is missing; give one of whole_image, grid,",
+        ),
+        ({"data": {"d": {"num": 3}}}, "'data.d.kind' is missing; give one of folder, scenes"),
     ],
 )
 def test_unknown_keys_are_one_sentence(write_study, changes, sentence):

@@ -115,13 +115,13 @@ def sentence(model: type[BaseModel], error: Mapping[str, Any], part: str = "") -
         message = message[:1].lower() + message[1:]
     if kind == "value_error" and isinstance(given, dict):
         return f"{name}: {message}" if name else message
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        context = error.get("ctx", {})
-        tag = context.get("tag")
-        got = f", got '{tag}'" if tag else ""
-        return f"'{name}.kind' must be one of {context.get('expected_tags', 'its kinds')}{got}"
+    if kind == "union_tag_invalid":
+        context = error["ctx"]
+        return f"'{name}.kind' must be one of {context['expected_tags']}, got '{context['tag']}'"
+    kinds = [kind_of(record) for record in _walk(model, [*error["loc"], "kind"])[1]]
+    if kind == "union_tag_not_found":
+        return f"'{name}.kind' is missing; give one of {', '.join(map(str, kinds))}"
     if kind == "model_attributes_type" and isinstance(given, str):
-        kinds = [kind_of(record) for record in _walk(model, [*error["loc"], "kind"])[1]]
         return f"'{name}' cannot be '{given}'{nearest(given, kinds)}"
     if given is None:
         return f"'{name}' cannot be empty or null: {message}"
