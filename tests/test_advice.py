@@ -270,6 +270,10 @@ CASES = {  # wrong, said, right; None where the right one would take long
         ["predict", "model=run", "images=photos", "out=new"],
         "'detcon transfer' writes one into the folder of each seed",
     ),
+    "a model that was lost": (
+        ["predict", "model=lost", "images=photos", "out=new"],
+        "remove lost/result.json, and give the command of the transfer again",
+    ),
     "a batch of one": ([*ANEW, "batch_size=1"], "should be greater than or equal to 2"),
     "a method that is unknown": (
         [*ANEW, "method.kind=detcon"], "must be one of 'detcon_s', 'detcon_b', 'simclr'",
@@ -399,6 +403,8 @@ def world(tmp_path_factory):
     for name, recipe in (("b", SMALL), ("b16", SMALL.with_stride(16))):
         place = folder / f"{name}.safetensors"
         save_backbone(place, build_encoder(recipe), recipe, normalisation=Normalisation())
+    (folder / "lost").mkdir()
+    (folder / "lost" / "result.json").touch()
     (folder / "backbones").mkdir()
     shutil.copy(folder / "b.safetensors", folder / "backbones" / "backbone.safetensors")
     with pytest.MonkeyPatch.context() as patch:

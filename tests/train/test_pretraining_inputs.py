@@ -24,6 +24,7 @@ from detcon.models.backbone_file import BackboneError, load_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.notes import note
+from detcon.photos import PhotosError
 from detcon.pretraining.training import pretrain
 from detcon.results import RunError
 from detcon.results.inputs import INPUTS
@@ -201,6 +202,21 @@ def test_a_finished_run_does_not_need_its_photos(photos, tmp_path):
     backbone = run(photos, tmp_path / "run")
     shutil.rmtree(photos)
     assert run(photos, tmp_path / "run") == backbone
+
+
+def test_a_lost_backbone_is_written_again(photos, tmp_path):
+    """As the sentence on a run without one says: give its command again."""
+    backbone = run(photos, tmp_path / "run")
+    written = load_file(backbone)
+    backbone.unlink()
+    with pytest.raises(BackboneError, match="run isn't finished .*: give its command again"):
+        load_backbone(backbone)
+    again = load_file(run(photos, tmp_path / "run"))
+    assert all(torch.equal(again[name], written[name]) for name in written)
+    backbone.unlink()
+    shutil.rmtree(photos)
+    with pytest.raises(PhotosError, match="there is no folder or manifest"):
+        run(photos, tmp_path / "run")
 
 
 def test_a_run_of_before_goes_on_where_its_photos_were(photos, begun, tmp_path):

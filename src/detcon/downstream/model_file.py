@@ -29,6 +29,7 @@ from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.models.sources import MODEL_ENTRY as ENTRY
 from detcon.photos import decode, shrink
+from detcon.results.result import RESULT
 
 MODEL = "model.safetensors"
 FORMAT = "detcon-model-1"
@@ -150,9 +151,10 @@ def load_model(
         normalisation = Normalisation.model_validate(about["normalisation"])
         names = tuple(about["names"])
     except FileNotFoundError as error:
-        raise ModelError(
-            f"there is no model {path}; 'detcon transfer' writes one into the folder of each seed"
-        ) from error
+        way_out = "'detcon transfer' writes one into the folder of each seed"
+        if (result := path.with_name(RESULT)).is_file():
+            way_out = f"remove {result}, and give the command of the transfer again"
+        raise ModelError(f"there is no model {path}; {way_out}") from error
     except KeyError as error:
         raise ModelError(
             f"{path} is no model of a transfer (it may be a backbone); give the {MODEL} that "

@@ -34,6 +34,7 @@ from detcon.train.run import LAST, open_run
 from detcon.train.unreadable import UnreadablePhotos
 from detcon.workers import num_cores
 
+_BACKBONE = "backbone.safetensors"
 BEST = "backbone_best.safetensors"
 
 MEASUREMENTS = 10
@@ -68,13 +69,14 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
     run = open_run(settings.out, settings, inputs=inputs)
     if photos is not None and run.began and is_first_rank():
         say_newer(photos, run.folder, run.began)
-    backbone = run.folder / "backbone.safetensors"
-    if run.finished and is_first_rank():
+    backbone = run.folder / _BACKBONE
+    finished = run.finished and backbone.is_file()  # a lost one is written again
+    if finished and is_first_rank():
         say(
             f"{run.folder} holds this run, finished: nothing to do; give another out= to make it "
             f"again"
         )
-    if not run.finished:
+    if not finished:
         assert photos is not None, "only a finished run does without"
         encoder = start.encoder if start else None
         parts = open_parts(settings, run.folder, photos, encoder, teacher)
@@ -122,7 +124,8 @@ def _open_inputs(settings: PretrainRecipe) -> tuple[Photos | None, dict[str, Inv
         photos = open_photos(settings.images, settings.encoder.in_channels)
         masks = open_masks(settings)
     except (PhotosError, StoreError):
-        if not read_environment(Path(settings.out)).get("finished"):
+        is_whole = Path(settings.out, _BACKBONE).is_file()
+        if not is_whole or not read_environment(Path(settings.out)).get("finished"):
             raise
         return None, None
     return photos, take_inputs(photos, masks) if is_first_rank() else None
