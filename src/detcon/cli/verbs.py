@@ -71,8 +71,8 @@ _AFTER_PREDICT = {
     "labelme": "cp -rn {out}/labelme/. {images}, correct them there in LabelMe, and learn from "
     f"them: {_LEARN.replace('{data}', '{images}')}",
     "voc_xml": "cp -rn {out}/voc_xml/. {images}, correct them there, as in LabelImg, and learn "
-    "from them: detcon transfer coco_mask_rcnn_small backbone=BACKBONE data={images} format={format} "
-    "val=0.2 out={out}-learnt",
+    "from them: detcon transfer coco_mask_rcnn_small backbone=BACKBONE data={images} "
+    "format={format} val=0.2 out={out}-learnt",
     "yolo": "put the photos into {out}/yolo/images, correct the labels, and learn from them: "
     f"{_LEARN.replace('{data}', '{out}/yolo')}",
     "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, export it as "
