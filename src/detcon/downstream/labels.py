@@ -13,7 +13,6 @@ from xml.etree import ElementTree
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float64, UInt8
-from skimage.measure import approximate_polygon, find_contours
 
 from detcon.downstream.tasks.detection.data import encoded
 from detcon.downstream.tasks.detection.detections import Detections
@@ -190,6 +189,8 @@ def join_coco(parts: Mapping[str, dict[str, Any]], names: Sequence[str]) -> dict
 
 def _rings(found: Detections, number: int) -> list[Float64[np.ndarray, "p 2"]]:
     """The outlines (x, y) of an object's mask, on the edges of pixels; those of holes run back."""
+    from skimage.measure import approximate_polygon, find_contours  # a second, for SciPy's signals
+
     mask: Bool[np.ndarray, "y x"] = np.pad(found.objects.mask(number), 1)
     rings = []
     for line in find_contours(mask.astype(np.float64), 0.5):

@@ -18,8 +18,8 @@ from detcon.downstream.cell import OpenData, prepare_cell, run_cell
 from detcon.downstream.network import FeatureMemory
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.task import Task, open_task
+from detcon.downstream.tasks.detection.data import has_masks
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
-from detcon.downstream.tasks.detection.task import has_masks
 from detcon.formats.registry import resolved
 from detcon.models.backbone_file import BackboneError, load_backbone
 from detcon.models.recipe import EncoderRecipe

@@ -13,14 +13,14 @@ from detcon.data.labelled.crops import LabelledBatch, LabelledCrops
 from detcon.data.labelled.examples import Examples
 from detcon.data.labelled.window import draw_window
 from detcon.downstream.model_file import load_model
-from detcon.downstream.tasks.detection import task
+from detcon.downstream.tasks.detection import data, task
 from detcon.downstream.tasks.detection.data import (
     CropObjects,
     cut_objects,
     join_objects,
     object_split,
 )
-from detcon.downstream.tasks.detection.detections import detect
+from detcon.downstream.tasks.detection.detecting import detect
 from detcon.downstream.tasks.detection.mask_rcnn import build_detector
 from detcon.downstream.tasks.detection.recipe import DetectorRecipe
 from detcon.downstream.tasks.detection.scoring import coco_truth, ids_of
@@ -182,7 +182,9 @@ t.run_whole(folder / "run")
 
 def run_whole(folder):
     """A transfer of two steps."""
-    task.open_objects = lambda root, format, split, **_: Shapes(5, split == "val")
+    data.open_objects = task.open_objects = lambda root, format, split, **_: Shapes(
+        5, split == "val"
+    )
     transfer(
         "recipes/transfer/coco_mask_rcnn_tiny.yaml",
         **{"backbone": "random", "data": "shapes", "out": str(folder), "task.steps": 2},

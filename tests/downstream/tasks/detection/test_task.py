@@ -21,7 +21,7 @@ from detcon.downstream.pictures import write_png
 from detcon.downstream.predicting import predict
 from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.task import open_task
-from detcon.downstream.tasks.detection import task as module
+from detcon.downstream.tasks.detection import data, task as module
 from detcon.downstream.tasks.detection.data import object_split, resized
 from detcon.downstream.tasks.detection.detections import Detections
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
@@ -40,7 +40,8 @@ def run(monkeypatch, out, train=TRAIN, val=VAL, **options):
         assert (root, format) == ("shapes", "coco")
         return train if split == "train" else val
 
-    monkeypatch.setattr(module, "open_objects", opened)
+    for place in (module, data):
+        monkeypatch.setattr(place, "open_objects", opened)
     return transfer(TINY, backbone="random", data="shapes", out=str(out), **options)
 
 

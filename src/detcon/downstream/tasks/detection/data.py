@@ -12,8 +12,10 @@ from pycocotools import mask as rle
 
 from detcon.data.labelled.examples import LabelError, LabelledSplit
 from detcon.data.labelled.window import Window
+from detcon.downstream.recipe import TaskSettings
 from detcon.formats.format import ObjectSets, exif_hint
 from detcon.formats.objects import Objects
+from detcon.formats.registry import open_objects
 
 LEAST_SIDE = 1.0
 """Pixels of a box that must be visible, along either side, or the object isn't learnt."""
@@ -129,3 +131,11 @@ def resized(objects: Objects, size: tuple[int, int]) -> Objects:
         segments.append(encoded(small))
     boxes = (objects.boxes * factors).astype(np.float32)
     return replace(objects, size=size, boxes=boxes, segments=tuple(segments))
+
+
+def has_masks(settings: TaskSettings) -> bool:
+    """Whether the first validation photo with objects has their masks, too."""
+    val = open_objects(settings.data, settings.format, "val", holdout=settings.holdout)
+    found = (val.objects(key) for key in val.keys)
+    first = next((objects for objects in found if len(objects)), None)
+    return first is None or len(first.segments) == len(first)

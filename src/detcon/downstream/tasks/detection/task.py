@@ -20,7 +20,8 @@ from detcon.downstream.tasks.detection.data import (
     objects_of,
     resized,
 )
-from detcon.downstream.tasks.detection.detections import Detections, detect, draw_detections
+from detcon.downstream.tasks.detection.detecting import detect
+from detcon.downstream.tasks.detection.detections import Detections, draw_detections
 from detcon.downstream.tasks.detection.mask_rcnn import Detector, build_detector
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import (
@@ -39,15 +40,6 @@ from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import feature_grid
 from detcon.notes import counted, note
 from detcon.train.environment import is_first_rank, ranks
-
-
-def has_masks(settings: TaskSettings) -> bool:
-    """Whether the first validation photo with objects has their masks, too."""
-    val = open_objects(settings.data, settings.format, "val", holdout=settings.holdout)
-    found = (val.objects(key) for key in val.keys)
-    first = next((objects for objects in found if len(objects)), None)
-    return first is None or len(first.segments) == len(first)
-
 
 COUNTED, LISTED = 1000, 12
 """Photos whose objects are counted, and classes that are listed, before training."""
