@@ -65,6 +65,7 @@ def test_says_what_is_wrong(data, write):
     sentence = r"c\.png holds class 6, but classes go from 0 to 2 .*; .* or give task.ignore=6"
     with pytest.raises(AnnotationError, match=sentence):
         open_folder(data, "train").labels("c.png")
+    assert "classes.json (which has room for ids up to 253)" in open_folder(data, "train").wrong_id
     with pytest.raises(AnnotationError, match=r"object 300 of .*c\.png is of class 6, but classes"):
         open_folder_objects(data, "train").objects("c.png")
     write(data / "train" / "labels" / "c.png", LABELS[:2])
@@ -94,7 +95,7 @@ def test_a_16_bit_label_that_is_no_class(data, write):
     (data / "classes.json").unlink()
     write(data / "val" / "labels" / "c.png", np.full((4, 6), 700, np.uint16))
     with pytest.raises(
-        AnnotationError, match=r"c\.png holds class 700, but classes go from 0 to 254"
+        AnnotationError, match=r"c\.png holds class 700, .* the label, or give task\.ign"
     ):
         open_folder(data, "train")
 

@@ -247,6 +247,20 @@ def test_what_is_wrong_is_said(number, tmp_path):
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
 
 
+def test_labels_of_another_size_name_row_and_column(tmp_path):
+    small = {"bytes": png(np.zeros((3, 4), np.uint8)), "path": None}
+    for split in ("train", "validation"):
+        parquet(tmp_path, [row(0) | {"mask": small}], f"data/{split}-0.parquet")
+    maps = open_label_maps(tmp_path, "train")
+    place = f"row 0 of group 0 of {tmp_path}/data/train-0.parquet"
+    with pytest.raises(AnnotationError) as error:
+        maps.pair(maps.keys[0])
+    assert str(error.value) == (
+        f"the 'mask' of {place} is 3 x 4 pixels, but its photo {maps.keys[0]} is "
+        f"12 x 16 pixels (upright); the two must match"
+    )
+
+
 def test_classes_without_names_are_those_of_all_splits(tmp_path):
     """A split that lacks one must not number the others anew."""
     plain = FEATURES | {"label": {"dtype": "int64", "_type": "Value"}}

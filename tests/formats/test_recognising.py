@@ -102,5 +102,7 @@ def test_labels_of_labelimg_with_their_classes_beside_them(tmp_path):
     assert recognise(tmp_path)[0] == "yolo"
     objects = open_objects(tmp_path, "yolo", "train", holdout=Holdout(0.4))
     assert objects.names == ("cat", "dog")
-    with pytest.raises(AnnotationError, match=r"has its own; .*looks like format=yolo, by"):
+    with pytest.raises(
+        AnnotationError, match=r"^.* looks like format=yolo, by labels.*; give that"
+    ):
         open_objects(tmp_path, "folder", "train", holdout=Holdout(0.4))

@@ -97,12 +97,16 @@ def only_in_tall_photos(image):
     return masks
 
 
-def test_photos_without_any_mask_are_refused_before_the_first_step(photos, tmp_path):
+def test_photos_without_any_mask_are_refused_before_the_first_step(photos, tmp_path, capsys):
     with pytest.raises(StoreError, match="found no mask"):
         make_masks(images=photos, out=tmp_path / "masks", generator=only_in_tall_photos, workers=1)
     with pytest.raises(RecipeError, match=r"none of the 6 photos in .*photos has a mask in .*mask"):
         run(photos, tmp_path / "a", method=DETCON, masks=tmp_path / "masks")
-    assert run(photos, tmp_path / "b", masks=tmp_path / "masks").is_file(), "simclr needs none"
+    again = {"masks": tmp_path / "masks", "warm_heads": 1}
+    assert run(photos, tmp_path / "b", **again).is_file(), "simclr needs none"
+    said = capsys.readouterr().err
+    assert f"masks={tmp_path}/masks isn't used: simclr takes whole photos" in said
+    assert "warm_heads=1 without weights=" in said
 
 
 def test_photos_without_masks_are_counted(photos, tmp_path, capsys):

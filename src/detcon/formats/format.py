@@ -74,7 +74,7 @@ class LabelMaps(PhotoFiles, Protocol):
             AnnotationError: The labels are, or they don't fit the photo.
         """
         photo, labels = self.photo(key, channels), self.labels(key)
-        photo_file = str(self.photos.path(key))
+        photo_file = str(self.photos.path(key)) if self.in_files else key
         check_size(str(self.label_file(key)), labels.shape, photo_file, photo.shape[:2])
         return photo, labels
 

@@ -168,12 +168,14 @@ def _open(
     if holdout is None:
         with _another_format(data, format, what):
             return opener(data, split, **options)
+    if not find_format(format).draws_split:
+        if other := _looks_like(data, format, what):
+            raise AnnotationError(f"{other}; give that, or leave val= out")
+        raise AnnotationError(
+            f"val= draws a split, but data in the format '{format}' has its own; leave it out "
+            f"(it is for {formats_with(lambda one: one.draws_split)})"
+        )
     with _another_format(data, format, what):
-        if not find_format(format).draws_split:
-            raise AnnotationError(
-                f"val= draws a split, but data in the format '{format}' has its own; leave it out "
-                f"(it is for {formats_with(lambda one: one.draws_split)})"
-            )
         return opener(data, split, holdout=holdout, **options)
 
 
@@ -186,14 +188,21 @@ def _another_format(data: str | Path, format: str, what: str) -> Iterator[None]:
     try:
         yield
     except AnnotationError as error:
-        found, sign = format, ""
-        with suppress(AnnotationError):
-            found, sign = recognise(data)
-        if found in (format, "png") or format not in FORMATS:
-            raise
-        if getattr(find_format(found), what) is getattr(find_format(format), what):
-            raise
-        raise type(error)(f"{error}; {data} looks like format={found}, by {sign}") from error
+        if other := _looks_like(data, format, what):
+            raise type(error)(f"{error}; {other}") from error
+        raise
+
+
+def _looks_like(data: str | Path, format: str, what: str) -> str:
+    """The sentence that the data look like another format; "" if they don't."""
+    found, sign = format, ""
+    with suppress(AnnotationError):
+        found, sign = recognise(data)
+    if found in (format, "png") or format not in FORMATS:
+        return ""
+    if getattr(find_format(found), what) is getattr(find_format(format), what):
+        return ""
+    return f"{data} looks like format={found}, by {sign}"
 
 
 def _opener(format: str, what: str, words: str) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from detcon.downstream.recipe import LabelFreeWatch
 from detcon.masks.store import MaskStore, StoreError
 from detcon.masks.store.resume import say_newer_photos
 from detcon.methods.method import Method
-from detcon.methods.recipe import RegionDistillation, WithTarget
+from detcon.methods.recipe import RegionDistillation, WithMasks, WithTarget
 from detcon.models.backbone_file import save_backbone
 from detcon.notes import say
 from detcon.ops.schedules import ema_rate
@@ -210,7 +210,17 @@ def _save(
 
 def _notices(parts: Parts) -> Iterator[str]:
     """Sentences for the user before the first step."""
-    channels, views = parts.photos.channels, parts.views
+    channels, views, settings = parts.photos.channels, parts.views, parts.settings
+    if settings.masks is not None and not isinstance(settings.method, WithMasks):
+        yield (
+            f"masks={settings.masks} isn't used: {settings.method.kind} takes whole photos; to "
+            f"learn from masks give method.kind=detcon_s, detcon_b or region_byol"
+        )
+    if settings.warm_heads and settings.weights is None:
+        yield (
+            f"warm_heads={settings.warm_heads} without weights= keeps the encoder's random weights "
+            f"for so many steps; leave it out, or give weights="
+        )
     if channels != 3:
         yield f"photos of {channels} channels: changes of saturation and hue, and grey, are off"
     if views is not None and (num := num_without_masks(views)):

@@ -240,6 +240,11 @@ def test_says_that_no_photo_could_be_read(tmp_path):
         StoreError, match=r"none of the 1 photos could be read; the first: cannot re"
     ):
         make_masks(images=tmp_path, out=tmp_path / "out")
+    with pytest.raises(StoreError, match="none of the 1 photos could"):  # begun anew
+        make_masks(images=tmp_path, out=tmp_path / "out", generator={"kind": "grid"})
+    cv2.imwrite(str(tmp_path / "b.png"), np.zeros((8, 8, 3), np.uint8))
+    store = make_masks(images=tmp_path, out=tmp_path / "out", generator={"kind": "whole_image"})
+    assert MaskStore(store).empty() == [] and len(MaskStore(store)) == 1
 
 
 def test_says_that_there_is_no_folder_before_making_one(tmp_path):

@@ -134,9 +134,13 @@ def _table(count: int, ignore: int | None) -> Int16[np.ndarray, " n"]:
 
 
 def _wrong_id(count: int) -> str:
+    most = VOID - 2
+    name = f" name the class in classes.json (which has room for ids up to {most})," * (
+        count <= most
+    )
     return (
-        f"class {{id}}, but classes go from 0 to {count - 1} (255 is void); correct the label, "
-        f"name the class in classes.json, or give task.ignore={{id}} if it means void"
+        f"class {{id}}, but classes go from 0 to {count - 1} (255 is void); correct the label,"
+        f"{name} or give task.ignore={{id}} if it means void"
     )
 
 

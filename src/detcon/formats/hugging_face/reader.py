@@ -66,8 +66,8 @@ class HubMaps(PhotoRows, LabelMaps):
         return _read_map(self.rows, key, self.column)
 
     def label_file(self, key: str) -> Path:
-        """The row, as a path for messages."""
-        return Path(self.rows.place(key))
+        """The column and row, as a path for messages."""
+        return Path(f"the '{self.column}' of {self.rows.place(key)}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,9 +66,9 @@ def digest_of_keys(keys: Iterable[str]) -> str:
 def begin_store(folder: Path, header: dict[str, Any], keys: Sequence[str] = ()) -> dict[str, Any]:
     """Creates a store, or checks that the existing one holds the same masks of the same photos.
 
-    A store in which nothing is stored yet is begun again. `keys` are the photos' names, for
-    messages. Returns the header on the disk, which may name an older package or another path of
-    the photos.
+    A store in which nothing is stored yet, or no photo could be read, is begun again. `keys` are
+    the photos' names, for messages. Returns the header on the disk, which may name an older package
+    or another path of the photos.
     """
     path = folder / "header.json"
     if not path.exists():
@@ -82,6 +82,10 @@ def begin_store(folder: Path, header: dict[str, Any], keys: Sequence[str] = ()) 
     difference = _difference(found, header)
     if difference or found.get("marks") != header["marks"]:
         stored = [*(folder / "shards").glob("*.masks")]
+        if difference and _none_read(stored, found):
+            for path in (folder / "index.arrow", folder / "unreadable.json", *stored):
+                path.unlink(missing_ok=True)
+            stored = []
         if stored and difference:
             raise StoreError(
                 f"the mask store {folder} was made with other parameters: {difference}"
@@ -165,6 +169,16 @@ def _difference(found: dict[str, Any], asked: dict[str, Any]) -> str:
             f"{asked['source']}"
         )
     return ", and ".join(parts)
+
+
+def _none_read(stored: Sequence[Path], found: dict[str, Any]) -> bool:
+    """Whether a store is finished, and none of its photos could be read."""
+    try:
+        return len(stored) == num_shards(found) and not any(
+            read_footer(path, found["fingerprint"])["reason"].null_count for path in stored
+        )
+    except StoreError:  # a damaged shard
+        return False
 
 
 def _other_photos(
