@@ -384,6 +384,15 @@ def test_what_differs_from_the_defaults_can_be_given_again():
     assert changes(written(f"names={'abc,' * 30}z"))[1].endswith("…")
 
 
+def test_settings_of_parts_are_shown_as_they_are_given():
+    from detcon.adapting.recipe import AdaptRecipe
+
+    words = ["images=i", "out=o", "weights.source=w", "transfer.task.steps=3", "pretrain.steps=2"]
+    settings = load_recipe(AdaptRecipe, None, parse_overrides(words))
+    assert set(changes(settings)) == set(words)
+    assert load_recipe(AdaptRecipe, None, parse_overrides(changes(settings))) == settings
+
+
 def test_all_among_amounts_is_shown_as_it_is_given():
     from detcon.adapting.recipe import AdaptRecipe
     from detcon.downstream.recipe import GridRecipe

@@ -134,6 +134,19 @@ def test_residual_branches_can_start_at_full_scale():
         torch.testing.assert_close(one, torch.ones_like(one) if name in last else two)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("densenet", "; near: densenet121, "),
+        ("dinov2", "; near: vit_base_patch14_dinov2, "),
+        ("xyzzy", "; give one of resnet18, .*, or of timm's, as convnext_atto"),
+    ],
+)
+def test_names_that_are_near_are_near(name, said):
+    with pytest.raises(ValueError, match=f"no encoder '{name}'{said}"):
+        EncoderRecipe(name=name)
+
+
 def test_says_what_it_does_not_know():
     with pytest.raises(ValueError, match="no encoder 'resnet51'; near: resnet50"):
         EncoderRecipe(name="resnet51")

@@ -111,6 +111,13 @@ def test_names_a_number_that_is_none(runs):
 def test_says_when_there_is_no_run(tmp_path):
     with pytest.raises(RunError, match=r"holds no run: no metrics\.jsonl .* and no result\.json"):
         gather_runs([tmp_path])
+    (tmp_path / "half").mkdir()
+    (tmp_path / "half" / "metrics.jsonl").touch()
+    with pytest.raises(RunError, match=r"half has a metrics\.jsonl, but no recipe\.yaml .* copy "):
+        gather_runs([tmp_path / "half"])
+    (tmp_path / "half" / "recipe.yaml").write_text("data: x\n")
+    with pytest.raises(RunError, match=r"half is a transfer that isn't finished .* again"):
+        gather_runs([tmp_path / "half"])
     with pytest.raises(RunError, match=r"there is no run folder .*nowhere; give folders"):
         gather_runs([tmp_path / "nowhere"])
     (tmp_path / "file").write_text("")

@@ -124,6 +124,8 @@ def test_a_wrong_grid_is_one_sentence(write_study, grid, sentence):
 
 
 def test_a_wrong_setting_of_a_recipe_names_the_cell(write_study):
+    with pytest.raises(RecipeError, match="no recipe demo_linea; did you mean 'demo_linear'"):
+        cells_of(write_study(transfer={"recipe": "demo_linea"}))
     sentence = "no setting 'methd'; did you mean 'method'.*, pretrain of the cell methd1"
     with pytest.raises(RecipeError, match=sentence):
         cells_of(write_study(grid={"pretrain.methd": [1]}))

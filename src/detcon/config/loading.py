@@ -1,7 +1,7 @@
 """Loading a recipe: a file, overrides and defaults become one complete record."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -107,7 +107,20 @@ def changes(settings: Recipe) -> list[str]:
         fewer = {other: value for other, value in words.items() if other != name}
         if _load(model, fewer) == settings:
             words = fewer
-    return [f"{name}={_short(value)}" for name, value in words.items()]
+    return [
+        f"{name}={_short(one)}"
+        for whole, value in words.items()
+        for name, one in _flat(whole, value)
+    ]
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The settings of a mapping by their dotted names; any other value by its own."""
+    if not isinstance(value, dict) or not value:
+        yield name, value
+        return
+    for inner, one in value.items():
+        yield from _flat(f"{name}.{inner}", one)
 
 
 def _load(model: type[R], overrides: Mapping[str, Any]) -> R | None:

@@ -82,12 +82,12 @@ def find_recipe(recipe: str | Path, shelf: str = "") -> Path:
         raise RecipeError(
             f"there is no recipe {path}, but a folder: name its setting, as in images={path}"
         )
-    if not shelf and not path.suffix:
-        raise RecipeError(f"there is no recipe {path}; settings are written name=value")
     names = [one.name for one in _shipped(shelf)]
     if len(path.parts) > 1:
         names = [_from_outside(one.path) for one in _shipped(shelf)]
     near = nearest(str(path), names)
+    if not shelf and not path.suffix and near.startswith("; known"):
+        near = "; settings are written name=value"
     if path.suffix in (".yaml", ".yml") and near.startswith("; known"):
         near = ": no such file, and none that ships"
     raise RecipeError(f"there is no recipe {path}{near}")

@@ -69,7 +69,10 @@ def _drawing(
 ) -> Drawing:
     name = entry.get("name")
     if not name:
-        raise AnnotationError(f"{path} has an <image> without a name (id {entry.get('id')!r})")
+        raise AnnotationError(
+            f"{path} has an <image> without a name (id {entry.get('id')!r}); write the photo's "
+            f"file name into it, or export the task again"
+        )
     shapes = []
     for number, shape in enumerate(entry, start=1):
         place = f"<{shape.tag}> {number} of the image {name} in {path}"
@@ -78,7 +81,10 @@ def _drawing(
             continue
         label = shape.get("label", "")
         if not label or (names and label not in names):
-            raise AnnotationError(f"{place} has the label {label!r}, which <labels> doesn't name")
+            raise AnnotationError(
+                f"{place} has the label {label!r}, which <labels> doesn't name; correct it, or "
+                f"name it there"
+            )
         try:
             shapes.append(_shape(shape, label, place))
         except ValueError as error:
@@ -87,7 +93,7 @@ def _drawing(
         height, width = (int(entry.get(side, "")) for side in ("height", "width"))
     except ValueError as error:
         raise AnnotationError(
-            f"the image {name} in {path} has no whole width and height"
+            f"the image {name} in {path} has no whole width and height; give both, in pixels"
         ) from error
     return Drawing(_key(path, name, finder), f"the image {name} in {path}", shapes, (height, width))
 

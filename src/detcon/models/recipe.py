@@ -135,16 +135,20 @@ def _check_timm(name: str) -> None:
     import timm  # which loads torch: only for the networks that need it
 
     if not timm.is_model(name):
-        raise ValueError(f"there is no encoder '{name}'; near: {near_encoders(name)}")
+        raise ValueError(f"there is no encoder '{name}'{near_encoders(name)}")
 
 
 def near_encoders(name: str) -> str:
-    """The encoders with a name most like a wrong one, the likeliest first, for a message."""
+    """The end of a message on a wrong name: those that hold it or are most like it, or some."""
     import timm
 
-    ours = difflib.get_close_matches(name, RESNETS, n=1)
-    near = dict.fromkeys([*ours, *difflib.get_close_matches(name, timm.list_models(), n=4)])
-    return ", ".join(near or RESNETS)
+    names = timm.list_models()
+    ours = difflib.get_close_matches(name, RESNETS, n=1, cutoff=0.8)
+    holding = sorted((one for one in names if name in one), key=lambda one: one.find(name))
+    near = dict.fromkeys([*ours, *(holding or difflib.get_close_matches(name, names))][:4])
+    if not near:
+        return f"; give one of {', '.join(RESNETS)}, or of timm's, as convnext_atto"
+    return f"; near: {', '.join(near)}"
 
 
 def _check_stride(stride: int) -> None:

@@ -112,7 +112,7 @@ def _from_timm(name: str, encoder: EncoderRecipe | None) -> Weights:
 
     architecture = name.partition(".")[0]
     if not timm.is_model(architecture):
-        raise BackboneError(f"timm has no model '{name}'; near: {near_encoders(architecture)}")
+        raise BackboneError(f"timm has no model '{name}'{near_encoders(architecture)}")
     recipe = encoder or EncoderRecipe(name=architecture)
     try:
         if architecture in RESNETS:

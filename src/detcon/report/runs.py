@@ -122,6 +122,15 @@ def gather_runs(folders: Iterable[str | Path], names: Mapping[str, str] | None =
 
 def _no_run(folder: Path) -> str:
     found = f"there is no run folder {folder}"
+    if (folder / METRICS).is_file():
+        if read_recipe(folder) is None:
+            return (
+                f"{folder} has a metrics.jsonl, but no recipe.yaml of its run; copy the whole run "
+                f"folder, or give others"
+            )
+        return (
+            f"{folder} is a transfer that isn't finished (no result.json); give its command again"
+        )
     if folder.is_dir():
         found = (
             f"{folder} holds no run: no metrics.jsonl of pretrain and no result.json of transfer"

@@ -115,8 +115,9 @@ def test_names_the_photo_whose_annotation_has_another_size(places, tmp_path):
     cv2.imwrite(str(tmp_path / "a/3.png"), np.ones((5, 5), np.uint8))
     store = MaskStore(places / "grid")
     assert message(lambda: score_stores([store], open_truth(tmp_path))) == (
-        "cannot score a/3.png: the masks are of a photo of 60 x 80 pixels, but the truth is of "
-        "one of 5 x 5"
+        f"cannot score a/3.png: the masks are of a photo of 60 x 80 pixels, but the truth "
+        f"{tmp_path}/a/3.png is of one of 5 x 5; give the truth of these photos, or make "
+        f"masks of the photos that were annotated"
     )
 
 

@@ -53,7 +53,9 @@ class NyuMat:
         try:
             photo = _read(self.path, "images", self._place(key))
         except Exception as error:  # h5py passes on any error of HDF5's callbacks
-            raise UnreadablePhoto(f"cannot read {name}: {error}") from error
+            raise UnreadablePhoto(
+                f"cannot read {name}: {error}; {copy_again(self.path)}"
+            ) from error
         return _in_channels(photo.transpose(2, 1, 0), channels, name)
 
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
@@ -62,7 +64,8 @@ class NyuMat:
             return in_metres(_read(self.path, "depths", self._place(key)).T, 1.0)
         except Exception as error:
             raise AnnotationError(
-                f"cannot read the depth of the photo {key} of {self.path}: {error}"
+                f"cannot read the depth of the photo {key} of {self.path}: {error}; "
+                f"{copy_again(self.path)}"
             ) from error
 
     def _place(self, key: str) -> int:
@@ -88,9 +91,10 @@ class DepthFrames:
         try:
             photo = _read(path, "rgb")
             if photo.ndim != 3 or photo.dtype != np.uint8:
-                raise ValueError(f"rgb is {photo.ndim}-dimensional {photo.dtype}, not 3 uint8")
+                raise ValueError(f"rgb is {photo.ndim}-dimensional {photo.dtype}")
         except Exception as error:
-            raise UnreadablePhoto(f"cannot read the photo of {path}: {error}") from error
+            remedy = _remedy(error, path, "rgb as [3 y x] of 8 bits")
+            raise UnreadablePhoto(f"cannot read the photo of {path}: {error}; {remedy}") from error
         return _in_channels(photo.transpose(1, 2, 0), channels, str(path))
 
     def depth(self, key: str) -> Float32[np.ndarray, "y x"]:
@@ -99,14 +103,15 @@ class DepthFrames:
         try:
             depth = _read(path, "depth")
             if depth.ndim != 2 or depth.dtype.kind not in "fiu":
-                raise ValueError(f"depth is {depth.ndim}-dimensional {depth.dtype}, not 2 numbers")
-            if depth.dtype.kind != "f" and self.unit is None:
-                raise ValueError(
-                    f"depth is of whole numbers ({depth.dtype}); give the metres of a step by "
-                    f"task.unit=, such as 0.001"
-                )
+                raise ValueError(f"depth is {depth.ndim}-dimensional {depth.dtype}")
         except Exception as error:
-            raise AnnotationError(f"cannot read the depth of {path}: {error}") from error
+            remedy = _remedy(error, path, "depth as [y x] of numbers")
+            raise AnnotationError(f"cannot read the depth of {path}: {error}; {remedy}") from error
+        if depth.dtype.kind != "f" and self.unit is None:
+            raise AnnotationError(
+                f"cannot read the depth of {path}: depth is of whole numbers ({depth.dtype}); give "
+                f"the metres of a step by task.unit=, such as 0.001"
+            )
         return in_metres(depth, 1.0 if self.unit is None else self.unit)
 
 
@@ -190,8 +195,16 @@ def _read_split(path: Path, name: str) -> list[int]:
 
 
 def _read(path: Path, name: str, place: int | tuple[()] = ()) -> np.ndarray:
+    """An array of an HDF5 file, or a part of it. Raises `ValueError` if there is none so called."""
     with h5py.File(path) as file:
+        if name not in file:
+            raise ValueError(f"it has no '{name}', but {', '.join(file) or 'nothing'}")
         return np.asarray(file[name][place])  # pyright: ignore
+
+
+def _remedy(error: Exception, path: Path, form: str) -> str:
+    """What to do with a file of one photo: write it as it should be, or copy a damaged one."""
+    return f"write {form}" if isinstance(error, ValueError) else copy_again(path)
 
 
 def _in_channels(

@@ -30,6 +30,7 @@ class Truth:
 
     marked: tuple[Masks, ...]  # of each person
     void: Bool[np.ndarray, "y x"] | None = None  # ignored pixels; None: there are none
+    place: str = ""  # the annotation's name in messages
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ def measure(masks: Masks, truth: Truth, bounds: Bounds | None = None) -> Tally:
         if marked.size != masks.size:
             raise ValueError(
                 f"the masks are of a photo of {masks.size[0]} x {masks.size[1]} pixels, but the "
-                f"truth is of one of {marked.size[0]} x {marked.size[1]}"
+                f"truth{truth.place and f' {truth.place}'} is of one of {marked.size[0]} x "
+                f"{marked.size[1]}; give the truth of these photos, or make masks of the photos "
+                f"that were annotated"
             )
     height, width = masks.size
     counted = np.ones(masks.size, bool) if truth.void is None else ~truth.void

@@ -10,7 +10,7 @@ import numpy as np
 from detcon.formats.errors import AnnotationError
 from detcon.masks.quality.overlap import Bounds, Quality, Tally, measure, quality
 from detcon.masks.quality.truth import TruthSource
-from detcon.masks.store import MaskStore
+from detcon.masks.store import MaskStore, StoreError
 from detcon.workers import in_order
 
 _PHOTOS_A_JOB = 8
@@ -101,7 +101,7 @@ def _score_photos(
         try:
             rows.append((key, [measure(store[key], marked, bounds) for store in stores]))
         except ValueError as error:
-            if key in str(error):
+            if isinstance(error, StoreError) and key in str(error):
                 raise
             raise AnnotationError(f"cannot score {key}: {error}") from error
     return rows

@@ -41,7 +41,7 @@ class StoredTruth:
         return [key for key in keys if key in self.store]
 
     def __getitem__(self, key: str) -> Truth:
-        return Truth((self.store[key],))
+        return Truth((self.store[key],), place=str(self.store.folder))
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class AnnotatedTruth:
 
     def __getitem__(self, key: str) -> Truth:
         people = [masks_of(one, self.options) for one in self._opened.read(key)]
-        return Truth(tuple(one.masks for one in people), people[0].void)
+        return Truth(tuple(one.masks for one in people), people[0].void, people[0].place)
 
     @property
     def _opened(self) -> SegmentSets:
