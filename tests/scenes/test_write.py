@@ -10,7 +10,7 @@ import yaml
 from detcon.config import RecipeError
 from detcon.photos import PhotosError
 from detcon.results import RunError
-from detcon.scenes import ScenesRecipe, make_scenes, render_scene
+from detcon.scenes import ScenesRecipe, make_scenes, render_scene, write
 from detcon.scenes.cutouts import CutoutsError
 from detcon.scenes.write import ScenesError
 
@@ -66,7 +66,28 @@ def test_val_has_its_own_pictures(made):
     assert not photos & {val[name] for name in names}
 
 
-def test_the_same_bytes_with_two_workers(made, tmp_path):
+@pytest.fixture
+def keen_workers(monkeypatch):
+    """As many processes as asked for, although there is little to do."""
+    monkeypatch.setattr(write, "_PIXELS_A_WORKER", 1)
+
+
+def test_a_few_pictures_start_no_process(tmp_path, monkeypatch):
+    """Each would take a second, and with a script that imports a training many."""
+    asked = []
+
+    def noted(work, jobs, *, num_workers):
+        asked.append((len(jobs), num_workers))
+        yield from ()
+
+    monkeypatch.setattr(write, "in_order", noted)
+    make_scenes(out=tmp_path / "few", num=16, size=32, workers=2)
+    monkeypatch.setattr(write, "_PIXELS_A_WORKER", 16 * 32**2 // 2)
+    make_scenes(out=tmp_path / "many", num=16, size=32, workers=2)
+    assert asked == [(2, 1), (1, 1), (2, 2), (1, 1)]
+
+
+def test_the_same_bytes_with_two_workers(made, tmp_path, keen_workers):
     again = make_scenes(out=tmp_path / "again", workers=2, **SMALL)
     assert files_of(again) == files_of(made)
 
@@ -107,7 +128,7 @@ def test_nonsensical_numbers_of_solids_are_refused(tmp_path, solids):
         make_scenes(out=tmp_path, solids=solids)
 
 
-def test_composites(cutouts_folder, backgrounds_folder, tmp_path):
+def test_composites(cutouts_folder, backgrounds_folder, tmp_path, keen_workers):
     parts = {"cutouts": str(cutouts_folder), "backgrounds": str(backgrounds_folder)}
     recipe = ScenesRecipe(out=str(tmp_path / "a"), num=10, size=64, workers=1, **parts)
     one = make_scenes(recipe, holdout="both")
@@ -153,7 +174,7 @@ def test_says_what_is_wrong_with_the_materials(cutouts_folder, backgrounds_folde
         make_scenes(out=tmp_path / "a", cutouts=backgrounds_folder, backgrounds=backgrounds_folder)
 
 
-def test_a_worker_says_which_cutout_is_wrong(backgrounds_folder, tmp_path):
+def test_a_worker_says_which_cutout_is_wrong(backgrounds_folder, tmp_path, keen_workers):
     (tmp_path / "cutouts" / "a").mkdir(parents=True)
     cv2.imwrite(str(tmp_path / "cutouts" / "a" / "clear.png"), np.zeros((9, 9, 4), np.uint8))
     with pytest.raises(CutoutsError, match=r"clear\.png: all of it is transparent"):

@@ -27,6 +27,7 @@ _MIN_VAL = 8
 _MOST_OBJECTS = 200  # VOC's maps have 254 ids
 _MOST_SOLIDS = 40  # more don't fit into a room
 _PICTURES_A_JOB = 8
+_PIXELS_A_WORKER = 2**19  # in a second or two: with fewer a process doesn't earn back its start
 _VAL_SEEDS = 2**63  # added to the seed for val, out of reach of any seed for train
 
 
@@ -142,7 +143,9 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
         starts = range(0, num, _PICTURES_A_JOB)
         jobs = [range(n, min(n + _PICTURES_A_JOB, num)) for n in starts]
         make = partial(make_pictures, layout, split, draw)
-        with closing(in_order(make, jobs, num_workers=min(settings.workers, len(jobs)))) as made:
+        worth = max(1, num * settings.size**2 // _PIXELS_A_WORKER)
+        workers = min(settings.workers, len(jobs), worth)
+        with closing(in_order(make, jobs, num_workers=workers)) as made:
             records = itertools.chain.from_iterable(made)
             images = with_progress(records, f"scenes for {split}", num, words="pictures")
             layout.finish(split, list(images))
