@@ -65,6 +65,7 @@ def test_the_page_begins_with_the_answer_where_adapting_helps(scenes, tmp_path, 
     assert "Adapting helped: with 20 labels mIoU +" in text
     said = capsys.readouterr()
     assert "starting from" in said.err and "Adapting helped" in said.err
+    assert ": 3 weights x 1 number of labels x " in said.err, "most of the work is ahead"
     assert "mIoU in %" in said.out and "than random" not in said.out + text, "one answer, not two"
     assert "random" in text, "fresh weights are in the table"
     run(scenes, tmp_path / "out", 30, weights=blind)
@@ -76,6 +77,7 @@ def test_the_answer_where_nothing_was_learnt(scenes, tmp_path):
     text = page.read_text()
     assert "told whether adapting helped: with 20 labels mIoU +0.0" in text
     assert "No gain may mean" in text and "Adapting helped" not in text
+    assert "0 updates of" in text and "kept their statistics here" in text
 
 
 @pytest.fixture(scope="module")

@@ -262,6 +262,23 @@ def test_runs_that_share_seeds_are_not_averaged(runs):
     }  # fmt: skip
 
 
+def test_two_adaptations_are_compared_with_the_start_that_both_were_judged_beside(runs):
+    """A newcomer's page called it two backbones, and compared each with random weights."""
+    for run, name in ((runs.ours, "bold"), (runs.theirs, "careful")):
+        recipe = (run / "recipe.yaml").read_text()
+        (run / "recipe.yaml").write_text(f"{recipe}weights: {{source: start.safetensors}}\n")
+        write_transfer(runs.folder / name, values=[30.0, 31.0, 33.0], backbone="start.safetensors")
+    found = gather_runs([runs.folder])
+    (comparison,) = compare(tell_apart(found.outcomes))
+    assert set(comparison.backbones()) == {"DetCon-S", "SimCLR", "start", RANDOM}
+    assert found.baseline == "start"
+    said = describe(comparison, 20, found.baseline)
+    assert "DetCon-S is better than start: " in said and "SimCLR is better than start: " in said
+    assert "DetCon-S is better than SimCLR: " in said and "random" not in said
+    (runs.theirs / "recipe.yaml").write_text(f"{recipe}weights: {{source: other.safetensors}}\n")
+    assert gather_runs([runs.folder]).baseline == RANDOM
+
+
 def test_each_figure_of_depth_has_its_own_unit_and_digits(runs):
     """The root mean square of 0.573 m was shown as 0.6 %, and 0.144 and 0.0587 both as 0.1."""
     folder = runs.folder / "depth" / "seed0"

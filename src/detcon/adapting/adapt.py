@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch.nn import BatchNorm2d
+
 from detcon.adapting.recipe import AdaptRecipe
-from detcon.adapting.verdict import compare, verdict
+from detcon.adapting.verdict import compare, reasons, verdict
 from detcon.adapting.without_labels import figures_of_fresh, without_labels
 from detcon.config import RecipeError, load_recipe
 from detcon.data.loader import BatchTooLarge, steps_per_epoch
@@ -16,13 +18,14 @@ from detcon.masks.store import MaskStore
 from detcon.masks.store.fill import make_masks
 from detcon.methods.recipe import WithMasks
 from detcon.models.backbone_file import load_backbone
-from detcon.notes import say
+from detcon.notes import counted, say
 from detcon.photos import check_outside, open_photos
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import open_start
 from detcon.pretraining.training import pretrain
 from detcon.report.output import check_output
 from detcon.report.page import make_report
+from detcon.results.history import read_history
 from detcon.train.environment import is_first_rank
 from detcon.train.limit import TimeLimit
 from detcon.train.replica import wait_for_ranks
@@ -69,6 +72,8 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
     out = Path(settings.out)
     if not (out / "adapted" / "backbone.safetensors").is_file():
         _check(plan, grid)
+    if grid is not None:
+        _say(_ahead(settings, grid))
     if plan.masks is not None and plan.masks == str(out / "masks"):
         _say(f"1/4  masks: {settings.masks}, of the photos alone")
         if is_first_rank():
@@ -90,7 +95,8 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
         _say("3/4  transfer: before and after, with the same labelled photos")
         results = run_grid(_with_backbones(grid, settings, adapted))
         found = compare(results, settings.weights.source, [str(one) for one in adapted])
-        sentences = verdict(found, seeds=settings.seeds, pretrainings=count)
+        why = _reasons(plan, adapted[0])
+        sentences = verdict(found, seeds=settings.seeds, pretrainings=count, reasons=why)
         runs.append(out / "transfer")
     _say("4/4  the page")
     page = out / "report.html"
@@ -99,6 +105,28 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
         make_report(runs, out=page, title="Adapted to your photos", lead=sentences, names=names)
         _say("\n".join(sentences))
     return page
+
+
+def _ahead(settings: AdaptRecipe, grid: GridRecipe) -> str:
+    """How many transfers follow the pretraining: they are most of the work, by the defaults."""
+    weights = 1 + settings.pretrainings + settings.fresh
+    cells = weights * len(grid.amounts) * settings.seeds
+    steps = getattr(grid.task, "steps", None)
+    each = "" if steps is None else f" of {counted(steps, 'update')} each"
+    return (
+        f"after pretraining come {counted(cells, 'transfer')}{each}: {weights} weights x "
+        f"{counted(len(grid.amounts), 'number')} of labels x {counted(settings.seeds, 'seed')}"
+    )
+
+
+def _reasons(plan: PretrainRecipe, adapted: Path) -> str:
+    """What no gain may mean, by what was done."""
+    backbone = load_backbone(adapted)
+    photos = len(open_photos(plan.images, backbone.recipe.in_channels))
+    steps, _ = read_history(adapted.parent).curve("step")
+    moving = "frozen" if plan.freeze_norms else "moving"
+    has_norms = any(isinstance(one, BatchNorm2d) for one in backbone.encoder.modules())
+    return reasons(max(steps, default=0), plan.batch_size, photos, moving if has_norms else None)
 
 
 def _check(plan: PretrainRecipe, grid: GridRecipe | None) -> None:

@@ -2,18 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
+from typing import Literal
 
+from detcon.notes import counted
 from detcon.results.difference import Difference
 from detcon.results.result import Result
 from detcon.results.statistics import paired
-
-_REASONS = (
-    "No gain may mean that the weights are good for such photos already, that the run was too "
-    "short or its learning rate too high or too low (pretrain.optimizer.encoder_lr), or that the "
-    "masks don't follow the objects (look at them below). If the network has batch norms, try "
-    "pretrain.freeze_norms=false pretrain.optimizer.encoder_lr=4e-3: that gained most where we "
-    "measured (docs/adapting.md)."
-)
 
 _OUTCOMES = {"better": "helped", "worse": "hurt", "unclear": "unclear"}
 
@@ -47,8 +41,47 @@ def compare(results: Iterable[Result], start: str, adapted: Sequence[str]) -> li
     return found
 
 
-def verdict(comparisons: Sequence[Difference], *, seeds: int, pretrainings: int = 1) -> list[str]:
-    """The answer in sentences; the first one says it all.
+def reasons(
+    updates: int, batch: int, photos: int, norms: Literal["frozen", "moving"] | None
+) -> str:
+    """What it may mean that adapting gained nothing, and which other way to try.
+
+    >>> print(reasons(100, 32, 367, None).split(", or that")[0])  # doctest: +NORMALIZE_WHITESPACE
+    No gain may mean that the weights are good for such photos already, that 100 updates of 32
+    photos (8.7 passes over 367 photos) are too few, that the learning rate was too high or too low
+    (pretrain.optimizer.encoder_lr)
+
+    Args:
+        updates: Of the pretraining.
+        batch: Photos in each.
+        photos: All that there are.
+        norms: What batch norms did; None if the network has none.
+    """
+    text = (
+        f"No gain may mean that the weights are good for such photos already, that "
+        f"{counted(updates, 'update')} of {counted(batch, 'photo')} "
+        f"({updates * batch / photos:.2g} passes over {counted(photos, 'photo')}) are too few, "
+        f"that the learning rate was too high or too low (pretrain.optimizer.encoder_lr), or that "
+        f"the masks don't follow the objects (look at them below)."
+    )
+    compared = "with another out=; detcon report of both folders compares them (docs/adapting.md)."
+    if norms == "frozen":
+        text += (
+            " Batch norms kept their statistics here. Where we measured, "
+            "pretrain.freeze_norms=false pretrain.optimizer.encoder_lr=4e-3 gained most: try it "
+        )
+    if norms == "moving":
+        text += (
+            " Batch norms moved here. Try the default, without pretrain.freeze_norms and "
+            "pretrain.optimizer.encoder_lr, "
+        )
+    return text + compared if norms else text
+
+
+def verdict(
+    comparisons: Sequence[Difference], *, seeds: int, pretrainings: int = 1, reasons: str = ""
+) -> list[str]:
+    """The answer in sentences; the first one says it all. `reasons` follow where nothing helped.
 
     >>> one = Difference(50, "mIoU", "%", 41.0, 44.0, (2.9, 3.0, 3.1))
     >>> print(verdict([one], seeds=3)[0])
@@ -89,8 +122,8 @@ def verdict(comparisons: Sequence[Difference], *, seeds: int, pretrainings: int 
         )
     if seeds > 1 and any(one.half is None for one in comparisons):
         sentences.append("Where seeds draw nothing all give the same, and there is no interval.")
-    if "helped" not in outcomes:
-        sentences.append(_REASONS)
+    if reasons and "helped" not in outcomes:
+        sentences.append(reasons)
     return sentences
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from detcon.notes import counted
 from detcon.report.runs import Outcome, Pretraining
-from detcon.results.difference import compare_backbones, label_words
+from detcon.results.difference import RANDOM, compare_backbones, label_words
 from detcon.results.result import written
 from detcon.results.statistics import deviation
 
@@ -111,14 +111,22 @@ def _entry(backbone: str, labels: int | None, by_seed: Mapping[int, float]) -> E
 def tell_apart(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """Adds the run's folder to the backbone's name where two runs of a backbone share a seed.
 
-    Their recipes differ, so a mean over both would mix different things.
+    Their recipes differ, so a mean over both would mix different things. One of the same recipe and
+    value, as where two adaptations were judged beside their start, is left out.
     """
-    times = Counter((*o.group, o.backbone, o.result.labels, o.result.seed) for o in outcomes)
+    once = {(*_key(o), o.result.recipe, o.result.value): o for o in reversed(outcomes)}
+    outcomes = [o for o in outcomes if any(o is one for one in once.values())]
+    times = Counter(map(_key, outcomes))
     twice = {key[:4] for key, count in times.items() if count > 1}
     return [
         replace(o, backbone=f"{o.backbone} · {o.run}") if (*o.group, o.backbone) in twice else o
         for o in outcomes
     ]
+
+
+def _key(outcome: Outcome) -> tuple[str | int | None, ...]:
+    """What a table has one place for."""
+    return (*outcome.group, outcome.backbone, outcome.result.labels, outcome.result.seed)
 
 
 def introduce(pretrainings: Sequence[Pretraining], comparisons: Sequence[Comparison]) -> str:
@@ -143,8 +151,8 @@ def _length(run: Pretraining) -> str:
     return f"{run.name} ({steps[-1]:,} steps{time})"
 
 
-def describe(comparison: Comparison, labels: int | None) -> str:
-    """Which backbones are better with an amount of labels, or that it can't be told."""
+def describe(comparison: Comparison, labels: int | None, baseline: str = RANDOM) -> str:
+    """Which backbones are better than one with an amount of labels, or that it can't be told."""
     first, *others = entries = comparison.ranked(labels)
     task, metric, unit = comparison.task, comparison.metric, comparison.unit
     if not others:
@@ -154,7 +162,10 @@ def describe(comparison: Comparison, labels: int | None) -> str:
             f"{counted(len(first.values), 'seed')}; there is nothing to compare it with."
         )
     values = {entry.backbone: dict(zip(entry.seeds, entry.values)) for entry in entries}
-    return compare_backbones(values, task=task, labels=labels, metric=metric, unit=unit)
+    than = baseline if baseline in values else RANDOM
+    return compare_backbones(
+        values, task=task, labels=labels, metric=metric, unit=unit, baseline=than
+    )
 
 
 def _duration(seconds: float) -> str:

@@ -64,7 +64,7 @@ def write_report_page(recipe: ReportRecipe) -> Path:
     comparisons = compare(outcomes)
     pretraining = _of_pretraining(runs.pretrainings, styles, recipe) if runs.pretrainings else {}
     without = () if pretraining.get("quality") else ("quality",)
-    results = [describe(one, labels) for one in comparisons for labels in one.amounts]
+    results = [describe(one, n, runs.baseline) for one in comparisons for n in one.amounts]
     if recipe.lead:  # that is the page's answer, maybe to another question
         results = []
     page = render(

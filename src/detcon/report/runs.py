@@ -88,6 +88,14 @@ class Runs:
     transfers: Sequence[Transfer] = ()
 
     @property
+    def baseline(self) -> str:
+        """The weights that all pretrainings began with, if they are the same; else random ones."""
+        weights = [run.recipe.get("weights") or {} for run in self.pretrainings]
+        sources = {one.get("source") for one in weights if isinstance(one, Mapping)}
+        (source, *others) = sources or {None}
+        return RANDOM if others or not source else backbone_name(str(source), self.pretrainings)
+
+    @property
     def outcomes(self) -> list[Outcome]:
         """All seeds of all transfer runs."""
         return [outcome for transfer in self.transfers for outcome in transfer.outcomes]

@@ -79,8 +79,9 @@ def compare_backbones(
     labels: int | None,
     metric: str,
     unit: str,
+    baseline: str = RANDOM,
 ) -> str:
-    """Which backbones are better than random weights, and whether the best is than the next.
+    """Which backbones are better than the baseline, and whether the best is than the next.
 
     >>> values = {"mine": {0: 44.0, 1: 44.2}, RANDOM: {0: 41.0, 1: 41.1}}
     >>> print(compare_backbones(values, task="depth", labels=9, metric="delta1", unit="%"))
@@ -94,10 +95,13 @@ def compare_backbones(
         labels: Labelled pictures; None for all.
         metric: What was measured; more is better.
         unit: Its unit.
+        baseline: One of them, or random weights.
     """
     ranked = sorted(values, key=lambda name: -fmean(values[name].values()))
-    trained = [name for name in ranked if name != RANDOM]
-    pairs = [(name, RANDOM) for name in trained if RANDOM in values]
+    trained = [name for name in ranked if name not in (RANDOM, baseline)]
+    pairs = [(name, baseline) for name in trained if baseline in values]
+    if not trained:
+        pairs = [(baseline, RANDOM)]
     pairs += [(trained[0], trained[1])] if len(trained) > 1 else []
     found = []
     for one, other in pairs:
