@@ -217,7 +217,7 @@ def test_a_grid_of_backbones_and_labels(squares, tmp_path, capsys):
     recipe = EncoderRecipe(name="resnet18", width=0.25)
     path = tmp_path / "runs/mine/backbone.safetensors"
     save_backbone(path, build_encoder(recipe), recipe, normalisation=Normalisation())
-    options = {"task": "linear_segmentation", "backbone": f"{path},random", "labels": "2,all"}
+    options = {"task": "knn_segmentation", "backbone": f"{path},random", "labels": "2,all"}
     results = run(squares, tmp_path / "grid", seeds=2, **options)
     assert [(r.backbone, r.labels, r.seed) for r in results] == [
         (b, n, s) for b in (str(path), "random") for n in (2, None) for s in (0, 1)
@@ -225,11 +225,11 @@ def test_a_grid_of_backbones_and_labels(squares, tmp_path, capsys):
     assert (tmp_path / "grid/mine/labels2/seed1/result.json").is_file()
     assert (tmp_path / "grid/random/all/seed0/result.json").is_file()
     table = capsys.readouterr().out.splitlines()
-    assert table[0] == "linear_segmentation: mIoU in %" and "std" in table[1]
+    assert table[0] == "knn_segmentation: mIoU in %" and "std" in table[1]
     few, every = table[-2:]
-    assert few.startswith("In linear segmentation with 2 labelled pictures, ")
+    assert few.startswith("In knn segmentation with 2 labelled pictures, ")
     assert "mine is " in few and " than random weights: mIoU " in few and "95 % interval" in few
-    assert every.startswith("In linear segmentation with all labelled pictures, ")
+    assert every.startswith("In knn segmentation with all labelled pictures, ")
     assert run(squares, tmp_path / "grid", seeds=2, **options) == results
     grown = run(squares, tmp_path / "grid", seeds=2, **(options | {"labels": "2,4,all"}))
     assert [r for r in grown if r.labels != 4] == results
