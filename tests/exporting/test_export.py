@@ -428,6 +428,7 @@ def test_the_share_of_loaded_tensors_is_printed(to, share, make, tmp_path, monke
     main()
     said = capsys.readouterr().out
     assert share in said and f"wrote {out}" in said
+    assert "normalised by mean 0.485, 0.456, 0.406 and std 0.229, 0.224, 0.225" in said
 
 
 @pytest.mark.parametrize("name", ["resnet18", "efficientnet_lite0", "convnext_atto"])

@@ -203,7 +203,7 @@ VERBS = {
         "exporting.write:export",
         "detcon export backbone=run/backbone.safetensors to=torchvision out=backbone.pth",
         lambda s: import_module("detcon.exporting.reloading").how_to_open(s),
-        table="exporting.reloading:loaded_share",
+        table="exporting.reloading:summary",
     ),
     "import": Verb(
         "Read DeepMind's released weights (.npy) into a backbone file.",

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from detcon.exporting.recipe import ExportRecipe
-from detcon.models.backbone_file import load_backbone
+from detcon.models.backbone_file import Backbone, load_backbone
 from detcon.models.recipe import EncoderRecipe
 
 _CALLS = {
@@ -36,17 +36,27 @@ def how_to_open(settings: ExportRecipe) -> str:
     """The call that opens the file in its library, for this very network."""
     is_safe = settings.out.endswith(".safetensors")
     load = "safetensors.torch.load_file" if is_safe else "torch.load"
-    state, name = f"{load}({settings.out!r})", _recipe(settings).name
+    state, name = f"{load}({settings.out!r})", _backbone(settings).recipe.name
     return _CALLS[settings.to].format(out=settings.out, name=name, state=state)
 
 
+def summary(settings: ExportRecipe) -> str:
+    """How much the library takes, and what it has to be told of photos, for the terminal."""
+    normalisation = _backbone(settings).normalisation
+    mean, std = (
+        ", ".join(f"{one:g}" for one in of) for of in (normalisation.mean, normalisation.std)
+    )
+    photos = f"photos are normalised by mean {mean} and std {std}, in values from 0 to 1"
+    return "\n".join(filter(None, (loaded_share(settings), photos)))
+
+
 def loaded_share(settings: ExportRecipe) -> str:
-    """`320 of 320 tensors fit transformers' ResNetBackbone`, for the terminal."""
+    """`320 of 320 tensors fit transformers' ResNetBackbone`."""
     out = Path(settings.out)
     tensors = _read(out, settings.to)
     if settings.to == "transformers" and find_spec("transformers") is None:
         return f"{len(tensors)} tensors; transformers isn't installed here, so they weren't checked"
-    network, library = _network(settings, _recipe(settings))
+    network, library = _network(settings, _backbone(settings).recipe)
     if network is None:
         return f"{len(tensors)} tensors" if tensors else ""
     wanted = network.state_dict()
@@ -59,11 +69,9 @@ def loaded_share(settings: ExportRecipe) -> str:
     return f"{len(fits)} of {len(tensors)} tensors fit {library}{fresh}"
 
 
-def _recipe(settings: ExportRecipe) -> EncoderRecipe:
+def _backbone(settings: ExportRecipe) -> Backbone:
     with torch.random.fork_rng(devices=[]):
-        return load_backbone(
-            settings.backbone, encoder=settings.encoder, stride=settings.stride
-        ).recipe
+        return load_backbone(settings.backbone, encoder=settings.encoder, stride=settings.stride)
 
 
 def _read(out: Path, to: str) -> dict[str, Any]:
