@@ -1,5 +1,6 @@
 """Tests for the command line: what it teaches, what it says, and what it exits with."""
 
+import json
 import os
 import re
 import shlex
@@ -10,11 +11,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 import detcon
 from detcon import cli
 from detcon.config import load_recipe, recipes_for
-from detcon.downstream.recipe import GridRecipe, PredictRecipe
+from detcon.downstream.model_file import MODEL
+from detcon.downstream.recipe import GridRecipe, PredictRecipe, TransferRecipe
+from detcon.models.sources import MODEL_ENTRY
 from detcon.pretraining.recipe import PretrainRecipe
 
 STUDIES = Path(__file__).parents[1] / "studies"
@@ -407,10 +411,17 @@ def test_what_comes_next_names_recipes_of_all_tasks():
          "detcon transfer folder_fcn backbone=BACKBONE data=found/yolo format=yolo val=0.2 out="),
         ("coco", "import found/coco/annotations.json where you correct it, as in CVAT, export it "
          "as COCO, and learn from that: detcon transfer folder_fcn backbone=BACKBONE data=EXPORTED "
-         "format=coco val=0.2 out=found-learnt  # of a detector: coco_mask_rcnn_small"),
+         "format=coco val=0.2 out=found-learnt"),
     ],
 )  # fmt: skip
-def test_after_labels_to_correct_comes_learning_from_them(form, said):
-    given = {"model": "m", "images": "my photos", "out": "found", "format": form}
+@pytest.mark.parametrize(
+    ("task", "recipe"), [("segmentation", "folder_fcn"), ("detection", "coco_mask_rcnn_small")]
+)
+def test_after_labels_to_correct_comes_learning_the_same_task(tmp_path, form, said, task, recipe):
+    learnt = TransferRecipe(data="d", backbone="random", out="o", task={"kind": task})
+    about = {"settings": learnt.model_dump(mode="json")}
+    save_file({}, tmp_path / MODEL, {MODEL_ENTRY: json.dumps(about)})
+    given = {"model": str(tmp_path), "images": "my photos", "out": "found", "format": form}
     then = cli.VERBS["predict"].then(load_recipe(PredictRecipe, None, given))
-    assert then.startswith(said) and bool(then) == bool(said)
+    assert then.startswith(said.replace("folder_fcn", recipe)) and bool(then) == bool(said)
+    assert "#" not in then

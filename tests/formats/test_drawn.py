@@ -295,8 +295,8 @@ def test_objects_left_out_are_counted_and_named(tmp_path):
     assert re.search(
         r"shapes left out: 1 \(points or lines\), the first is shape 2 of .*b\.js", said
     )
-    assert re.search(r"objects left out: 1 \(outside the photo, or of no area\), .* shape 3", said)
-    assert re.search(r"objects that repeat another of their photo: 1 \(they .*b\.json", said)
+    assert re.search(r"objects of train left out: 1 \(outside the photo.* area\), .* shape 3", said)
+    assert re.search(r"objects of train that repeat another .*: 1 \(they .*b\.json", said)
     found = source.objects("train/b.jpg")
     assert np.array_equal(found.boxes, [[1, 1, 9, 12], [36, 1, 40, 9], [1, 1, 9, 12]])
     assert found.classes.tolist() == [0, 0, 0]
@@ -337,7 +337,7 @@ def test_difficult_objects_of_voc_are_neither_learnt_nor_counted(tmp_path):
     path.write_text(path.read_text().replace("<difficult>0", "<difficult>1", 1))
     source = open_objects(tmp_path, "voc_xml", "train")
     assert source.objects("JPEGImages/a.jpg").crowd.tolist() == [True, False]
-    assert "objects marked as difficult: 1 (neither learnt nor counted)" in "; ".join(
+    assert "objects of train marked as difficult: 1 (neither learnt nor counted)" in "; ".join(
         source.sentences
     )
 
@@ -349,7 +349,7 @@ def test_empty_boxes_of_voc_are_left_out(tmp_path):
     path.write_text(text)
     source = open_objects(tmp_path, "voc_xml", "train")
     assert len(source.objects("JPEGImages/b.jpg")) == 0
-    assert "objects left out: 1 (outside the photo, or of no area)" in "; ".join(source.sentences)
+    assert "objects of train left out: 1 (outside the photo" in "; ".join(source.sentences)
 
 
 AS_WRITTEN = """<annotation verified="yes">
@@ -392,7 +392,10 @@ def test_voc_as_labelling_tools_write_it_is_what_elementtree_reads(tmp_path, cor
     source = open_objects(folder, "voc_xml", "train")
     assert source.objects("JPEGImages/a.jpg").boxes.tolist() == expected
     clicks = len(corners) - len(expected)
-    assert f"objects left out: {clicks} (outside the photo, or of no area)" in source.sentences[0]
+    assert (
+        f"objects of train left out: {clicks} (outside the photo, or of no area)"
+        in source.sentences[0]
+    )
 
 
 def test_an_annotation_of_one_camera_serves_no_photo_of_another(tmp_path):

@@ -63,11 +63,10 @@ _OTHER_TASKS = (
 )
 
 _LEARN = (
-    "detcon transfer folder_fcn backbone=BACKBONE data={data} format={format} val=0.2 "
-    "out={out}-learnt  # of a detector: coco_mask_rcnn_small"
+    "detcon transfer {recipe} backbone=BACKBONE data={data} format={format} val=0.2 "
+    "out={out}-learnt"
 )
 _AFTER_PREDICT = {
-    "auto": "",
     "labelme": "cp -rn {out}/labelme/. {images}, correct them there in LabelMe, and learn from "
     f"them: {_LEARN.replace('{data}', '{images}')}",
     "voc_xml": "cp -rn {out}/voc_xml/. {images}, correct them there, as in LabelImg, and learn "
@@ -78,6 +77,20 @@ _AFTER_PREDICT = {
     "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, export it as "
     f"COCO, and learn from that: {_LEARN.replace('{data}', 'EXPORTED')}",
 }
+
+
+def _after_predict(settings: Any) -> str:
+    """How to correct what was predicted, and the recipe that learns the task of the model again."""
+    if settings.format == "auto":
+        return ""
+    task = import_module("detcon.downstream.model_file").task_of(settings.model)
+    return _AFTER_PREDICT[settings.format].format(
+        recipe="coco_mask_rcnn_small" if task.kind == "detection" else "folder_fcn",
+        out=quote(settings.out),
+        images=quote(settings.images),
+        format=settings.format,
+    )
+
 
 _AFTER_CONVERT = {
     "png": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.folder={out}",
@@ -180,9 +193,7 @@ VERBS = {
         "downstream.recipe:PredictRecipe",
         "downstream.predicting:predict",
         "detcon predict model=run-transfer/seed0 images=photos out=found",
-        lambda s: _AFTER_PREDICT[s.format].format(
-            out=quote(s.out), images=quote(s.images), format=s.format
-        ),
+        _after_predict,
         parts="predicted.jsonl",
     ),
     "embed": Verb(

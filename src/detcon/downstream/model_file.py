@@ -114,6 +114,11 @@ def find_model(path: str | Path) -> Path:
     return Path(path, MODEL) if Path(path).is_dir() else Path(path)
 
 
+def task_of(path: str | Path) -> TaskRecipe:
+    """The task of a model that `load_model` can open, without building it."""
+    return recorded(TransferRecipe, _about(find_model(path))["settings"]).task
+
+
 def load_model(
     path: str | Path, *, encoder: EncoderRecipe | None = None, task: str | None = None
 ) -> Model:
@@ -144,8 +149,7 @@ def load_model(
     """
     path = find_model(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            about = json.loads((file.metadata() or {})[ENTRY])
+        about = _about(path)
         settings = recorded(TransferRecipe, about["settings"])
         recipe = EncoderRecipe.model_validate(about["encoder"])
         normalisation = Normalisation.model_validate(about["normalisation"])
@@ -184,6 +188,11 @@ def load_model(
     except BackboneError as error:
         raise ModelError(str(error)) from error
     return Model(opened, network.eval(), names, settings, recipe.in_channels)
+
+
+def _about(path: Path) -> dict[str, Any]:
+    with safe_open(path, framework="pt") as file:
+        return json.loads((file.metadata() or {})[ENTRY])
 
 
 def _check_task(path: Path, recipe: TaskRecipe, given: str | None) -> None:

@@ -100,9 +100,10 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         say(f"skipped: {sentence}")
     if faint:
         left_out = "drawn" if settings.format == "auto" else "drawn or written"
+        digits = next((n for n in range(2, 8) if round(best, n) < settings.score), 8)
         say(
             f"{counted(faint, 'object')} of a score below {settings.score:g}, the surest of them "
-            f"of {best:.2f}, aren't {left_out}; score= lets in more"
+            f"of {best:.{digits}f}, aren't {left_out}; score= lets in more"
         )
     run.finish()
     return run.folder

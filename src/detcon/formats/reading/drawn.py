@@ -109,7 +109,7 @@ def open_drawn(
         PhotosError: There are no photos.
     """
     found = read(Path(data))
-    return _drawn(found, draw_split(found.parts, split, holdout, found.source))
+    return _drawn(found, draw_split(found.parts, split, holdout, found.source), f" of {split}")
 
 
 def open_drawn_labels(
@@ -134,8 +134,8 @@ def open_drawn_labels(
     return DrawnLabels(drawn.photos, tuple(names), drawn, np.array(places, np.int64))
 
 
-def _drawn(found: Drawings, drawings: Sequence[Drawing]) -> DrawnObjects:
-    """The objects of a split, checked against its photos."""
+def _drawn(found: Drawings, drawings: Sequence[Drawing], which: str = "") -> DrawnObjects:
+    """The objects of a split, checked against its photos; `which` names it in sentences."""
     photos = Photos(found.source, str(found.root), sorted(one.key for one in drawings))
     by_key: dict[str, Drawing] = {}
     for one in drawings:
@@ -155,19 +155,20 @@ def _drawn(found: Drawings, drawings: Sequence[Drawing]) -> DrawnObjects:
     for key, drawing in by_key.items():
         kept[key], first = keep_shapes(drawing, photo_size(photos, drawing), places, left)
         alone = alone or first
-    sentences = (*found.notes, *left.sentences("objects"))
+    sentences = (*found.notes, *left.sentences(f"objects{which}"))
     if alone and any(one.polygons or one.mask is not None for one in shapes):
         sentences += (f"{alone} is a box without an outline, so that there are no masks",)
     if repeated := [one for one in kept.values() if one.num_repeated]:
         sentences += (
-            f"objects that repeat another of their photo: {sum(o.num_repeated for o in repeated)} "
-            f"(they count each time), the first is in {repeated[0].place}",
+            f"objects{which} that repeat another of their photo: "
+            f"{sum(o.num_repeated for o in repeated)} (they count each time), the first is "
+            f"in {repeated[0].place}",
         )
     crowds = [one for one in kept.values() if one.crowd.any()]
     if crowds:
         sentences += (
-            f"objects marked as difficult: {sum(int(one.crowd.sum()) for one in crowds)} (neither "
-            f"learnt nor counted), the first is in {crowds[0].place}",
+            f"objects{which} marked as difficult: {sum(int(one.crowd.sum()) for one in crowds)} "
+            f"(neither learnt nor counted), the first is in {crowds[0].place}",
         )
     for sentence in sentences:
         note(sentence)

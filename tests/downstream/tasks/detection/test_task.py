@@ -239,9 +239,12 @@ def test_drawing_shows_what_is_sure(monkeypatch, tmp_path, capsys):
     write_png(tmp_path / "photos" / "a.png", photo)
     backbone = load_backbone("random", encoder=settings.encoder)
     save_model(tmp_path / "model.safetensors", network, settings, backbone, NAMES)
-    found = Detections(objects, np.full(len(objects), 0.3))
+    found = Detections(objects, np.full(len(objects), 0.2996))
     monkeypatch.setattr(Model, "predict_all", lambda self, photos: [found for _ in photos])
     given = {"model": tmp_path / "model.safetensors", "images": tmp_path / "photos"}
+    for score, digits in ((0.3, "0.2996"), (0.5, "0.30")):  # as many as tell it from the limit
+        predict(**given, out=tmp_path / digits, score=score)
+        assert f"below {score}, the surest of them of {digits}, " in capsys.readouterr().err
     for score, shows in ((0.5, False), (0.2, True)):
         out = predict(**given, out=tmp_path / f"{score}", score=score)
         drawn = cv2.imread(str(out / "drawn/a.png"), cv2.IMREAD_COLOR_RGB)[:, 64:]
