@@ -225,7 +225,8 @@ def test_a_grid_of_backbones_and_labels(squares, tmp_path, capsys):
     assert (tmp_path / "grid/mine/labels2/seed1/result.json").is_file()
     assert (tmp_path / "grid/random/all/seed0/result.json").is_file()
     table = capsys.readouterr().out.splitlines()
-    assert table[0] == "knn_segmentation: mIoU in %" and "std" in table[1]
+    title = "knn_segmentation: mIoU in %, of 5 validation photos"
+    assert table[0] == title and "std" in table[1]
     few, every = table[-2:]
     assert few.startswith("In knn segmentation with 2 labelled pictures, ")
     assert "mine is " in few and " than random weights: mIoU " in few and "95 % interval" in few

@@ -8,6 +8,8 @@ from detcon import make_masks, transfer
 from detcon.config import RecipeError
 from detcon.downstream.model_file import load_model
 from detcon.formats.errors import AnnotationError
+from detcon.formats.reading.holdout import Holdout
+from detcon.formats.registry import open_objects
 from detcon.notes import note
 from detcon.report.score import score
 
@@ -73,7 +75,7 @@ def test_what_is_left_out_is_said_once_in_transfer_and_masks(tmp_path, capsys):
     assert "format=labelme, recognised by train/a.json" in capsys.readouterr().err
 
 
-def test_a_val_is_drawn(tmp_path):
+def test_a_val_is_drawn(tmp_path, capsys):
     drawn_layouts.yolo(tmp_path / "data")
     text = (tmp_path / "data" / "data.yaml").read_text().replace("images/val", "images/train")
     (tmp_path / "data" / "data.yaml").write_text(text)
@@ -86,6 +88,18 @@ def test_a_val_is_drawn(tmp_path):
         transfer(**settings)
     transfer(**settings, val=0.2)
     assert learnt(tmp_path / "run")["val"] == 0.2
+    keys = open_objects(tmp_path / "data", "yolo", "val", holdout=Holdout(0.2)).keys
+    whole = len(list((tmp_path / "data" / "images" / "train").iterdir()))
+    said, lines = capsys.readouterr(), (tmp_path / "run" / "seed0" / "val.txt").read_text()
+    assert lines.splitlines() == keys and 0 < len(keys) < whole
+    assert (
+        said.err.count(
+            f"val=0.2: {len(keys)} of {whole} photos are val, the first is {keys[0]}; "
+            "val.txt in the folder of each seed lists them"
+        )
+        == 1
+    )
+    assert f"detection: AP mask in %, of {len(keys)} validation photo" in said.out
     with pytest.raises(RecipeError, match="val_groups is for a val that is drawn; give val=0.2"):
         transfer(**settings, val_groups="_")
 

@@ -16,6 +16,7 @@ from detcon.downstream.network import FeatureMemory, Network
 from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import FineTuned, ProbeRecipe, TransferRecipe, task_name
 from detcon.downstream.task import Names, Score, Task
+from detcon.files import write_whole
 from detcon.models.backbone_file import Backbone, load_backbone, save_backbone, weights_digest
 from detcon.models.recipe import EncoderRecipe
 from detcon.notes import note
@@ -30,6 +31,9 @@ from detcon.train.run import open_run
 
 STRIPS = 4
 """The number of validation photos that are drawn with their prediction."""
+
+VAL = "val.txt"
+"""The list of validation photos, where they were drawn."""
 
 OpenData = Callable[[int], tuple[LabelledData, Examples]]
 """From the channels that a backbone takes to the data, and its validation photos."""
@@ -61,6 +65,8 @@ def run_cell(
     begin = time.monotonic()
     backbone, network, names, train, val = prepare_cell(settings, task, open_data)
     run = open_run(folder, settings, inputs=inputs)
+    if settings.val is not None and is_first_rank():
+        write_whole(folder / VAL, "".join(f"{key}\n" for key in val.split.keys))
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it
         network.to(open_replica("32", settings.loop.accelerator).device).eval()
@@ -68,7 +74,7 @@ def run_cell(
         network.memory = memory.of(weights_digest(network.encoder.state_dict()))
     task.learn(settings, network, train, folder)
     reached = task.score(settings, network, val, names)
-    result = _result(settings, reached, before + time.monotonic() - begin)
+    result = _result(settings, reached, len(val), before + time.monotonic() - begin)
     if is_first_rank():
         _save(settings, backbone, network, names)
         _draw(folder, task, network, names, val)
@@ -131,7 +137,7 @@ def _note_another(found: EncoderRecipe, settings: TransferRecipe) -> None:
         )
 
 
-def _result(settings: TransferRecipe, reached: Score, seconds: float) -> Result:
+def _result(settings: TransferRecipe, reached: Score, num_photos: int, seconds: float) -> Result:
     task: Any = settings.task
     return Result(
         task=task_name(settings.task),
@@ -148,6 +154,7 @@ def _result(settings: TransferRecipe, reached: Score, seconds: float) -> Result:
         seconds=round(seconds, 1),
         per_class=reached.per_class,
         figures=reached.figures,
+        num_photos=num_photos,
     )
 
 

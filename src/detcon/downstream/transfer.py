@@ -14,7 +14,7 @@ from rich.table import Table
 
 from detcon.config import load_recipe
 from detcon.data.labelled.examples import Examples, LabelledData
-from detcon.downstream.cell import OpenData, prepare_cell, run_cell
+from detcon.downstream.cell import VAL, OpenData, prepare_cell, run_cell
 from detcon.downstream.network import FeatureMemory
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
 from detcon.downstream.task import Task, open_task
@@ -23,7 +23,7 @@ from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.formats.registry import resolved
 from detcon.models.backbone_file import BackboneError, load_backbone
 from detcon.models.recipe import EncoderRecipe
-from detcon.notes import note, say
+from detcon.notes import counted, note, say
 from detcon.photos import check_outside
 from detcon.progress import time_left
 from detcon.results.difference import RANDOM, compare_backbones
@@ -40,9 +40,9 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
 
     Seed N has the folder `out/seedN` with the recipe, the log, `model.safetensors` (the trained
     network, for `load_model` and `detcon predict`), `backbone.safetensors` (its encoder),
-    `predictions/*.png` and `result.json`; of several backbones or amounts of labels,
-    `out/BACKBONE/labelsM/seedN`. Given again, an interrupted cell goes on where it stopped, and a
-    finished one is only read; a grid may grow.
+    `predictions/*.png`, `result.json` and, where val was drawn, its photos in `val.txt`; of several
+    backbones or amounts of labels, `out/BACKBONE/labelsM/seedN`. Given again, an interrupted cell
+    goes on where it stopped, and a finished one is only read; a grid may grow.
 
     Args:
         recipe: A recipe, its YAML file or name, or None for the defaults.
@@ -117,6 +117,12 @@ def _opened(grid: GridRecipe) -> tuple[Task, OpenData]:
                 f"{grid.data}: {len(both)} of {len(labelled.val.keys)} validation photos have the "
                 f"name and size of a training photo, {both[0]} first; if they are the same, the "
                 f"figures are too good: take them out of one"
+            )
+        if grid.val is not None:
+            val, num_train = labelled.val.keys, len(labelled.train.keys)
+            note(
+                f"val={grid.val:g}: {len(val)} of {len(val) + num_train} photos are val, the first "
+                f"is {val[0]}; {VAL} in the folder of each seed lists them"
             )
         return labelled, Examples(labelled.val, range(len(labelled.val.keys)))
 
@@ -228,7 +234,11 @@ def _say(results: Sequence[Result], names: Mapping[str, str]) -> None:
             f"{sum(result.seconds for result in found):.0f}",
         )
     console = Console(highlight=False)
-    console.print(f"{first.task}: {first.metric} in {first.unit}", soft_wrap=True, markup=False)
+    same = {result.num_photos for result in results}
+    number = same.pop() if len(same) == 1 else None
+    of = f", of {counted(number, 'validation photo')}" if number else ""
+    title = f"{first.task}: {first.metric} in {first.unit}{of}"
+    console.print(title, soft_wrap=True, markup=False)
     console.print(table)
 
 
