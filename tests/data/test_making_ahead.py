@@ -68,7 +68,7 @@ def exit_at_two(place: int) -> int:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (die_at_two, r"\(pid \d+\) was killed \(SIGKILL\), .* workers=1, or .*max_side="),
+        (die_at_two, r"\(pid \d+\) was killed \(SIGKILL\), .* than workers=1, and give the"),
         (exit_at_two, r"\(pid \d+\) ended with code 3; look above"),
     ],
 )

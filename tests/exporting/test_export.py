@@ -213,6 +213,17 @@ def test_onnx_says_what_to_install(make, tmp_path, monkeypatch):
         export(backbone=path, to="onnx", out=tmp_path / "b.onnx")
 
 
+def test_a_network_that_torch_cannot_write_says_what_can(make, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("no such operator\nand pages more")
+
+    path, _, _ = make(width=0.125)
+    monkeypatch.setattr(packing, "find_spec", lambda name: name)
+    monkeypatch.setattr(packing.torch.onnx, "export", refuse)
+    with pytest.raises(ExportError, match="no such operator; to=own writes any network"):
+        export(backbone=path, to="onnx", out=tmp_path / "b.onnx")
+
+
 @pytest.mark.parametrize("settings", [{}, {"in_channels": 4}], ids=str)
 def test_hub_is_opened_by_timm_and_by_us(settings, make, tmp_path):
     path, x, features = make(**settings)

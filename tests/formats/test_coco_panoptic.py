@@ -79,7 +79,7 @@ def first(values):
         (lambda v: v["annotations"].append(v["annotations"][0]), "two annotations of the image 5"),
         (
             lambda v: v["annotations"][0].pop("file_name"),
-            "annotation of the image 5 .* has no 'file_name'",
+            "annotation of the image 5 .* has no 'file_name'; write the",
         ),
         (
             lambda v: v["annotations"][0].pop("segments_info"),

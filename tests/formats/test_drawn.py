@@ -143,12 +143,12 @@ TWINS = {
     "coco of Roboflow": [
         (_COCO, r"}$", "", r"coco\.json is no JSON that can be read"),
         (_COCO, r'"images"', '"imgs"', r"json has no list of 'images'; it"),
-        (_COCO, r'"a\.jpg"', "7", r"the image 97 of .* has no 'file_name'"),
+        (_COCO, r'"a\.jpg"', "7", r"97 of .* has no 'file_name'; write th"),
         (_COCO, r'"a\.jpg"', '"x.jpg"', r"1 of 3 photos of .* are missi"),
         (_COCO, r'"a\.jpg"', '"b.jpg"', r"both annotate the photo .*b\.j"),
         (_COCO, r'"id": 98', '"id": 97', r"two images with the id 97; re"),
         (_COCO, r'"width": 40', '"width": 4', r"of a photo of 4 x 32 pixel"),
-        (_COCO, r'"width": 40', '"width": -4', r"has 32 and -4 as 'height'"),
+        (_COCO, r'"width": 40', '"width": -4', r"'height' and 'width'; give both, in p"),
         (_COCO, r'"image_id": 97', '"image_id": 7', r"annotation 0 .* has the image_id 7"),
         (_COCO, r'"category_id": 2', '"category_id": 9', r"has a category_id that"),
         (_COCO, r'"iscrowd": 0', '"iscrowd": "x"', r"has 'x' as 'iscrowd'"),
@@ -168,7 +168,7 @@ TWINS = {
         ("Annotations/a.xml", r">5<", ">-500<", r"object 1 of .*a\.xml reaches far out of its pho"),
         ("Annotations/a.xml", r"<difficult>0", "<difficult>yes", r"has 'yes' as <difficult>; it t"),
         ("Annotations/a.xml", r"<width>40", "<width>41", r"is of a photo of 41 x 32 pixels, but "),
-        ("Annotations/a.xml", r"<width>40", "<width>x", r"a\.xml has no whole numbers as <size>"),
+        ("Annotations/a.xml", r"<width>40", "<width>x", r"a\.xml .* numbers as <size>, .*; corre"),
         ("Annotations/a.xml", r"<width>40", "<width>inf", r"a\.xml has no whole numbers as <size>"),
         ("Annotations/a.xml", r"a\.jpg", "b.jpg", r"names the photo .*b\.jpg, but there is also "),
         ("ImageSets/Main/train.txt", r"b\n", "b\nb\n", r"train\.txt has b twice; remove one of"),
@@ -329,6 +329,22 @@ def test_voc_counts_pixels_from_1_and_boxes_that_begin_at_0_from_0(tmp_path):
     assert open_objects(tmp_path, "voc_xml", "train").objects(
         "JPEGImages/b.jpg"
     ).boxes.tolist() == [[0, 2, 9, 12]]
+
+
+def test_lists_of_voc_that_fit_two_photos_say_what_to_rename(tmp_path):
+    """The photo alone is not enough: its XML would belong to the other."""
+    layouts.voc_xml(tmp_path)
+    for file in ("Annotations/a.xml", "JPEGImages/a.jpg"):
+        for part in ("one", "two"):
+            (tmp_path / file).with_name(part).mkdir()
+            shutil.copy(tmp_path / file, (tmp_path / file).with_name(part))
+        (tmp_path / file).unlink()
+    with pytest.raises(AnnotationError, match=r"a\.jpg; rename one of them, and its XML"):
+        open_objects(tmp_path, "voc_xml", "train")
+    for file in ("Annotations/two/a.xml", "JPEGImages/two/a.jpg"):
+        path = tmp_path / file
+        path.rename(path.with_stem("z"))
+    assert len(open_objects(tmp_path, "voc_xml", "train").keys) == 3
 
 
 def test_difficult_objects_of_voc_are_neither_learnt_nor_counted(tmp_path):

@@ -13,8 +13,11 @@ import pytest
 from run_folders import write_transfer
 
 from detcon.config import RecipeError
+from detcon.downstream.pictures import write_png
 from detcon.report.output import OutputExists
 from detcon.report.page import OF_BOTH, OF_PRETRAINING, OF_TRANSFER, make_report
+from detcon.report.predictions import prediction_panels
+from detcon.report.runs import gather_runs
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
@@ -261,3 +264,9 @@ def test_the_colours_of_depth_are_explained(tmp_path):
     make_report([folder], out=tmp_path / "report.html")
     assert "0.5 m" in words(tmp_path / "report.html")
     assert "not measured" in words(tmp_path / "report.html")
+
+
+def test_a_picture_that_is_no_strip_says_how_it_is_made_again(runs):
+    write_png(runs.folder / "seg_ours/seed0/predictions/0.png", np.zeros((4, 4, 3), np.uint8))
+    [panel] = prediction_panels(gather_runs([runs.folder / "seg_ours"]).outcomes, 1)
+    assert "seed0/result.json, and give the command of the transfer again" in panel.notes[0]

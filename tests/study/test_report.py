@@ -225,6 +225,13 @@ def test_finished_cells_say_what_others_will_cost(study):
     assert "study tiny: 42 cells on 18 pretrainings" in line and "41 cells and" in line
 
 
+def test_a_mark_without_its_end_names_the_page(study, cells):
+    Path("page.md").write_text("<!-- study tiny -->\nwritten by hand\n")
+    with pytest.raises(StudyError, match=r"page\.md has the mark .*; put it back, or remove the"):
+        run_study("tiny.yaml", report=True, out="page.md")
+    assert "by hand" in Path("page.md").read_text()
+
+
 def test_the_plan_is_printed_and_nothing_is_run(study, capsys):
     assert run_study("tiny.yaml", plan=True, shard="1/2") is None
     out = capsys.readouterr().out

@@ -139,7 +139,7 @@ def _death(process: BaseProcess, workers: int) -> str:
         how, what = f"ended with code {code}", "look above for its message"
     elif (number := -code) == signal.SIGKILL:
         how = "was killed (SIGKILL), as Linux does where memory runs out"
-        what = f"give fewer than workers={workers}, or shrink large photos (max_side=)"
+        what = f"give fewer than workers={workers}"
     elif number == signal.SIGBUS:
         how = "was killed (SIGBUS), as Linux does where shared memory (/dev/shm) is full"
         what = f"make it larger (docker run --shm-size), or give fewer than workers={workers}"

@@ -114,7 +114,7 @@ def _trace(backbone: Backbone) -> Any:
         reason = next((line for line in str(error).splitlines() if line.strip()), "")
         raise ExportError(
             f"torch can't write '{backbone.recipe.name}' as ONNX for photos of any size: "
-            f"{reason.strip()[:160] or type(error).__name__}"
+            f"{reason.strip()[:160] or type(error).__name__}; to=own writes any network"
         ) from error
     assert program is not None
     model = program.model_proto

@@ -120,7 +120,8 @@ def _load_pictures(folder: Path, photo: str) -> OverlappingSegments:
             (height, width), (rows, columns) = pictures[0].shape, picture.shape
             raise AnnotationError(
                 f"the masks {files[0]} and {file} of one photo have {height} x {width} and "
-                f"{rows} x {columns} pixels; they must match"
+                f"{rows} x {columns} pixels, but must match; correct or "
+                f"remove one"
             )
     num = len(files)
     return OverlappingSegments(

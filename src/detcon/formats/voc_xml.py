@@ -87,7 +87,10 @@ def _size(path: Path, root: Element) -> tuple[int, int] | None:
     try:
         height, width = (int(float(str(text))) for text in texts)
     except (ValueError, OverflowError) as error:
-        raise AnnotationError(f"{path} has no whole numbers as <size>, but {texts}") from error
+        raise AnnotationError(
+            f"{path} has no whole numbers as <size>, but {', '.join(map(str, texts))}; correct "
+            f"them, or remove <size>"
+        ) from error
     return (height, width) if height and width else None
 
 
@@ -108,7 +111,8 @@ def _parts(
     for one in drawings:
         if (other := by_stem.setdefault(PurePosixPath(one.key).stem, one)) is not one:
             raise AnnotationError(
-                f"the lists of {folder} can't tell {other.key} from {one.key}; rename one of them"
+                f"the lists of {folder} can't tell {other.key} from {one.key}; rename one of "
+                f"them, and its XML"
             )
     parts, listed = {}, set()
     for split in ("train", "val", "test"):

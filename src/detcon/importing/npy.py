@@ -39,7 +39,7 @@ _OBJECTS = ("O", "O8", "O4")
 _MOST_AXES = 8
 _NOT_RUN = "nothing of it was run"
 _HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
-_GIVE = "give one of the released checkpoints of DetCon"
+GIVE = "give one of the released checkpoints of DetCon"
 _LONGEST_NAME = 300
 
 Arrays = dict[str, dict[str, np.ndarray]]
@@ -73,7 +73,7 @@ def _pickle_within(data: bytes) -> bytes:
     try:
         major, _ = version = format.read_magic(file)
     except ValueError:
-        raise NotArrays(f"is no .npy file; {_GIVE}") from None
+        raise NotArrays(f"is no .npy file; {GIVE}") from None
     if version not in _HEADERS:
         raise NotArrays(f"is of version {major} of the .npy format; versions 1 and 2 can be read")
     try:
@@ -82,26 +82,26 @@ def _pickle_within(data: bytes) -> bytes:
         raise NotArrays("is damaged: its header is no header of .npy; get it again") from error
     if shape or not dtype.hasobject:
         shown = f"shape {list(shape)}, type {dtype.str}"
-        raise NotArrays(f"holds no dictionary of arrays (its header is {shown}); {_GIVE}")
+        raise NotArrays(f"holds no dictionary of arrays (its header is {shown}); {GIVE}")
     return file.read()
 
 
 def _checked(loaded: object) -> Arrays:
     """Checks that the object is a dictionary of dictionaries of arrays."""
     if not isinstance(loaded, dict):
-        raise NotArrays(f"holds a {type(loaded).__name__}, not a dictionary of modules; {_GIVE}")
+        raise NotArrays(f"holds a {type(loaded).__name__}, not a dictionary of modules; {GIVE}")
     for module, entries in loaded.items():
         if not _is_name(module):
-            raise NotArrays(f"names a module {ascii(module)[:60]}, which is no name; {_GIVE}")
+            raise NotArrays(f"names a module {ascii(module)[:60]}, which is no name; {GIVE}")
         if not isinstance(entries, dict):
             raise NotArrays(
-                f"holds a {type(entries).__name__} as {module}, not a dictionary of arrays; {_GIVE}"
+                f"holds a {type(entries).__name__} as {module}, not a dictionary of arrays; {GIVE}"
             )
         for entry, array in entries.items():
             if not _is_name(entry) or not isinstance(array, np.ndarray):
                 raise NotArrays(
                     f"holds a {type(array).__name__} as {ascii(entry)[1:-1][:60]} of {module}, "
-                    f"not an array; {_GIVE}"
+                    f"not an array; {GIVE}"
                 )
     return loaded
 

@@ -9,7 +9,7 @@ import torch
 from detcon.config import load_recipe
 from detcon.files import holds_other, write_whole
 from detcon.importing.haiku import UnknownNetwork, read_encoder
-from detcon.importing.npy import read_arrays
+from detcon.importing.npy import GIVE, read_arrays
 from detcon.importing.recipe import ImportRecipe
 from detcon.models.backbone_file import backbone_bytes, load_backbone
 from detcon.models.encoders import build_encoder
@@ -41,7 +41,7 @@ def import_weights(recipe: str | Path | ImportRecipe | None = None, /, **overrid
     try:
         found = read_encoder(arrays, same_padding=settings.same_padding)
     except UnknownNetwork as error:
-        raise BackboneError(f"{weights} {error}") from error
+        raise BackboneError(f"{weights} {error}; {GIVE}") from error
     channels, means = found.recipe.in_channels, len(settings.normalisation.mean)
     if channels != means:
         raise BackboneError(

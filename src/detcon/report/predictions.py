@@ -13,7 +13,7 @@ from detcon.report.draw import data_uri
 from detcon.report.panels import Panel, Picture
 from detcon.report.runs import Outcome
 from detcon.results.difference import RANDOM, label_words
-from detcon.results.result import Result
+from detcon.results.result import RESULT, Result
 
 MOST_BACKBONES = 5
 METRES = (0.5, 1, 2, 4, 8, 16, 32)
@@ -80,7 +80,8 @@ def _read_strip(path: Path) -> list[np.ndarray]:
     strip = decode(path.read_bytes(), str(path))
     if strip.shape[1] % 3:
         raise ValueError(
-            f"{path} is not a strip of photo, truth and prediction; make the transfer run again"
+            f"{path} is not a strip of photo, truth and prediction; remove "
+            f"{path.parents[1] / RESULT}, and give the command of the transfer again"
         )
     return np.split(strip, 3, axis=1)
 

@@ -39,7 +39,7 @@ def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, R
     address = f"{page.stem}/{picture.name}"
     parts = [*_tables(study, panels, address), *_label_free(study, cells, done)]
     section = "\n\n".join([*parts, _footing(cells, done)]) + "\n"
-    write_whole(page, _replaced(before, study.name, section))
+    write_whole(page, _replaced(before, study.name, section, page))
     return page
 
 
@@ -243,7 +243,7 @@ def _row(name: str, cells: Sequence[object]) -> str:
     return f"| {' | '.join([name, *map(str, cells)])} |"
 
 
-def _replaced(page: str, name: str, section: str) -> str:
+def _replaced(page: str, name: str, section: str, path: Path) -> str:
     """The page with the section between the marks of this study, at the end if it has none."""
     begin, end = f"<!-- study {name} -->\n", f"<!-- end of study {name} -->\n"
     head, found, rest = page.partition(begin)
@@ -252,6 +252,7 @@ def _replaced(page: str, name: str, section: str) -> str:
     _, found, tail = rest.partition(end)
     if not found:
         raise StudyError(
-            f"the page has the mark '{begin.strip()}' without '{end.strip()}'; put it back"
+            f"{path} has the mark '{begin.strip()}' without '{end.strip()}' below it; put it back, "
+            f"or remove the mark for a new section at the end"
         )
     return f"{head}{begin}{section}{end}{tail}"

@@ -115,7 +115,8 @@ class WandbLog:
                 )
         except Exception as error:  # it has many
             raise WandbError(
-                f"cannot begin a run in the project {project} of W&B: {error}; set "
+                f"cannot begin a run in the project {project} of W&B: "
+                f"{' '.join(str(error).split())}; set "
                 f"WANDB_MODE=offline to send it later, or leave loop.wandb out"
             ) from error
 

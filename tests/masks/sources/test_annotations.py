@@ -260,7 +260,7 @@ def test_a_folder_of_pictures_is_a_mask_each(tmp_path):
     masks = FromAnnotations(str(tmp_path))(blank(1, 3), "a/b.jpg")
     assert masks.stack().tolist() == [[[True, True, False]], [[False, True, True]]]
     save(tmp_path / "a" / "b" / "3.png", np.zeros((2, 3), np.uint8))
-    with pytest.raises(AnnotationError, match=r"masks .*/0\.png and .*/3\.png .* 1 x 3 and 2 x 3"):
+    with pytest.raises(AnnotationError, match=r"/0\.png .*/3\.png .* 1 x 3 and 2 x 3 .*; correct"):
         FromAnnotations(str(tmp_path))(blank(1, 3), "a/b.jpg")
     (tmp_path / "a" / "c").mkdir()
     with pytest.raises(NotAnnotated, match=r"there is no PNG in .*/a/c for the photo a/c\.jpg"):

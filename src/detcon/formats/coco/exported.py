@@ -62,7 +62,8 @@ def read_exported(data: Path) -> Drawings:
         if names and found != names:
             raise AnnotationError(
                 f"{path} has the categories {', '.join(found)}, but another file of {data} has "
-                f"{', '.join(names)}; all splits must have the same"
+                f"{', '.join(names)}; export all splits from one "
+                f"project, so that they have the same"
             )
         names = found
         parts.setdefault(_split_of(path.relative_to(data)), []).extend(drawings)
@@ -125,7 +126,9 @@ def _read(path: Path, root: Path) -> tuple[tuple[str, ...], list[Drawing]]:
         if number in images:
             raise AnnotationError(f"{path} has two images with the id {number}; remove one")
         if not isinstance(name, str) or not name or "\0" in name:
-            raise AnnotationError(f"the image {number} of {path} has no 'file_name'")
+            raise AnnotationError(
+                f"the image {number} of {path} has no 'file_name'; write the photo's"
+            )
         images[number] = entry
     sizes = {number: _size(path, number, entry) for number, entry in images.items()}
     shapes: dict[int, list[Shape]] = {number: [] for number in images}
@@ -209,7 +212,8 @@ def _size(path: Path, number: int, entry: Mapping[str, Any]) -> tuple[int, int]:
     height, width = entry.get("height"), entry.get("width")
     if not is_whole(height) or not is_whole(width) or min(height, width) < 1:
         raise AnnotationError(
-            f"the image {number} of {path} has {height!r} and {width!r} as 'height' and 'width'"
+            f"the image {number} of {path} has {height!r} and {width!r} as 'height' and 'width'; "
+            f"give both, in pixels"
         )
     return height, width
 

@@ -87,14 +87,16 @@ def read_images(path: Path, entries: Iterable[dict[str, Any]], folder: Path) -> 
         number = whole_number(path, entry, "id", "an image")
         name = entry.get("file_name")
         if not isinstance(name, str) or not name or "\0" in name:
-            raise AnnotationError(f"the image {number} of {path} has no 'file_name'")
+            raise AnnotationError(
+                f"the image {number} of {path} has no 'file_name'; write the photo's"
+            )
         if "\\" in name and not (folder / name).exists():
             name = name.replace("\\", "/")  # as Windows writes paths
         size = entry.get("height"), entry.get("width")
         if not all(is_whole(side) and 0 < side <= _MAX_SIDE for side in size):
             raise AnnotationError(
                 f"the image {number} of {path} has {size[0]!r} and {size[1]!r} as 'height' and "
-                f"'width'; they are numbers of pixels"
+                f"'width'; they are numbers of pixels, give both"
             )
         found.append((name, number, size))
     refuse_twice(path, (number for _, number, _ in found), "images with the id")

@@ -133,7 +133,8 @@ def read_coco_panoptic(
         key, name = found.photos.keys[found.place[number]], entry.get("file_name")
         if not isinstance(name, str) or not name or "\0" in name:
             raise AnnotationError(
-                f"the annotation of the image {number} of {path} has no 'file_name'"
+                f"the annotation of the image {number} of {path} has no 'file_name'; write "
+                f"the PNG's"
             )
         if key in files:
             raise AnnotationError(f"{path} has two annotations of the image {number}; remove one")

@@ -61,7 +61,7 @@ def read_rows(
             what = "image" if image is None else "category"
             raise AnnotationError(
                 f"the annotation {number} of {path} belongs to the {what} "
-                f"{entry[what + '_id']}, which isn't in the file"
+                f"{entry[what + '_id']}, which isn't in the file; correct or remove it"
             )
         size = images.sizes[image].tolist()
         segmentation = _segmentation(entry)
@@ -69,7 +69,8 @@ def read_rows(
             writer.add(segmentation, (size[0], size[1]))
         except ValueError as error:
             raise AnnotationError(
-                f"the 'segmentation' of the annotation {number} of {path} {error}"
+                f"the 'segmentation' of the annotation {number} of {path} {error}; correct or "
+                f"remove it"
             ) from error
         boxes.append(_check_box(path, number, entry.get("bbox"), segmentation != []))
         kept.append((image, label, read_crowd(path, entry), number, segmentation == []))

@@ -30,6 +30,7 @@ HEIGHT, WIDTH = "image/height", "image/width"
 KEY = "detcon/key"
 """The whole path of a photo in its collection, which `detcon convert` adds."""
 
+_AGAIN = "make it with detcon convert to=tfrecord, or copy it again"
 INDEX = ".detcon-index.arrow"
 _INDEX_SCHEMA = pa.schema(
     {
@@ -91,7 +92,7 @@ class FhRecords:
             return _maps(read_example(data))
         except ValueError as error:
             raise AnnotationError(
-                f"the record of {name} in {path} has no masks that can be read: {error}"
+                f"the record of {name} in {path} has no masks that can be read: {error}; {_AGAIN}"
             ) from error
 
     def _named(self, key: str) -> dict[str, dict[str, Any]]:
@@ -146,7 +147,7 @@ def _index_records(files: list[Path]) -> pa.Table:
             except (ValueError, AttributeError) as error:
                 raise AnnotationError(
                     f"the record at byte {place.offset} of {path} was not written by the official "
-                    f"script: {error}"
+                    f"script: {error}; {_AGAIN}"
                 ) from error
             rows.append((_hash(name), name, path.name, *place))
     columns = zip(*rows, strict=True) if rows else [()] * len(_INDEX_SCHEMA)
