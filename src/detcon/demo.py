@@ -36,7 +36,7 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
     scenes, masks, runs = out / "scenes", out / "masks", out / "runs"
     check_output(out / "report.html", suffixes=(".html",))
     say("1/5  scenes: pictures with exact labels, rendered here")
-    detcon.make_scenes(out=scenes, num=240 if quick else 1200, size=128, seed=seed)
+    detcon.make_scenes(out=scenes, num=160 if quick else 1200, size=128, seed=seed)
     images = scenes / "train" / "images"
     say("2/5  masks: Felzenszwalb-Huttenlocher, from the pixels alone")
     finer = {"generator.scale": 200, "generator.min_size": 100}
@@ -44,7 +44,7 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
     for method in METHODS:
         say(f"3/5  pretraining: {method}, the same pictures and steps for each method")
         given = {"images": images, "masks": masks, "out": runs / method, "seed": seed}
-        shorter = {"steps": 60, "batch_size": 64} if quick else {}
+        shorter = {"steps": 40, "batch_size": 32} if quick else {}
         detcon.pretrain(f"demo_{method}", **given, **shorter)
     for name in (*METHODS, "random"):
         say(f"4/5  transfer: few-label segmentation from {name}")
