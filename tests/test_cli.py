@@ -412,6 +412,9 @@ def test_what_comes_next_names_recipes_of_all_tasks():
         ("coco", "import found/coco/annotations.json where you correct it, as in CVAT, export it "
          "as COCO, and learn from that: detcon transfer folder_fcn backbone=BACKBONE data=EXPORTED "
          "format=coco val=0.2 out=found-learnt"),
+        ("folder", "correct found/folder, cp -rn found/folder/. LABELLED, and learn from both: "
+         "detcon transfer folder_fcn backbone=BACKBONE data=LABELLED format=folder "
+         "out=found-learnt"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(

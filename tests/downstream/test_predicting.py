@@ -216,6 +216,23 @@ def test_labels_to_correct_and_to_learn_from_again(trained, photos, tmp_path):
                 assert (names_of(maps, key) == found).mean() > 0.97, (name, key)
 
 
+def test_predictions_join_a_labelled_folder(trained, photos, squares, tmp_path):
+    """Label maps and photos lie as in a labelled folder; what is there already stays."""
+    options = {"model": str(trained), "images": str(photos), "draw": False}
+    out = predict(out=str(tmp_path / "found"), format="folder", **options) / "folder"
+    assert (out / "classes.json").read_bytes() == (
+        b'{"names": ["ground", "red", "blue"], "ignore": 255}\n'
+    )
+    joined = tmp_path / "labelled"
+    shutil.copytree(out, joined)
+    shutil.copytree(squares, joined, dirs_exist_ok=True)
+    maps, model = open_label_maps(joined, "folder", "train"), detcon.load_model(trained)
+    assert {path.name for path in photos.iterdir()} < {*maps.keys} and maps.names == model.names
+    for path in photos.iterdir():
+        assert maps.photos.path(path.name).read_bytes() == path.read_bytes()
+        assert np.array_equal(maps.labels(path.name), model.predict(path))
+
+
 def test_boxes_beside_the_labels_that_one_has(trained, photos, tmp_path, capsys):
     """VOC XML holds no outlines: how many there were is said, also when it is given again."""
     model = detcon.load_model(trained)

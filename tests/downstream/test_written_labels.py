@@ -17,6 +17,7 @@ from detcon.config import RecipeError
 from detcon.downstream.labels import (
     regions_of,
     sure,
+    write_folder,
     write_labelme,
     write_voc_xml,
     write_yolo,
@@ -90,6 +91,31 @@ def test_an_object_of_two_parts_is_one(tmp_path):
     drawn = np.zeros((300, 400), np.uint8)  # ten times as fine: lines without area stay thin
     cv2.fillPoly(drawn, [np.round(points * 10).astype(int)], 1)
     assert np.mean(drawn[5::10, 5::10] == mask) > 0.98
+
+
+def test_objects_join_a_labelled_folder(tmp_path):
+    """Of two at one place the surer is on top; what it hides whole is counted and left out."""
+    masks = np.zeros((4, 20, 30), np.uint8)
+    masks[0, 2:9, 2:9], masks[1, 5:12, 5:12], masks[2, 3:5, 3:5], masks[3, 15:, :] = 1, 1, 1, 1
+    codes = tuple(rle.encode(np.asfortranarray(mask)) for mask in masks)
+    boxes = np.array([[2, 2, 9, 9], [5, 5, 12, 12], [3, 3, 5, 5], [0, 15, 30, 20]], np.float32)
+    objects = Objects((20, 30), boxes, np.array([1, 2, 1, 0]), np.zeros(4, bool), codes)
+    found = Detections(objects, np.array([0.9, 0.8, 0.7, 0.6]))
+    assert write_folder(tmp_path / "train", "sub/a.jpg", found) == 1
+    (tmp_path / "train/images/sub").mkdir(parents=True)
+    Image.new("RGB", (30, 20)).save(tmp_path / "train/images/sub/a.jpg")
+    (tmp_path / "classes.json").write_text(json.dumps({"names": NAMES, "ignore": 255}))
+    read = open_objects(tmp_path, "folder", "train")
+    again = read.objects("sub/a.jpg")
+    masks[1, 5:9, 5:9] = 0
+    assert read.names == NAMES and sorted(again.classes.tolist()) == [0, 1, 2]
+    for number, label in enumerate(again.classes.tolist()):
+        assert np.array_equal(again.mask(number), masks[[3, 0, 1][label]])
+    labels = np.asarray(Image.open(tmp_path / "train/labels/sub/a.png"))
+    assert labels[0, 0] == 255  # nobody has looked for other classes there
+    nothing = sure(found, 0.95)
+    assert write_folder(tmp_path / "train", "sub/a.jpg", nothing) == 0
+    assert len(open_objects(tmp_path, "folder", "train").objects("sub/a.jpg")) == 0
 
 
 def test_boxes_alone_and_only_what_is_sure(tmp_path):

@@ -74,6 +74,8 @@ _AFTER_PREDICT = {
     "format={format} val=0.2 out={out}-learnt",
     "yolo": "put the photos into {out}/yolo/images, correct the labels, and learn from them: "
     f"{_LEARN.replace('{data}', '{out}/yolo')}",
+    "folder": "correct {out}/folder, cp -rn {out}/folder/. LABELLED, and learn from both: "
+    f"{_LEARN.replace('{data}', 'LABELLED').replace(' val=0.2', '')}",
     "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, export it as "
     f"COCO, and learn from that: {_LEARN.replace('{data}', 'EXPORTED')}",
 }

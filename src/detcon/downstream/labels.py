@@ -1,6 +1,6 @@
-"""Predictions as labels that people can correct: COCO, YOLO, LabelMe or VOC's XML files.
+"""Predictions as labels to correct: COCO, YOLO, LabelMe, VOC's XML, or maps of a labelled folder.
 
-What they hold is learnt from again by `detcon transfer format=coco`, `yolo`, `labelme`, `voc_xml`.
+What they hold is learnt from again by `detcon transfer` with the same `format=`.
 """
 
 import json
@@ -14,11 +14,14 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, Float64, UInt8
 
+from detcon.downstream.pictures import write_png
 from detcon.downstream.tasks.detection.data import encoded
 from detcon.downstream.tasks.detection.detections import Detections
 from detcon.downstream.tasks.detection.scoring import coco_truth
 from detcon.files import write_whole
 from detcon.formats.objects import Objects
+from detcon.formats.segments import VOID
+from detcon.palette import class_colours
 
 BACKGROUND = "background"
 TOLERANCE = 0.2
@@ -161,6 +164,26 @@ def write_voc_xml(
     text = ElementTree.tostring(root, encoding="unicode")
     write_whole(path, f"{text}\n", durable=False)
     return len(chosen) if found.objects.segments else 0
+
+
+def write_folder(folder: Path, key: str, found: Detections) -> int:
+    """Writes `labels/KEY.png` and `instances/KEY.png` of objects with masks, as `format=folder`.
+
+    A pixel belongs to the surest of its objects. Those of none are void in the labels, since their
+    class is unknown.
+
+    Returns:
+        The number of objects that surer ones hide whole, which are left out.
+    """
+    labels = np.full(found.objects.size, VOID, np.uint8)
+    instances = np.zeros(found.objects.size, np.uint16)
+    for number in np.argsort(found.scores, kind="stable").tolist():
+        mask = found.objects.mask(number)
+        labels[mask], instances[mask] = found.objects.classes[number], number + 1
+    name = PurePosixPath(key).with_suffix(".png")
+    write_png(folder / "labels" / name, labels, palette=class_colours())
+    write_png(folder / "instances" / name, instances)
+    return len(found) - int(np.count_nonzero(np.unique(instances)))
 
 
 def _add(element: ElementTree.Element, **values: Any) -> None:

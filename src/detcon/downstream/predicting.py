@@ -5,6 +5,7 @@ command that was stopped goes on, and one that is given again takes the photos t
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,7 @@ from detcon.downstream.labels import (
     coco_entries,
     join_coco,
     sure,
+    write_folder,
     write_labelme,
     write_voc_xml,
     write_yolo,
@@ -26,8 +28,12 @@ from detcon.downstream.labels import (
 from detcon.downstream.model_file import Model, find_model, load_model
 from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import PredictRecipe, task_name
+from detcon.downstream.tasks.detection.detections import Detections
+from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import write_results
+from detcon.downstream.tasks.own.recipe import OwnRecipe
 from detcon.files import write_whole
+from detcon.formats.segments import VOID
 from detcon.notes import counted, say
 from detcon.photos import Photos, UnreadablePhoto, check_outside, open_photos, shown
 from detcon.progress import ProgressBar
@@ -49,8 +55,8 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
 
     Segmentation gives `labels/*.png` with class ids, detection `predictions.json` in COCO's result
     format, depth `depth/*.png` in thousandths of a metre, classification `classes.csv`; all of
-    them `drawn/*.png`. With `format=coco`, `yolo`, `labelme` or `voc_xml`, segmentation and
-    detection give labels that can be corrected and learnt from. A photo that can't be read is
+    them `drawn/*.png`. With `format=coco`, `yolo`, `labelme`, `voc_xml` or `folder`, segmentation
+    and detection give labels that can be corrected and learnt from. A photo that can't be read is
     skipped and reported.
 
     Raises:
@@ -60,6 +66,8 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     settings = load_recipe(PredictRecipe, recipe, overrides)
     model = load_model(settings.model, encoder=settings.encoder, task=settings.task)
     folder = Path(settings.out)
+    if settings.format == "folder":
+        _check_maps(model, settings.model)
     if settings.format != "auto" and model.task.objects is None:
         kind = task_name(model.settings.task)
         raise ValueError(f"{kind} finds no objects to write as {settings.format}; leave format out")
@@ -89,6 +97,9 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
             pixels = np.concatenate([shown(photo.pixels), picture], axis=1)
             write_png(folder / "drawn" / name, pixels)
         row = {"photo": photo.key, "bytes": photo.size, "sha256": photo.digest}
+        if settings.format == "folder":
+            copy = folder / "folder" / "train" / "images" / photo.key
+            write_whole(copy, photos.data(photo.key), durable=False)
         rows[photo.key] = row | {"found": _save(model, settings, photo.key, found)}
         append_line(folder / PREDICTED, rows[photo.key])
     _finish(model, settings, {key: rows[key]["found"] for key in photos.keys if key in rows})
@@ -109,12 +120,29 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     return run.folder
 
 
+def _check_maps(model: Model, name: str) -> None:
+    """Raises a `ValueError` where a labelled folder has no place for what the model finds."""
+    task = model.settings.task
+    if isinstance(task, OwnRecipe):
+        raise ValueError(f"format=folder isn't for {task_name(task)}; give format=coco")
+    if isinstance(task, DetectionRecipe) and not task.detector.masks:
+        raise ValueError(
+            f"{name} finds boxes without masks, which a labelled folder has no place for; give "
+            f"format=voc_xml or format=coco"
+        )
+
+
 def _save(model: Model, settings: PredictRecipe, key: str, found: Any) -> Any:
     """Writes what belongs to one photo; returns what belongs to a file of all photos."""
     folder, names = Path(settings.out), model.names
     if settings.format == "auto" or model.task.objects is None:
         return model.task.save(found, key, folder, names)
+    part = folder / "folder" / "train"
+    if settings.format == "folder" and not isinstance(found, Detections):
+        return model.task.save(found, key, part, names)
     objects = sure(model.task.objects(found, names), settings.score)
+    if settings.format == "folder":
+        return write_folder(part, key, objects)
     if settings.format == "coco":
         return coco_entries(objects, names)
     if settings.format == "yolo":
@@ -133,6 +161,11 @@ def _finish(model: Model, settings: PredictRecipe, rows: Mapping[str, Any]) -> N
         write_results(folder / "coco", "annotations", join_coco(rows, names))
     if settings.format == "yolo":
         write_whole(folder / "yolo" / "classes.txt", "".join(f"{name}\n" for name in names))
+    if settings.format == "folder":
+        content = json.dumps({"names": names, "ignore": VOID})
+        write_whole(folder / "folder" / "classes.json", f"{content}\n")
+        if num := sum(row or 0 for row in rows.values()):
+            say(f"objects left out: {num} (a surer one hides them whole)")
     if settings.format == "voc_xml" and (num := sum(rows.values())):
         say(f"outlines left out: {num} (VOC XML holds boxes alone)")
 

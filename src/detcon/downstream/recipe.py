@@ -293,11 +293,11 @@ class PredictRecipe(Recipe):
     task: str | None = Field(
         default=None, description="the task, where it is your own: package.module:name"
     )
-    format: Literal["auto", "coco", "yolo", "labelme", "voc_xml"] = Field(
+    format: Literal["auto", "coco", "yolo", "labelme", "voc_xml", "folder"] = Field(
         default="auto",
         description="auto: PNG of classes or depth, COCO's results of a detector, CSV of classes; "
         "coco, yolo, labelme, voc_xml: labels of objects, to be corrected and learnt from; of "
-        "these voc_xml holds boxes alone",
+        "these voc_xml holds boxes alone; folder: a labelled folder's maps and photos",
     )
     score: float = Field(
         default=0.5,

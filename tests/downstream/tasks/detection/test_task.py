@@ -28,6 +28,7 @@ from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import FIGURES
 from detcon.downstream.transfer import transfer
 from detcon.formats.objects import Objects
+from detcon.formats.registry import open_objects as open_instances
 from detcon.models.backbone_file import load_backbone
 from detcon.results.history import read_history
 
@@ -253,6 +254,18 @@ def test_drawing_shows_what_is_sure(monkeypatch, tmp_path, capsys):
         said = " ".join(capsys.readouterr().err.split())
         sentence = "of a score below 0.5, the surest of them of 0.30, aren't drawn; score= lets"
         assert (sentence in said) != shows
+    folder = predict(**given, out=tmp_path / "written", score=0.2, format="folder") / "folder"
+    assert (folder / "train/images/a.png").is_file()
+    kept = open_instances(folder, "folder", "train").objects("a.png")
+    assert sorted(kept.classes) == sorted(objects.classes)
+    recipe = settings.task.detector.model_copy(update={"masks": False})
+    boxes = settings.task.model_copy(update={"detector": recipe})
+    settings = settings.model_copy(update={"task": boxes})
+    network = open_task(boxes).build(settings, backbone, NAMES)
+    save_model(tmp_path / "boxes" / "model.safetensors", network, settings, backbone, NAMES)
+    said = "boxes without masks, which a labelled folder has no place for; give format=voc_xml"
+    with pytest.raises(ValueError, match=said):
+        predict(model=tmp_path / "boxes", images=tmp_path / "photos", out="o", format="folder")
     grey = task.draw(photo[..., :1], task.truth(object_split(Shapes(1, 0)).read(0)), NAMES)
     assert grey.shape == (64, 64, 3)
 
