@@ -86,9 +86,9 @@ def _view_panel(run: Pretraining, num: int, seed: int) -> Panel:
     )
     if store is not None:
         caption += (
-            f" Outlined: the masks among {num_regions} draws in each view. The same number and "
+            f" Outlined: the masks among {num_regions} samples in each view. The same number and "
             f"colour is the same mask, whose two regions should get similar embeddings; grey "
-            f"regions were drawn in this view only. Inside the network a view is {grid[0]} x "
+            f"regions were sampled in this view only. Inside the network a view is {grid[0]} x "
             f"{grid[1]} cells."
         )
     return Panel(columns=3, pictures=tuple(pictures), caption=caption)

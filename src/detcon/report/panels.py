@@ -70,4 +70,4 @@ def regions_in_words(ids: Sequence[int], shared: int) -> str:
     """How many masks a view drew, and how many of them the other view drew too."""
     if not ids:
         return "no mask"
-    return f"{counted(len(ids), 'mask')} drawn, {shared} of them in both views"
+    return f"{counted(len(ids), 'mask')} sampled, {shared} of them in both views"
