@@ -139,6 +139,33 @@ def test_help_of_a_recipe_is_its_own_comment(run, tmp_path):
     assert code == 2 and "there is no recipe folder_dept; did you mean 'folder_depth'?" in err
 
 
+def test_help_of_a_recipe_has_its_own_values_and_kinds_alone(run):
+    """It was 512 lines: all tasks, and defaults that weren't the recipe's."""
+    code, out, _ = run("transfer", "coco_mask_rcnn_small", "task.steps=60", "--help")
+    values = dict(re.findall(r"^  ([\w.]+) +(\S+)", out, re.MULTILINE))
+    assert code == 0 and "task.kind=" not in out and "task.head" not in values
+    own = {"kind": "detection", "steps": "60", "detector.anchor": "4.0", "crop": "512"}
+    own |= {"optimizer.kind": "adamw", "optimizer.lr": "0.0005", "schedule.kind": "cosine"}
+    assert {name: values[f"task.{name}"] for name in own} == own
+    assert (values["workers"], values["stride"], values["data"]) == ("4", "32", "required")
+    assert "optimizer.trust" not in out and "milestones" not in out and "encoder.name" in values
+    assert out.endswith(
+        "Other kinds of task, task.optimizer, task.schedule have their own settings: "
+        "detcon transfer --help\n"
+    )
+    _, of_kind, _ = run("transfer", "task=depth", "--help")
+    assert "task.detector" not in of_kind and re.search(r"task.kind +depth", of_kind)
+    code, wrong, _ = run("transfer", "task.stepps=3", "--help")
+    assert code == 0 and "did you mean 'task.steps'?" in wrong and "task.kind=depth" in wrong
+
+
+@pytest.mark.parametrize("verb", ["masks", "pretrain", "transfer"])
+def test_help_of_each_recipe_that_ships_is_of_its_own_kinds(verb, run):
+    for one in recipes_for(verb):
+        code, out, _ = run(verb, one.name, "--help")
+        assert code == 0 and "These are all settings" not in out, one.name
+
+
 def test_help_names_the_kinds_of_a_choice(run):
     _, out, _ = run("pretrain", "--help")
     for word in ("optimizer.kind=lars", "method.kind=detcon_b", "views.size", "method.ema"):

@@ -10,7 +10,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from detcon.cli.verbs import Verb
-from detcon.config import Recipe, fields_of, head_of, kind_of, recipes_for, records_within, shown
+from detcon.config import (
+    Recipe,
+    RecipeError,
+    fields_of,
+    head_of,
+    kind_of,
+    load_unfinished,
+    recipes_for,
+    records_within,
+    shown,
+)
 from detcon.config.hints import default_of, is_record, is_required
 
 SettingRow = tuple[str, str, str]
@@ -35,52 +45,91 @@ def list_verbs(verbs: Mapping[str, Verb], out: Console) -> None:
 
 
 def teach(
-    name: str, verb: Verb, model: type[Recipe], out: Console, recipe: str | None = None
+    name: str,
+    verb: Verb,
+    model: type[Recipe],
+    out: Console,
+    recipe: str | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> None:
     """Prints what a command does, and every setting with its default.
 
     In between, the comment of the recipe that is asked about; without one an example, and all
-    recipes.
+    recipes. With a recipe, or settings that are given, these are the values, and the settings are
+    those of their own kinds alone.
     """
     out.print(f"[bold]detcon {name}[/bold]: {escape(verb.does)}\n")
     if recipe is not None:
         out.print(f"[bold]{escape(recipe)}[/bold]\n{escape(head_of(recipe, model.shelf))}\n")
     else:
         out.print(f"  {escape(verb.example)}\n")
-    if recipe is None and (recipes := recipes_for(model.shelf)):
+    if recipe is None and not given and (recipes := recipes_for(model.shelf)):
         _print("recipes", [(one.name, one.title) for one in recipes], out)
+    values = _values(model, recipe, given or {}, out)
     groups = {name: records_within(hint) for name, hint in fields_of(model).items()}
     single = [name for name, records in groups.items() if not records]
-    _print("settings", [_row(model, None, name, "") for name in single], out)
+    _print("settings", [_row(model, values, name, "") for name in single], out)
     for group, records in groups.items():
         if records:
             about = model.model_fields[group].description or ""
-            rows = _rows_of_group(model, None, group, "")
+            rows = _rows_of_group(model, values, group, "", alone=values is not None)
             _print(f"{group}: {about}" if about else group, rows, out)
     flags = {**verb.flags, "debug": "show the traceback of an error"}
     _print("switches", [(f"--{flag}", about) for flag, about in flags.items()], out)
     out.print(
         escape("Settings are name=value, in any order. Lists are a,b or [a, b]. null: no value.")
     )
+    if values is not None and (chosen := _chosen(values)):
+        out.print(
+            f"Other kinds of {', '.join(chosen)} have their own settings: detcon {name} --help"
+        )
 
 
-def _rows_of_group(record: Any, usual: Any, group: str, prefix: str) -> list[SettingRow]:
-    """The settings of a group, for each of its kinds."""
+def _values(
+    model: type[Recipe], recipe: str | None, given: Mapping[str, Any], out: Console
+) -> Recipe | None:
+    """The recipe, with what is given; None where there is neither, or, which is told, a mistake."""
+    if recipe is None and not given:
+        return None
+    try:
+        return load_unfinished(model, recipe, given, missing="required")
+    except RecipeError as error:
+        out.print(f"These are all settings: {escape(str(error))}\n")
+        return None
+
+
+def _chosen(record: Any, prefix: str = "") -> list[str]:
+    """The groups within a record that are one of several kinds, by their dotted names."""
+    found = []
+    for name, hint in fields_of(type(record)).items():
+        if is_record(type(value := getattr(record, name))):
+            found += [prefix + name] if len(records_within(hint)) > 1 else []
+            found += _chosen(value, f"{prefix}{name}.")
+    return found
+
+
+def _rows_of_group(
+    record: Any, usual: Any, group: str, prefix: str, *, alone: bool = False
+) -> list[SettingRow]:
+    """The settings of a group, for each of its kinds, or for its own kind alone."""
     records = records_within(fields_of(record)[group])
     default = default_of(record, group, usual)
+    if alone and is_record(type(default)):
+        records = [type(default)]
     rows: list[SettingRow] = []
     for inner in records:
         own = default if type(default) is inner else None
         if kind := kind_of(inner):
-            mark = "default" if own is not None else ""
             first = (inner.__doc__ or "").strip().partition("\n")[0]
-            rows.append((f"{prefix}{group}.kind={kind}", mark, first))
+            mark = "default" if own is not None else ""
+            named = ("kind", kind) if alone and own is not None else (f"kind={kind}", mark)
+            rows.append((f"{prefix}{group}.{named[0]}", named[1], first))
         for name, hint in fields_of(inner).items():
             if name == "kind":
                 continue
             if records_within(hint):
                 rows.append((f"{prefix}{group}.{name}", "", _described(inner).get(name, "")))
-                rows += _rows_of_group(inner, own, name, f"{prefix}{group}.")
+                rows += _rows_of_group(inner, own, name, f"{prefix}{group}.", alone=alone)
             else:
                 rows.append(_row(inner, own, name, f"{prefix}{group}."))
     return rows

@@ -73,8 +73,9 @@ def _run(argv: Sequence[str], out: Console) -> None:
     else:
         words = _sort(name, VERBS[name], rest)
         if "help" in words.switches:
-            recipe = _bare(VERBS[name], words.bare)[0] if words.bare else None
-            teach(name, VERBS[name], _load(VERBS[name].recipe), out, recipe)
+            recipe, given = _bare(VERBS[name], words.bare) if words.bare else (None, {})
+            given |= parse_overrides(words.settings)
+            teach(name, VERBS[name], _load(VERBS[name].recipe), out, recipe, given)
         else:
             _carry_out(VERBS[name], words, out)
 

@@ -6,7 +6,14 @@ configures. Each mistake becomes one sentence.
 """
 
 from detcon.config.hints import field_names, fields_of, kind_of, records_within, shown
-from detcon.config.loading import changes, is_recorded, load_recipe, parse_overrides, recorded
+from detcon.config.loading import (
+    changes,
+    is_recorded,
+    load_recipe,
+    load_unfinished,
+    parse_overrides,
+    recorded,
+)
 from detcon.config.named import find_named
 from detcon.config.recipe import (
     Recipe,
@@ -21,7 +28,7 @@ from detcon.config.shipped import ShippedRecipe, head_of, recipes_for, shipped_r
 
 __all__ = [
     "Recipe", "RecipeError", "Several", "ShippedRecipe", "changes", "field_names", "fields_of",
-    "find_named", "fingerprint", "head_of", "is_recorded", "kind_of", "load_recipe", "nearest",
-    "parse_overrides", "recipes_for", "recorded", "records_within", "shipped_recipes", "shown",
-    "split_list", "to_yaml",
+    "find_named", "fingerprint", "head_of", "is_recorded", "kind_of", "load_recipe",
+    "load_unfinished", "nearest", "parse_overrides", "recipes_for", "recorded", "records_within",
+    "shipped_recipes", "shown", "split_list", "to_yaml",
 ]  # fmt: skip

@@ -18,7 +18,7 @@ from detcon.config.hints import (
     records_within,
     shown,
 )
-from detcon.config.recipe import Recipe, RecipeError, sentence
+from detcon.config.recipe import Recipe, RecipeError, sentence, setting_at
 from detcon.config.shipped import find_recipe
 from detcon.config.values import Plain, as_group, is_mapping, parse_yaml, read, text_of, untyped
 from detcon.files import read_text
@@ -56,15 +56,10 @@ def load_recipe(
     """
     if type(recipe) is model and not overrides:
         return recipe
-    path, values = None, {}
-    if isinstance(recipe, Recipe):
-        values = recipe.model_dump(mode="json")
-    elif recipe is not None:
-        path = find_recipe(recipe, model.shelf)
-        values = _read_file(path)
-    for name, value in sorted((overrides or {}).items(), key=lambda pair: pair[0].count(".")):
-        typed = f"{part}.{name}" if part else name
-        _lay_over(values, [model], name.split("."), untyped(value), typed)
+    path = (
+        None if recipe is None or isinstance(recipe, Recipe) else find_recipe(recipe, model.shelf)
+    )
+    values = _given(model, recipe if path is None else path, overrides or {}, part)
     try:
         return _validated(model, values, part)
     except ValidationError as error:
@@ -72,6 +67,42 @@ def load_recipe(
         told = [sentence(model, one, part) for one in error.errors()]
         told = [f"{one} in {recipe}" if one in own else one for one in told]
         raise RecipeError("; ".join(dict.fromkeys(told))) from error
+
+
+def load_unfinished(
+    model: type[R], recipe: str | Path | None, overrides: Mapping[str, Any], *, missing: str
+) -> R:
+    """Loads a recipe as `load_recipe` does; what must be given and isn't holds the text `missing`.
+
+    Raises:
+        RecipeError: As `load_recipe`, or a setting that is missing is no text.
+    """
+    path = None if recipe is None else find_recipe(recipe, model.shelf)
+    values = _given(model, path, overrides, "")
+    while True:
+        try:
+            return _validated(model, values, "")
+        except ValidationError as error:
+            told = error.errors()
+            if any(one["type"] != "missing" for one in told):
+                sentences = dict.fromkeys(sentence(model, one) for one in told)
+                raise RecipeError("; ".join(sentences)) from error
+            for one in told:
+                name = setting_at(model, one["loc"])
+                _lay_over(values, [model], name.split("."), missing, name)
+
+
+def _given(
+    model: type[R], recipe: Path | Recipe | None, overrides: Mapping[str, Any], part: str
+) -> dict[str, Any]:
+    """The values of a recipe or its file, with the overrides laid over them."""
+    values = _read_file(recipe) if isinstance(recipe, Path) else {}
+    if isinstance(recipe, Recipe):
+        values = recipe.model_dump(mode="json")
+    for name, value in sorted(overrides.items(), key=lambda pair: pair[0].count(".")):
+        typed = f"{part}.{name}" if part else name
+        _lay_over(values, [model], name.split("."), untyped(value), typed)
+    return values
 
 
 def _validated(model: type[R], values: dict[str, Any], part: str) -> R:

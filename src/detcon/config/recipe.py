@@ -128,6 +128,11 @@ def sentence(model: type[BaseModel], error: Mapping[str, Any], part: str = "") -
     return f"'{name}' cannot be {given!r}: {message}"
 
 
+def setting_at(model: type[BaseModel], place: Sequence[str | int]) -> str:
+    """The dotted name of a setting at a place as pydantic gives it."""
+    return _walk(model, place)[0]
+
+
 def _walk(model: type[BaseModel], place: Sequence[str | int]) -> tuple[str, list[Any]]:
     """The dotted name of a place as pydantic gives it, and the records that its last part is in.
 
