@@ -411,8 +411,10 @@ def test_what_comes_next_names_the_users_own_code():
     ):
         model = {"pretrain": PretrainRecipe, "transfer": GridRecipe}[verb]
         known = {name: place for name, place in places.items() if name in model.model_fields}
-        command, *_ = cli.VERBS[verb].then(load_recipe(model, None, known | given)).split("  # ")
+        told = cli.VERBS[verb].then(load_recipe(model, None, known | given))
+        command, besides = told.split("  # ")
         assert command.endswith(ending)
+        assert verb != "transfer" or besides.endswith(": detcon report run")
 
 
 def test_what_comes_next_names_recipes_of_all_tasks():

@@ -6,9 +6,10 @@ import os
 import re
 import shutil
 import signal
+import statistics
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import cv2
@@ -35,7 +36,7 @@ from detcon.models.recipe import EncoderRecipe
 from detcon.palette import class_colours
 from detcon.photos import Photos
 from detcon.results import RunError
-from detcon.results.result import read_result, write_result
+from detcon.results.result import Result, read_result, write_result
 from detcon.train.stop import AGAIN
 
 OWN = {"steps", "optimizer"}
@@ -468,3 +469,26 @@ def test_result_files(squares, tmp_path):
 def test_colours_of_classes_differ():
     colours = class_colours()
     assert len(np.unique(colours[:60], axis=0)) == 60 and not colours[255].any()
+
+
+def a_result(backbone, labels, seed, per_class, **figures):
+    mean = statistics.mean(per_class.values())
+    known = dict.fromkeys((one.name for one in fields(Result)), "")
+    known |= {"metric": "AP box", "unit": "%", "value": mean, "seconds": 1.0}
+    given = {"backbone": backbone, "labels": labels, "seed": seed, "per_class": per_class}
+    return Result(**(known | given | {"figures": figures}))
+
+
+def test_figures_by_class_are_told_of_the_most_labels_and_one_backbone(capsys):
+    """There was one number: 37.2, of classes at 0.9 and at 56.7."""
+    few = a_result("random", 5, 0, {"a": 99.0, "b": 99.0}, **{"box AP50": 99.0})
+    first = a_result("random", None, 0, {"RBC": 56.7, "Platelets": 0.9}, **{"box AP50": 60.0})
+    second = a_result("random", None, 1, {"RBC": 58.7, "Platelets": 1.1}, **{"box AP50": 62.0})
+    grid._say([few, first, second], {"random": "random"})
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told == "by class, lowest first: Platelets 1.0, RBC 57.7; box AP50 61.0"
+    many = a_result("random", None, 0, {f"c{number}": float(number) for number in range(10)})
+    assert grid._by_class([many]).endswith(", c7 7.0, …")
+    assert grid._by_class([a_result("random", None, 0, {"one": 1.0})]) != ""
+    grid._say([few, a_result("b", 5, 0, {"a": 1.0})], {"random": "random", "b": "b"})
+    assert "by class" not in capsys.readouterr().out

@@ -179,7 +179,7 @@ VERBS = {
             ""
             if s.is_grid
             else f"detcon predict model={quote(s.out)}/seed{s.seed} images=PHOTOS out=found"
-            + _own_code(s)
+            f"{_own_code(s)}  # figures and pictures: detcon report {quote(s.out)}"
         ),
         page=lambda s: s.is_grid,
     ),

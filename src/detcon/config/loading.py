@@ -56,14 +56,13 @@ def load_recipe(
     """
     if type(recipe) is model and not overrides:
         return recipe
-    path = (
-        None if recipe is None or isinstance(recipe, Recipe) else find_recipe(recipe, model.shelf)
-    )
-    values = _given(model, recipe if path is None else path, overrides or {}, part)
+    source = find_recipe(recipe, model.shelf) if isinstance(recipe, str | Path) else recipe
+    values = _given(model, source, overrides or {}, part)
     try:
         return _validated(model, values, part)
     except ValidationError as error:
-        own = set() if path is None else _wrong_in(path, model, overrides or {}, part)
+        is_file = isinstance(source, Path)
+        own = _wrong_in(source, model, overrides or {}, part) if is_file else set()
         told = [sentence(model, one, part) for one in error.errors()]
         told = [f"{one} in {recipe}" if one in own else one for one in told]
         raise RecipeError("; ".join(dict.fromkeys(told))) from error

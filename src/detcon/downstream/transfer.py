@@ -1,6 +1,7 @@
 """Transfer: trains and scores a labelled task from each backbone."""
 
 import hashlib
+import math
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -33,6 +34,9 @@ from detcon.results.statistics import deviation
 from detcon.train.environment import is_first_rank
 from detcon.train.replica import settled
 from detcon.train.stop import Stopped
+
+LISTED = 8
+"""Classes whose figures are printed."""
 
 
 def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any) -> list[Result]:
@@ -240,6 +244,31 @@ def _say(results: Sequence[Result], names: Mapping[str, str]) -> None:
     title = f"{first.task}: {first.metric} in {first.unit}{of}"
     console.print(title, soft_wrap=True, markup=False)
     console.print(table)
+    if len({result.backbone for result in results}) == 1 and (line := _by_class(results)):
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _by_class(results: Sequence[Result]) -> str:
+    """The figures by class with the most labels, the lowest first, and AP50; "" without classes."""
+    most = max(one.labels or math.inf for one in results)
+    found = [one for one in results if (one.labels or math.inf) == most]
+    text = partial(written, figure=found[0].metric, unit=found[0].unit)
+    classes = _means([one.per_class for one in found])
+    if not classes:
+        return ""
+    lowest = sorted(classes, key=lambda name: classes[name])
+    parts = [f"{name} {text(classes[name])}" for name in lowest[:LISTED]]
+    figures = _means([one.figures for one in found])
+    besides = [f"; {name} {text(figures[name])}" for name in figures if name.endswith("AP50")]
+    rest = ", …" if len(lowest) > LISTED else ""
+    return f"by class, lowest first: {', '.join(parts)}{rest}{''.join(besides)}"
+
+
+def _means(figures: Sequence[Mapping[str, float | None]]) -> dict[str, float]:
+    """The mean of each figure over the runs that have it."""
+    found = {name: [one.get(name) for one in figures] for name in figures[0]}
+    there = {name: [one for one in some if one is not None] for name, some in found.items()}
+    return {name: statistics.mean(some) for name, some in there.items() if some}
 
 
 def _say_differences(results: Sequence[Result], names: Mapping[str, str]) -> None:

@@ -37,7 +37,7 @@ class _Teller(Listener):
         if found.py_func.__module__.startswith("detcon."):
             is_kept = found.stats.cache_path is not None
             kept = "once" if is_kept else "each time, since no cache folder can be written"
-            note(f"compiling loops over pixels, {kept}: about ten seconds")
+            note(f"compiling the loops over pixels that this step needs, {kept}: about ten seconds")
 
     def on_end(self, event: Event) -> None:
         pass

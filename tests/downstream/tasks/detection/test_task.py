@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from dataclasses import dataclass, replace
 
 import cv2
@@ -122,15 +123,39 @@ class Cells:
 @pytest.mark.parametrize(
     ("num", "names", "said"),
     [
-        (4, ("RBC", "red cell"), "in the training photos: red cell 1, RBC 2; 1 photo without any"),
-        (1001, ("RBC", "red cell"), "in the first 1,000 training photos: red cell 1, RBC 998; 1"),
-        (4, ("RBC", "red cell", *"abcdefghijk"), "photos, the rarest of 13 classes: a 0, b 0, c 0"),
+        (
+            4,
+            ("RBC", "red cell"),
+            "in the 4 training photos: red cell: 1, RBC: 2; 1 photo without any\n",
+        ),
+        (
+            1001,
+            ("RBC", "red cell"),
+            "in the first 1,000 of 1,001 training photos: red cell: 1, RBC: 998; 1 ",
+        ),
+        (
+            2,
+            ("RBC", "red cell", "rbc"),
+            "rbc: 0, RBC: 1, red cell: 1; a class without objects can't",
+        ),
+        (4, ("RBC", "red cell", *"abcdefghijk"), "photos, the rarest of 13 classes: a: 0, b: 0, c"),
     ],
 )
 def test_objects_are_counted_by_class(num, names, said, capsys):
     """A misspelt name is a class of its own, and seen here before training."""
-    module._tell_classes(Cells(names, num))
-    assert said in " ".join(capsys.readouterr().err.split())
+    source = Cells(names, num)
+    module._tell_classes(source, source.keys, names)
+    assert said in capsys.readouterr().err
+
+
+def test_objects_of_the_labelled_photos_alone_are_counted(monkeypatch, tmp_path, capsys):
+    """It was all training photos, whatever `labels` was."""
+    run(monkeypatch, tmp_path, labels=2, **{"task.steps": 1})
+    said = capsys.readouterr()
+    assert "objects in the 2 training photos: " in said.err
+    assert re.search(
+        r"\nby class, lowest first: \w+ \d.*; box AP50 \d+\.\d; mask AP50 \d", said.out
+    )
 
 
 def test_boxes_alone(monkeypatch, tmp_path):

@@ -1,7 +1,7 @@
 """Detection and instance segmentation as a transfer task: a Mask R-CNN, fine-tuned whole."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,6 @@ from detcon.downstream.tasks.detection.scoring import (
     write_results,
 )
 from detcon.downstream.training import fine_tune
-from detcon.formats.format import ObjectSets
 from detcon.formats.registry import open_objects
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import feature_grid
@@ -63,7 +62,6 @@ class Detection:
                 f"validation photos have {', '.join(val.names)}; give both the same, in the same "
                 f"order"
             )
-        _tell_classes(train)
         splits = (object_split(one, masks, settings.size, channels) for one in (train, val))
         return LabelledData(*splits, names=tuple(train.names))
 
@@ -76,6 +74,7 @@ class Detection:
                     f"none of the {len(some)} {name} photos has an object that isn't a crowd; "
                     f"annotate some, or correct the folder"
                 )
+        _tell_classes(train.split.source, list(map(train.key, range(len(train)))), names)
 
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Detector:
         if settings.loop.compile:
@@ -140,21 +139,24 @@ class Detection:
         return prediction
 
 
-def _tell_classes(train: ObjectSets) -> None:
+def _tell_classes(source: Any, keys: Sequence[str], names: Names) -> None:
     """Says how many objects each class has: a misspelt name is a class of its own.
 
     Those of the first photos are counted: to read the annotations of all may take long.
     """
-    keys, names = train.keys[:COUNTED], train.names
-    classes = [train.objects(key).classes.tolist() for key in keys]
+    num = len(keys)
+    classes = [source.objects(key).classes.tolist() for key in keys[:COUNTED]]
     counts = Counter(names[number] for one in classes for number in one)
-    which = f"first {COUNTED:,} " if len(train.keys) > COUNTED else ""
+    which = f"first {COUNTED:,} of {num:,}" if num > COUNTED else f"{num:,}"
+    photos = "training photo" if num == 1 else "training photos"
     rarest = f", the rarest of {len(names)} classes" if len(names) > LISTED else ""
     listed = sorted(names, key=lambda name: counts[name])[:LISTED]
-    told = ", ".join(f"{name} {counts[name]:,}" for name in listed)
+    told = ", ".join(f"{name}: {counts[name]:,}" for name in listed)
     bare = sum(not one for one in classes)
     without = f"; {counted(bare, 'photo')} without any" if bare else ""
-    note(f"objects in the {which}training photos{rarest}: {told}{without}")
+    lost = "; a class without objects can't be learnt: is its name misspelt?"
+    is_lost = num <= COUNTED and not counts[listed[0]]
+    note(f"objects in the {which} {photos}{rarest}: {told}{without}{lost if is_lost else ''}")
 
 
 def _find_all(network: Detector, val: Examples) -> list[tuple[Any, Detections]]:
