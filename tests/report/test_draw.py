@@ -10,6 +10,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from detcon.data.recipe import ViewsRecipe
 from detcon.masks import Masks
+from detcon.report import figures
 from detcon.report.draw import (
     COLOURS,
     data_uri,
@@ -22,6 +23,7 @@ from detcon.report.draw import (
     scale_to,
 )
 from detcon.report.figures import looks, moving_average, plot_curves, thinned
+from detcon.report.plots import COLLAPSE, QUALITY
 from detcon.report.views import draw_views, paint_views
 from detcon.results.difference import RANDOM
 
@@ -183,6 +185,19 @@ def test_a_figure_is_the_same_bytes_again():
     curves = {"a": (list(range(100)), [float(i % 7) for i in range(100)])}
     one, other = (plot_curves(curves, looks("a"), label="loss (nats)") for _ in range(2))
     assert one == other and one.startswith("data:image/svg+xml;base64,")
+
+
+def test_a_small_fall_of_a_rank_does_not_look_like_a_collapse(monkeypatch):
+    seen = []
+    monkeypatch.setattr(figures, "_address", lambda figure, key: seen.append(figure) or "")
+    curves = {"a": ((0, 10), (158.0, 152.0))}
+    for zero in (False, True):
+        plot_curves(curves, looks("a"), label="directions", zero=zero)
+    (near, _), (bottom, top) = (figure.axes[0].get_ylim() for figure in seen)
+    assert near > 100 and bottom == 0 and top > 158
+    assert {one.name for one in (*QUALITY, *COLLAPSE) if one.zero} == {
+        "rankme", "lidar", "embedding_std", "effective_rank"
+    }  # fmt: skip
 
 
 def test_moving_average_of_a_line_is_the_line():

@@ -88,6 +88,7 @@ def plot_curves(
     share: bool = False,
     below: Mapping[str, Curve] | None = None,
     dots: bool = False,
+    zero: bool = False,
 ) -> str:
     """One quantity of several runs over the steps, as a data URI.
 
@@ -96,6 +97,7 @@ def plot_curves(
         share: The values are shares: shown in per cent, from 0 to 100.
         below: A second quantity of the same unit, drawn thin and dotted.
         dots: Marks each value, and averages none; for quantities with few values.
+        zero: The axis begins at 0.
     """
     with mpl.rc_context(SETTINGS):
         figure, axes = _figure(4.3, 2.9)
@@ -109,6 +111,8 @@ def plot_curves(
         axes.set_ylabel(label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=_STEPS))
         axes.yaxis.set_major_locator(MaxNLocator(5, steps=_STEPS))
+        if zero:
+            axes.set_ylim(0, 1.05 * axes.get_ylim()[1])
         if share:
             axes.set_ylim(-0.03, 1.03)
             axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{100 * v:.0f} %"))

@@ -22,7 +22,8 @@ class Plot:
 class Quantity:
     """One logged figure, how its axis is called, and what a reader should know.
 
-    `dots` marks each value of a figure that is measured at some steps only.
+    `dots` marks each value of a figure that is measured at some steps only. `zero` lets the axis
+    begin at 0: a small fall of what collapses to there must not look like one.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Quantity:
     share: bool = False
     below: str = ""
     dots: bool = False
+    zero: bool = False
 
 
 LOSS = (
@@ -56,16 +58,17 @@ QUALITY = (
              "has: how far the encoder went, not whether it got better.", share=True, dots=True),
     Quantity("rankme", "RankMe of the encoder", "directions", "How many directions the features of "
              "regions fill (arXiv 2210.02885). A fall far below the start is a bad sign.",
-             dots=True),
+             dots=True, zero=True),
     Quantity("lidar", "LiDAR of the encoder", "directions", "The same for what tells regions apart "
-             "under changes of cut and colour (arXiv 2312.04000).", dots=True),
+             "under changes of cut and colour (arXiv 2312.04000).", dots=True, zero=True),
 )  # fmt: skip
 
 COLLAPSE = (
     Quantity("embedding_std", "Spread of the embeddings", "std · √d", "Standard deviation of the "
-             "unit vectors, mean over dimensions, times √d: 1 spread evenly, 0 collapsed."),
+             "unit vectors, mean over dimensions, times √d: 1 spread evenly, 0 collapsed.",
+             zero=True),
     Quantity("effective_rank", "Effective rank", "directions", "How many directions the embeddings "
-             "vary in; 1 is collapsed."),
+             "vary in; 1 is collapsed.", zero=True),
     Quantity("positive_similarity", "Similarity", "cosine", "Mean cosine with the same mask in the "
              "other view (line) and with everything else (dotted).", below="negative_similarity"),
     Quantity("accuracy", "Nearest is right", "share of regions", "Share of the regions whose "
@@ -85,7 +88,7 @@ def plot_quantities(
         if curves:
             address = plot_curves(
                 curves, looks, label=quantity.label, share=quantity.share,
-                below=_curves(runs, quantity.below), dots=quantity.dots,
+                below=_curves(runs, quantity.below), dots=quantity.dots, zero=quantity.zero,
             )  # fmt: skip
             alt = f"{quantity.title} over steps of {', '.join(curves)}"
             plots.append(Plot(quantity.title, address, quantity.caption, alt))
