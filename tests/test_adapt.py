@@ -7,14 +7,14 @@ import pytest
 import torch
 
 import detcon
-from detcon.adapting.adapt import _pretraining, _transfer
+from detcon.adapting.adapt import _pretraining, _reasons, _transfer
 from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import compare, verdict
 from detcon.config import RecipeError, load_recipe, parse_overrides
 from detcon.models.backbone_file import BackboneError, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
-from detcon.pretraining.recipe import WeightsRecipe
+from detcon.pretraining.recipe import PretrainRecipe, WeightsRecipe
 from detcon.results.difference import Difference
 from detcon.results.history import read_history
 from detcon.results.result import Result
@@ -269,3 +269,11 @@ def test_a_setting_over_the_usual_recipe_leaves_the_rest_of_it(scenes, tmp_path)
     assert (plan.epochs, plan.optimizer.lr) == (3, 1e-3), "of recipes/pretrain/adapt.yaml"
     assert plan.freeze_norms and plan.optimizer.encoder_lr == 1e-4, "as always with weights"
     assert (grid.size, grid.task.steps) == (99, 2000), "of recipes/transfer/folder_fcn.yaml"
+
+
+def test_the_reasons_do_without_photos_that_are_gone(scenes, tmp_path):
+    plan = load_recipe(
+        PretrainRecipe, "adapt", {"images": str(tmp_path / "gone"), "out": str(tmp_path)}
+    )
+    said = _reasons(plan, scenes / "untrained.safetensors")
+    assert "updates of" in said and "passes" not in said and "Batch norms moved here" in said

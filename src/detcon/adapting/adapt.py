@@ -7,7 +7,7 @@ from typing import Any
 from torch.nn import BatchNorm2d
 
 from detcon.adapting.recipe import AdaptRecipe
-from detcon.adapting.verdict import compare, reasons, verdict
+from detcon.adapting.verdict import compare, verdict, why_no_gain
 from detcon.adapting.without_labels import figures_of_fresh, without_labels
 from detcon.config import RecipeError, load_recipe
 from detcon.data.loader import BatchTooLarge, steps_per_epoch
@@ -19,7 +19,7 @@ from detcon.masks.store.fill import make_masks
 from detcon.methods.recipe import WithMasks
 from detcon.models.backbone_file import load_backbone
 from detcon.notes import counted, say
-from detcon.photos import check_outside, open_photos
+from detcon.photos import PhotosError, check_outside, open_photos
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import open_start
 from detcon.pretraining.training import pretrain
@@ -122,11 +122,15 @@ def _ahead(settings: AdaptRecipe, grid: GridRecipe) -> str:
 def _reasons(plan: PretrainRecipe, adapted: Path) -> str:
     """What no gain may mean, by what was done."""
     backbone = load_backbone(adapted)
-    photos = len(open_photos(plan.images, backbone.recipe.in_channels))
+    try:
+        photos = len(open_photos(plan.images, backbone.recipe.in_channels))
+    except PhotosError:  # a finished run does without
+        photos = None
     steps, _ = read_history(adapted.parent).curve("step")
-    moving = "frozen" if plan.freeze_norms else "moving"
-    has_norms = any(isinstance(one, BatchNorm2d) for one in backbone.encoder.modules())
-    return reasons(max(steps, default=0), plan.batch_size, photos, moving if has_norms else None)
+    norms = None
+    if any(isinstance(one, BatchNorm2d) for one in backbone.encoder.modules()):
+        norms = "frozen" if plan.freeze_norms else "moving"
+    return why_no_gain(max(steps, default=0), plan.batch_size, photos, norms)
 
 
 def _check(plan: PretrainRecipe, grid: GridRecipe | None) -> None:

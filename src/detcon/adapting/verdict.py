@@ -41,12 +41,13 @@ def compare(results: Iterable[Result], start: str, adapted: Sequence[str]) -> li
     return found
 
 
-def reasons(
-    updates: int, batch: int, photos: int, norms: Literal["frozen", "moving"] | None
+def why_no_gain(
+    updates: int, batch: int, photos: int | None, norms: Literal["frozen", "moving"] | None
 ) -> str:
     """What it may mean that adapting gained nothing, and which other way to try.
 
-    >>> print(reasons(100, 32, 367, None).split(", or that")[0])  # doctest: +NORMALIZE_WHITESPACE
+    >>> print(why_no_gain(100, 32, 367, None).partition(", or that")[0])
+    ... # doctest: +NORMALIZE_WHITESPACE
     No gain may mean that the weights are good for such photos already, that 100 updates of 32
     photos (8.7 passes over 367 photos) are too few, that the learning rate was too high or too low
     (pretrain.optimizer.encoder_lr)
@@ -54,13 +55,15 @@ def reasons(
     Args:
         updates: Of the pretraining.
         batch: Photos in each.
-        photos: All that there are.
+        photos: All that there are; None if they are gone.
         norms: What batch norms did; None if the network has none.
     """
+    passes = ""
+    if photos is not None:
+        passes = f" ({updates * batch / photos:.2g} passes over {counted(photos, 'photo')})"
     text = (
         f"No gain may mean that the weights are good for such photos already, that "
-        f"{counted(updates, 'update')} of {counted(batch, 'photo')} "
-        f"({updates * batch / photos:.2g} passes over {counted(photos, 'photo')}) are too few, "
+        f"{counted(updates, 'update')} of {counted(batch, 'photo')}{passes} are too few, "
         f"that the learning rate was too high or too low (pretrain.optimizer.encoder_lr), or that "
         f"the masks don't follow the objects (look at them below)."
     )
