@@ -19,6 +19,7 @@ from detcon.study.records import Record
 from detcon.train.limit import SECONDS_AN_HOUR
 
 TITLE = "# The paper's claims, measured here\n"
+_SAME = 0.9  # correlation of two quantities from which a regression can't tell them apart
 
 
 def write_report(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]) -> Path:
@@ -102,24 +103,30 @@ def _sources(panel: StudyPanel) -> str:
 
 def _told_apart(sources: Sequence[Source]) -> Iterator[str]:
     """The effect of overlap, number and area, each with the others unchanged."""
-    names = ("overlap", "number (logarithm)", "area (logarithm)")
-    values = [
-        [one.overlap, math.log(max(one.number or 0, 1e-9)), math.log(max(one.area or 0, 1e-9))]
-        for one in sources
-    ]
-    found = effects(np.array(values), [one.values for one in sources])
+    logs = np.log([[max(one.number or 0, 1e-9), max(one.area or 0, 1e-9)] for one in sources])
+    values = {
+        "overlap": np.array([one.overlap for one in sources]),
+        "number (logarithm)": logs[:, 0],
+    }
+    together = np.corrcoef(logs.T)[0, 1]
+    of_area = (
+        f"The more masks, the smaller they are (number and area go together with r = "
+        f"{together:.2f}): one effect, said of the number."
+    )
+    if abs(together) < _SAME:
+        values["area (logarithm)"] = logs[:, 1]
+        of_area = f"Number and area go together with r = {together:.2f}."
+    found = effects(np.stack(list(values.values()), axis=1), [one.values for one in sources])
     if found is None:
         return
     told = (
         f"{name} {one.size:+.1f} ({one.low:+.1f} to {one.high:+.1f})"
-        for name, one in zip(names, found)
+        for name, one in zip(values, found)
     )
-    together = np.corrcoef(np.array(values)[:, 1:].T)[0, 1]
     yield (
         f"\nIn a linear regression over these sources, one standard deviation more of one of them, "
         f"with the others unchanged, changes the value by: {', '.join(told)}. In brackets the 95 % "
-        f"interval, sources and seeds resampled. The more masks, the smaller they are: number and "
-        f"area go together with r = {together:.2f}."
+        f"interval, sources and seeds resampled. {of_area}"
     )
 
 
