@@ -80,7 +80,7 @@ def measure(rounds: int) -> dict[str, Any]:
                         {way: started(f"{name}/small", use, way) for way in WAYS}
                         for _ in range(rounds)
                     ]
-                    figures[f"{use}, {others} busy"] = {
+                    figures[f"{use}, {others or 'none'} busy"] = {
                         way: {
                             "photos_per_second": median(one[way] for one in found),
                             **_spread(
@@ -105,7 +105,8 @@ def table() -> str:
     lines = [f"| batches, other processes | {' | '.join(WAYS)} |", "|---|" + "--:|" * len(WAYS)]
     for case, ways in found.items():
         cells = [
-            f"{f['photos_per_second']:.0f} ({f['least_ratio']:.2f}-{f['greatest_ratio']:.2f})"
+            f"{f['photos_per_second']:.0f}"
+            + (f" ({f['least_ratio']:.2f}-{f['greatest_ratio']:.2f})" if f["ratio"] != 1 else "")
             for f in ways.values()
         ]
         lines.append(f"| {case} | {' | '.join(cells)} |")
