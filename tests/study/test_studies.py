@@ -106,8 +106,8 @@ def test_the_quick_study_in_small(tmp_path, monkeypatch):
     run_study(quick, **TWO_CELLS)
     assert len(Path("studies/results/quick.jsonl").read_text().splitlines()) == 2
     page = run_study(quick, **TWO_CELLS, report=True)
-    assert page == Path("docs/claims.md") and "2 of 2 cells" in page.read_text()
-    assert Path("docs/claims/quick.svg").is_file()
+    assert page == Path("docs/claims_scenes.md") and "2 of 2 cells" in page.read_text()
+    assert Path("docs/claims_scenes/quick.svg").is_file()
 
 
 def test_the_study_for_a_gpu_in_small(tmp_path, monkeypatch):
