@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import detcon
-from detcon.adapting.adapt import _pretraining, _reasons, _transfer
+from detcon.adapting.adapt import _ahead, _pretraining, _reasons, _so_far, _transfer
 from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import compare, verdict
 from detcon.config import RecipeError, load_recipe, parse_overrides
@@ -65,7 +65,7 @@ def test_the_page_begins_with_the_answer_where_adapting_helps(scenes, tmp_path, 
     assert "Adapting helped: with 20 labels mIoU +" in text
     said = capsys.readouterr()
     assert "starting from" in said.err and "Adapting helped" in said.err
-    assert ": 3 weights x 1 number of labels x " in said.err, "most of the work is ahead"
+    assert "to come: masks, 1 pretraining of 30 updates, 9 transfers (3 weights x 1 " in said.err
     assert "mIoU in %" in said.out and "than random" not in said.out + text, "one answer, not two"
     assert "random" in text, "fresh weights are in the table"
     run(scenes, tmp_path / "out", 30, weights=blind)
@@ -78,6 +78,8 @@ def test_the_answer_where_nothing_was_learnt(scenes, tmp_path):
     assert "told whether adapting helped: with 20 labels mIoU +0.0" in text
     assert "No gain may mean" in text and "Adapting helped" not in text
     assert "0 updates of" in text and "kept their statistics here" in text
+    own = {"fresh": False, "masks": tmp_path / "out" / "masks"}
+    assert run(scenes, tmp_path / "out", 0, **own) == page, "its own masks, named"
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +143,40 @@ def test_wrong_settings_are_found_before_any_work(scenes, tmp_path):
         run(scenes, tmp_path / "out", 2, transfer={**TRANSFER, "sise": 3})
     with pytest.raises(RecipeError, match="no_such"):
         run(scenes, tmp_path / "out", 2, masks="no_such")
+    with pytest.raises(RecipeError, match=r"masks=out/msks: there is no such folder; give that of"):
+        run(scenes, tmp_path / "out", 2, masks="out/msks")
     assert not (tmp_path / "out").exists()
     with pytest.raises(BackboneError, match="there is no backbone"):
         run(scenes, tmp_path / "out", 2, weights="nothing.safetensors")
+
+
+def test_what_is_to_come_is_counted(tmp_path):
+    given = {"images": "i", "weights": "w", "data": "d", "out": tmp_path, "pretrain.steps": 500}
+
+    def told(**more):
+        settings = load_recipe(AdaptRecipe, None, given | more)
+        begin, _, end = _ahead(settings, _pretraining(settings), _transfer(settings)).partition(".")
+        assert end == " Each says how much time is left once its own pace is known"
+        return begin
+
+    assert told() == (
+        "to come: masks, 1 pretraining of 500 updates, 9 transfers of 2,000 updates each (3 "
+        "weights x 1 number of labels x 3 seeds), and the page"
+    )
+    several = {"pretrainings": 3, "fresh": False, "labels": (10, None), "seeds": 1}
+    assert told(**several, **{"transfer.recipe": "folder_linear"}) == (
+        "to come: masks, 3 pretrainings of 500 updates each, 8 transfers (4 weights x 2 numbers of "
+        "labels x 1 seed), and the page"
+    )
+    whole = {"data": None, "pretrain.method.kind": "simclr", "pretrain.steps": None}
+    assert told(**whole, **{"pretrain.epochs": 3}) == (
+        "to come: 1 pretraining of 3 epochs, and the page"
+    )
+
+
+def test_the_time_is_told_between_the_parts(monkeypatch):
+    monkeypatch.setattr("time.monotonic", lambda: 1750.0)
+    assert (_so_far(1000.0), _so_far(1749.9)) == (" · 0:12:30 so far", "")
 
 
 def _results(backbone, values, labels=50):
@@ -177,9 +210,10 @@ def test_seeds_that_draw_nothing_are_no_spread():
     assert "Where seeds draw nothing all give the same, and there is no interval." in others
 
 
-def test_several_pretrainings_are_the_spread_of_the_answer(scenes, tmp_path):
+def test_several_pretrainings_are_the_spread_of_the_answer(scenes, tmp_path, capsys):
     blind = scenes / "blind.safetensors"
     page = run(scenes, tmp_path / "out", 2, weights=blind, pretrainings=2, fresh=False, seeds=1)
+    assert "2/4  pretraining 2 of 2 · 0:0" in capsys.readouterr().err, "the time for the rest"
     text = page.read_text()
     assert "over 2 pretrainings with different seeds; each is judged on one draw of" in text
     first, second = (

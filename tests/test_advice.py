@@ -327,6 +327,29 @@ CASES = {  # wrong, said, right; None where the right one would take long
     "a batch too large for a part": (
         [*ADAPT, "pretrain.batch_size=9"], "choose pretrain.batch_size=6 or less",
     ),
+    "names of settings of the pretraining": (
+        [*ADAPT, "weights=stripped.pth"], "name a timm model with pretrain.encoder.name=\n",
+    ),
+    "names of settings of the transfer": (
+        [*ADAPT, "data=named"], "or give transfer.task.ignore=1 if it means void",
+    ),
+    "names of settings of the weights": (
+        [*ADAPT, "weights=torn.pth"], "check pretrain.encoder.name and pretrain.encoder.width, or "
+        "take what matches: weights.partial=true\n",
+    ),
+    "the same, of a transfer alone": (
+        [*KNN, "backbone=torn.pth"], "or take what matches: backbone_partial=true\n",
+        [*KNN, "backbone=torn.pth", "backbone_partial=true"],
+    ),
+    "names of settings of masks": (
+        [*ADAPT, "masks=bands.yaml", "pretrain.batch_size=4"],
+        "make them so with 'detcon masks', and give their folder as masks=\n",
+    ),
+    "names of settings of a probe": (
+        [*ANEW, "probing.data=d", "probing.every=4", "probing.labels=9"],
+        "probing.labels=9, but there are only 3 training photos; ask for fewer, or leave labels ou",
+        [*ANEW, "probing.data=d", "probing.every=4", "probing.labels=2"],
+    ),
     "trained among the photos": (
         [*KNN, "out=d/train/images/new"], "give an out= beside it", [*KNN, "out=d/new"],
     ),
@@ -391,7 +414,7 @@ def world(tmp_path_factory):
     for name, text in {
         "list.txt": "photos/0.png\nphotos/1.png", "twice.txt": "photos/0.png\nphotos/0.png",
         "empty.txt": "\n", "other.csv": "file\nphotos/0.png", "path.csv": "path\nphotos/0.png",
-        "pages/report.html": "<p>of somebody</p>",
+        "pages/report.html": "<p>of somebody</p>", "bands.yaml": "channels: 4",
     }.items():  # fmt: skip
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(text)
@@ -399,7 +422,13 @@ def world(tmp_path_factory):
     shutil.copytree(folder / "d", folder / "masked")
     for path in (folder / "masked" / "train" / "labels").iterdir():
         path.rename(path.with_name(f"{path.stem}_mask.png"))
+    shutil.copytree(folder / "d", folder / "named")
+    (folder / "named" / "classes.json").write_text('{"names": ["one"]}')
     torch.manual_seed(0)
+    torch.save({"0.weight": torch.ones(2)}, folder / "stripped.pth")
+    torn = build_encoder(SMALL).state_dict()
+    del torn["layer4.1.conv2.weight"]
+    torch.save(torn, folder / "torn.pth")
     for name, recipe in (("b", SMALL), ("b16", SMALL.with_stride(16))):
         place = folder / f"{name}.safetensors"
         save_backbone(place, build_encoder(recipe), recipe, normalisation=Normalisation())

@@ -427,33 +427,83 @@ def test_what_comes_next_names_recipes_of_all_tasks():
     assert kinds > {"linear_segmentation", "segmentation", "detection", "depth"}
 
 
+def write_model(folder, **given):
+    """What a model file says of how it was trained."""
+    learnt = TransferRecipe(**{"data": "d", "backbone": "timm:a", "out": "o", **given})
+    about = {"settings": learnt.model_dump(mode="json")}
+    save_file({}, folder / MODEL, {MODEL_ENTRY: json.dumps(about)})
+
+
 @pytest.mark.parametrize(
     ("form", "said"),
     [
         ("auto", ""),
         ("labelme", "cp -rn found/labelme/. 'my photos', correct them there in LabelMe, and learn "
-         "from them: detcon transfer folder_fcn backbone=BACKBONE data='my photos' format=labelme"),
+         "from them: detcon transfer folder_fcn backbone=timm:a data='my photos' format=labelme"),
         ("voc_xml", "cp -rn found/voc_xml/. 'my photos', correct them there, as in LabelImg, and "
-         "learn from them: detcon transfer coco_mask_rcnn_small backbone=BACKBONE data='my photos' "
+         "learn from them: detcon transfer coco_mask_rcnn_small backbone=timm:a data='my photos' "
          "format=voc_xml val=0.2 out=found-learnt"),
         ("yolo", "put the photos into found/yolo/images, correct the labels, and learn from them: "
-         "detcon transfer folder_fcn backbone=BACKBONE data=found/yolo format=yolo val=0.2 out="),
+         "detcon transfer folder_fcn backbone=timm:a data=found/yolo format=yolo val=0.2 out="),
         ("coco", "import found/coco/annotations.json where you correct it, as in CVAT, export it "
-         "as COCO, and learn from that: detcon transfer folder_fcn backbone=BACKBONE data=EXPORTED "
+         "as COCO, and learn from that: detcon transfer folder_fcn backbone=timm:a data=EXPORTED "
          "format=coco val=0.2 out=found-learnt"),
         ("folder", "correct found/folder, cp -rn found/folder/. LABELLED, and learn from both: "
-         "detcon transfer folder_fcn backbone=BACKBONE data=LABELLED format=folder "
+         "detcon transfer folder_fcn backbone=timm:a data=LABELLED format=folder "
          "out=found-learnt"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    ("task", "recipe"), [("segmentation", "folder_fcn"), ("detection", "coco_mask_rcnn_small")]
+    ("task", "recipe"),
+    [
+        ({"kind": "segmentation"}, "folder_fcn"),
+        ({"kind": "detection"}, "coco_mask_rcnn_small"),
+        ({"kind": "linear_segmentation"}, "folder_linear"),
+        ({"kind": "own", "function": "m:MyTask"}, "task=own task.function=m:MyTask"),
+    ],
+    ids=["segmentation", "detection", "probe", "own"],
 )
 def test_after_labels_to_correct_comes_learning_the_same_task(tmp_path, form, said, task, recipe):
-    learnt = TransferRecipe(data="d", backbone="random", out="o", task={"kind": task})
-    about = {"settings": learnt.model_dump(mode="json")}
-    save_file({}, tmp_path / MODEL, {MODEL_ENTRY: json.dumps(about)})
+    write_model(tmp_path, task=task)
     given = {"model": str(tmp_path), "images": "my photos", "out": "found", "format": form}
     then = cli.VERBS["predict"].then(load_recipe(PredictRecipe, None, given))
     assert then.startswith(said.replace("folder_fcn", recipe)) and bool(then) == bool(said)
     assert "#" not in then
+
+
+def told_after(folder, form="labelme"):
+    given = {"model": str(folder), "images": "photos", "out": "found", "format": form}
+    return cli.VERBS["predict"].then(load_recipe(PredictRecipe, None, given)).rpartition(": ")[2]
+
+
+def test_learning_again_begins_with_the_backbone_that_is_there(tmp_path):
+    given = tmp_path / "given.safetensors"
+    write_model(tmp_path, backbone=str(given), backbone_partial=True)
+    assert " backbone=BACKBONE data=photos " in told_after(tmp_path)
+    own = tmp_path / "backbone.safetensors"
+    own.touch()
+    assert f" backbone={own} data=photos " in told_after(tmp_path), "the model's own"
+    given.touch()
+    assert f" backbone={given} backbone_partial=true data=photos " in told_after(tmp_path)
+    encoder = {"name": "resnet18", "width": 0.25}
+    write_model(tmp_path, backbone="random", encoder=encoder)
+    assert " backbone=random encoder.name=resnet18 encoder.width=0.25 " in told_after(tmp_path)
+
+
+def test_learning_again_takes_the_recipe_of_the_run_where_it_is(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.touch()
+    write_model(tmp_path, labels=50, val=0.3, task={"kind": "segmentation", "ignore": 7})
+    begin = f"detcon transfer {recipe} labels=all "
+    others = f"{begin}task.ignore=null data=photos format=labelme val=0.2 out=found-learnt"
+    assert told_after(tmp_path) == others
+    joined = f"{begin}val=null val_groups=null data=LABELLED format=folder out=found-learnt"
+    assert told_after(tmp_path, "folder") == joined
+    (tmp_path / "d").mkdir()
+    write_model(tmp_path, data=str(tmp_path / "d"), task={"kind": "detection"})
+    told = told_after(tmp_path, "folder")
+    assert f" task.detector.masks=auto data={tmp_path / 'd'} format=folder " in told
+    write_model(tmp_path, backbone="gone.safetensors")
+    assert " backbone=BACKBONE backbone_sha256=null data=photos " in told_after(tmp_path)
+    boxes = told_after(tmp_path, "voc_xml")
+    assert boxes.startswith("detcon transfer coco_mask_rcnn_small backbone=BACKBONE data=photos ")

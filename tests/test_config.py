@@ -25,6 +25,7 @@ from detcon.config import (
     to_yaml,
     values,
 )
+from detcon.config.parts import renamed
 
 
 class Lars(Recipe):
@@ -484,3 +485,25 @@ def test_all_dotted_names():
         "optimizer.momentum",
         "masks.rows",
     }
+
+
+@pytest.mark.parametrize(
+    ("sentence", "told"),
+    [
+        ("give size=3 or optimizer.lr=0.1", "give part.size=3 or part.optimizer.lr=0.1"),
+        ("check optimizer.lr, optimizer.lr.", "check part.optimizer.lr, part.optimizer.lr."),
+        ("the size of runs/size=3, of its size", "the size of runs/size=3, of its size"),
+        ("'detcon masks size=3', then size=4", "'detcon masks size=3', then part.size=4"),
+        ("give size=3 after: detcon masks size=3", "give part.size=3 after: detcon masks size=3"),
+        ("part.size=3 and other.size=3, lr=1", "part.size=3 and other.size=3, lr=1"),
+    ],
+)
+def test_settings_of_a_part_are_named_as_they_are_typed(sentence, told):
+    class Optimizer(Recipe):
+        lr: float = 0.1
+
+    class Part(Recipe):
+        size: int = 1
+        optimizer: Optimizer = Optimizer()
+
+    assert renamed(sentence, Part, "part.{}".format) == told

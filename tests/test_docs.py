@@ -47,6 +47,15 @@ def test_named_functions_are_there():
         assert name in defined, f"{target} defines no {name}"
 
 
+def test_readme_has_no_long_sentence():
+    """Two lines of a page are about 240 characters."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = re.sub(r"^```.*?^```$|^<!-- .*? -->$|^[|!][^\n]*$", "", text, flags=re.M | re.S)
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    long = [one for one in re.split(r"[.:]\s|\n", text) if len(one) > 240 and " · " not in one]
+    assert not long
+
+
 MARKED = re.compile(
     r"(?<=`python tests/test_docs.py` writes it -->\n).*?(?=<!-- end -->)", re.DOTALL
 )

@@ -2,7 +2,8 @@
 
 import pytest
 
-from detcon.notes import counted, note
+from detcon.notes import counted, note, reworded, say
+from detcon.progress import ProgressBar
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,22 @@ def test_workers_are_silent(capsys, monkeypatch):
     monkeypatch.setattr("detcon.notes.parent_process", lambda: "the parent")
     note("a")
     assert capsys.readouterr().err == ""
+
+
+def test_sentences_are_changed_from_the_inside_out(capsys):
+    def around(before, after):
+        return reworded(lambda sentence: f"{before}{sentence}{after}")
+
+    with around("(", ")"), around("[", "]"):
+        say("a")
+        with ProgressBar("steps", 5) as bar:
+            bar.say("b")
+    say("c")
+    assert capsys.readouterr().err == "([a])\n([b])\nc\n"
+    with pytest.raises(ValueError, match=r"^\(\[d\]\)$"), around("(", ")"), around("[", "]"):
+        raise ValueError("d")
+    with pytest.raises(UnicodeDecodeError, match="invalid start byte"), around("(", ")"):
+        b"\xff".decode()
 
 
 def test_nouns_agree_with_numbers():

@@ -2,13 +2,44 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from multiprocessing import parent_process
+
+_changes: list[Callable[[str], str]] = []
+
+
+@contextmanager
+def reworded(change: Callable[[str], str]) -> Iterator[None]:
+    """Within, sentences for the user are changed: those that are said, and those of errors.
+
+    >>> with reworded(lambda sentence: sentence.replace("steps", "pretrain.steps")):
+    ...     raise ValueError("give steps=3")
+    Traceback (most recent call last):
+    ValueError: give pretrain.steps=3
+    """
+    _changes.append(change)
+    try:
+        yield
+    except ValueError as error:
+        if len(error.args) == 1:  # others, as UnicodeError, are no sentences of ours
+            error.args = (change(str(error)),)
+        raise
+    finally:
+        _changes.pop()
+
+
+def as_told(sentence: str) -> str:
+    """A sentence as the user is told it: see `reworded`."""
+    for change in reversed(_changes):
+        sentence = change(sentence)
+    return sentence
 
 
 def say(sentence: str) -> None:
     """Prints a sentence on stderr, so that what a command prints itself can be piped."""
-    print(sentence, file=sys.stderr)
+    print(as_told(sentence), file=sys.stderr)
 
 
 @lru_cache(maxsize=4096)

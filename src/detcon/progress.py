@@ -12,6 +12,8 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from detcon.notes import as_told
+
 Item = TypeVar("Item")
 SILENCE = 60.0  # seconds
 
@@ -85,7 +87,7 @@ class ProgressBar:
     def say(self, text: str) -> None:
         """Prints a line, above the bar if there is one."""
         self._said = time.monotonic()
-        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self._console.print(as_told(text), highlight=False, markup=False, soft_wrap=True)
 
     @contextmanager
     def hidden(self) -> Iterator[None]:

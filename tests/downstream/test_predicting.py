@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 
 import cv2
@@ -15,11 +16,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import detcon
+from detcon.config import load_recipe, parse_overrides
+from detcon.data.labelled.examples import nested_subset
 from detcon.downstream import pictures, predicting
+from detcon.downstream.again import how_to_learn_again
 from detcon.downstream.labels import regions_of
 from detcon.downstream.model_file import ModelError, load_model
 from detcon.downstream.network import FeaturesError
 from detcon.downstream.predicting import predict
+from detcon.downstream.recipe import PredictRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.reading.holdout import Holdout
 from detcon.formats.registry import open_label_maps, open_objects
@@ -191,6 +196,45 @@ def test_a_model_that_was_trained_again_is_noticed(trained, photos, tmp_path):
         predict(model=str(tmp_path / "run"), **options)
 
 
+def test_labels_that_a_person_may_have_corrected_are_not_made_again(trained, photos, tmp_path):
+    options = {"model": str(trained), "images": str(photos), "out": str(tmp_path / "found")}
+    out = predict(**options, format="labelme")
+    text = "predicted with format=labelme, maybe corrected by now; for format=yolo give another out"
+    with pytest.raises(RunError, match=rf"{text}=, as in out=.*found-yolo$"):
+        predict(**options, format="yolo")
+    with pytest.raises(RunError, match=r"for format=auto give another out="):
+        predict(**options)
+    with pytest.raises(RunError, match=r"with score=0.5, .* for score=0.7 .* out=.*found-0.7$"):
+        predict(**options, format="labelme", score=0.7)
+    other = predict(**{**options, "out": f"{out}-yolo"}, format="yolo")
+    assert len(list((other / "yolo/labels").iterdir())) == 4
+
+
+def test_pictures_are_made_again_with_other_settings(trained, photos, tmp_path, capsys):
+    options = {"model": str(trained), "images": str(photos), "out": str(tmp_path / "found")}
+    out = predict(**options, draw=False)
+    assert not (out / "drawn").exists()
+    predict(**options, score=0.7)
+    said = capsys.readouterr().err
+    assert f"draw=true in place of false: all photos of {out} are predicted again" in said
+    assert "score=0.7" not in said, "maps of classes have none"
+    assert len(list((out / "drawn").iterdir())) == 4
+    predict(**options)
+    assert "has the predictions of 4 photos: there are no others" in capsys.readouterr().err
+
+
+def test_the_command_that_follows_can_be_run(trained, photos, tmp_path, monkeypatch):
+    given = {"model": str(trained), "images": str(photos), "out": str(tmp_path / "found")}
+    given |= {"format": "labelme", "draw": False}
+    shutil.copytree(predict(**given) / "labelme", photos, dirs_exist_ok=True)
+    how = how_to_learn_again(load_recipe(PredictRecipe, None, given))
+    words = shlex.split(how.rpartition(": ")[2])
+    assert words[:3] == ["detcon", "transfer", str(trained / "recipe.yaml")]
+    shorter = ["val=0.5", "task.steps=1"]  # of four photos
+    (result,) = transfer(words[2], **parse_overrides([*words[3:], *shorter]))
+    assert result.task == "segmentation" and (tmp_path / "found-learnt").is_dir()
+
+
 def names_of(maps, key):
     """The name of the class of each pixel."""
     return np.array(maps.names)[maps.labels(key)]
@@ -216,7 +260,7 @@ def test_labels_to_correct_and_to_learn_from_again(trained, photos, tmp_path):
                 assert (names_of(maps, key) == found).mean() > 0.97, (name, key)
 
 
-def test_predictions_join_a_labelled_folder(trained, photos, squares, tmp_path):
+def test_predictions_join_a_labelled_folder(trained, photos, squares, tmp_path, capsys):
     """Label maps and photos lie as in a labelled folder; what is there already stays."""
     options = {"model": str(trained), "images": str(photos), "draw": False}
     out = predict(out=str(tmp_path / "found"), format="folder", **options) / "folder"
@@ -228,6 +272,22 @@ def test_predictions_join_a_labelled_folder(trained, photos, squares, tmp_path):
     shutil.copytree(squares, joined, dirs_exist_ok=True)
     maps, model = open_label_maps(joined, "folder", "train"), detcon.load_model(trained)
     assert {path.name for path in photos.iterdir()} < {*maps.keys} and maps.names == model.names
+    shutil.copy(photos / "0.png", photos / "5.png")
+    predict(**options, out=str(tmp_path / "found"), format="folder")
+    shutil.copytree(out, joined, dirs_exist_ok=True)
+    lists = [set(path.read_text().split()) for path in (joined / "train").glob("predicted-*")]
+    keys = {path.name for path in photos.iterdir()}
+    assert sorted(lists, key=len) == [keys - {"5.png"}, keys], "a list of each round"
+    task = {**SMALL["task"], "steps": 1}
+    run = {**SMALL, "data": str(joined), "out": str(tmp_path / "run"), "labels": 9, "task": task}
+    capsys.readouterr()
+    transfer(**run)
+    maps = open_label_maps(joined, "folder", "train")
+    drawn = {maps.keys[place] for place in nested_subset(len(maps.keys), 9, seed=0)}
+    number = len(drawn & keys)
+    assert 0 < number < 9
+    said = f"labels=9, seed 0: {number} of the 9 photos to learn from have labels that 'detcon pre"
+    assert capsys.readouterr().err.count(said) == 1
     for path in photos.iterdir():
         assert maps.photos.path(path.name).read_bytes() == path.read_bytes()
         assert np.array_equal(maps.labels(path.name), model.predict(path))

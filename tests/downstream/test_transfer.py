@@ -493,3 +493,31 @@ def test_figures_by_class_are_told_of_the_most_labels_and_one_backbone(capsys):
     assert grid._by_class([a_result("random", None, 0, {"one": 1.0})]) != ""
     grid._say([few, a_result("b", 5, 0, {"a": 1.0})], {"random": "random", "b": "b"})
     assert "by class" not in capsys.readouterr().out
+
+
+def test_fewer_validation_photos_are_drawn_and_told(squares, tmp_path, capsys):
+    (whole,) = run(squares, tmp_path / "whole", steps=2)
+    few, fewer = (
+        run(squares, tmp_path / f"{num}", steps=2, val_photos=num, seeds=2) for num in (3, 2)
+    )
+    assert {(one.num_photos, one.val_photos) for one in few} == {(3, 3)}
+    assert (whole.num_photos, whole.val_photos) == (5, None)
+    lists = [
+        (tmp_path / name / seed / "val.txt").read_text().split()
+        for name in ("3", "2")
+        for seed in ("seed0", "seed1")
+    ]
+    assert lists[0] == lists[1] and lists[2] == lists[3], "the same for all seeds"
+    assert len(lists[0]) == 3 and set(lists[2]) < set(lists[0]), "fewer are some of more"
+    assert [read_result(tmp_path / "2" / "seed0"), len(fewer)] == [fewer[0], 2]
+    said = capsys.readouterr()
+    note = "val_photos=3: scored on 3 of 5 validation photos, drawn by their names; val.txt in the"
+    assert said.err.count(note) == 1
+    assert "of 3 validation photos, drawn from all\n" in said.out
+    with pytest.raises(RunError, match="val_photos is 2 there and 3 now"):
+        run(squares, tmp_path / "2", steps=2, val_photos=3)
+
+
+def test_all_validation_photos_may_be_fewer_than_asked_for(squares, tmp_path):
+    (result,) = run(squares, tmp_path / "run", steps=1, val_photos=99)
+    assert (result.num_photos, result.val_photos) == (5, 99)

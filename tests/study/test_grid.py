@@ -3,9 +3,10 @@
 import pytest
 
 from detcon.config import RecipeError, load_recipe
+from detcon.pretraining.recipe import PretrainRecipe
 from detcon.study import StudyError
 from detcon.study.arranged import check_figure
-from detcon.study.cell import make_cells
+from detcon.study.cell import make_cells, of_part
 from detcon.study.recipe import StudyRecipe
 from detcon.study.running import share_of
 
@@ -126,7 +127,7 @@ def test_a_wrong_grid_is_one_sentence(write_study, grid, sentence):
 def test_a_wrong_setting_of_a_recipe_names_the_cell(write_study):
     with pytest.raises(RecipeError, match="no recipe demo_linea; did you mean 'demo_linear'"):
         cells_of(write_study(transfer={"recipe": "demo_linea"}))
-    sentence = "no setting 'methd'; did you mean 'method'.*, pretrain of the cell methd1"
+    sentence = "no setting 'pretrain.methd'; did you mean 'pretrain.method'.*, in the cell methd1"
     with pytest.raises(RecipeError, match=sentence):
         cells_of(write_study(grid={"pretrain.methd": [1]}))
 
@@ -159,3 +160,9 @@ def test_a_figure_that_would_mix_cells(write_study, figure, sentence):
     study = load_recipe(StudyRecipe, write_study(grid=BUDGETS, figure=figure))
     with pytest.raises(StudyError, match=sentence):
         check_figure(study)
+
+
+def test_settings_of_a_part_are_named_as_the_study_has_them():
+    told = pytest.raises(ValueError, match=r"^give another work=, or pretrain\.batch_size=6$")
+    with told, of_part("pretrain", PretrainRecipe):
+        raise ValueError("give another out=, or batch_size=6")

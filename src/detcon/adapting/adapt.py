@@ -1,16 +1,19 @@
 """Masks, pretraining from weights, transfer before and after, and a page with the verdict."""
 
+import time
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from torch.nn import BatchNorm2d
 
+from detcon.adapting.parts import of_masks, of_pretraining, of_transfer
 from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import compare, verdict, why_no_gain
 from detcon.adapting.without_labels import figures_of_fresh, without_labels
 from detcon.config import RecipeError, load_recipe
-from detcon.data.loader import BatchTooLarge, steps_per_epoch
+from detcon.data.loader import steps_per_epoch
 from detcon.downstream.recipe import GridRecipe
 from detcon.downstream.transfer import check_transfer, run_grid
 from detcon.masks.recipe import MasksRecipe
@@ -23,6 +26,7 @@ from detcon.photos import PhotosError, check_outside, open_photos
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import open_start
 from detcon.pretraining.training import pretrain
+from detcon.progress import time_left
 from detcon.report.output import check_output
 from detcon.report.page import make_report
 from detcon.results.history import read_history
@@ -69,36 +73,35 @@ def adapt(recipe: str | Path | AdaptRecipe | None = None, /, **overrides: Any) -
 
 
 def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | None) -> Path:
-    out = Path(settings.out)
+    out, begin = Path(settings.out), time.monotonic()
     if not (out / "adapted" / "backbone.safetensors").is_file():
         _check(plan, grid)
-    if grid is not None:
-        _say(_ahead(settings, grid))
-    if plan.masks is not None and plan.masks == str(out / "masks"):
+    _say(_ahead(settings, plan, grid))
+    if _makes_masks(settings, plan):
         _say(f"1/4  masks: {settings.masks}, of the photos alone")
         if is_first_rank():
-            make_masks(_masks(settings))
+            with of_masks():
+                make_masks(_masks(settings))
         wait_for_ranks()
-    adapted, count = [], settings.pretrainings
-    for i in range(count):
-        number = f" {i + 1} of {count}" if count > 1 else ""
-        _say(f"2/4  pretraining{number}: {plan.method.kind}, from {settings.weights.source}")
-        other = {"seed": plan.seed + i, "out": f"{plan.out}_{i}" if i else plan.out}
-        adapted.append(pretrain(plan.model_copy(update=other)))
+    adapted, count = _pretrained(settings, plan, begin), settings.pretrainings
     runs = [backbone.parent for backbone in adapted]
     if grid is None:
-        _say("3/4  no labelled data: figures without labels")
+        _say(f"3/4  no labelled data: figures without labels{_so_far(begin)}")
         sentences = without_labels(
             adapted[0], figures_of_fresh(plan, adapted[0]) if settings.fresh else {}
         )
     else:
-        _say("3/4  transfer: before and after, with the same labelled photos")
-        results = run_grid(_with_backbones(grid, settings, adapted))
+        _say(
+            f"3/4  transfer: before and after, with the same labelled photos{_so_far(begin)}; how "
+            f"long all of them take is told after the first"
+        )
+        with of_transfer():
+            results = run_grid(_with_backbones(grid, settings, adapted))
         found = compare(results, settings.weights.source, [str(one) for one in adapted])
         why = _reasons(plan, adapted[0])
         sentences = verdict(found, seeds=settings.seeds, pretrainings=count, reasons=why)
         runs.append(out / "transfer")
-    _say("4/4  the page")
+    _say(f"4/4  the page{_so_far(begin)}")
     page = out / "report.html"
     if is_first_rank():
         names = {str(run): run.name for run in runs[:count]}
@@ -107,16 +110,50 @@ def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | N
     return page
 
 
-def _ahead(settings: AdaptRecipe, grid: GridRecipe) -> str:
-    """How many transfers follow the pretraining: they are most of the work, by the defaults."""
-    weights = 1 + settings.pretrainings + settings.fresh
-    cells = weights * len(grid.amounts) * settings.seeds
-    steps = getattr(grid.task, "steps", None)
-    each = "" if steps is None else f" of {counted(steps, 'update')} each"
+def _pretrained(settings: AdaptRecipe, plan: PretrainRecipe, begin: float) -> list[Path]:
+    """The adapted backbones, those that are there already among them."""
+    count, adapted = settings.pretrainings, []
+    outs = [f"{plan.out}_{i}" if i else plan.out for i in range(count)]
+    left = [out for out in outs if not Path(out, "backbone.safetensors").is_file()]
+    first = time.monotonic()
+    for i, out in enumerate(outs):
+        number, missing = "", len(left) - sum(one in left for one in outs[:i])
+        if count > 1:
+            number = f" {i + 1} of {count}"
+            number += time_left(first, len(left) - missing, missing).replace("left", "for the rest")
+        kind, source = plan.method.kind, settings.weights.source
+        _say(f"2/4  pretraining{number}: {kind}, from {source}{_so_far(begin)}")
+        with of_pretraining():
+            adapted.append(pretrain(plan.model_copy(update={"seed": plan.seed + i, "out": out})))
+    return adapted
+
+
+def _ahead(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | None) -> str:
+    """What is to come, in counts: how long it takes isn't known before a part of it is done."""
+    updates = f"{plan.epochs} epochs" if plan.steps is None else counted(plan.steps, "update")
+    each = " each" if settings.pretrainings > 1 else ""
+    stages = ["masks"] if _makes_masks(settings, plan) else []
+    stages.append(f"{counted(settings.pretrainings, 'pretraining')} of {updates}{each}")
+    if grid is not None:
+        weights = 1 + settings.pretrainings + settings.fresh
+        cells = weights * len(grid.amounts) * settings.seeds
+        steps = getattr(grid.task, "steps", None)
+        each = "" if steps is None else f" of {counted(steps, 'update')} each"
+        stages.append(
+            f"{counted(cells, 'transfer')}{each} ({weights} weights x "
+            f"{counted(len(grid.amounts), 'number')} of labels x {counted(settings.seeds, 'seed')})"
+        )
+    what = "in all" if Path(plan.out).exists() else "to come"
     return (
-        f"after pretraining come {counted(cells, 'transfer')}{each}: {weights} weights x "
-        f"{counted(len(grid.amounts), 'number')} of labels x {counted(settings.seeds, 'seed')}"
+        f"{what}: {', '.join(stages)}, and the page. Each says how much time is left once its own "
+        f"pace is known"
     )
+
+
+def _so_far(begin: float) -> str:
+    """The end of a line: the time since the command was given; "" in its first second."""
+    seconds = round(time.monotonic() - begin)
+    return f" · {timedelta(seconds=seconds)} so far" if seconds else ""
 
 
 def _reasons(plan: PretrainRecipe, adapted: Path) -> str:
@@ -135,17 +172,20 @@ def _reasons(plan: PretrainRecipe, adapted: Path) -> str:
 
 def _check(plan: PretrainRecipe, grid: GridRecipe | None) -> None:
     """Finds now, not after hours, what is wrong with photos, weights or labelled data."""
-    start, _ = open_start(plan)
-    photos = open_photos(plan.images, start.encoder.in_channels)
+    with of_pretraining():
+        start, _ = open_start(plan)
+        photos = open_photos(plan.images, start.encoder.in_channels)
     if grid is not None:
-        check_transfer(grid.model_copy(update={"encoder": start.encoder}))
+        with of_transfer():
+            check_transfer(grid.model_copy(update={"encoder": start.encoder}))
     if plan.steps != 0:
-        try:
+        with of_pretraining():
             steps_per_epoch(len(photos), plan.batch_size)
-        except BatchTooLarge as error:
-            raise BatchTooLarge(
-                f"{error}".replace("batch_size=", "pretrain.batch_size=")
-            ) from error
+
+
+def _makes_masks(settings: AdaptRecipe, plan: PretrainRecipe) -> bool:
+    """Whether masks are made here: not where a store is given, be it this run's own one."""
+    return plan.masks == str(Path(settings.out) / "masks") != settings.masks
 
 
 def _masks(settings: AdaptRecipe) -> MasksRecipe:
@@ -159,12 +199,18 @@ def _pretraining(settings: AdaptRecipe) -> PretrainRecipe:
     recipe, own = _parts(settings.pretrain, "adapt")
     own |= {"images": settings.images, "out": str(out / "adapted"), "seed": settings.seed}
     own["weights"] = settings.weights
-    plan = load_recipe(PretrainRecipe, recipe, own, part="pretrain")
+    with of_pretraining():
+        plan = load_recipe(PretrainRecipe, recipe, own, part="pretrain")
     if not isinstance(plan.method, WithMasks) or plan.discovery is not None:
         return plan
     if Path(settings.masks).is_dir():
         MaskStore(settings.masks)  # a folder that is none is found now
         return plan.model_copy(update={"masks": settings.masks})
+    if len(Path(settings.masks).parts) > 1 and not Path(settings.masks).suffix:
+        raise RecipeError(
+            f"masks={settings.masks}: there is no such folder; give that of a store, or a recipe "
+            f"of 'detcon masks', as masks=felzenszwalb_small"
+        )
     _masks(settings)
     return plan.model_copy(update={"masks": str(out / "masks")})
 
@@ -182,7 +228,8 @@ def _transfer(settings: AdaptRecipe) -> GridRecipe | None:
             own[name] = value
     if settings.weights.partial:
         own.setdefault("backbone_partial", True)
-    return load_recipe(GridRecipe, recipe, own, part="transfer")
+    with of_transfer():
+        return load_recipe(GridRecipe, recipe, own, part="transfer")
 
 
 def _with_backbones(grid: GridRecipe, settings: AdaptRecipe, adapted: list[Path]) -> GridRecipe:

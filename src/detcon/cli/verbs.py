@@ -62,38 +62,6 @@ _OTHER_TASKS = (
     "classes of photos: folder_linear_classification"
 )
 
-_LEARN = (
-    "detcon transfer {recipe} backbone=BACKBONE data={data} format={format} val=0.2 "
-    "out={out}-learnt"
-)
-_AFTER_PREDICT = {
-    "labelme": "cp -rn {out}/labelme/. {images}, correct them there in LabelMe, and learn from "
-    f"them: {_LEARN.replace('{data}', '{images}')}",
-    "voc_xml": "cp -rn {out}/voc_xml/. {images}, correct them there, as in LabelImg, and learn "
-    "from them: detcon transfer coco_mask_rcnn_small backbone=BACKBONE data={images} "
-    "format={format} val=0.2 out={out}-learnt",
-    "yolo": "put the photos into {out}/yolo/images, correct the labels, and learn from them: "
-    f"{_LEARN.replace('{data}', '{out}/yolo')}",
-    "folder": "correct {out}/folder, cp -rn {out}/folder/. LABELLED, and learn from both: "
-    f"{_LEARN.replace('{data}', 'LABELLED').replace(' val=0.2', '')}",
-    "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, export it as "
-    f"COCO, and learn from that: {_LEARN.replace('{data}', 'EXPORTED')}",
-}
-
-
-def _after_predict(settings: Any) -> str:
-    """How to correct what was predicted, and the recipe that learns the task of the model again."""
-    if settings.format == "auto":
-        return ""
-    task = import_module("detcon.downstream.model_file").task_of(settings.model)
-    return _AFTER_PREDICT[settings.format].format(
-        recipe="coco_mask_rcnn_small" if task.kind == "detection" else "folder_fcn",
-        out=quote(settings.out),
-        images=quote(settings.images),
-        format=settings.format,
-    )
-
-
 _AFTER_CONVERT = {
     "png": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.folder={out}",
     "coco": "detcon masks images=PHOTOS out=OTHER generator.kind=annotations generator.format=coco "
@@ -195,7 +163,7 @@ VERBS = {
         "downstream.recipe:PredictRecipe",
         "downstream.predicting:predict",
         "detcon predict model=run-transfer/seed0 images=photos out=found",
-        _after_predict,
+        lambda s: import_module("detcon.downstream.again").how_to_learn_again(s),
         parts="predicted.jsonl",
     ),
     "embed": Verb(

@@ -10,16 +10,22 @@ import numpy as np
 import torch
 
 from detcon.data.labelled.examples import Examples, LabelledData, nested_subset
-from detcon.downstream.labels import sure
+from detcon.downstream.labels import read_predicted, sure
 from detcon.downstream.model_file import MODEL, save_model
 from detcon.downstream.network import FeatureMemory, Network
 from detcon.downstream.pictures import write_png
 from detcon.downstream.recipe import FineTuned, ProbeRecipe, TransferRecipe, task_name
 from detcon.downstream.task import Names, Score, Task
 from detcon.files import write_whole
-from detcon.models.backbone_file import Backbone, load_backbone, save_backbone, weights_digest
+from detcon.models.backbone_file import (
+    PARTIAL,
+    Backbone,
+    load_backbone,
+    save_backbone,
+    weights_digest,
+)
 from detcon.models.recipe import EncoderRecipe
-from detcon.notes import note
+from detcon.notes import note, reworded
 from detcon.photos import shown
 from detcon.results.history import read_history
 from detcon.results.inputs import Inventory, take_inventory
@@ -65,8 +71,8 @@ def run_cell(
     begin = time.monotonic()
     backbone, network, names, train, val = prepare_cell(settings, task, open_data)
     run = open_run(folder, settings, inputs=inputs)
-    if settings.val is not None and is_first_rank():
-        write_whole(folder / VAL, "".join(f"{key}\n" for key in val.split.keys))
+    if (settings.val or settings.val_photos) is not None and is_first_rank():
+        write_whole(folder / VAL, "".join(f"{val.key(number)}\n" for number in range(len(val))))
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it
         network.to(open_replica("32", settings.loop.accelerator).device).eval()
@@ -103,15 +109,30 @@ def prepare_cell(settings: TransferRecipe, task: Task, open_data: OpenData) -> P
     labelled, val = open_data(backbone.recipe.in_channels)
     chosen = nested_subset(len(labelled.train.keys), settings.labels, settings.seed)
     train = Examples(labelled.train, chosen)
+    _note_predicted(settings, train)
     task.check(train, val, labelled.names)
     return Prepared(backbone, network, labelled.names, train, val)
+
+
+def _note_predicted(settings: TransferRecipe, train: Examples) -> None:
+    """Tells how many of the photos to learn from have labels that a model made."""
+    listed = read_predicted(Path(settings.data, "train"))
+    if listed:
+        number = sum(train.key(place) in listed for place in range(len(train)))
+        seed = "" if settings.labels is None else f", seed {settings.seed}"
+        amount = "all" if settings.labels is None else settings.labels
+        note(
+            f"labels={amount}{seed}: {number} of the {len(train)} photos to learn from have labels "
+            f"that 'detcon predict' made (predicted-*.txt in {Path(settings.data, 'train')})"
+        )
 
 
 def build_network(
     settings: TransferRecipe, task: Task, open_data: OpenData
 ) -> tuple[Backbone, Network]:
     """The backbone with a fresh head; both the same for the same seed."""
-    with torch.random.fork_rng(devices=[]):
+    told = reworded(lambda sentence: sentence.replace(PARTIAL, "backbone_partial=true"))
+    with torch.random.fork_rng(devices=[]), told:
         torch.manual_seed(settings.seed)
         backbone = load_backbone(
             settings.backbone,
@@ -155,6 +176,7 @@ def _result(settings: TransferRecipe, reached: Score, num_photos: int, seconds: 
         per_class=reached.per_class,
         figures=reached.figures,
         num_photos=num_photos,
+        val_photos=settings.val_photos,
     )
 
 

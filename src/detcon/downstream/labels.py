@@ -3,6 +3,7 @@
 What they hold is learnt from again by `detcon transfer` with the same `format=`.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -184,6 +185,22 @@ def write_folder(folder: Path, key: str, found: Detections) -> int:
     write_png(folder / "labels" / name, labels, palette=class_colours())
     write_png(folder / "instances" / name, instances)
     return len(found) - int(np.count_nonzero(np.unique(instances)))
+
+
+def write_predicted(folder: Path, keys: Sequence[str]) -> None:
+    """Lists the photos whose labels are predictions, in a file that `cp -rn` takes along.
+
+    Its name follows from its content: lists of several rounds lie side by side.
+    """
+    content = "".join(f"{key}\n" for key in keys).encode(errors="surrogateescape")
+    name = f"predicted-{hashlib.sha256(content).hexdigest()[:8]}.txt"
+    write_whole(folder / name, content)
+
+
+def read_predicted(folder: Path) -> set[str]:
+    """The photos that lists of `write_predicted` name; none without such lists."""
+    lists = [path.read_bytes() for path in folder.glob("predicted-*.txt")]
+    return {key for one in lists for key in one.decode(errors="surrogateescape").splitlines()}
 
 
 def _add(element: ElementTree.Element, **values: Any) -> None:

@@ -114,9 +114,9 @@ def find_model(path: str | Path) -> Path:
     return Path(path, MODEL) if Path(path).is_dir() else Path(path)
 
 
-def task_of(path: str | Path) -> TaskRecipe:
-    """The task of a model that `load_model` can open, without building it."""
-    return recorded(TransferRecipe, _about(find_model(path))["settings"]).task
+def settings_of(path: str | Path) -> TransferRecipe:
+    """The recipe that a model was trained by, which `load_model` can open, without building it."""
+    return recorded(TransferRecipe, _about(find_model(path))["settings"])
 
 
 def load_model(

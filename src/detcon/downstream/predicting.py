@@ -6,7 +6,7 @@ command that was stopped goes on, and one that is given again takes the photos t
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.config import load_recipe
+from detcon.config import load_recipe, shown as shown_value
 from detcon.data.workers import make_ahead
 from detcon.downstream.labels import (
     coco_entries,
@@ -22,6 +22,7 @@ from detcon.downstream.labels import (
     sure,
     write_folder,
     write_labelme,
+    write_predicted,
     write_voc_xml,
     write_yolo,
 )
@@ -40,11 +41,12 @@ from detcon.progress import ProgressBar
 from detcon.results import RunError
 from detcon.results.inputs import take_inventory
 from detcon.results.lines import append_line, read_lines
-from detcon.results.recipe import read_recipe
+from detcon.results.recipe import read_recipe, write_recipe
 from detcon.train.replica import open_replica
 from detcon.train.run import open_run
 
 PREDICTED = "predicted.jsonl"
+_WRITTEN = ("format", "score", "draw")
 
 Rows = dict[str, dict[str, Any]]
 """The lines of `predicted.jsonl` by the key of their photo."""
@@ -77,7 +79,14 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     rows = {row["photo"]: row for row in read_lines(folder / PREDICTED)[0].values()}
     known = _unchanged(photos, rows, folder)
     inputs = {"model": take_inventory(find_model(settings.model))}
-    run = open_run(folder, _as_recorded(settings, folder) if known else settings, inputs=inputs)
+    other = _written_otherwise(settings, model, folder)
+    run = open_run(folder, _as_recorded(settings, folder, known, other), inputs=inputs)
+    if other:
+        say(f"{', '.join(other.values())}: all photos of {folder} are predicted again")
+        rows, known = {}, set()
+        (folder / PREDICTED).unlink(missing_ok=True)
+        write_recipe(folder, settings)
+        run = open_run(folder, settings, inputs=inputs)
     left = [key for key in photos.keys if key not in known]
     if known:
         what = f"goes on with {len(left)} more" if left else "there are no others"
@@ -164,6 +173,7 @@ def _finish(model: Model, settings: PredictRecipe, rows: Mapping[str, Any]) -> N
     if settings.format == "folder":
         content = json.dumps({"names": names, "ignore": VOID})
         write_whole(folder / "folder" / "classes.json", f"{content}\n")
+        write_predicted(folder / "folder" / "train", list(rows))
         if num := sum(row or 0 for row in rows.values()):
             say(f"objects left out: {num} (a surer one hides them whole)")
     if settings.format == "voc_xml" and (num := sum(rows.values())):
@@ -248,10 +258,39 @@ def _is_same(photos: Photos, key: str, row: Mapping[str, Any], since: float) -> 
     return _digest(photos.data(key)) == row["sha256"]
 
 
-def _as_recorded(settings: PredictRecipe, folder: Path) -> PredictRecipe:
+def _written_otherwise(settings: PredictRecipe, model: Model, folder: Path) -> dict[str, str]:
+    """What decides what is written and differs from the run in the folder: names, and words.
+
+    Raises:
+        RunError: There are labels, which a person may have corrected by now.
+    """
+    saved = read_recipe(folder)
+    before = {} if saved is None or "model" not in saved.values else saved.values
+    changed = {
+        name: f"{name}={shown_value(now)} in place of {shown_value(before[name])}"
+        for name in _WRITTEN
+        if name in before and before[name] != (now := getattr(settings, name))
+    }
+    if changed and {settings.format, before.get("format", "auto")} != {"auto"}:
+        name, words = next(iter(changed.items()))
+        end = "drawn" if name == "draw" else shown_value(getattr(settings, name))
+        raise RunError(
+            f"{folder} has what was predicted with {name}={shown_value(before[name])}, maybe "
+            f"corrected by now; for {words.partition(' ')[0]} give another out=, as in "
+            f"out={folder}-{end}"
+        )
+    has_scores = isinstance(model.settings.task, DetectionRecipe | OwnRecipe)
+    if not (settings.draw and has_scores):
+        changed.pop("score", None)
+    return changed
+
+
+def _as_recorded(
+    settings: PredictRecipe, folder: Path, known: Collection[str], other: Collection[str]
+) -> PredictRecipe:
     """With what may differ from the run that is gone on with: photos were compared themselves."""
     saved = read_recipe(folder)
-    free = ("images", "batch_size", "accelerator")
+    free = (*other, *(("images", "batch_size", "accelerator", "score") if known else ()))
     return settings.model_copy(
         update={name: saved.values[name] for name in free if saved and name in saved.values}
     )

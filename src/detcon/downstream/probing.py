@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from detcon.data.labelled.examples import Examples, nested_subset
+from detcon.config import in_part
+from detcon.data.labelled.examples import Examples, drawn_subset, nested_subset
 from detcon.downstream.network import FeaturesError
 from detcon.downstream.recipe import ProbingRecipe, TransferRecipe
 from detcon.downstream.task import open_task
@@ -13,6 +14,8 @@ from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.notes import note
+
+_named_as_typed = in_part(ProbingRecipe, "probing.{}".format)
 
 
 class PeriodicProbe:
@@ -22,6 +25,7 @@ class PeriodicProbe:
     network that is being trained.
     """
 
+    @_named_as_typed
     def __init__(
         self,
         recipe: ProbingRecipe,
@@ -42,7 +46,7 @@ class PeriodicProbe:
         self._names = labelled.names
         chosen = nested_subset(len(labelled.train.keys), recipe.labels, seed)
         self._train = Examples(labelled.train, chosen)
-        self._val = Examples(labelled.val, range(len(labelled.val.keys)))
+        self._val = Examples(labelled.val, drawn_subset(labelled.val.keys, recipe.val_photos))
         task.check(self._train, self._val, self._names)
         own = encoder.with_stride(recipe.stride)
         with torch.random.fork_rng(devices=[]):
@@ -50,6 +54,7 @@ class PeriodicProbe:
             self._network = task.build(self._settings, backbone, labelled.names).eval()
         self._head = self._network.head
 
+    @_named_as_typed
     def measure(self, encoder: nn.Module) -> dict[str, float]:
         """Probes a copy of the encoder, on its device, in 32 bits and evaluation mode.
 

@@ -60,6 +60,11 @@ class TaskSettings(Recipe):
         description="keep groups of photos together when val is drawn: a text such as _ groups "
         "photos whose names are the same up to it, / those of one folder; or a .csv of photo,group",
     )
+    val_photos: Count | None = Field(
+        default=None,
+        description="score on so many validation photos alone, drawn by a hash of their names: "
+        "faster, and not to be compared with figures of all; null: all",
+    )
     size: Side | None = Field(
         default=None, description="longest side of the photos, shrunk when read; null: as is"
     )

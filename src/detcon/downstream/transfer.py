@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from detcon.config import load_recipe
-from detcon.data.labelled.examples import Examples, LabelledData
+from detcon.data.labelled.examples import Examples, LabelledData, drawn_subset
 from detcon.downstream.cell import VAL, OpenData, prepare_cell, run_cell
 from detcon.downstream.network import FeatureMemory
 from detcon.downstream.recipe import GridRecipe, TransferRecipe
@@ -128,7 +128,14 @@ def _opened(grid: GridRecipe) -> tuple[Task, OpenData]:
                 f"val={grid.val:g}: {len(val)} of {len(val) + num_train} photos are val, the first "
                 f"is {val[0]}; {VAL} in the folder of each seed lists them"
             )
-        return labelled, Examples(labelled.val, range(len(labelled.val.keys)))
+        chosen = drawn_subset(labelled.val.keys, grid.val_photos)
+        if grid.val_photos is not None:
+            note(
+                f"val_photos={grid.val_photos}: scored on {len(chosen)} of "
+                f"{counted(len(labelled.val.keys), 'validation photo')}, drawn by their names; "
+                f"{VAL} in the folder of each seed lists them"
+            )
+        return labelled, Examples(labelled.val, chosen)
 
     return task, open_data
 
@@ -241,6 +248,7 @@ def _say(results: Sequence[Result], names: Mapping[str, str]) -> None:
     same = {result.num_photos for result in results}
     number = same.pop() if len(same) == 1 else None
     of = f", of {counted(number, 'validation photo')}" if number else ""
+    of += ", drawn from all" if first.val_photos is not None else ""
     title = f"{first.task}: {first.metric} in {first.unit}{of}"
     console.print(title, soft_wrap=True, markup=False)
     console.print(table)

@@ -25,6 +25,9 @@ from detcon.models.recipe import RESNETS, EncoderRecipe, Normalisation
 from detcon.models.sources import ENTRY, FORMAT, BackboneError, Weights, open_weights
 from detcon.models.timm_names import from_timm
 
+PARTIAL = "partial=True in Python"
+"""How to take what matches of a source; a command that can do so has a setting for it."""
+
 
 @dataclass(frozen=True)
 class Backbone:
@@ -171,10 +174,7 @@ def load_backbone(
     if not match.matched or not (match.is_full or partial):
         ways_out = "check encoder.name and encoder.width"
         if match.matched:
-            ways_out += (
-                ", or take what matches: backbone_partial=true for a transfer, "
-                "weights.partial=true for a pretraining, partial=True in Python"
-            )
+            ways_out += f", or take what matches: {PARTIAL}"
         raise BackboneError(
             f"{source} is no {recipe.name} of width {recipe.width:g}: it {match.faults()}; "
             f"{ways_out}"

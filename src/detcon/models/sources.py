@@ -69,6 +69,29 @@ def open_weights(source: str, encoder: EncoderRecipe | None) -> Weights:
     return Weights(_read_torch(path))
 
 
+def is_at_hand(source: str) -> bool:
+    """Whether weights can be read without a server: a file, or a library's in its cache."""
+    library, _, name = source.partition(":")
+    if name and library == "torchvision":
+        import torchvision
+
+        try:
+            weights: Any = torchvision.models.get_model_weights(name)
+        except ValueError:
+            return False
+        file = weights.DEFAULT.url.rpartition("/")[2]
+        return Path(torch.hub.get_dir(), "checkpoints", file).is_file()
+    if name and library == "timm":
+        import timm
+        from huggingface_hub import try_to_load_from_cache
+
+        config = timm.get_pretrained_cfg(name)
+        places = ("model.safetensors", "pytorch_model.bin")
+        hub = config and config.hf_hub_id
+        return bool(hub) and any(isinstance(try_to_load_from_cache(hub, p), str) for p in places)
+    return Path(source).is_file()
+
+
 def _no_file(path: Path) -> str:
     """What to do where a path is no file: of a run, its backbone or its command again."""
     own = path / _BACKBONE if path.is_dir() else path

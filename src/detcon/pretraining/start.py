@@ -9,6 +9,7 @@ from detcon.config import RecipeError, recorded, shown
 from detcon.methods.method import Method
 from detcon.methods.recipe import RegionDistillation, TeacherRecipe
 from detcon.models.backbone_file import (
+    PARTIAL,
     Backbone,
     BackboneError,
     load_backbone,
@@ -16,6 +17,7 @@ from detcon.models.backbone_file import (
     weights_digest,
 )
 from detcon.models.recipe import RESNETS
+from detcon.notes import reworded
 from detcon.pretraining.recipe import PretrainRecipe, WeightsRecipe
 from detcon.results.environment import read_environment
 from detcon.results.recipe import read_recipe
@@ -66,7 +68,8 @@ def _opened(
     settings: PretrainRecipe, given: WeightsRecipe
 ) -> tuple[PretrainRecipe, Backbone | None]:
     encoder = settings.encoder
-    with torch.random.fork_rng(devices=[]):
+    told = reworded(lambda sentence: sentence.replace(PARTIAL, "weights.partial=true"))
+    with torch.random.fork_rng(devices=[]), told:
         torch.manual_seed(settings.seed)  # of what the source doesn't have
         backbone = load_backbone(
             given.source,

@@ -24,6 +24,7 @@ LATER = {
     "freeze_norms": False, "encoder_lr": None, "layer_decay": None, "last_num": None,
     "stop": "end", "patience": 5,
     "drop_path": 0.0, "unit": None, "val": None, "val_groups": None,
+    "val_photos": None,
 }  # fmt: skip
 """Settings of later versions, with the value at which they are left out of fingerprints.
 

@@ -31,6 +31,7 @@ class Result:
         per_class: The metric by class; None for a class that occurs nowhere.
         figures: Further metrics, by name.
         num_photos: The validation photos that the figures are of; None in older files.
+        val_photos: How many of them were drawn to score on; None: all.
     """
 
     task: str
@@ -48,6 +49,7 @@ class Result:
     per_class: dict[str, float | None]
     figures: dict[str, float | None] = field(default_factory=dict)
     num_photos: int | None = None
+    val_photos: int | None = None
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -64,7 +66,12 @@ def read_result(folder: Path) -> Result:
     path = folder / RESULT
     remedy = f"restore it, or remove the folder {folder} to make it again"
     values = parse_object(path, remedy)
-    values = {"figures": {}, "num_photos": None, **values}  # older files have none
+    values = {
+        "figures": {},
+        "num_photos": None,
+        "val_photos": None,
+        **values,
+    }  # older files have none
     for name in (part.name for part in fields(Result)):
         if name not in values:
             raise RunError(f"{path} has no '{name}'; was it written by detcon transfer? {remedy}")

@@ -4,11 +4,12 @@ Names stand where recipes have paths, so that settings are the same on every mac
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from detcon.config import Recipe, RecipeError, fingerprint, load_recipe, nearest
+from detcon.config import Recipe, RecipeError, fingerprint, in_part, load_recipe, nearest
 from detcon.downstream.recipe import TransferRecipe
 from detcon.masks.sources import AnySource
 from detcon.methods.recipe import TeacherRecipe
@@ -25,6 +26,11 @@ PRETRAINED = "pretrained"
 
 SUPERVISED = "supervised"
 """As the backbone of a transfer: the encoder that the cell's `supervise` trains with labels."""
+
+
+def of_part(part: str, model: type[Recipe]) -> AbstractContextManager[None]:
+    """Within, settings of a part of the study are named as the study has them."""
+    return in_part(model, lambda name: "work" if name == "out" else f"{part}.{name}")
 
 
 class CellSettings(Recipe):
@@ -139,14 +145,16 @@ class _Loader:
     def __init__(self) -> None:
         self._loaded: dict[tuple[type, str], Any] = {}
 
-    def load(self, model: type[Any], settings: dict[str, Any], place: str) -> Any:
+    def load(self, model: type[Any], settings: dict[str, Any], part: str, point: Point) -> Any:
         recipe = settings.pop("recipe", None)
         key = model, repr((recipe, settings))
         if key not in self._loaded:
             try:
-                self._loaded[key] = load_recipe(model, recipe, {**settings, "out": "OUT"})
+                with of_part(part, model):
+                    whole = {**settings, "out": "OUT"}
+                    self._loaded[key] = load_recipe(model, recipe, whole, part=part)
             except RecipeError as error:
-                raise RecipeError(f"{error}, {place}") from error
+                raise RecipeError(f"{error}, in the cell {point.name}") from error
         return self._loaded[key]
 
 
@@ -156,15 +164,15 @@ def _settings(study: StudyRecipe, point: Point, loader: _Loader) -> CellSettings
     pretrain = {**usual, **study.pretrain, **_of("pretrain.", point)}
     transfer = {"data": next(iter(study.data)), "backbone": PRETRAINED, **study.transfer}
     transfer |= _of("transfer.", point)
-    chosen = loader.load(PretrainRecipe, pretrain, f"pretrain of the cell {point.name}")
+    chosen = loader.load(PretrainRecipe, pretrain, "pretrain", point)
     if transfer["backbone"] == "random":
         transfer = {"encoder": chosen.encoder, **transfer}
-    judged = loader.load(TransferRecipe, transfer, f"transfer of the cell {point.name}")
+    judged = loader.load(TransferRecipe, transfer, "transfer", point)
     data = _known(study.data, judged.data, "transfer.data", point)
     if judged.backbone == SUPERVISED:
         supervise = {"data": next(iter(study.data)), "backbone": "random"}
         supervise |= {"encoder": chosen.encoder, **study.supervise, **_of("supervise.", point)}
-        taught = loader.load(TransferRecipe, supervise, f"supervise of the cell {point.name}")
+        taught = loader.load(TransferRecipe, supervise, "supervise", point)
         images = _known(study.data, taught.data, "supervise.data", point)
         return CellSettings(
             supervise=taught, images=_anywhere(images), transfer=judged, data=_anywhere(data)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from detcon.config import Recipe, load_recipe, nearest, shown
+from detcon.downstream.recipe import GridRecipe
 from detcon.downstream.transfer import transfer
 from detcon.files import check_writable, locked
 from detcon.masks.quality.overlap import Quality
@@ -19,6 +20,7 @@ from detcon.notes import say
 from detcon.photos import Photos, open_photos
 from detcon.pretraining.discovery import discovered
 from detcon.pretraining.inputs import take_inputs
+from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.training import pretrain
 from detcon.results.history import read_history
 from detcon.results.inputs import read_inputs, what_changed
@@ -26,7 +28,7 @@ from detcon.results.lines import read_lines
 from detcon.results.result import Result
 from detcon.study import StudyError
 from detcon.study.arranged import check_figure
-from detcon.study.cell import PRETRAINED, SUPERVISED, Cell, make_cells, with_weights
+from detcon.study.cell import PRETRAINED, SUPERVISED, Cell, make_cells, of_part, with_weights
 from detcon.study.label_free import measure_backbone, read_figures
 from detcon.study.places import Places, check_folders, lock_file
 from detcon.study.plan import print_plan
@@ -219,7 +221,10 @@ def carry_out(study: StudyRecipe, cell: Cell, places: Places, command: str) -> R
     out = Path(study.work_folder, "transfer", cell.fingerprint)
     settings = cell.settings.transfer.model_dump(mode="json")
     data = places.data(cell.settings.transfer.data)
-    (result,) = transfer(None, **settings | {"data": data, "backbone": str(backbone), "out": out})
+    with of_part("transfer", GridRecipe):
+        (result,) = transfer(
+            None, **settings | {"data": data, "backbone": str(backbone), "out": out}
+        )
     record = _record(study, cell, places, command, result, seconds)
     append_record(Path(study.results_file), record)
     shutil.rmtree(out)
@@ -241,7 +246,8 @@ def _pretrain(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, flo
         placed = with_weights(
             settings, lambda one: one.model_copy(update={"source": places.weights(one.source)})
         )
-        pretrain(None, **placed.model_dump(mode="json") | folders)
+        with of_part("pretrain", PretrainRecipe):
+            pretrain(None, **placed.model_dump(mode="json") | folders)
     (out / LAST).unlink(missing_ok=True)
     return backbone, read_history(out).seconds
 
@@ -263,7 +269,8 @@ def _supervise(study: StudyRecipe, cell: Cell, places: Places) -> tuple[Path, fl
     assert settings is not None
     out = _folder(study, cell)
     folders = {"data": places.data(settings.data), "out": out}
-    (result,) = transfer(None, **settings.model_dump(mode="json") | folders)
+    with of_part("supervise", GridRecipe):
+        (result,) = transfer(None, **settings.model_dump(mode="json") | folders)
     return out / f"seed{settings.seed}" / "backbone.safetensors", result.seconds
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from detcon.formats.reading.holdout import draw
 from detcon.photos import Photos, shrink
 from detcon.progress import with_progress
 
@@ -149,6 +150,18 @@ def nested_subset(num_photos: int, labels: int | None, seed: int) -> list[int]:
         num_photos
     )
     return sorted(order[:labels].tolist())
+
+
+def drawn_subset(keys: Sequence[str], number: int | None) -> list[int]:
+    """The photos to score on, drawn by a hash of their names; None: all.
+
+    They are the same for all backbones and seeds, and fewer are some of more.
+
+    >>> drawn_subset(["a", "b", "c"], 2), drawn_subset(["b", "c", "d"], 1)
+    ([0, 1], [0])
+    """
+    order = sorted(range(len(keys)), key=lambda number: draw(keys[number]))
+    return sorted(order[:number])
 
 
 class Examples:

@@ -48,7 +48,7 @@ class Holdout:
     def is_val(self, keys: Sequence[str]) -> list[bool]:
         """Whether each photo is val. Raises `AnnotationError` if the CSV lacks one."""
         group = self._group(keys)
-        return [_draw(group[key]) < self.share for key in keys]
+        return [draw(group[key]) < self.share for key in keys]
 
     def _group(self, keys: Sequence[str]) -> Mapping[str, str]:
         if self.groups is None:
@@ -156,7 +156,7 @@ def by_folder(entries: Sequence[One], source: str) -> dict[str, list[One]]:
     return parts
 
 
-def _draw(group: str) -> float:
+def draw(group: str) -> float:
     """A number from 0 to 1 that follows from the name."""
     return int.from_bytes(hashlib.sha256(group.encode("utf-8", "replace")).digest()[:7]) / 2**56
 

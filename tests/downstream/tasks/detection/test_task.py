@@ -279,6 +279,13 @@ def test_drawing_shows_what_is_sure(monkeypatch, tmp_path, capsys):
         said = " ".join(capsys.readouterr().err.split())
         sentence = "of a score below 0.5, the surest of them of 0.30, aren't drawn; score= lets"
         assert (sentence in said) != shows
+    out = predict(**given, out=tmp_path / "0.5", score=0.2)
+    again = f"score=0.2 in place of 0.5: all photos of {out} are predicted again\n"
+    assert again in capsys.readouterr().err
+    drawn = cv2.imread(str(out / "drawn/a.png"), cv2.IMREAD_COLOR_RGB)[:, 64:]
+    assert (drawn != photo).any(), "another score with the same out"
+    predict(**given, out=tmp_path / "0.5", score=0.2)
+    assert "has the predictions of 1 photos: there are no others" in capsys.readouterr().err
     folder = predict(**given, out=tmp_path / "written", score=0.2, format="folder") / "folder"
     assert (folder / "train/images/a.png").is_file()
     kept = open_instances(folder, "folder", "train").objects("a.png")
