@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
+import yaml
 from run_folders import write_transfer
 
 from detcon.config import RecipeError
@@ -270,3 +271,57 @@ def test_a_picture_that_is_no_strip_says_how_it_is_made_again(runs):
     write_png(runs.folder / "seg_ours/seed0/predictions/0.png", np.zeros((4, 4, 3), np.uint8))
     [panel] = prediction_panels(gather_runs([runs.folder / "seg_ours"]).outcomes, 1)
     assert "seed0/result.json, and give the command of the transfer again" in panel.notes[0]
+
+
+def change(path, **values):
+    """A YAML or JSON file with other values."""
+    write = json.dumps if path.suffix == ".json" else yaml.safe_dump
+    path.write_text(write(yaml.safe_load(path.read_text()) | values))
+
+
+def test_the_features_of_the_start_stand_beside_those_after(runs, tmp_path):
+    start = shutil.copy(runs.theirs / "backbone.safetensors", tmp_path / "before.safetensors")
+    change(runs.ours / "recipe.yaml", weights={"source": str(start)})
+    text = words(make_report([runs.ours], out=tmp_path / "a.html", pictures=1))
+    features = text[text.index("What the features tell apart") :]
+    labels = ["before (start)", "DetCon-S", "random weights"]
+    places = [features.index(label) for label in labels]
+    assert places == sorted(places) and "isn't shown" not in features
+    start.unlink()
+    text = words(make_report([runs.ours], out=tmp_path / "b.html", pictures=1))
+    assert f"The start of DetCon-S isn't shown: {start} isn't at hand." in text
+    change(runs.ours / "recipe.yaml", weights={"source": "torchvision:resnet18"})
+    text = words(make_report([runs.ours], out=tmp_path / "c.html", pictures=1))
+    assert "The start of DetCon-S isn't shown: torchvision:resnet18 isn't at hand." in text
+
+
+def test_a_start_that_was_overwritten_is_not_shown(runs, tmp_path):
+    start = shutil.copy(runs.theirs / "backbone.safetensors", tmp_path / "before.safetensors")
+    change(runs.ours / "recipe.yaml", weights={"source": str(start), "digest": "0" * 12})
+    text = words(make_report([runs.ours], out=tmp_path / "a.html", pictures=1))
+    assert "The start of DetCon-S isn't shown: the weights" in text and "(start)" not in text
+
+
+def test_a_start_that_is_a_run_of_the_page_is_shown_once(runs, tmp_path):
+    source = str(runs.theirs / "backbone.safetensors")
+    change(runs.ours / "recipe.yaml", weights={"source": source})
+    text = words(make_report([runs.ours, runs.theirs], out=tmp_path / "a.html", pictures=1))
+    assert "(start)" not in text and "isn't shown" not in text
+
+
+def test_sizes_of_objects_are_told_to_be_those_of_shrunk_photos(runs, tmp_path):
+    told = "APs, APm, APl, ARs, …) are so in the photos as shrunk to size=."
+    page = tmp_path / "report.html"
+    assert told not in words(make_report([runs.folder], out=page, pictures=1))
+    for path in runs.folder.rglob("result.json"):
+        change(path, figures={"box AP50": 12.0, "box APs": 3.0})
+    assert told in words(make_report([runs.folder], out=page, pictures=1))
+
+
+def test_results_on_a_part_of_val_have_a_table_of_their_own(runs, tmp_path):
+    change(
+        runs.folder / "seg_ours" / "seed0" / "result.json", num_photos=20, val_photos=20, value=90.0
+    )
+    text = words(make_report([runs.folder], out=tmp_path / "report.html", pictures=1))
+    assert "segmentation on 20 drawn val photos" in text
+    assert "41.8 ± 1.0" in text, "the mean of the two others"

@@ -4,6 +4,7 @@ import base64
 
 import pytest
 
+from detcon.report import times
 from detcon.report.runs import Pretraining
 from detcon.report.times import plot_times, seconds_a_step
 from detcon.results.history import History
@@ -55,3 +56,15 @@ def test_the_plot_has_a_bar_a_run_and_one_of_its_workers(tmp_path):
     assert plot.alt == "Seconds a step by part: DetCon-S 0.7 s, DetCon-S, 2 workers 0.02 s"
     head, content = plot.address.split(",", 1)
     assert head == "data:image/svg+xml;base64" and b"<svg" in base64.b64decode(content)
+
+
+@pytest.mark.parametrize(
+    ("probing", "name"), [(None, "figures without labels"), ({"every": 5}, "probes")]
+)
+def test_measuring_without_labels_is_no_probe(tmp_path, monkeypatch, probing, name):
+    drawn = {}
+    monkeypatch.setattr(times, "plot_stacked", lambda bars, parts, **_: drawn.update(bars) or "")
+    saved = SavedRecipe(tmp_path, "", {"workers": 0, "probing": probing})
+    plot_times([Pretraining(tmp_path, "run", saved, {}, history(), None)])
+    measured = {"figures without labels", "probes"} & drawn["run"].keys()
+    assert measured == {name} and drawn["run"][name] == pytest.approx(0.2)

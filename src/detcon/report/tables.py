@@ -90,7 +90,13 @@ def _all_figures(comparison: Comparison, outcomes: Sequence[Outcome]) -> Breakdo
         unit = unit_of(name, comparison.unit)
         texts = ["none" if v is None else written(v, name, comparison.unit) for v in values]
         rows[f"{name} ({unit})" if unit else name] = texts
-    return Breakdown(rows, f"Mean {_of_fewest(comparison)}")
+    caption = f"Mean {_of_fewest(comparison)}"
+    if any(name.partition(" ")[0] in ("box", "mask") for name in rows):
+        caption += (
+            " Small, medium and large objects (APs, APm, APl, ARs, …) are so in the photos as "
+            "shrunk to size=."
+        )
+    return Breakdown(rows, caption)
 
 
 def _of_fewest(comparison: Comparison) -> str:

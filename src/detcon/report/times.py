@@ -12,13 +12,15 @@ from detcon.results.history import History
 
 PREFIX = "time_"
 WORK = ("reading", "cutting")  # of the processes that make batches
-PARTS = ("waiting", *WORK, "colour", "forward", "loss", "backward", "optimizer", "probes", "rest")
+FIGURES = "figures without labels"
+_BEFORE = ("waiting", *WORK, "colour", "forward", "loss", "backward", "optimizer")
+PARTS = (*_BEFORE, "probes", "rest")
 CAPTION = (
     "Mean seconds of a step. Colour, forward (with the target or teacher), loss, backward and "
-    "optimizer are means over the logged steps, which are timed; waiting for data and probes are "
-    "of all steps; the rest is what is left: logs, checkpoints, checks. Where workers make the "
-    "batches, a bar of their own shows how long all of them together take for one, while the step "
-    "runs: if that is longer than the step, the step waits."
+    "optimizer are means over the logged steps, which are timed; waiting for data, and probes or "
+    "figures without labels, are of all steps; the rest is what is left: logs, checkpoints, "
+    "checks. Where workers make the batches, a bar of their own shows how long all of them "
+    "together take for one, while the step runs: if that is longer than the step, the step waits."
 )
 
 
@@ -30,6 +32,8 @@ def plot_times(runs: Sequence[Pretraining]) -> list[Plot]:
         step = seconds_a_step(run.history, workers=workers)
         if not step:
             continue
+        if run.recipe.get("probing") is None:  # what was measured aside needed no labels
+            step = {FIGURES if part == "probes" else part: step[part] for part in step}
         bars[run.name] = {part: value for part, value in step.items() if part not in WORK}
         work = {part: step[part] for part in WORK if part in step}
         if workers and any(work.values()):
@@ -38,7 +42,8 @@ def plot_times(runs: Sequence[Pretraining]) -> list[Plot]:
             bars[run.name] = step
     if not bars:
         return []
-    address = plot_stacked(bars, PARTS, label="seconds a step")
+    parts = (*_BEFORE, "probes", FIGURES, "rest")
+    address = plot_stacked(bars, parts, label="seconds a step")
     sums = ", ".join(f"{name} {sum(parts.values()):.3g} s" for name, parts in bars.items())
     return [Plot("Where the time went", address, CAPTION, f"Seconds a step by part: {sums}")]
 
