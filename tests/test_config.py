@@ -25,7 +25,7 @@ from detcon.config import (
     to_yaml,
     values,
 )
-from detcon.config.parts import renamed
+from detcon.config.parts import fixed_part, renamed
 
 
 class Lars(Recipe):
@@ -507,3 +507,14 @@ def test_settings_of_a_part_are_named_as_they_are_typed(sentence, told):
         optimizer: Optimizer = Optimizer()
 
     assert renamed(sentence, Part, "part.{}".format) == told
+
+
+def test_advice_on_settings_that_cannot_be_given_says_where_they_can():
+    class Part(Recipe):
+        out: str = ""
+        workers: int = 1
+
+    for sentence, end in (("give another out=", ""), ("give workers=2", "; of detcon part")):
+        told = pytest.raises(ValueError, match=f"^{sentence}{end}$")
+        with told, fixed_part(Part, ("out",), "of detcon part"):
+            raise ValueError(sentence)

@@ -1,13 +1,10 @@
 """The parts of an adaptation: what is said of their settings names them as `detcon adapt` does."""
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 
-from detcon.config import in_part
-from detcon.config.parts import renamed
+from detcon.config import fixed_part, in_part
 from detcon.downstream.recipe import GridRecipe
 from detcon.masks.recipe import MasksRecipe
-from detcon.notes import reworded
 from detcon.pretraining.recipe import PretrainRecipe
 
 _OWN = ("data", "format", "images", "labels", "masks", "out", "seed", "seeds", "val", "weights")
@@ -24,11 +21,10 @@ def of_transfer() -> AbstractContextManager[None]:
     return in_part(GridRecipe, lambda name: _ELSEWHERE.get(name) or _place("transfer", name))
 
 
-@contextmanager
-def of_masks() -> Iterator[None]:
+def of_masks() -> AbstractContextManager[None]:
     """Within, sentences about other settings of masks say how masks made with them are taken."""
-    with reworded(_with_way_out):
-        yield
+    way_out = "make them so with 'detcon masks', and give their folder as masks="
+    return fixed_part(MasksRecipe, _OWN, way_out)
 
 
 def _place(part: str, name: str) -> str:
@@ -36,16 +32,3 @@ def _place(part: str, name: str) -> str:
     if group in _OWN:
         return name
     return f"{'pretrain' if group == 'encoder' else part}.{name}"
-
-
-def _with_way_out(sentence: str) -> str:
-    others: list[str] = []
-
-    def place(name: str) -> str:
-        others.extend([name] if name not in _OWN else [])
-        return name
-
-    renamed(sentence, MasksRecipe, place)
-    if not others:
-        return sentence
-    return f"{sentence}; make them so with 'detcon masks', and give their folder as masks="

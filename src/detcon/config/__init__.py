@@ -15,7 +15,7 @@ from detcon.config.loading import (
     recorded,
 )
 from detcon.config.named import find_named
-from detcon.config.parts import in_part
+from detcon.config.parts import fixed_part, in_part
 from detcon.config.recipe import (
     Recipe,
     RecipeError,
@@ -29,7 +29,7 @@ from detcon.config.shipped import ShippedRecipe, head_of, recipes_for, shipped_r
 
 __all__ = [
     "Recipe", "RecipeError", "Several", "ShippedRecipe", "changes", "field_names", "fields_of",
-    "find_named", "fingerprint", "head_of", "in_part", "is_recorded", "kind_of", "load_recipe",
-    "load_unfinished", "nearest", "parse_overrides", "recipes_for", "recorded", "records_within",
-    "shipped_recipes", "shown", "split_list", "to_yaml",
+    "find_named", "fingerprint", "fixed_part", "head_of", "in_part", "is_recorded", "kind_of",
+    "load_recipe", "load_unfinished", "nearest", "parse_overrides", "recipes_for", "recorded",
+    "records_within", "shipped_recipes", "shown", "split_list", "to_yaml",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """The settings of a recipe that is a part of another one, by the names that its user types."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -24,6 +24,30 @@ def in_part(model: Any, place: Callable[[str], str]) -> Iterator[None]:
         place: From the name of a setting there to the one that the user has for it.
     """
     with reworded(lambda sentence: renamed(sentence, model, place)):
+        yield
+
+
+@contextmanager
+def fixed_part(model: Any, own: Collection[str], way_out: str) -> Iterator[None]:
+    """Within, what is said and raised about settings of `model` that can't be given ends otherwise.
+
+    Args:
+        model: The recipe that the sentences are about.
+        own: The settings of it that the user has, by the same names.
+        way_out: The end of a sentence that names another one.
+    """
+
+    def change(sentence: str) -> str:
+        others: list[str] = []
+
+        def seen(name: str) -> str:
+            others.extend([name] if name not in own else [])
+            return name
+
+        renamed(sentence, model, seen)
+        return f"{sentence}; {way_out}" if others else sentence
+
+    with reworded(change):
         yield
 
 
