@@ -157,8 +157,8 @@ def drawn_subset(keys: Sequence[str], number: int | None) -> list[int]:
 
     They are the same for all backbones and seeds, and fewer are some of more.
 
-    >>> drawn_subset(["a", "b", "c"], 2), drawn_subset(["b", "c", "d"], 1)
-    ([0, 1], [0])
+    >>> drawn_subset(["a", "b", "c"], 2), drawn_subset(["a", "b", "c"], 1)
+    ([1, 2], [2])
     """
     order = sorted(range(len(keys)), key=lambda number: draw(keys[number]))
     return sorted(order[:number])
