@@ -494,7 +494,7 @@ def test_learning_again_takes_the_recipe_of_the_run_where_it_is(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.touch()
     write_model(tmp_path, labels=50, val=0.3, task={"kind": "segmentation", "ignore": 7})
-    begin = f"detcon transfer {recipe} labels=all "
+    begin = f"detcon transfer {recipe} labels=null "
     others = f"{begin}task.ignore=null data=photos format=labelme val=0.2 out=found-learnt"
     assert told_after(tmp_path) == others
     joined = f"{begin}val=null val_groups=null data=LABELLED format=folder out=found-learnt"

@@ -272,11 +272,12 @@ def test_predictions_join_a_labelled_folder(trained, photos, squares, tmp_path, 
     shutil.copytree(squares, joined, dirs_exist_ok=True)
     maps, model = open_label_maps(joined, "folder", "train"), detcon.load_model(trained)
     assert {path.name for path in photos.iterdir()} < {*maps.keys} and maps.names == model.names
-    shutil.copy(photos / "0.png", photos / "5.png")
+    for name in ("5.png", "00.png"):  # the data set has labels of the second, which stay
+        shutil.copy(photos / "0.png", photos / name)
     predict(**options, out=str(tmp_path / "found"), format="folder")
     shutil.copytree(out, joined, dirs_exist_ok=True)
     lists = [set(path.read_text().split()) for path in (joined / "train").glob("predicted-*")]
-    keys = {path.name for path in photos.iterdir()}
+    keys = {path.name for path in photos.iterdir()} - {"00.png"}
     assert sorted(lists, key=len) == [keys - {"5.png"}, keys], "a list of each round"
     task = {**SMALL["task"], "steps": 1}
     run = {**SMALL, "data": str(joined), "out": str(tmp_path / "run"), "labels": 9, "task": task}

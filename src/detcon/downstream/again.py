@@ -66,7 +66,7 @@ def _changes(made: TransferRecipe, model: Path, form: str) -> list[str]:
     """What of a model's recipe doesn't hold for the new labels."""
     words = [] if _is_there(made) else [*_backbone(made, model), "backbone_sha256=null"]
     if made.labels is not None:
-        words.append("labels=all")
+        words.append("labels=null")  # all of them; "all" would be a grid of one
     if isinstance(made.task, DetectionRecipe):
         words.append("task.detector.masks=auto")
     if form == "folder" and made.val is not None:

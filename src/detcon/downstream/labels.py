@@ -192,6 +192,8 @@ def write_predicted(folder: Path, keys: Sequence[str]) -> None:
 
     Its name follows from its content: lists of several rounds lie side by side.
     """
+    if not keys:
+        return
     content = "".join(f"{key}\n" for key in keys).encode(errors="surrogateescape")
     name = f"predicted-{hashlib.sha256(content).hexdigest()[:8]}.txt"
     write_whole(folder / name, content)

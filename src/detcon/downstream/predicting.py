@@ -173,7 +173,10 @@ def _finish(model: Model, settings: PredictRecipe, rows: Mapping[str, Any]) -> N
     if settings.format == "folder":
         content = json.dumps({"names": names, "ignore": VOID})
         write_whole(folder / "folder" / "classes.json", f"{content}\n")
-        write_predicted(folder / "folder" / "train", list(rows))
+        labelled = Path(model.settings.data, "train", "labels")  # which stay when they are joined
+        maps = {key: labelled / PurePosixPath(key).with_suffix(".png") for key in rows}
+        new = [key for key, path in maps.items() if not path.is_file()]
+        write_predicted(folder / "folder" / "train", new)
         if num := sum(row or 0 for row in rows.values()):
             say(f"objects left out: {num} (a surer one hides them whole)")
     if settings.format == "voc_xml" and (num := sum(rows.values())):
