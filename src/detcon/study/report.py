@@ -108,6 +108,8 @@ def _told_apart(sources: Sequence[Source]) -> Iterator[str]:
         "overlap": np.array([one.overlap for one in sources]),
         "number (logarithm)": logs[:, 0],
     }
+    if not np.ptp(logs, axis=0).all():  # all sources are alike
+        return
     together = np.corrcoef(logs.T)[0, 1]
     of_area = (
         f"The more masks, the smaller they are (number and area go together with r = "
