@@ -7,7 +7,9 @@ Their splits are written beside them, or into `--out FOLDER`. Nothing is copied.
 
 - `camvid_streets`: CamVid's training photos alone, to choose settings on. Val has the last third of
   each of its three sequences in order of name (121 photos), train the rest (246).
-- `imagenette_labelled`: the photos of Imagenette's training part; every fifth of a class is val.
+- `imagenette_labelled`: the photos of Imagenette's training part; every fifth of a class is val,
+  from the first on. `imagenette_labelled_fifth`: the same from the fifth on, by which
+  studies/photos_efficiency.yaml is judged, whose results are older than this script.
 - `rooms`: 441 rendered rooms split by scene: 117 scenes are train (351 photos), 30 val (90).
 """
 
@@ -48,9 +50,10 @@ def camvid_streets(source: Path, out: Path) -> None:
 def imagenette_labelled(source: Path, out: Path) -> None:
     for folder in sorted((source / "train").iterdir()):
         photos = sorted(folder.iterdir())
-        link(photos[::5], out / "imagenette_labelled" / "val" / folder.name)
-        kept_for_training = [photo for i, photo in enumerate(photos) if i % 5]
-        link(kept_for_training, out / "imagenette_labelled" / "train" / folder.name)
+        for name, first in (("imagenette_labelled", 0), ("imagenette_labelled_fifth", 4)):
+            link(photos[first::5], out / name / "val" / folder.name)
+            kept_for_training = [photo for i, photo in enumerate(photos) if i % 5 != first]
+            link(kept_for_training, out / name / "train" / folder.name)
 
 
 def rooms(source: Path, out: Path) -> None:
