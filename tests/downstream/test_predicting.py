@@ -167,6 +167,26 @@ def test_new_photos_are_predicted_and_changed_ones_refused(trained, photos, tmp_
         predict(images=str(photos), **options)
 
 
+@pytest.mark.parametrize("form", ["auto", "labelme", "yolo", "voc_xml", "folder", "coco"])
+def test_predictions_whose_files_are_gone_are_made_again(trained, photos, tmp_path, capsys, form):
+    """Any file of a photo alone, of each format; the others stay as they are."""
+    options = {"model": str(trained), "images": str(photos), "format": form}
+    out = predict(out=str(tmp_path / "found"), **options)
+    whole = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    of_one = sorted(path for path in whole if path.stem == "2")
+    assert len(of_one) == {"auto": 2, "folder": 3, "coco": 1}.get(form, 2)
+    for path in of_one:
+        path.unlink()
+        capsys.readouterr()
+        predict(out=str(out), **options)
+        said = capsys.readouterr().err
+        assert f"gone from {out}, and made again: 1 prediction, the first is that of 2.png" in said
+        assert "has the predictions of 3 photos: goes on with 1 more" in said
+        assert path.read_bytes() == whole[path]
+    predict(out=str(out), **options)
+    assert "has the predictions of 4 photos: there are no others" in capsys.readouterr().err
+
+
 def test_stale_predictions_of_other_photos_with_the_same_names_and_sizes(trained, tmp_path):
     """Pictures of BMP files of one width and height have one size; these are older, too."""
     for name, value in (("one", 50), ("two", 200)):

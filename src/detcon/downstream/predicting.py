@@ -48,6 +48,14 @@ from detcon.train.run import open_run
 PREDICTED = "predicted.jsonl"
 _WRITTEN = ("format", "score", "draw")
 
+_MAPS = {
+    "segmentation": "labels", "linear_segmentation": "labels", "knn_segmentation": "labels",
+    "depth": "depth",
+}  # fmt: skip
+"""The folder of a task's maps, one a photo."""
+_LABELS = {"labelme": "labelme/*.json", "yolo": "yolo/labels/*.txt", "voc_xml": "voc_xml/*.xml"}
+"""Where a format has the file of a photo; `*` is its key, without ending."""
+
 Rows = dict[str, dict[str, Any]]
 """The lines of `predicted.jsonl` by the key of their photo."""
 
@@ -87,10 +95,13 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         (folder / PREDICTED).unlink(missing_ok=True)
         write_recipe(folder, settings)
         run = open_run(folder, settings, inputs=inputs)
-    left = [key for key in photos.keys if key not in known]
-    if known:
+    if lost := {key for key in known if not _is_there(model, settings, key)}:
+        lacking = counted(len(lost), "prediction")
+        say(f"gone from {folder}, and made again: {lacking}, the first is that of {min(lost)}")
+    left = [key for key in photos.keys if key not in known - lost]
+    if there := len(known - lost):
         what = f"goes on with {len(left)} more" if left else "there are no others"
-        say(f"{folder} has the predictions of {len(known)} photos: {what}")
+        say(f"{folder} has the predictions of {counted(there, 'photo')}: {what}")
     unreadable: list[str] = []
     faint, best = 0, 0.0
     if left:
@@ -159,6 +170,22 @@ def _save(model: Model, settings: PredictRecipe, key: str, found: Any) -> Any:
     if settings.format == "labelme":
         return write_labelme(folder / "labelme", key, objects, names)
     return write_voc_xml(folder / "voc_xml", key, objects, names, channels=model.in_channels)
+
+
+def _is_there(model: Model, settings: PredictRecipe, key: str) -> bool:
+    """Whether the files of a photo alone are there; those of a task of the user's aren't known."""
+    name, task = PurePosixPath(key).with_suffix(""), model.settings.task
+    maps = _MAPS.get(task.kind)
+    wanted = [f"drawn/{name}.png"] if settings.draw else []
+    if settings.format == "auto" and maps:
+        wanted.append(f"{maps}/{name}.png")
+    if settings.format in _LABELS:
+        wanted.append(_LABELS[settings.format].replace("*", str(name)))
+    if settings.format == "folder":
+        objects = ["instances"] if isinstance(task, DetectionRecipe) else []
+        wanted += [f"folder/train/{part}/{name}.png" for part in ("labels", *objects)]
+        wanted.append(f"folder/train/images/{key}")
+    return all(Path(settings.out, one).is_file() for one in wanted)
 
 
 def _finish(model: Model, settings: PredictRecipe, rows: Mapping[str, Any]) -> None:
