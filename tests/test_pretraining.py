@@ -234,7 +234,9 @@ def test_single_views_and_absent_masks_train(kind, views, data, tmp_path):
 
 @pytest.mark.parametrize("kind", ["simclr", "byol", "supervised"])
 def test_what_has_no_masks_has_neither_single_views_nor_absent_masks(kind, data, tmp_path):
-    with pytest.raises(RecipeError, match=f"views.second=repeat is about masks, and {kind} has no"):
+    others = "detcon_s, detcon_b, region_byol or region_distillation, or leave views.second=own"
+    sentence = f"views.second=repeat is about masks, and {kind} has none; give method.kind={others}"
+    with pytest.raises(RecipeError, match=sentence):
         run(data, tmp_path / "a", method={"kind": kind}, views={"second": "repeat"})
     with pytest.raises(RecipeError, match="views.absent=true .* or leave views.absent=false"):
         run(data, tmp_path / "a", method={"kind": kind}, views={"absent": True})

@@ -106,6 +106,7 @@ def test_photos_without_any_mask_are_refused_before_the_first_step(photos, tmp_p
     assert run(photos, tmp_path / "b", **again).is_file(), "simclr needs none"
     said = capsys.readouterr().err
     assert f"masks={tmp_path}/masks isn't used: simclr takes whole photos" in said
+    assert "method.kind=detcon_s, detcon_b, region_byol or region_distillation\n" in said
     assert "warm_heads=1 without weights=" in said
 
 

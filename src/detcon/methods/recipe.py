@@ -1,6 +1,6 @@
 """Settings of the methods."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import Field
 
@@ -137,6 +137,12 @@ MethodRecipe = Annotated[
 ]
 WithMasks = DetConS | DetConB | RegionBYOL | RegionDistillation
 WithTarget = DetConB | BYOL | RegionBYOL
+
+
+def kinds_with_masks() -> str:
+    """The methods that learn from masks, for messages: `detcon_s, detcon_b or region_byol`."""
+    *kinds, last = (one.model_fields["kind"].default for one in get_args(WithMasks))
+    return f"{', '.join(kinds)} or {last}"
 
 
 def num_groups(method: MethodRecipe) -> int | None:

@@ -7,7 +7,13 @@ from pydantic import Field, model_validator
 from detcon.config import Recipe
 from detcon.data.recipe import ViewsRecipe
 from detcon.downstream.recipe import LabelFreeWatch, ProbingRecipe
-from detcon.methods.recipe import DetConS, MethodRecipe, WithMasks, num_groups
+from detcon.methods.recipe import (
+    DetConS,
+    MethodRecipe,
+    WithMasks,
+    kinds_with_masks,
+    num_groups,
+)
 from detcon.models.recipe import Digest, EncoderRecipe, Normalisation, WeightsSource
 from detcon.train.recipe import Cosine, Lars, LoopRecipe, OptimizerRecipe, ScheduleRecipe
 
@@ -176,7 +182,7 @@ class PretrainRecipe(Recipe):
         if self.discovery is not None:
             raise ValueError(
                 f"discovery finds masks, and {kind} has no use for them; give "
-                f"method.kind=detcon_s, detcon_b or region_byol, or leave discovery out"
+                f"method.kind={kinds_with_masks()}, or leave discovery out"
             )
         for name, given, usual in (
             ("second", views.second, "own"),
@@ -185,7 +191,7 @@ class PretrainRecipe(Recipe):
             if given != usual:
                 raise ValueError(
                     f"views.{name}={given} is about masks, and {kind} has none; give "
-                    f"method.kind=detcon_s, detcon_b or region_byol, or leave views.{name}={usual}"
+                    f"method.kind={kinds_with_masks()}, or leave views.{name}={usual}"
                 )
         return self
 

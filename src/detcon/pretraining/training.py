@@ -12,7 +12,12 @@ from detcon.downstream.recipe import LabelFreeWatch
 from detcon.masks.store import MaskStore, StoreError
 from detcon.masks.store.resume import say_newer_photos
 from detcon.methods.method import Method
-from detcon.methods.recipe import RegionDistillation, WithMasks, WithTarget
+from detcon.methods.recipe import (
+    RegionDistillation,
+    WithMasks,
+    WithTarget,
+    kinds_with_masks,
+)
 from detcon.models.backbone_file import save_backbone
 from detcon.notes import say
 from detcon.ops.schedules import ema_rate
@@ -214,7 +219,7 @@ def _notices(parts: Parts) -> Iterator[str]:
     if settings.masks is not None and not isinstance(settings.method, WithMasks):
         yield (
             f"masks={settings.masks} isn't used: {settings.method.kind} takes whole photos; to "
-            f"learn from masks give method.kind=detcon_s, detcon_b or region_byol"
+            f"learn from masks give method.kind={kinds_with_masks()}"
         )
     if settings.warm_heads and settings.weights is None:
         yield (
