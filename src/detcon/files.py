@@ -15,6 +15,7 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.ENODEV, errno.E
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _POINTER = b"version https://git-lfs.github.com/"
 _FETCH = "it is a pointer of Git LFS: run git lfs pull"
+_NO_TEXT = "it is not UTF-8 text; save it so"
 _LONG = 100  # bytes; a name has 255 at most on most disks, and 143 on some that are encrypted
 
 
@@ -98,7 +99,13 @@ def read_text(path: Path) -> str:
     data = path.read_bytes()
     if is_pointer(data):
         raise ValueError(_FETCH)
-    return data.decode("utf-8-sig")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(_NO_TEXT) from error
+    if "\0" in text:  # as in text of 16 bits a letter
+        raise ValueError(_NO_TEXT)
+    return text
 
 
 def copy_again(path: Path, otherwise: str = "copy it again") -> str:

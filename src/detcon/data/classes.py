@@ -2,11 +2,13 @@
 
 import csv
 import io
+import posixpath
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from detcon.files import read_text
+from detcon.notes import counted, note
 
 
 class ClassesError(ValueError):
@@ -31,6 +33,8 @@ def read_classes(source: str, keys: Sequence[str]) -> tuple[list[int], list[str]
     else:
         by_key = _of_csv(Path(source))
         classes = [by_key.get(key, "") for key in keys]
+        if others := sorted(by_key.keys() - {*keys}):
+            note(f"{source}: {counted(len(others), 'line')} of no photo, the first is {others[0]}")
     without = [key for key, name in zip(keys, classes, strict=True) if not name]
     if without:
         where = "lies in no folder; sort the photos into a folder for each class, or give "
@@ -62,12 +66,22 @@ def _of_csv(path: Path) -> dict[str, str]:
         text = read_text(path)
     except FileNotFoundError as error:
         raise ClassesError(f"there is no file {path}; check method.classes") from error
-    except UnicodeDecodeError as error:
-        raise ClassesError(f"{path} is not UTF-8 text; save it so") from error
     except ValueError as error:
         raise ClassesError(f"cannot read the classes {path}: {error}") from error
     rows = csv.DictReader(io.StringIO(text, newline=""))
-    columns = rows.fieldnames or []
-    if not {"path", "class"} <= set(columns):
-        raise ClassesError(f"{path} must have {_COLUMNS}; it has {', '.join(columns)}")
-    return {row["path"]: (row["class"] or "").strip() for row in rows}
+    found: dict[str, str] = {}
+    try:
+        columns = rows.fieldnames or []
+        if not {"path", "class"} <= set(columns):
+            raise ClassesError(
+                f"{path} must have {_COLUMNS}, separated by a comma; it has {', '.join(columns)}"
+            )
+        for row in rows:
+            key, name = posixpath.normpath(row["path"].strip()), (row["class"] or "").strip()
+            if found.setdefault(key, name) != name:
+                raise ClassesError(
+                    f"{path} has {key} in the classes {found[key]} and {name}; remove one line"
+                )
+    except csv.Error as error:
+        raise ClassesError(f"cannot read the classes {path}: {error}") from error
+    return found

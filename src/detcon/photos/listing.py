@@ -165,13 +165,14 @@ def _walk(root: Path, chooser: Chooser) -> Iterator[str]:
 def _read_manifest(path: Path) -> list[str]:
     """The paths in a manifest, sorted; relative to its folder where they are below it."""
     lines = _parquet_paths(path) if path.suffix.lower() == ".parquet" else _text_paths(path)
-    prefix = f"{path.parent.absolute()}{os.sep}"
-    stripped = (line.strip() for line in lines if line)
-    keys = sorted(
-        os.path.normpath(line).removeprefix(prefix).replace(os.sep, "/")
-        for line in stripped
-        if line
-    )
+    prefix = f"{os.path.normpath(path.parent.absolute())}{os.sep}"
+
+    def key_of(line: str) -> str:
+        inside = os.path.normpath(prefix + line) if line.startswith("..") else ""
+        found = inside if inside.startswith(prefix) else os.path.normpath(line)
+        return found.removeprefix(prefix).replace(os.sep, "/")
+
+    keys = sorted(key_of(line.strip()) for line in lines if line and line.strip())
     if not keys:
         raise PhotosError(f"the manifest {path} lists no photos; write one path a line")
     for one, next_one in pairwise(keys):
@@ -183,14 +184,12 @@ def _read_manifest(path: Path) -> list[str]:
 def _text_paths(path: Path) -> Iterable[str]:
     try:
         text = read_text(path)
-    except UnicodeDecodeError as error:
-        raise PhotosError(
-            f"cannot read the manifest {path}: it is not UTF-8 text; save it so"
-        ) from error
     except ValueError as error:
         raise PhotosError(f"cannot read the manifest {path}: {error}") from error
+    if path.suffix.lower() == ".csv":
+        return _csv_paths(path, text)
     # not splitlines: names may hold other characters that it takes for the end of a line
-    return _csv_paths(path, text) if path.suffix.lower() == ".csv" else text.split("\n")
+    return text.split("\n" if "\n" in text else "\r")
 
 
 def _csv_paths(path: Path, text: str) -> list[str]:
@@ -226,7 +225,10 @@ def _parquet_paths(path: Path) -> list[str | None]:
 
 def _check_columns(path: Path, columns: Sequence[str]) -> None:
     if "path" not in columns:
+        way_out = "call the one of the photos so"
+        if len(columns) == 1 and (other := next((one for one in ";\t" if one in columns[0]), "")):
+            way_out = f"separate columns by commas, not by {other!r}"
         raise PhotosError(
             f"the manifest {path} has no column 'path'; its columns are {', '.join(columns)}; "
-            f"call the one of the photos so"
+            f"{way_out}"
         )

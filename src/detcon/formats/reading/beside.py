@@ -43,6 +43,10 @@ def read_json(path: Path) -> Any:
     """Reads a JSON file. Raises `AnnotationError`."""
     try:
         return json.loads(path.read_bytes())
+    except UnicodeDecodeError as error:
+        raise AnnotationError(
+            f"{path} is no JSON that can be read: it is not UTF-8 text; save it so"
+        ) from error
     except (ValueError, RecursionError, OSError) as error:
         raise AnnotationError(
             f"{path} is no JSON that can be read: {error}; {copy_again(path)}"

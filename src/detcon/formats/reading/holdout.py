@@ -173,10 +173,18 @@ def _read_groups(path: Path) -> dict[str, str]:
     ways_out = "give a CSV with a line 'photo,group' for each photo"
     try:
         rows = [row for row in csv.reader(io.StringIO(read_text(path), newline="")) if row]
-    except (OSError, ValueError, csv.Error) as error:
+    except ValueError as error:
+        raise AnnotationError(f"cannot read the groups {path}: {error}") from error
+    except (OSError, csv.Error) as error:
         what = error.strerror if isinstance(error, OSError) else error
         raise AnnotationError(f"cannot read the groups {path}: {what}; {ways_out}") from error
     wrong = next((number for number, row in enumerate(rows, 1) if len(row) < 2), None)
     if wrong:
         raise AnnotationError(f"line {wrong} of {path} isn't 'photo,group'; {ways_out}")
-    return {row[0].strip(): row[1].strip() for row in rows}
+    groups: dict[str, str] = {}
+    for photo, group in ((row[0].strip(), row[1].strip()) for row in rows):
+        if groups.setdefault(photo, group) != group:
+            raise AnnotationError(
+                f"{path} has {photo} in the groups {groups[photo]} and {group}; remove one line"
+            )
+    return groups

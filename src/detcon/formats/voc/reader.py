@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer
 
-from detcon.files import copy_again, read_text
+from detcon.files import read_text
 from detcon.formats.errors import AnnotationError, check_folders
 from detcon.formats.reading.ids import read_map
 from detcon.formats.reading.instances import InstanceFiles, Kind, majority
@@ -54,15 +54,16 @@ def open_voc(data: str | Path, split: str, *, augmented: bool | None = None) -> 
     Raises:
         AnnotationError: A part is missing; the sentence says where it comes from.
     """
-    root = _find_root(Path(data))
+    root, hint = _find_root(Path(data)), f"; {_VOC_FROM}"
     files = _own_files(root, split, "SegmentationClass")
     if split == "train" and augmented is not False:
         more = _sbd_files(root, "cls") or _aug_files(root)
         if augmented and not more:
             raise AnnotationError(_no_sbd(root, f"and there is no {root / _AUG_MAPS} either"))
         files = _without_val(root, more) | files
+        hint += f", {_SBD_FROM}" * bool(more)
     photos = _photos(root, files)
-    check_files(photos, files, hint=f"; {_VOC_FROM}")
+    check_files(photos, files, hint=hint)
     return LabelFiles(
         photos=photos,
         files=files,
@@ -79,7 +80,7 @@ def open_voc_objects(
 
     Arguments are those of `open_voc`; `SegmentationClassAug` has no objects.
     """
-    root = _find_root(Path(data))
+    root, hint = _find_root(Path(data)), f"; {_VOC_FROM}"
     instances = _own_files(root, split, "SegmentationObject")
     labels = _own_files(root, split, "SegmentationClass")
     if split == "train" and augmented is not False:
@@ -88,8 +89,9 @@ def open_voc_objects(
             raise AnnotationError(_no_sbd(root, f"and {_AUG_MAPS} has no objects"))
         instances = more | instances
         labels = _without_val(root, _sbd_files(root, "cls")) | labels
+        hint += f", {_SBD_FROM}" * bool(more)
     photos = _photos(root, instances)
-    check_files(photos, instances, hint=f"; {_VOC_FROM}")
+    check_files(photos, instances, hint=hint)
     return InstanceFiles(photos, instances, labels, NAMES[1:], _sort)
 
 
@@ -173,14 +175,11 @@ def _read_list(path: Path, source: str) -> list[str]:
     """The stems of a list; some lists have whole paths, of photo and label."""
     try:
         text = read_text(path)
-        if "\0" in text:
-            raise ValueError("no text")
     except FileNotFoundError as error:
         raise AnnotationError(f"there is no list {path}; {source}") from error
     except (OSError, ValueError) as error:
-        raise AnnotationError(
-            f"the list {path} is no text; {copy_again(path, otherwise=source)}"
-        ) from error
+        what = error.strerror if isinstance(error, OSError) else error
+        raise AnnotationError(f"cannot read the list {path}: {what}") from error
     stems = [Path(line.split()[0]).stem for line in text.splitlines() if line.strip()]
     if not stems:
         raise AnnotationError(f"the list {path} is empty; {source}")
