@@ -1,17 +1,28 @@
 """Photos of other than three channels, all the way from the file to the trained model."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import Image
 
 from detcon import load_backbone, make_masks, pretrain, transfer
 from detcon.data.colour import apply_colour, draw_colour
 from detcon.data.cut import draw_cut
 from detcon.data.dataset import PhotoViews
 from detcon.data.recipe import COLOUR_PRESETS, ViewsRecipe
-from detcon.photos import PhotosError, UnreadablePhoto, decode, open_photos, resize, shown
+from detcon.photos import (
+    PhotosError,
+    UnreadablePhoto,
+    decode,
+    open_photos,
+    resize,
+    shown,
+    turn_upright,
+)
 
 
 def make_bands(number, bands=5):
@@ -84,6 +95,16 @@ def test_what_is_left_out_for_its_channels_is_said(tmp_path, capsys):
     with pytest.raises(PhotosError):
         open_photos(tmp_path / "b")
     assert "1 .npy file (of bands; ask for as many as they have by" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("orientation", range(1, 10))
+@pytest.mark.parametrize("form", ["PNG", "TIFF"])
+def test_bands_are_upright(form, orientation):
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x112] = orientation
+    Image.fromarray(make_bands(0, bands=4)).save(file, form, exif=exif)
+    expected = turn_upright(make_bands(0, bands=4), 1 if orientation == 9 else orientation)
+    np.testing.assert_array_equal(decode(file.getvalue(), "a", channels=4), expected)
 
 
 def test_a_png_with_alpha_has_four_bands_or_three():

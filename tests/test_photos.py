@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageOps
 
+from detcon.formats.reading.placing import header_size
 from detcon.photos import (
     EXTENSIONS,
     PhotosError,
@@ -43,7 +44,7 @@ def as_pillow_shows(data):
 JPEG, PNG = encoded(Image.fromarray(RGB)), encoded(Image.fromarray(RGB), "PNG")
 
 
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_photos_are_upright(form, orientation):
     exif = Image.Exif()
@@ -52,6 +53,8 @@ def test_photos_are_upright(form, orientation):
     photo = decode(data, "a")
     assert photo.shape == ((48, 64, 3) if orientation < 5 else (64, 48, 3))
     assert np.abs(photo.astype(int) - as_pillow_shows(data)).max() <= 1
+    assert header_size(data) == (photo.shape[:2], (48, 64))
+    assert decode(data, "a", channels=1).shape[:2] == photo.shape[:2]
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
@@ -212,6 +215,16 @@ def test_a_manifest_lists_paths_relative_to_its_own_folder(folder, name):
     assert np.array_equal(photos.read("a/z.jpeg"), RGB)
 
 
+def test_a_photo_of_a_list_has_one_name_however_it_is_spelled(tmp_path):
+    (tmp_path / "here").mkdir()
+    path = tmp_path / "here" / "list.txt"
+    path.write_text("../here/a.jpg\r../there/b.jpg\r./c.jpg\r")
+    assert list(open_photos(path)) == ["../there/b.jpg", "a.jpg", "c.jpg"]
+    path.write_text("../here/a.jpg\na.jpg\n")
+    with pytest.raises(PhotosError, match=r"lists a\.jpg twice"):
+        open_photos(path)
+
+
 @pytest.mark.parametrize(
     "name, text, sentence",
     [
@@ -221,6 +234,18 @@ def test_a_manifest_lists_paths_relative_to_its_own_folder(folder, name):
         ("list.txt", "\n", "the manifest {}/list.txt lists no photos; write one path a line"),
         ("list.txt", "a.jpg\na.jpg", "the manifest {}/list.txt lists a.jpg twice; remove one"),
         ("list.csv", "file,x\na,b", "the manifest {}/list.csv has no column 'path'; its columns"),
+        (
+            "l.csv",
+            "path;x\na;b",
+            "the manifest {}/l.csv has no column 'path'; its columns are path;x; separate columns "
+            "by commas, not by ';'",
+        ),
+        (
+            "l.csv",
+            "path\tx\na\tb",
+            "the manifest {}/l.csv has no column 'path'; its columns are path\tx; separate columns "
+            "by commas, not by '\\t'",
+        ),
     ],
 )
 def test_says_what_is_wrong_with_a_source(tmp_path, name, text, sentence):
@@ -229,6 +254,18 @@ def test_says_what_is_wrong_with_a_source(tmp_path, name, text, sentence):
     with pytest.raises(PhotosError) as error:
         open_photos(tmp_path / name)
     assert str(error.value).startswith(sentence.format(tmp_path))
+
+
+def test_a_pipe_or_a_device_among_photos_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "endless.png").symlink_to("/dev/zero")
+    (tmp_path / "folder.txt").write_text("pipe.jpg\nendless.png\n.\n")
+    photos = open_photos(tmp_path / "folder.txt")
+    assert set(photos.marks().values()) == {""}
+    for key in photos:
+        what = "Is a directory" if key == "." else "it is no regular file"
+        with pytest.raises(UnreadablePhoto, match=f"cannot read .*: {what}"):
+            photos.read(key)
 
 
 def test_says_what_is_wrong_with_a_parquet_manifest(tmp_path):

@@ -1,7 +1,9 @@
 """A collection of photos by key, and its keys in little memory."""
 
 import difflib
+import errno
 import os
+import stat
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -67,7 +69,7 @@ class Photos:
         """Reads the bytes of one photo's file. Raises `UnreadablePhoto`."""
         path = self.path(key)
         try:
-            return path.read_bytes() if self.members is None else self._read_member(key)
+            return _read_file(path) if self.members is None else self._read_member(key)
         except FileNotFoundError as error:
             listed = f", though {self.source} lists it; copy it there again"
             why = nearest_key(key, self.keys) if self._place(key) is None else listed
@@ -98,7 +100,7 @@ class Photos:
             path, start, size = os.path.join(self.root, key), 0, None
             if self.members is not None:
                 path, start, size = self.members.span(place)
-            with open(path, "rb", buffering=0) as file:
+            with open(path, "rb", buffering=0, opener=_open_regular) as file:
                 size = os.fstat(file.fileno()).st_size if size is None else size
                 file.seek(start + max(0, size - _PIECE) // 2)
                 return f"{size}-{crc32(file.read(min(size, _PIECE))):08x}"
@@ -175,6 +177,20 @@ class Keys(Sequence[str]):
     def _part(self, start: int, stop: int) -> list[str]:
         ends = self._ends[start : stop + 1].tolist()
         return [self._text[a:b].decode(*_CODE) for a, b in pairwise(ends)]
+
+
+def _read_file(path: Path) -> bytes:
+    with open(path, "rb", buffering=0, opener=_open_regular) as file:
+        return file.read()
+
+
+def _open_regular(path: str, flags: int) -> int:
+    """For `open`: refuses pipes and devices, which may have no end, by an `OSError`."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISREG(mode := os.fstat(descriptor).st_mode) or stat.S_ISDIR(mode):
+        return descriptor  # `open` itself refuses a folder
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no regular file", path)
 
 
 def _written(path: str) -> float:

@@ -2,9 +2,11 @@
 
 import io
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,6 +27,7 @@ _MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")  # neither a stuffed byte no
 _MOST_PIXELS = 1 << 30  # that OpenCV decodes: a damaged header may claim more
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _HINT = "copy it again or remove it"
+_AVIF = (b"ftypavif", b"ftypavis", b"ftypmif1")
 _EXIF, _SCAN = b"Exif\0\0", b"\xff\xda"
 _HARMLESS = re.compile("Adobe color|JFIF revision|progression sequence|SOS parameters")
 _LEFT_OVER = re.compile("([0-9]+) extraneous bytes before marker 0x(..)")
@@ -148,9 +151,14 @@ def orientation(data: bytes) -> int:
     try:
         with Image.open(io.BytesIO(data), formats=["JPEG"]) as header:
             exif.load(header.info.get("exif", b""))
-        found = exif.get(ExifTags.Base.Orientation, 1)
+        return _turn_in(exif)
     except Exception:  # Pillow has no one exception for a damaged header
         return 1
+
+
+def _turn_in(tags: Mapping[int, Any]) -> int:
+    """The orientation among the tags of EXIF or of a TIFF; 1 where there is none that is known."""
+    found = tags.get(ExifTags.Base.Orientation, 1)
     return found if found in range(1, 9) else 1
 
 
@@ -184,13 +192,28 @@ def _decode(data: bytes, reduce: int, channels: int) -> UInt8[np.ndarray, "y x c
     if photo is not None:
         return photo
     pixels = np.frombuffer(data, np.uint8)
+    is_avif = data[4:12] in _AVIF
+    as_stored = cv2.IMREAD_IGNORE_ORIENTATION if is_avif else 0  # OpenCV doesn't know AVIF's turns
     if channels == 3 and reduce == 1:
-        return cv2.imdecode(pixels, cv2.IMREAD_COLOR_RGB)
-    kind, part = "GRAYSCALE" if channels == 1 else "COLOR", f"_{reduce}" if reduce > 1 else ""
-    photo = cv2.imdecode(pixels, getattr(cv2, f"IMREAD_{'REDUCED_' if part else ''}{kind}{part}"))
-    if photo is None or channels == 1:
-        return None if photo is None else photo[..., None]
-    return cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)  # no flag gives a reduced photo as RGB
+        photo = cv2.imdecode(pixels, cv2.IMREAD_COLOR_RGB | as_stored)
+    else:
+        kind, part = "GRAYSCALE" if channels == 1 else "COLOR", f"_{reduce}" if reduce > 1 else ""
+        flag = getattr(cv2, f"IMREAD_{'REDUCED_' if part else ''}{kind}{part}")
+        photo = cv2.imdecode(pixels, flag | as_stored)
+        if photo is not None:  # no flag gives a reduced photo as RGB
+            photo = photo[..., None] if channels == 1 else cv2.cvtColor(photo, cv2.COLOR_BGR2RGB)
+    if photo is None or not is_avif:
+        return photo
+    return np.ascontiguousarray(turn_upright(photo, _turn_of_avif(data)))
+
+
+def _turn_of_avif(data: bytes) -> int:
+    """The orientation of an AVIF, from the container's own properties, as EXIF numbers it."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["AVIF"]) as header:
+            return _turn_in(header.getexif())
+    except Exception:  # Pillow has no one exception for a damaged header
+        return 1
 
 
 def _decode_jpeg(data: bytes, reduce: int, channels: int) -> UInt8[np.ndarray, "y x c"] | None:
@@ -237,13 +260,17 @@ def _costs_pixels(data: bytes, warning: str) -> bool:
 
 def _decode_bands(data: bytes, name: str, channels: int) -> UInt8[np.ndarray, "y x c"]:
     """Decodes a TIFF, a NumPy array or a PNG with a given number of bands of 8 or 16 bits."""
+    turn = 1
     try:
         if data.startswith(_NPY):
             photo = np.load(io.BytesIO(data), allow_pickle=False)
         elif data.startswith(_TIFF):
-            photo = tifffile.imread(io.BytesIO(data))
+            with tifffile.TiffFile(io.BytesIO(data)) as file:
+                photo = file.asarray()
+                turn = _turn_in({one.code: one.value for one in file.pages.first.tags})
         else:
-            photo = np.array(Image.open(io.BytesIO(data)))
+            with Image.open(io.BytesIO(data)) as file:
+                photo, turn = np.array(file), _turn_in(file.getexif())
     except Exception as error:  # three libraries, each with exceptions of its own
         raise UnreadablePhoto(
             f"cannot read {name}: the file is damaged, or neither TIFF, PNG nor a NumPy array; "
@@ -253,6 +280,7 @@ def _decode_bands(data: bytes, name: str, channels: int) -> UInt8[np.ndarray, "y
         photo = np.moveaxis(photo, 0, 2)  # a TIFF that holds one band after the other
     if photo.ndim != 3 or photo.shape[2] != channels or photo.dtype not in (np.uint8, np.uint16):
         raise _of_other_bands(name, photo.shape, photo.dtype, channels)
+    photo = turn_upright(photo, turn)
     return np.ascontiguousarray(photo if photo.dtype == np.uint8 else photo >> 8, np.uint8)
 
 

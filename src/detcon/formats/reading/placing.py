@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int64
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 from pycocotools import mask as coco_mask
 
 from detcon.formats.errors import AnnotationError
@@ -19,6 +20,7 @@ from detcon.photos import Photos, UnreadablePhoto
 
 _RLE: Any = coco_mask  # its stubs know one kind of argument each
 _ORIENTATION = 0x0112  # of EXIF
+_SIDES = (0x0100, 0x0101)  # width and length of a TIFF
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +130,8 @@ def header_size(data: bytes | Path) -> tuple[tuple[int, int], tuple[int, int]] |
     try:
         with Image.open(io.BytesIO(data) if isinstance(data, bytes) else data) as picture:
             width, height = picture.size
+            if isinstance(picture, TiffImageFile):  # which has turned its size already
+                width, height = (picture.tag_v2[side] for side in _SIDES)
             # looking for EXIF behind a PNG's pixels would decode them
             has_exif = picture.format != "PNG" or "exif" in picture.info
             turn = picture.getexif().get(_ORIENTATION, 1) if has_exif else 1
