@@ -127,7 +127,7 @@ def test_a_wrong_grid_is_one_sentence(write_study, grid, sentence):
 def test_a_wrong_setting_of_a_recipe_names_the_cell(write_study):
     with pytest.raises(RecipeError, match="no recipe demo_linea; did you mean 'demo_linear'"):
         cells_of(write_study(transfer={"recipe": "demo_linea"}))
-    sentence = "no setting 'pretrain.methd'; did you mean 'pretrain.method'.*, in the cell methd1"
+    sentence = "^in the cell methd1: .*no setting 'pretrain.methd'; did you mean 'pretrain.method'"
     with pytest.raises(RecipeError, match=sentence):
         cells_of(write_study(grid={"pretrain.methd": [1]}))
 

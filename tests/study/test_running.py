@@ -351,6 +351,47 @@ def test_stale_backbones_of_other_photos_are_refused(write_study, scenes, tmp_pa
         run_study(study, results="others.jsonl", **{"data.scenes": "moved"})
 
 
+def test_results_of_data_that_changed_are_stale(write_study, scenes, tmp_path, monkeypatch, capsys):
+    """Finished cells know what they learnt from, wherever it lies; older ones are counted."""
+    study = write_study(grid=TWO)
+    run_study(study)
+    inputs = results()["seed0-detcon_s"]["inputs"]
+    assert inputs["images"]["files"] == 16 < inputs["data"]["files"] and "newest" in inputs["data"]
+    assert not inputs["data"]["newest"] and str(scenes) not in RESULTS.read_text()
+    monkeypatch.setattr("detcon.study.running.carry_out", None)
+    shutil.copytree(scenes, tmp_path / "moved")
+    capsys.readouterr()
+    run_study(study, **{"data.scenes": "moved"})
+    assert "earlier version" not in capsys.readouterr().err
+    label = tmp_path / "moved/val/labels/000016.png"
+    shutil.copy(tmp_path / "moved/val/labels/000017.png", label)
+    sentence = (
+        r"2 finished cells of .*tiny\.jsonl, seed0-random first, learnt from other data than "
+        r"data\.scenes holds now \(one or more of its .*; give those, or move their lines away"
+    )
+    with pytest.raises(StudyError, match=sentence):
+        run_study(study, **{"data.scenes": "moved"})
+    label.unlink()
+    run_study(study, plan=True, **{"data.scenes": "moved"})
+    old = [record | {"inputs": None} for record in results().values()]
+    RESULTS.write_text("".join(json.dumps(record) + "\n" for record in old))
+    run_study(study, **{"data.scenes": "moved"})
+    assert "2 finished cells of an earlier version, which recorded" in capsys.readouterr().err
+
+
+def test_results_in_the_folder_of_an_earlier_version_are_told_of(write_study, monkeypatch, capsys):
+    study = write_study(grid=TWO)
+    run_study(study)
+    RESULTS.with_suffix("").mkdir()
+    for name, record in results().items():
+        (RESULTS.with_suffix("") / f"{name}.json").write_text(json.dumps(record))
+    RESULTS.unlink()
+    monkeypatch.setattr("detcon.study.running.carry_out", None)
+    run_study(study)
+    said = f"{RESULTS.with_suffix('')}: 2 results of an earlier version read"
+    assert said in capsys.readouterr().err
+
+
 def test_data_that_no_cell_asks_for_are_refused(write_study):
     study = write_study(grid=TWO)
     with pytest.raises(StudyError, match=r"uses data\.scene; did you mean 'data\.scenes'\?"):

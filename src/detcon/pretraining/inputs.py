@@ -7,7 +7,7 @@ from pathlib import Path
 from detcon.masks.store import MaskStore
 from detcon.notes import counted, note
 from detcon.photos import Photos
-from detcon.results.inputs import Inventory
+from detcon.results.inputs import Inventory, photos_inventory
 
 
 def take_inputs(photos: Photos, masks: MaskStore | None) -> dict[str, Inventory]:
@@ -17,10 +17,7 @@ def take_inputs(photos: Photos, masks: MaskStore | None) -> dict[str, Inventory]
     another place by marks of their content too; masks by the index of the store, which has a
     checksum of each photo's masks.
     """
-    names = hashlib.sha256()
-    for key in photos.keys:
-        names.update(f"{key}\0".encode(errors="surrogateescape"))
-    inputs = {"images": Inventory(len(photos), names.hexdigest(), marks=photos.digest())}
+    inputs = {"images": photos_inventory(photos)}
     if masks is not None:
         index = (masks.folder / "index.arrow").read_bytes()
         inputs["masks"] = Inventory(len(masks), hashlib.sha256(index).hexdigest())

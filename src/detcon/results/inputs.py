@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from detcon.files import write_whole
+from detcon.photos import Photos
 from detcon.results import RunError
 
 INPUTS = "inputs.json"
@@ -75,6 +76,14 @@ def take_inventory(place: str | Path, *, without: Path | None = None) -> Invento
         f"{newest[1]}, of {when}" if number else "",
         photos.hexdigest() if 0 < len(lossy) <= _MANY else "",
     )
+
+
+def photos_inventory(photos: Photos) -> Inventory:
+    """Photos by their names, with marks of some: damaged ones may be replaced while a run waits."""
+    names = hashlib.sha256()
+    for key in photos.keys:
+        names.update(f"{key}\0".encode(errors="surrogateescape"))
+    return Inventory(len(photos), names.hexdigest(), marks=photos.digest())
 
 
 def what_changed(before: Inventory, now: Inventory, *, same_place: bool = True) -> str:

@@ -154,7 +154,7 @@ class _Loader:
                     whole = {**settings, "out": "OUT"}
                     self._loaded[key] = load_recipe(model, recipe, whole, part=part)
             except RecipeError as error:
-                raise RecipeError(f"{error}, in the cell {point.name}") from error
+                raise RecipeError(f"in the cell {point.name}: {error}") from error
         return self._loaded[key]
 
 

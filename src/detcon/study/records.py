@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from detcon.config import fingerprint, recorded
-from detcon.notes import say
+from detcon.notes import counted, say
 from detcon.results import RunError
 from detcon.results.lines import append_line, parse_object, read_lines
 from detcon.results.recipe import differences
@@ -33,6 +33,8 @@ class Record:
         masks: Where the overlap was measured, what else was: the `number` of masks of a photo, and
             the mean `area` of one, as a share of the photo. Results of earlier versions lack it.
         settings: All settings of the cell, with names in place of paths.
+        inputs: Inventories of the user's folders that it learnt from: `data` of the transfer and
+            `images` of the pretraining. Results of earlier versions lack it.
     """
 
     study: str
@@ -51,6 +53,7 @@ class Record:
     machine: Mapping[str, Any]
     settings: Mapping[str, Any]
     masks: Mapping[str, float | None] | None = None
+    inputs: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def append_record(path: Path, record: Record) -> None:
@@ -76,6 +79,8 @@ def read_records(path: Path) -> dict[str, Record]:
         found = {str(file): parse_object(file, remedy) for file in files}
     except RunError as error:
         raise StudyError(f"{error} (no result of a study)") from error
+    if files:
+        say(f"{path.with_suffix('')}: {counted(len(files), 'result')} of an earlier version read")
     found |= {f"line {number} of {path}": values for number, values in lines.items()}
     return {place: _record(place, values) for place, values in found.items()}
 
@@ -111,8 +116,9 @@ def find_records(path: Path, cells: Sequence[Cell]) -> dict[str, Record]:
 
 def _record(place: str, values: Any) -> Record:
     try:
-        known = {part.name: values[part.name] for part in fields(Record) if part.name != "masks"}
-        return Record(**known, masks=values.get("masks"))
+        later = {name: values.get(name) for name in ("masks", "inputs")}
+        known = {one.name: values[one.name] for one in fields(Record) if one.name not in later}
+        return Record(**known, **later)
     except (KeyError, TypeError) as error:
         raise StudyError(
             f"{place} is no result of a study ({error!r}); move it away to make it again"

@@ -29,6 +29,7 @@ from detcon.results.result import Result
 from detcon.study import StudyError
 from detcon.study.arranged import check_figure
 from detcon.study.cell import PRETRAINED, SUPERVISED, Cell, make_cells, of_part, with_weights
+from detcon.study.inputs import check_inputs, recorded_inputs
 from detcon.study.label_free import measure_backbone, read_figures
 from detcon.study.places import Places, check_folders, lock_file
 from detcon.study.plan import print_plan
@@ -132,14 +133,15 @@ def run_cells(
     in the same work folder are left to them.
 
     Raises:
-        StudyError: A folder is missing (checked before the first cell), or cells have failed
-            (after the last cell).
+        StudyError: A folder is missing, or isn't what finished cells learnt from (checked before
+            the first cell), or cells have failed (after the last cell).
         PermissionError: The file of results can't be written (before the first cell).
     """
     left = [cell for cell in cells if cell.fingerprint not in done]
     places, unmeasured = Places(study), _unmeasured(study, cells, done)
     check_folders(study, [*left, *unmeasured])
     check_writable(Path(study.results_file))
+    check_inputs(study, cells, done, places)
     for cell in unmeasured:
         with locked(lock_file(study, _run(cell)), wait=False) as is_ours:
             if is_ours:
@@ -309,6 +311,7 @@ def _record(
         pairs=cell.pairs,
         overlap=quality and quality.average_best_overlap,
         masks=quality and {"number": quality.masks, "area": quality.area},
+        inputs=recorded_inputs(study, cell, places),
         seconds={"pretrain": round(seconds, 1), "transfer": result.seconds},
         versions=result.versions,
         machine={name: environment[name] for name in MACHINE},
