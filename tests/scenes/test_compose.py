@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from detcon.formats.writing.scenes import boxes_of, describe_objects
 from detcon.photos import open_photos
@@ -136,9 +137,33 @@ def test_says_what_is_wrong_with_cutouts(tmp_path, write_cutout):
         open_cutouts(tmp_path)
     write_cutout(tmp_path / "a" / "fine.png")
     cutouts = open_cutouts(tmp_path)
-    assert (cutouts.by_label, cutouts.skipped) == ({1: ["a/fine.png"]}, 1)
+    assert cutouts.by_label == {1: ["a/fine.png"]}
     with pytest.raises(CutoutsError, match="cannot hold out cut-outs of .*: no class has more"):
         split_cutouts(cutouts)
+
+
+def test_pictures_that_are_no_cutouts_are_counted_and_named(tmp_path, write_cutout, capsys):
+    for name in ("a/fine.png", "a/deep/er.PNG", "loose.png", "a/.hidden.png"):
+        write_cutout(tmp_path / name)
+    write_cutout(tmp_path / "a" / "opaque.png", channels=3)
+    cv2.imwrite(str(tmp_path / "a" / "b.webp"), np.zeros((9, 9, 4), np.uint8))
+    (tmp_path / "a" / "notes.txt").touch()
+    assert open_cutouts(tmp_path).by_label == {1: ["a/deep/er.PNG", "a/fine.png"]}
+    assert capsys.readouterr().err == (
+        f"{tmp_path}: 2 cut-outs; left out: 1 picture without an alpha channel, a/opaque.png "
+        f"first; 1 picture in no sub-folder, loose.png first; 1 picture no PNG, a/b.webp first\n"
+    )
+
+
+def test_a_palette_may_be_transparent_behind_a_large_profile(tmp_path):
+    (tmp_path / "a").mkdir()
+    picture = Image.fromarray(np.eye(9, dtype=np.uint8)).convert("P")
+    profile = np.random.default_rng(0).bytes(9000)
+    picture.save(tmp_path / "a" / "b.png", transparency=0, icc_profile=profile)
+    assert open_cutouts(tmp_path).by_label == {1: ["a/b.png"]}
+    picture.save(tmp_path / "a" / "b.png", icc_profile=profile + b"tRNS")
+    with pytest.raises(CutoutsError, match="none of the 1 PNG files in .* has an alpha channel"):
+        open_cutouts(tmp_path)
 
 
 def test_says_which_cutout_cannot_be_used(tmp_path, write_cutout):

@@ -1,6 +1,7 @@
 """Folders of scenes: layout, replay, resume, and what is said when something is wrong."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -172,6 +173,30 @@ def test_says_what_is_wrong_with_the_materials(cutouts_folder, backgrounds_folde
         make_scenes(out=tmp_path / "a", cutouts=tmp_path / "empty", backgrounds=backgrounds_folder)
     with pytest.raises(CutoutsError, match="there are no cut-outs in"):
         make_scenes(out=tmp_path / "a", cutouts=backgrounds_folder, backgrounds=backgrounds_folder)
+
+
+def test_stale_composites_of_other_cutouts_or_backgrounds_are_refused(
+    cutouts_folder, backgrounds_folder, tmp_path
+):
+    """A class that is added gives the others new numbers, which pictures that are there lack."""
+    shutil.copytree(cutouts_folder, tmp_path / "c")
+    shutil.copytree(backgrounds_folder, tmp_path / "b")
+    options = {"out": tmp_path / "o", "num": 2, "size": 32, "workers": 1, "cutouts": tmp_path / "c"}
+    options |= {"backgrounds": tmp_path / "b"}
+    out = make_scenes(**options)
+    assert make_scenes(**options) == out
+    shutil.copytree(tmp_path / "c/long", tmp_path / "c/a")
+    with pytest.raises(ScenesError, match=r"cutouts=.*/c has changed .* .5 files then, 7 now"):
+        make_scenes(**options)
+    assert json.loads((out / "classes.json").read_text())["names"] == ["background", "deep", "long"]
+    shutil.rmtree(tmp_path / "c/a")
+    shutil.copy(tmp_path / "b/0.png", tmp_path / "b/z.png")
+    with pytest.raises(ScenesError, match=r"backgrounds=.*/b has changed .*; choose another out="):
+        make_scenes(**options)
+    for path in out.iterdir():  # nothing is made yet
+        if path.name not in ("recipe.yaml", "inputs.json"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    make_scenes(**options)
 
 
 def test_a_worker_says_which_cutout_is_wrong(backgrounds_folder, tmp_path, keen_workers):

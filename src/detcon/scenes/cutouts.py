@@ -1,5 +1,6 @@
 """Collections for composites: cut-outs with alpha, by class, and the split into train and val."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from detcon.photos import Photos, UnreadablePhoto, read_stored, shrink
+from detcon.notes import counted, note
+from detcon.photos import EXTENSIONS, Photos, UnreadablePhoto, read_stored, shrink
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _OPAQUE = 8  # alpha up to this is dirt, not object
@@ -27,13 +29,11 @@ class Cutouts:
         root: The folder.
         names: The classes: its sub-folders, sorted. Class id 1 is the first; 0 is the background.
         by_label: The files of each class id, relative to the folder, sorted.
-        skipped: How many PNG files had no alpha channel.
     """
 
     root: str
     names: tuple[str, ...]
     by_label: dict[int, list[str]]
-    skipped: int = 0
 
     def read(self, key: str, max_side: int) -> UInt8[np.ndarray, "y x 4"]:
         """Decodes a cut-out, trims its transparent border, and shrinks it to `max_side`.
@@ -59,13 +59,19 @@ class Cutouts:
 def open_cutouts(source: str | Path) -> Cutouts:
     """Lists the cut-outs of a folder: each sub-folder is a class, with PNG files at any depth.
 
+    One sentence on stderr counts the pictures that are left out.
+
     Raises:
         CutoutsError: No such folder, no classes in it, too many, or no PNG with alpha.
     """
     root = Path(source)
     if not root.is_dir():
         raise CutoutsError(f"there is no folder of cut-outs {root}; check the path")
-    pngs = sorted(_walk(root), key=lambda path: path.as_posix())
+    pictures = sorted(_walk(root), key=lambda path: path.as_posix())
+    loose = [path for path in pictures if path.parent == root]
+    in_classes = [path for path in pictures if path.parent != root]
+    others = [path for path in in_classes if path.suffix.lower() != ".png"]
+    pngs = [path for path in in_classes if path.suffix.lower() == ".png"]
     if not pngs:
         raise CutoutsError(
             f"there are no cut-outs in {root}: looked for PNG files in its sub-folders, "
@@ -88,7 +94,14 @@ def open_cutouts(source: str | Path) -> Cutouts:
         label: [path.as_posix() for path in kept if path.parts[0] == name]
         for label, name in enumerate(names, start=1)
     }
-    return Cutouts(str(root), names, by_label, len(opaque))
+    left_out = {"without an alpha channel": opaque, "in no sub-folder": loose, "no PNG": others}
+    if told := [
+        f"{counted(len(some), 'picture')} {why}, {some[0].relative_to(root)} first"
+        for why, some in left_out.items()
+        if some
+    ]:
+        note(f"{root}: {counted(len(kept), 'cut-out')}; left out: {'; '.join(told)}")
+    return Cutouts(str(root), names, by_label)
 
 
 def split_cutouts(cutouts: Cutouts) -> tuple[Cutouts, Cutouts]:
@@ -133,20 +146,26 @@ def _hold_out(keys: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _walk(root: Path) -> Iterator[Path]:
+    """All pictures that aren't hidden."""
     for path in root.rglob("*"):
         parts = path.relative_to(root).parts
         hidden = any(part.startswith(".") for part in parts)
-        if len(parts) > 1 and not hidden and path.suffix.lower() == ".png":
+        if not hidden and path.suffix.lower() in EXTENSIONS:
             yield path
 
 
 def _has_alpha(path: Path) -> bool:
-    """Reads the header: grey or colour with alpha, or a chunk of transparency."""
+    """Reads the chunks before the pixels: grey or colour with alpha, or one of transparency."""
     with path.open("rb") as file:
-        head = file.read(4096)
-    if not head.startswith(_PNG) or len(head) < 26:
-        return False
-    return head[25] in (4, 6) or b"tRNS" in head
+        head = file.read(33)
+        if not head.startswith(_PNG) or len(head) < 33:
+            return False
+        if head[25] in (4, 6):
+            return True
+        while (kind := file.read(8)[4:]) not in (b"", b"IDAT", b"tRNS"):
+            file.seek(-8, os.SEEK_CUR)
+            file.seek(int.from_bytes(file.read(4)) + 8, os.SEEK_CUR)  # its name and checksum
+    return kind == b"tRNS"
 
 
 def _trim(picture: UInt8[np.ndarray, "y x 4"], path: Path) -> UInt8[np.ndarray, "h w 4"]:

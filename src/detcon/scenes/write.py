@@ -1,8 +1,9 @@
 """Writing folders of scenes: rendered, or composed of cut-outs on backgrounds."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,16 @@ from detcon.formats.registry import FormatName, find_format, formats_with, open_
 from detcon.formats.writing.scenes import Layout, ScenePicture, ScenesPlan
 from detcon.photos import Photos, open_photos
 from detcon.progress import with_progress
-from detcon.results.recipe import differences, read_recipe
+from detcon.results.inputs import (
+    INPUTS,
+    Inventory,
+    photos_inventory,
+    read_inputs,
+    take_inventory,
+    what_changed,
+    write_inputs,
+)
+from detcon.results.recipe import RECIPE, differences, read_recipe
 from detcon.scenes.compose import compose_scene
 from detcon.scenes.cutouts import Cutouts, open_cutouts, split_backgrounds, split_cutouts
 from detcon.scenes.raycast import CLASSES, render_scene
@@ -132,10 +142,10 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     """
     settings = load_recipe(ScenesRecipe, recipe, overrides)
     folder = Path(settings.out)
-    names, materials = _materials(settings)
+    names, materials, inputs = _materials(settings)
     plan = ScenesPlan(names, num_train=settings.num, has_depth=settings.cutouts is None)
     layout = open_layout(folder, settings.format, plan)
-    _begin(settings, folder)
+    _begin(settings, folder, inputs)
     numbers = (settings.num, max(_MIN_VAL, settings.num // 10))
     seeds = (settings.seed, settings.seed + _VAL_SEEDS)
     for split, num, seed, parts in zip(("train", "val"), numbers, seeds, materials, strict=True):
@@ -152,10 +162,11 @@ def make_scenes(recipe: str | Path | ScenesRecipe | None = None, /, **overrides:
     return folder
 
 
-def _begin(settings: ScenesRecipe, folder: Path) -> None:
+def _begin(settings: ScenesRecipe, folder: Path, inputs: Mapping[str, Inventory]) -> None:
     """Makes the folder, or checks that scenes with the same settings were begun there.
 
     Settings that an earlier version didn't have, and didn't write down, count as their defaults.
+    `inputs` are the cut-outs and backgrounds: classes are numbered by them.
     """
     without = {"out", "workers"}
     values = settings.model_dump(mode="json", exclude=without)
@@ -170,8 +181,17 @@ def _begin(settings: ScenesRecipe, folder: Path) -> None:
         raise ScenesError(
             f"cannot write scenes to {folder}: it holds something else; choose another out="
         )
+    pictures = folder.is_dir() and any(one.name not in (RECIPE, INPUTS) for one in folder.iterdir())
+    for name, before in read_inputs(folder).items() if pictures else ():
+        if changed := what_changed(before, inputs[name], same_place=False):
+            raise ScenesError(
+                f"{name}={getattr(settings, name)} has changed since {folder} was begun "
+                f"({changed}); choose another out=, or remove the folder"
+            )
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / "recipe.yaml", yaml.safe_dump(values, sort_keys=False, width=100).encode())
+    if inputs:
+        write_inputs(folder, inputs)
+    write_whole(folder / RECIPE, yaml.safe_dump(values, sort_keys=False, width=100).encode())
 
 
 def draw_picture(
@@ -193,10 +213,10 @@ def make_pictures(
 
 def _materials(
     settings: ScenesRecipe,
-) -> tuple[tuple[str, ...], tuple[Materials | None, Materials | None]]:
-    """The names of the classes, and the materials of train and of val."""
+) -> tuple[tuple[str, ...], tuple[Materials | None, Materials | None], dict[str, Inventory]]:
+    """The names of the classes, the materials of train and of val, and inventories of both."""
     if settings.cutouts is None or settings.backgrounds is None:
-        return CLASSES, (None, None)
+        return CLASSES, (None, None), {}
     cutouts, backgrounds = open_cutouts(settings.cutouts), open_photos(settings.backgrounds)
     pieces, photos = (cutouts, cutouts), (backgrounds, backgrounds)
     if settings.holdout in ("cutouts", "both"):
@@ -204,4 +224,8 @@ def _materials(
     if settings.holdout in ("backgrounds", "both"):
         photos = split_backgrounds(backgrounds)
     train, val = zip(pieces, photos, strict=True)
-    return ("background", *cutouts.names), (train, val)
+    inputs = {
+        "cutouts": replace(take_inventory(settings.cutouts), newest=""),  # the same on all machines
+        "backgrounds": photos_inventory(backgrounds),
+    }
+    return ("background", *cutouts.names), (train, val), inputs
