@@ -16,6 +16,8 @@ from drawn_layouts import BOXES, MAKERS, OUTLINES, SIZE, SPLITS, boxes, save_pho
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 from pycocotools import mask as rle
+from pycocotools.coco import COCO
+from skimage.draw import polygon2mask
 
 from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.holdout import Holdout, draw_split
@@ -120,6 +122,74 @@ def test_boxes_are_labelformats(layout, tmp_path):
         assert [ours.names[n] for n in found.classes] == [one.category.name for one in read[stem]]
 
 
+def plainly(format, root):
+    """By photo the label and outline of each object: a second reader, of a few lines."""
+    found = {}
+    if format == "yolo":
+        for path in (root / "labels").rglob("*.txt"):
+            rows = [line.split() for line in path.read_text().splitlines()]
+            points = [np.reshape(row[1:], (-1, 2)).astype(float) * SIZE[::-1] for row in rows]
+            found[path.stem] = [
+                (("cat", "dog")[int(row[0])], p) for row, p in zip(rows, points, strict=True)
+            ]
+    elif format == "labelme":
+        for path in root.rglob("*.json"):
+            shapes = json.loads(path.read_text())["shapes"]
+            found[path.stem] = [(one["label"], np.array(one["points"])) for one in shapes]
+    elif format == "via":
+        for path in root.rglob("*.json"):
+            for entry in json.loads(path.read_text()).values():
+                found[Path(entry["filename"]).stem] = some = []
+                for one in entry["regions"]:
+                    shape = one["shape_attributes"]
+                    points = np.stack([shape["all_points_x"], shape["all_points_y"]], 1)
+                    some.append((one["region_attributes"]["class"], points))
+    else:
+        for image in ElementTree.parse(root / "annotations.xml").getroot().iter("image"):
+            found[Path(image.get("name")).stem] = some = []
+            for one in image.iter("polygon"):
+                pairs = [pair.split(",") for pair in one.get("points").split(";")]
+                some.append((one.get("label"), np.array(pairs, float)))
+    return found
+
+
+@pytest.mark.parametrize("layout", ["yolo", "labelme", "cvat", "via"])
+def test_outlines_are_those_of_a_second_reader(layout, tmp_path):
+    """Drawn by scikit-image, whose polygons go through the middles of pixels."""
+    format, make = MAKERS[layout]
+    make(tmp_path)
+    source, read = open_objects(tmp_path, format, "train"), plainly(format, tmp_path)
+    for stem, key in by_stem(source).items():
+        found = source.objects(key)
+        assert [source.names[number] for number in found.classes] == [one for one, _ in read[stem]]
+        for number, (_, points) in enumerate(read[stem]):
+            box = [*points.min(0), *points.max(0)]
+            assert np.allclose(found.boxes[number], box, atol=1e-3)
+            drawn = polygon2mask(SIZE, points[:, ::-1] - 0.5)
+            both = (drawn & found.mask(number)).sum() / (drawn | found.mask(number)).sum()
+            assert both > 0.85, (stem, number, both)
+
+
+@pytest.mark.parametrize("layout", ["coco of Roboflow", "coco of CVAT", "coco boxes"])
+def test_exported_coco_is_what_cocos_own_tools_read(layout, tmp_path, capsys):
+    format, make = MAKERS[layout]
+    make(tmp_path)
+    source = open_objects(tmp_path, format, "train")
+    (path,) = (one for one in tmp_path.rglob("*.json") if "train" in str(one.relative_to(tmp_path)))
+    theirs = COCO(str(path))
+    for image in theirs.loadImgs(theirs.getImgIds()):
+        found = source.objects(by_stem(source)[Path(image["file_name"]).stem])
+        entries = theirs.loadAnns(theirs.getAnnIds(image["id"]))
+        names = [theirs.cats[one["category_id"]]["name"] for one in entries]
+        assert [source.names[number] for number in found.classes] == names
+        boxes = np.reshape([one["bbox"] for one in entries], (-1, 4))
+        assert np.allclose(found.boxes[:, :2], boxes[:, :2])
+        assert np.allclose(found.boxes[:, 2:] - found.boxes[:, :2], boxes[:, 2:])
+        if layout not in BOXES:
+            masks = [theirs.annToMask(one) for one in entries]
+            assert np.array_equal(found.masks(), np.reshape(masks, (-1, *SIZE)))
+
+
 _COCO = "train/_annotations.coco.json"
 TWINS = {
     # layout: file, what is replaced (a pattern), by what, and the sentence that follows
@@ -157,7 +227,7 @@ TWINS = {
         (_COCO, r"14\.5", "-999", r"annotation 0 .* reaches far out of it"),
         (_COCO, r"14\.5,", "", r"annotation 0 .* of an odd number of"),
         (_COCO, r'"dog"', '"cat"', r"has 2 categories with the name 'cat'"),
-        (_COCO, r'"dog"', '"cow"', r"another file of .* has cat, (cow|dog)"),
+        (_COCO, r'"dog"', '"cow"', r"another file of .* has cat, (cow|dog); export all spl"),
     ],
     "voc_xml": [
         ("Annotations/a.xml", r"</annotation>", "", r"a\.xml is no XML that can be read: no elem"),
@@ -326,9 +396,28 @@ def test_voc_counts_pixels_from_1_and_boxes_that_begin_at_0_from_0(tmp_path):
         "JPEGImages/b.jpg"
     ).boxes.tolist() == [[1, 1, 9, 12]]
     path.write_text(path.read_text().replace("<xmin>2", "<xmin>0"))
-    assert open_objects(tmp_path, "voc_xml", "train").objects(
-        "JPEGImages/b.jpg"
-    ).boxes.tolist() == [[0, 2, 9, 12]]
+    source = open_objects(tmp_path, "voc_xml", "train")
+    assert source.objects("JPEGImages/b.jpg").boxes.tolist() == [[0, 2, 9, 12]]
+    assert source.sentences == (
+        f"pixels of {tmp_path} count from 0, not from 1, as those of object 1 of {path} do",
+    )
+
+
+@pytest.mark.parametrize("line", ["{}.jpg", "JPEGImages/{}.jpg", "{}  1", "Annotations/{}.xml"])
+def test_lists_of_voc_may_have_whole_names(tmp_path, line):
+    layouts.voc_xml(tmp_path)
+    (tmp_path / "ImageSets/Main/train.txt").write_text(
+        "".join(f"{line.format(s)}\n" for s in "abc")
+    )
+    assert len(open_objects(tmp_path, "voc_xml", "train").keys) == 3
+
+
+def test_outlines_in_vocs_xml_are_counted(tmp_path):
+    layouts.voc_xml(tmp_path)
+    path = tmp_path / "Annotations" / "b.xml"
+    path.write_text(path.read_text().replace("<bndbox>", "<polygon><x1>2</x1></polygon><bndbox>"))
+    said = f"outlines left out: 1 (boxes alone are read), the first is object 1 of {path}"
+    assert open_objects(tmp_path, "voc_xml", "train").sentences == (said,)
 
 
 def test_lists_of_voc_that_fit_two_photos_say_what_to_rename(tmp_path):
@@ -353,8 +442,9 @@ def test_difficult_objects_of_voc_are_neither_learnt_nor_counted(tmp_path):
     path.write_text(path.read_text().replace("<difficult>0", "<difficult>1", 1))
     source = open_objects(tmp_path, "voc_xml", "train")
     assert source.objects("JPEGImages/a.jpg").crowd.tolist() == [True, False]
-    assert "objects of train marked as difficult: 1 (neither learnt nor counted)" in "; ".join(
-        source.sentences
+    assert (
+        "objects of train marked as difficult, or as a crowd: 1 (neither learnt nor counted)"
+        in "; ".join(source.sentences)
     )
 
 
@@ -504,11 +594,14 @@ def test_labelmes_other_shapes(tmp_path):
          "mask": base64.b64encode(file.getvalue()).decode()},
         {"label": "dog", "group_id": 5, "points": [[0, 20], [4, 20], [4, 24], [0, 24]]},
         {"label": "dog", "group_id": 5, "points": [[8, 20], [12, 20], [12, 24], [8, 24]]},
+        {"label": "dog", "shape_type": "oriented_rectangle",
+         "points": [[30, 2], [35, 7], [30, 12], [25, 7]]},
     ]  # fmt: skip
     path = tmp_path / "train" / "b.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"shapes": shapes}))
     found = open_objects(tmp_path, "labelme", "train").objects("train/b.jpg")
-    circle, picture, parts = found.masks()
+    circle, picture, parts, turned = found.masks()
+    assert np.array_equal(turned, drawn_mask(shapes[-1]["points"]))
     y, x = np.mgrid[: SIZE[0], : SIZE[1]] + 0.5
     assert np.mean(circle != (np.hypot(x - 20, y - 16) < 6)) < 0.02
     assert np.array_equal(np.argwhere(picture), np.argwhere(mask) + np.array([4, 3]))
@@ -754,6 +847,85 @@ def test_coco_with_a_box_of_no_area_and_a_good_outline_is_kept(tmp_path):
     found = source.objects("train/b.jpg")
     assert np.array_equal(found.masks()[0], drawn_mask(OUTLINES["b"][0][1]))
     assert found.boxes.tolist() == [[1, 1, 9, 12]] and source.sentences == ()
+
+
+def test_coco_without_boxes_has_those_of_its_outlines_and_masks(tmp_path):
+    layouts.coco(tmp_path)
+    path = tmp_path / "train" / "_annotations.coco.json"
+    values = json.loads(path.read_text())
+    for one in values["annotations"]:
+        del one["bbox"]
+    mask = rle.encode(drawn_mask(OUTLINES["b"][0][1]).astype(np.uint8, order="F"))
+    runs = {"size": list(SIZE), "counts": mask["counts"].decode()}
+    values["annotations"][2]["segmentation"] = runs
+    path.write_text(json.dumps(values))
+    source = open_objects(tmp_path, "coco", "train")
+    assert source.objects("train/a.jpg").boxes[0].tolist() == [4, 2, 14.5, 20]
+    assert source.objects("train/b.jpg").boxes.tolist() == [[1, 1, 9, 12]]
+    values["annotations"][2]["segmentation"] = []
+    path.write_text(json.dumps(values))
+    with pytest.raises(AnnotationError, match="annotation 2 of .* has None as 'bbox'; it takes"):
+        open_objects(tmp_path, "coco", "train")
+
+
+@pytest.mark.parametrize("runs", ["0", "", "whole, but its last run", "whole, and a run more"])
+def test_run_lengths_of_coco_that_dont_fill_their_photo_are_refused(tmp_path, runs):
+    """pycocotools leaves what lies behind the last run as it finds it in memory."""
+    layouts.coco(tmp_path)
+    path = tmp_path / "train" / "_annotations.coco.json"
+    values = json.loads(path.read_text())
+    mask = drawn_mask(OUTLINES["b"][0][1]).astype(np.uint8, order="F")
+    whole = rle.encode(mask)["counts"].decode()
+    runs = {"whole, but its last run": whole[:-2], "whole, and a run more": f"{whole}5"}.get(
+        runs, runs
+    )
+    values["annotations"][2]["segmentation"] = {"size": list(SIZE), "counts": runs}
+    path.write_text(json.dumps(values))
+    with pytest.raises(AnnotationError, match=r"annotation 2 .*has run lengths that don't fill th"):
+        open_objects(tmp_path, "coco", "train")
+
+
+def test_one_json_file_of_coco_is_a_data_set(tmp_path):
+    layouts.coco_of_cvat(tmp_path)
+    file = tmp_path / "annotations" / "instances_train.json"
+    keys = open_objects(tmp_path, "coco", "train").keys
+    for format in ("coco", "auto"):
+        assert list(open_objects(file, format, "train").keys) == list(keys)
+    assert len(open_label_maps(file, "coco", "train").keys) == 3
+    with pytest.raises(AnnotationError, match=r"json has no val: only train; give val=0\.2"):
+        open_objects(file, "coco", "val")
+    assert len(open_objects(file, "coco", "val", holdout=Holdout(0.5)).keys) in (1, 2)
+    with pytest.raises(AnnotationError, match=r"there are no annotations .*none/annotations/inst"):
+        open_objects(tmp_path / "none", "coco", "train", holdout=Holdout(0.5))
+
+
+def test_other_json_files_beside_those_of_coco_are_named(tmp_path):
+    layouts.coco(tmp_path)
+    path = tmp_path / "val" / "_annotations.coco.json"
+    path.rename(path.with_name("labels.json"))
+    said = "; ".join(open_objects(tmp_path, "coco", "train").sentences)
+    assert re.search(
+        r"JSON files left out: 1 \(beside _annotations\.coco\.json\), the first is .*l", said
+    )
+    assert "photos left out: 2 of 5 (no image in the JSON)" in said
+
+
+def test_subsets_of_cvat_that_some_images_lack_are_not_passed_over(tmp_path):
+    layouts.cvat(tmp_path)
+    path = tmp_path / "annotations.xml"
+    whole = path.read_text()
+    for image in ("train/a.jpg", "val/d.jpg"):  # its folder says the same
+        path.write_text(re.sub(rf'({image}" )subset="\w+" ', r"\1", whole))
+        assert len(open_objects(tmp_path, "cvat", "train").keys) == 3
+    for photo in (tmp_path / "images").glob("*/*.jpg"):
+        photo.rename(tmp_path / "images" / photo.name)
+    path.write_text(re.sub(r'"(train|val)/(\w.jpg)', r'"\2', whole))
+    assert len(open_objects(tmp_path, "cvat", "train").keys) == 3
+    path.write_text(path.read_text().replace('"b.jpg" subset="train"', '"b.jpg" subset="new"'))
+    with pytest.raises(
+        AnnotationError, match=r"for train and val, but 1 of 5 without, the first is the image b"
+    ):
+        open_objects(tmp_path, "cvat", "train", holdout=Holdout(0.5))
 
 
 def test_names_of_coco_that_differ_by_a_space_are_one_name_twice(tmp_path):

@@ -9,8 +9,8 @@ their four corners as outline. Points, lines, cuboids, skeletons and tags are le
 docs.cvat.ai/docs/manual/advanced/xml_format.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
 
 import numpy as np
@@ -20,7 +20,7 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.reading.beside import PhotoFinder, files_below, not_annotated, read_xml
 from detcon.formats.reading.drawing import Drawing, Drawings, LeftOut
 from detcon.formats.reading.drawn import drawn_format
-from detcon.formats.reading.holdout import SPLITS, by_folder
+from detcon.formats.reading.holdout import SPLITS, by_folder, split_of
 from detcon.formats.reading.shapes import Shape, ellipse_of, numbers, outline_of, outlined, turned
 
 _SHAPES = ("box", "polygon", "ellipse", "mask")
@@ -55,13 +55,26 @@ def read_cvat(data: Path) -> Drawings:
         *left.sentences("shapes"),
         *not_annotated(finder, [one.key for one in drawings], "<image> in the XML"),
     )
-    if all(splits.values()):
-        parts = {}
-        for one in drawings:
-            parts.setdefault(splits[one.key], []).append(one)
-    else:
-        parts = by_folder(drawings, str(data))
+    told = any(splits.values())
+    parts = _parts(drawings, splits, str(data)) if told else by_folder(drawings, str(data))
     return Drawings(root, str(data), parts, tuple(names), notes)
+
+
+def _parts(
+    drawings: Sequence[Drawing], splits: Mapping[str, str], source: str
+) -> dict[str, list[Drawing]]:
+    """By the split that a photo's `subset` names, or else its folder. Raises `AnnotationError`."""
+    parts: dict[str, list[Drawing]] = {}
+    for one in drawings:
+        split = splits[one.key] or split_of(PurePosixPath(one.key).parent)
+        parts.setdefault(split, []).append(one)
+    if alone := parts.get(""):
+        raise AnnotationError(
+            f"{source} has images with a subset for {' and '.join(sorted({*parts} - {''}))}, but "
+            f"{len(alone)} of {len(drawings)} without, the first is {alone[0].place}; give each "
+            f"image the subset Train or Validation in CVAT"
+        )
+    return parts
 
 
 def _drawing(

@@ -2,8 +2,9 @@
 
     DIR/a.jpg  DIR/a.json        DIR/{train,val}/b.jpg  DIR/{train,val}/b.json
 
-Polygons, circles and masks have an outline; rectangles are boxes alone. Shapes of one label and one
-`group_id` are one object. Points and lines are left out. github.com/wkentaro/labelme, `docs/`.
+Polygons, turned rectangles, circles and masks have an outline; other rectangles are boxes alone.
+Shapes of one label and one `group_id` are one object. Points and lines are left out.
+github.com/wkentaro/labelme, `docs/`.
 """
 
 import base64
@@ -77,7 +78,7 @@ def _shape(entry: Mapping[str, Any], place: str) -> Shape:
         raise ValueError("has no 'label'")
     if not isinstance(points, list) or not all(isinstance(point, list) for point in points):
         raise ValueError("has no list of 'points'")
-    if kind == "polygon":
+    if kind in ("polygon", "oriented_rectangle"):
         return outlined(label, [outline_of(points)], place)
     if kind not in ("rectangle", "circle", "mask"):
         raise ValueError(f"is of the type {kind!r}, which isn't known here")

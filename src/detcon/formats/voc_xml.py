@@ -10,7 +10,7 @@ PASCAL Visual Object Classes Challenge", IJCV 2010; the development kit, section
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from xml.etree.ElementTree import Element
@@ -32,31 +32,35 @@ _MAIN = ("ImageSets/Main", "ImageSets/Layout", "ImageSets/Segmentation")
 def read_voc_xml(data: Path) -> Drawings:
     """Reads all XML files of a folder. Raises `AnnotationError`."""
     files = files_below(data, ".xml")
-    finder, left, drawings = PhotoFinder(data), LeftOut(), []
+    finder, drawings = PhotoFinder(data), []
+    left, outlines = LeftOut(), LeftOut()
     for path in files:
         root = read_xml(path)
         if root.tag != "annotation":
             left.add("they begin with no <annotation>, as VOC's do", str(path))
             continue
-        drawings.append(_drawing(path, root, finder))
+        drawings.append(_drawing(path, root, finder, outlines))
     if not drawings:
         raise AnnotationError(
             f"none of the {len(files)} XML files in {data} begins with <annotation>, as VOC's do"
         )
     shapes = [shape for one in drawings for shape in one.shapes]
-    shift = 0 if any(min(shape.box[:2]) <= 0 for shape in shapes) else 1
+    first = next((shape.place for shape in shapes if min(shape.box[:2]) <= 0), "")
+    shift = 0 if first else 1
     drawings = [
         replace(one, shapes=[_from_zero(shape, shift) for shape in one.shapes]) for one in drawings
     ]
     notes = (
+        *([f"pixels of {data} count from 0, not from 1, as those of {first} do"] if first else []),
         *left.sentences("XML files"),
+        *outlines.sentences("outlines"),
         *not_annotated(finder, [one.key for one in drawings], "XML"),
     )
     parts, more = _parts(data, drawings)
     return Drawings(data, str(data), parts, notes=(*notes, *more))
 
 
-def _drawing(path: Path, root: Element, finder: PhotoFinder) -> Drawing:
+def _drawing(path: Path, root: Element, finder: PhotoFinder, outlines: LeftOut) -> Drawing:
     shapes = []
     for number, entry in enumerate(root.findall("object"), start=1):
         place = f"object {number} of {path}"
@@ -74,6 +78,8 @@ def _drawing(path: Path, root: Element, finder: PhotoFinder) -> Drawing:
         difficult = (entry.findtext("difficult") or "0").strip()
         if difficult not in ("0", "1"):
             raise AnnotationError(f"{place} has {difficult!r} as <difficult>; it takes 0 or 1")
+        if entry.find("polygon") is not None:
+            outlines.add("boxes alone are read", place)
         shapes.append(Shape(name, corners, place, crowd=difficult == "1"))
     key = finder.find(path, root.findtext("filename"))
     return Drawing(key, str(path), shapes, _size(path, root))
@@ -118,7 +124,7 @@ def _parts(
     for split in ("train", "val", "test"):
         path = folder / f"{split}.txt"
         if path.is_file():
-            stems = _stems(path)
+            stems = _stems(path, by_stem)
             missing = [stem for stem in stems if stem not in by_stem]
             if missing:
                 raise AnnotationError(
@@ -136,12 +142,14 @@ def _parts(
     )
 
 
-def _stems(path: Path) -> list[str]:
+def _stems(path: Path, known: Collection[str]) -> list[str]:
+    """The photos of a list by their stems; some lists have whole names, or paths."""
     try:
         lines = read_text(path).splitlines()
     except (OSError, ValueError) as error:
         raise AnnotationError(f"cannot read the list {path}: {error}") from error
-    stems = [line.split()[0] for line in lines if line.strip()]
+    words = [PurePosixPath(line.split()[0]) for line in lines if line.strip()]
+    stems = [one.name if one.name in known else one.stem for one in words]
     if stems and (most := Counter(stems).most_common(1)[0])[1] > 1:
         raise AnnotationError(f"the list {path} has {most[0]} twice; remove one of the lines")
     return stems

@@ -3,6 +3,7 @@
     DIR/train/_annotations.coco.json   DIR/train/a.jpg      Roboflow; its val is called valid
     DIR/annotations/instances_Train.json   DIR/images/Train/a.jpg       CVAT
     DIR/anything.json   DIR/a.jpg                           no split
+    FILE.json                                               one of these files alone
 
 Objects may have a segmentation or a box alone. cocodataset.org/#format-data.
 """
@@ -20,11 +21,12 @@ from pycocotools import mask as coco_mask
 from detcon.formats.coco.json_file import is_whole, read_categories, read_coco_json, whole_number
 from detcon.formats.coco.objects import open_coco, open_object_segments
 from detcon.formats.coco.panoptic import open_coco_panoptic
+from detcon.formats.coco.polygons import num_pixels
 from detcon.formats.coco.rows import read_crowd
 from detcon.formats.errors import AnnotationError
 from detcon.formats.format import LabelMaps, ObjectSets
 from detcon.formats.reading.beside import PhotoFinder, not_annotated
-from detcon.formats.reading.drawing import Drawing, Drawings
+from detcon.formats.reading.drawing import Drawing, Drawings, LeftOut
 from detcon.formats.reading.drawn import drawn_format
 from detcon.formats.reading.holdout import SPLITS, Holdout
 from detcon.formats.reading.shapes import Shape, box_of, outline_of, outlined
@@ -54,11 +56,12 @@ def open_segments(data: Path, options: SegmentOptions) -> SegmentSets:
 
 
 def read_exported(data: Path) -> Drawings:
-    """Reads the JSON files of all splits. Raises `AnnotationError`."""
+    """Reads the JSON files of all splits, or one of them. Raises `AnnotationError`."""
     names: tuple[str, ...] = ()
     parts: dict[str, list[Drawing]] = {}
-    for path in _files(data):
-        found, drawings = _read(path, data)
+    root, (files, others) = _root(data), _files(data)
+    for path in files:
+        found, drawings = _read(path, root)
         if names and found != names:
             raise AnnotationError(
                 f"{path} has the categories {', '.join(found)}, but another file of {data} has "
@@ -66,15 +69,18 @@ def read_exported(data: Path) -> Drawings:
                 f"project, so that they have the same"
             )
         names = found
-        parts.setdefault(_split_of(path.relative_to(data)), []).extend(drawings)
+        parts.setdefault(_split_of(path.relative_to(root)), []).extend(drawings)
     if "" in parts and len(parts) > 1:
         raise AnnotationError(
             f"{data} has JSON files of splits, but {parts[''][0].place} is in one of no split; "
             f"move it into the folder of a split, or out of {data}"
         )
     keys = [one.key for part in parts.values() for one in part]
-    notes = not_annotated(PhotoFinder(data), keys, "image in the JSON")
-    return Drawings(data, str(data), parts, names, notes)
+    left = LeftOut()
+    for path in others:
+        left.add(f"beside {files[0].name}", str(path))
+    notes = not_annotated(PhotoFinder(root), keys, "image in the JSON")
+    return Drawings(root, str(data), parts, names, (*left.sentences("JSON files"), *notes))
 
 
 _EXPORTED = drawn_format(read_exported)
@@ -87,26 +93,37 @@ def _opened(
     exported: Callable[..., Opened] | None,
     downloaded: Callable[..., Opened],
 ) -> Opened:
-    if data.is_dir() and _is_exported(data):
+    if _is_exported(data):
         assert exported is not None
         return exported(data, split, holdout=holdout)
-    if holdout is not None:
+    if holdout is not None and data.is_dir():
         raise AnnotationError(f"{data} is COCO with a val of its own; leave val= out")
     return downloaded(data, split)
 
 
 def _is_exported(data: Path) -> bool:
-    return not any((data / "annotations").glob("*_*2017.json")) and bool(_files(data))
+    if not data.is_dir():
+        return data.is_file()
+    return not any((data / "annotations").glob("*_*2017.json")) and bool(_files(data)[0])
 
 
-def _files(data: Path) -> list[Path]:
-    """The JSON files of the data set; of an export of CVAT, those of objects alone."""
+def _root(data: Path) -> Path:
+    """The folder of a data set that is given as such, or as one of its files."""
+    if data.is_dir():
+        return data
+    return data.parent.parent if data.parent.name == "annotations" else data.parent
+
+
+def _files(data: Path) -> tuple[list[Path], list[Path]]:
+    """The JSON files of the data set; where some have the names of objects', the others apart."""
+    if data.is_file():
+        return [data], []
     folders = [one for one in data.iterdir() if one.is_dir() and one.name.lower() in SPLITS]
     folders = [data, data / "annotations", *sorted(folders)]
     found = [path for folder in folders for path in sorted(folder.glob("*.json"))]
     found = [path for path in found if not path.name.startswith(".")]
     objects = [path for path in found if path.name.startswith(("instances_", "_annotations.coco"))]
-    return objects or found
+    return objects or found, [path for path in found if objects and path not in objects]
 
 
 def _split_of(path: Path) -> str:
@@ -168,17 +185,23 @@ def _shape(
     path: Path, entry: dict[str, Any], label: str, place: str, size: tuple[int, int]
 ) -> Shape:
     """One annotation. Raises `ValueError`, as the end of a sentence."""
-    box = entry.get("bbox")
+    box, outline = entry.get("bbox"), entry.get("segmentation")
+    if box is None and outline:
+        box = [0, 0, 0, 0]  # it follows from the outline
     if not isinstance(box, list) or len(box) != 4:
         raise ValueError(f"has {box!r} as 'bbox'; it takes left, top, width and height")
     corners = box_of(box)
     corners[2:] += corners[:2]
+    has_area = corners[2] > corners[0] and corners[3] > corners[1]
     shape = Shape(label, corners, place, crowd=read_crowd(path, entry))
-    outline = entry.get("segmentation")
     if not outline:
         return shape
     if isinstance(outline, dict):
-        return replace(shape, mask=_decoded(outline, size))
+        mask = _decoded(outline, size)
+        if not has_area and mask.any():
+            left, top, *sides = _RLE.toBbox(_RLE.encode(np.asfortranarray(mask, np.uint8)))
+            corners = np.array([left, top, left + sides[0], top + sides[1]])
+        return replace(shape, mask=mask, box=corners)
     if not isinstance(outline, list) or not all(isinstance(one, list) for one in outline):
         raise ValueError("has a 'segmentation' that is neither polygons nor run lengths")
     if any(len(one) % 2 for one in outline):
@@ -186,7 +209,6 @@ def _shape(
     polygons = [outline_of(zip(one[::2], one[1::2], strict=True)) for one in outline if one]
     if not polygons:
         return shape
-    has_area = corners[2] > corners[0] and corners[3] > corners[1]
     around = outlined(label, polygons, place, crowd=shape.crowd)
     return replace(around, box=corners) if has_area else around
 
@@ -202,6 +224,8 @@ def _decoded(code: Mapping[str, Any], size: tuple[int, int]) -> np.ndarray:
             if min(counts) < 0 or sum(counts) != size[0] * size[1]:
                 raise ValueError
             runs = _RLE.frPyObjects(runs, *size)
+        elif num_pixels(counts.encode()) != size[0] * size[1]:
+            raise ValueError
         mask = _RLE.decode(runs)
     except (TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError("has run lengths that don't fill the picture") from error

@@ -43,7 +43,7 @@ class CocoSegmentations:
             ValueError: A compressed code isn't one of a picture of that size.
         """
         if code := self.codes.get(number):
-            if _num_pixels(code) != size[0] * size[1]:
+            if num_pixels(code) != size[0] * size[1]:
                 raise ValueError("a run-length code that doesn't fill the picture")
             return {"size": list(size), "counts": code}
         polygons = [
@@ -118,7 +118,7 @@ def _check_polygon(polygon: Any, side: int) -> array:
     return numbers
 
 
-def _num_pixels(code: bytes) -> int:
+def num_pixels(code: bytes) -> int:
     """The sum of the runs of a compressed code, or -1 if it is none.
 
     pycocotools leaves pixels behind the last run undefined. Six bits a character, lowest first, of

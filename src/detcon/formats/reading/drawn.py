@@ -166,9 +166,10 @@ def _drawn(found: Drawings, drawings: Sequence[Drawing], which: str = "") -> Dra
         )
     crowds = [one for one in kept.values() if one.crowd.any()]
     if crowds:
+        num = sum(int(one.crowd.sum()) for one in crowds)
         sentences += (
-            f"objects{which} marked as difficult: {sum(int(one.crowd.sum()) for one in crowds)} "
-            f"(neither learnt nor counted), the first is in {crowds[0].place}",
+            f"objects{which} marked as difficult, or as a crowd: {num} (neither learnt nor "
+            f"counted), the first is in {crowds[0].place}",
         )
     for sentence in sentences:
         note(sentence)
