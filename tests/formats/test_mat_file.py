@@ -9,6 +9,9 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.io import loadmat, savemat
 
+from detcon.formats.bsds import read_segmentations
+from detcon.formats.errors import AnnotationError
+from detcon.formats.reading.ids import read_sbd
 from detcon.formats.reading.mat_file import read_mat
 
 NUMBERS = ("i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8")
@@ -86,8 +89,25 @@ def test_a_file_that_ends_early_is_refused(length, compressed):
 
 
 def test_other_formats_are_refused():
-    with pytest.raises(ValueError, match="it is no MAT file of version 5"):
+    with pytest.raises(ValueError, match="it is a MAT file of version 7.3 .save it in MATLAB wit"):
         read_mat(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(400))
+    with pytest.raises(ValueError, match="it is no MAT file of version 5"):
+        read_mat(bytes(400))
+
+
+@pytest.mark.parametrize("read", [read_sbd, read_segmentations])
+def test_why_an_annotation_cannot_be_read_is_said(read, tmp_path):
+    path = tmp_path / "a.mat"
+    for data, why in (
+        (
+            b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM",
+            "of version 7.3 .save it in MATLAB with -v7",
+        ),
+        (saved(SOUND)[:200], "a piece reaches past the end"),
+    ):
+        path.write_bytes(data)
+        with pytest.raises(AnnotationError, match=rf"a\.mat can't be read: .*{why}.*; copy it aga"):
+            read(path)
 
 
 def test_a_file_within_files_within_files_is_refused():

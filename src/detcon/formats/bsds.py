@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int32
 
-from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.formats.format import Format
-from detcon.formats.reading.mat_file import read_mat
+from detcon.formats.reading.mat_file import open_mat
 from detcon.formats.segments import SegmentFiles, SegmentOptions, Segments
 
 
@@ -32,15 +31,17 @@ def read_segmentations(path: Path, photo: str = "") -> list[Int32[np.ndarray, "y
             f"the photos' own names, in the same subfolders"
         )
     try:
-        people = read_mat(path.read_bytes())["groundTruth"]
+        people = open_mat(path)["groundTruth"]
         maps = [np.asarray(person["Segmentation"]) for (person,) in people]
         sound = maps and all(one.ndim == 2 and one.size and one.dtype.kind in "ui" for one in maps)
-    except (ValueError, LookupError, TypeError):  # no MAT file, or one that holds something else
+    except AnnotationError:
+        raise
+    except (ValueError, LookupError, TypeError):  # it holds something else
         sound, maps = False, []
     if not sound or len({one.shape for one in maps}) > 1:
         raise AnnotationError(
             f"the annotation {path} holds no human segmentations of BSDS (a cell array "
-            f"'groundTruth' of maps 'Segmentation' of one size); {copy_again(path)}"
+            f"'groundTruth' of maps 'Segmentation' of one size); copy it again"
         )
     return [one.astype(np.int32) for one in maps]
 

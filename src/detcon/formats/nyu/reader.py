@@ -25,7 +25,7 @@ from jaxtyping import Float32, UInt8
 from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError
 from detcon.formats.folder.depth import DepthFiles, in_metres, open_depth_folder
-from detcon.formats.reading.mat_file import read_mat
+from detcon.formats.reading.mat_file import open_mat
 from detcon.photos import UnreadablePhoto, nearest_key
 
 LABELED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
@@ -180,13 +180,12 @@ def _read_split(path: Path, name: str) -> list[int]:
             f"there is no {path}, which says which photos are for training; {_NYU_FROM}"
         )
     try:
-        if h5py.is_hdf5(path):
-            values = _read(path, name)
-        else:
-            values = np.asarray(read_mat(path.read_bytes())[name])
+        values = _read(path, name) if h5py.is_hdf5(path) else np.asarray(open_mat(path)[name])
         numbers = sorted({int(value) for value in values.ravel()})
         if not numbers:
             raise ValueError("an empty list")
+    except AnnotationError:
+        raise
     except Exception as error:  # HDF5's library has no one exception for a damaged file
         raise AnnotationError(
             f"{path} holds no list '{name}' that can be read; {copy_again(path)}, {_NYU_FROM}"

@@ -11,7 +11,7 @@ from PIL import Image
 
 from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError, NotAnnotated
-from detcon.formats.reading.mat_file import read_mat
+from detcon.formats.reading.mat_file import open_mat
 
 _ONE_CHANNEL = ("1", "L", "P", "I", "I;16", "I;16B")
 _SAVE = "save it again as an 8-bit, 16-bit or palette PNG"
@@ -75,7 +75,7 @@ def read_sbd(path: Path) -> Int32[np.ndarray, "y x"]:
         AnnotationError: There is no such file, or it holds something else.
     """
     try:
-        values = read_mat(path.read_bytes())
+        values = open_mat(path)
         (truth,) = values.get("GTcls") or values["GTinst"]
         ids = np.asarray(truth["Segmentation"])
         if ids.ndim != 2 or ids.dtype.kind not in "iu":
@@ -83,10 +83,12 @@ def read_sbd(path: Path) -> Int32[np.ndarray, "y x"]:
         return ids.astype(np.int32)
     except FileNotFoundError as error:
         raise AnnotationError(f"there is no annotation {path}") from error
+    except AnnotationError:
+        raise
     except (ValueError, LookupError, TypeError) as error:
         raise AnnotationError(
             f"the annotation {path} is no file of SBD that can be read: it should hold "
-            f"GTcls.Segmentation or GTinst.Segmentation; {copy_again(path)}"
+            f"GTcls.Segmentation or GTinst.Segmentation; copy it again"
         ) from error
 
 

@@ -10,11 +10,15 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 from scipy.io import savemat
+
+from detcon.files import copy_again
+from detcon.formats.errors import AnnotationError
 
 _HEADER = 128
 _WRITTEN = b"MATLAB 5.0 MAT-file, scenes of detcon".ljust(116)
@@ -51,13 +55,30 @@ def read_mat(data: bytes) -> dict[str, Any]:
         ValueError: It is no such file, or damaged.
     """
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
-    if order is None or data[:10] == b"MATLAB 7.3":
+    if data[:10] == b"MATLAB 7.3":
+        raise ValueError("it is a MAT file of version 7.3 (save it in MATLAB with -v7)")
+    if order is None:
         raise ValueError("it is no MAT file of version 5")
     found = {}
     for element in _elements(memoryview(data)[_HEADER:], order):
         name, value = _matrix(_unpacked(element, order), order, 0)
         found[name] = value
     return found
+
+
+def open_mat(path: Path) -> dict[str, Any]:
+    """Reads the variables of an annotation; otherwise as `read_mat`.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        AnnotationError: It can't be read.
+    """
+    try:
+        return read_mat(path.read_bytes())
+    except ValueError as error:
+        raise AnnotationError(
+            f"the annotation {path} can't be read: {error}; {copy_again(path)}"
+        ) from error
 
 
 def write_mat(values: dict[str, Any], *, compressed: bool = False) -> bytes:
