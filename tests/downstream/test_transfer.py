@@ -412,12 +412,14 @@ def test_training_on_nothing(squares, tmp_path):
             assert not (tmp_path / "run").exists()
 
 
-def test_one_class_in_val_is_scored(squares, tmp_path):
+def test_one_class_in_val_is_scored_and_told_of(squares, tmp_path, capsys):
     data = Path(shutil.copytree(squares, tmp_path / "data"))
     for path in (data / "val/labels").iterdir():
         assert cv2.imwrite(str(path), np.zeros((32, 32), np.uint8))
     (result,) = run(data, tmp_path / "run", task="linear_segmentation")
     assert result.per_class["ground"] is not None and result.value < 100
+    said = "the labels of all 5 validation photos show only one class, ground: always saying that"
+    assert said in capsys.readouterr().err
 
 
 def test_missing_photos_are_found_before_training(tmp_path):

@@ -6,10 +6,13 @@ import json
 import pickle
 import shutil
 
+import layouts
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from detcon.data.labelled.examples import LabelError
+from detcon.downstream.tasks.segmentation.data import open_label_data
 from detcon.formats.coco.panoptic import open_coco_panoptic, read_coco_panoptic
 from detcon.formats.errors import AnnotationError
 
@@ -62,6 +65,23 @@ def test_segments_and_labels(data):
     assert segments.classes == {3226431: 0, 7: 1, 300: 0} and segments.crowd == (3226431,)
     photo, labels = panoptic.pair("b.jpg")
     assert photo.shape == (2, 3, 3) and labels.tolist() == [[255, 1, 1], [0, 0, 0]]
+
+
+def test_classes_of_train_and_val_are_the_same_or_refused(tmp_path):
+    """Numbers would mean other classes, and the figure look right."""
+    layouts.panoptic(tmp_path)
+    shutil.copytree(tmp_path / "train2017", tmp_path / "val2017")
+    parts = tmp_path / "annotations"
+    shutil.copytree(parts / "panoptic_train2017", parts / "panoptic_val2017")
+    values = json.loads((parts / "panoptic_train2017.json").read_text())
+    (parts / "panoptic_val2017.json").write_text(json.dumps(values))
+    assert open_label_data(tmp_path, format="coco_panoptic").names == ("car", "grass")
+    values["categories"].insert(0, {"id": 1, "name": "bus", "isthing": 1})
+    (parts / "panoptic_val2017.json").write_text(json.dumps(values))
+    with pytest.raises(
+        LabelError, match="have the classes car, grass, but .* have bus, car, grass;"
+    ):
+        open_label_data(tmp_path, format="coco_panoptic")
 
 
 def first(values):

@@ -188,5 +188,5 @@ def test_formats_without_such_annotations(tmp_path, open_of, format, sentence):
 
 def test_maps_are_not_taken_for_classes(data):
     """`images`, `labels`, `instances` and `depth` were four classes: 100 % of val were right."""
-    with pytest.raises(AnnotationError, match="with depth and instances and labels for each pixel"):
+    with pytest.raises(AnnotationError, match="with labels and instances and depth for each pixel"):
         open_classes(data, "folder", "train")

@@ -12,7 +12,8 @@ from detcon.formats.errors import AnnotationError
 from detcon.formats.format import Format, PhotoFiles
 from detcon.photos import EXTENSIONS, Photos, is_system_folder, nearest_key, open_photos
 
-_LABELLED = {"images", "labels", "instances", "depth"}  # folders that are no classes
+_TASKS = {"labels": "knn_segmentation", "instances": "detection", "depth": "depth"}
+"""Folders of maps, which are no classes, and the task that each is for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,11 +77,11 @@ def _classes(folder: Path) -> tuple[str, ...]:
             f"the photos in {folder} aren't sorted into folders of classes; ImageNet's val is "
             f"sorted by ILSVRC2012_validation_ground_truth.txt of the official development kit"
         )
-    if {"images"} < set(names) <= _LABELLED:
+    maps = [name for name in _TASKS if name in names]
+    if maps and set(names) == {"images", *maps}:
         raise AnnotationError(
-            f"{folder} holds photos with {' and '.join(sorted({*names} - {'images'}))} for each "
-            f"pixel, not a folder for each class; give another task=, such as knn_segmentation, "
-            f"or another folder"
+            f"{folder} holds photos with {' and '.join(maps)} for each pixel, not a folder for "
+            f"each class; give another task=, such as {_TASKS[maps[0]]}, or another folder"
         )
     if len(names) < 2:
         raise AnnotationError(

@@ -127,6 +127,20 @@ def _size(path: Path) -> int | None:
     return path.stat().st_size if path.is_file() else None
 
 
+def same_names(train: Any, val: Any) -> tuple[str, ...]:
+    """The names of the classes of both readers: a class is known by its number.
+
+    Raises:
+        LabelError: Their names differ, or the order.
+    """
+    if tuple(train.names) != tuple(val.names):
+        raise LabelError(
+            f"the training photos have the classes {', '.join(train.names)}, but the validation "
+            f"photos have {', '.join(val.names)}; give both the same, in the same order"
+        )
+    return tuple(train.names)
+
+
 def watched(items: Any, title: str) -> Iterator[Any]:
     """Goes through items under a progress bar."""
     return with_progress(items, title, len(items), transient=True)

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Int16, Integer
+from jaxtyping import Bool, Int16, Integer
 
 from detcon.files import copy_again
 from detcon.formats.errors import AnnotationError, check_folders
@@ -23,6 +23,7 @@ from detcon.formats.reading.ids import read_ids
 from detcon.formats.reading.instances import InstanceFiles, Kind, majority
 from detcon.formats.reading.label_files import LabelFiles, pngs_of
 from detcon.formats.segments import VOID, SegmentFiles, SegmentOptions, Segments
+from detcon.notes import note
 from detcon.photos import Photos, open_photos
 
 _EXAMPLE = 'write {"names": ["sky", "road"], "ignore": 255}, at most 254 names, each once'
@@ -64,9 +65,16 @@ def open_folder(
     maps = _open_labels(root / split, count or VOID, ignored, channels)
     if not count:
         every = [_open_labels(root / s, VOID, ignored, channels) for s in ("train", "val")]
-        count = max(_num_labels(one) for one in every)
-        if not count:
+        seen = set[int]().union(*map(_labels_in, every))
+        if not seen:
             raise AnnotationError(f"all labels of {root} are void; there is nothing to learn")
+        count = max(seen) + 1
+        if count > len(seen):
+            note(
+                f"{root}: classes go from 0 to {count - 1}, the greatest id in the labels, and "
+                f"{count - len(seen)} of them occur nowhere; name the classes in classes.json, or "
+                f"give task.ignore={count - 1} if it means void"
+            )
         maps = replace(maps, classes=_table(count, ignored), wrong_id=_wrong_id(count))
     return replace(maps, names=names or tuple(f"class {i}" for i in range(count)))
 
@@ -144,10 +152,12 @@ def _wrong_id(count: int) -> str:
     )
 
 
-def _num_labels(maps: LabelFiles) -> int:
-    """One more than the greatest class id in use, void left out; reads every label map."""
-    every = (maps.labels(key) for key in maps.keys)
-    return 1 + max(int(ids[ids != VOID].astype(int).max(initial=-1)) for ids in every)
+def _labels_in(maps: LabelFiles) -> set[int]:
+    """The class ids in use, void left out; reads every label map."""
+    seen: Bool[np.ndarray, " n"] = np.zeros(VOID + 1, bool)
+    for key in maps.keys:
+        seen |= np.bincount(maps.labels(key).ravel(), minlength=VOID + 1) > 0
+    return set(np.flatnonzero(seen).tolist()) - {VOID}
 
 
 def _read_classes(path: Path) -> tuple[tuple[str, ...], int | None]:
@@ -159,6 +169,7 @@ def _read_classes(path: Path) -> tuple[tuple[str, ...], int | None]:
         names, ignore = content.get("names", []), content.get("ignore")
         understood = all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
         understood &= isinstance(ignore, int | None) and isinstance(names, list)
+        understood &= bool(content.keys() & {"names", "ignore"})
     except (ValueError, AttributeError, TypeError, RecursionError):
         understood, names, ignore = False, [], None
     if not understood or len(names) >= VOID:

@@ -77,6 +77,18 @@ def photo(path):
             ["train/a/1.png", "train/b/.1.png", "val/a/1.png", "val/b/1.png"],
             r"there are no photos in the class .*train.b; add some",
         ),
+        (
+            ["train/images/1.png", "train/instances/1.png", "train/labels/1.png"],
+            r"with labels and instances for each pixel, .* another task=, such as knn_segmentation",
+        ),
+        (
+            ["train/images/1.png", "train/instances/1.png"],
+            r"holds photos with instances for each pixel, .* another task=, such as detection, or",
+        ),
+        (
+            ["train/images/1.png", "train/depth/1.png"],
+            r"holds photos with depth for each pixel, .* give another task=, such as depth, or an",
+        ),
     ],
 )
 def test_says_what_is_wrong_with_class_folders(tmp_path, files, message):

@@ -12,6 +12,7 @@ from PIL import Image
 from detcon.data.labelled.examples import Examples, LabelError, nested_subset
 from detcon.downstream.tasks.segmentation.data import open_label_data
 from detcon.formats.errors import AnnotationError
+from detcon.notes import note
 from detcon.photos import PhotosError, UnreadablePhoto
 
 
@@ -47,6 +48,23 @@ def test_classes_are_counted_where_no_file_names_them(data):
     assert open_label_data(data).names == ("class 0", "class 1", "class 2")
     assert len(open_label_data(data, ignore=2).names) == 2
     assert len(open_label_data(data, num_classes=7).names) == 7
+
+
+def test_ids_that_occur_nowhere_are_told_of(data, capsys):
+    (data / "classes.json").unlink()
+    note.cache_clear()
+    open_label_data(data)
+    assert "occur nowhere" not in capsys.readouterr().err
+    path = data / "val/labels/00.png"
+    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    labels[0, 0] = 200
+    write_label(path, labels)
+    assert len(open_label_data(data).names) == 201
+    assert (
+        f"{data}: classes go from 0 to 200, the greatest id in the labels, and 197 of them occur "
+        f"nowhere; name the classes in classes.json, or give task.ignore=200 if it means void"
+    ) in capsys.readouterr().err
+    assert len(open_label_data(data, ignore=200).names) == 3
 
 
 def test_an_ignored_class_becomes_void(data):

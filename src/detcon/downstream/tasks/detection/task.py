@@ -10,7 +10,14 @@ from typing import Any
 import numpy as np
 import torch.distributed as dist
 
-from detcon.data.labelled.examples import Example, Examples, LabelError, LabelledData, watched
+from detcon.data.labelled.examples import (
+    Example,
+    Examples,
+    LabelError,
+    LabelledData,
+    same_names,
+    watched,
+)
 from detcon.downstream.recipe import TaskSettings, TransferRecipe
 from detcon.downstream.task import Drawing, Names, Photo, PhotosOfSizes, Score
 from detcon.downstream.tasks.detection.data import (
@@ -56,14 +63,8 @@ class Detection:
             open_objects(settings.data, settings.format, split, holdout=settings.holdout)
             for split in ("train", "val")
         )
-        if tuple(train.names) != tuple(val.names):
-            raise LabelError(
-                f"the training photos have the classes {', '.join(train.names)}, but the "
-                f"validation photos have {', '.join(val.names)}; give both the same, in the same "
-                f"order"
-            )
         splits = (object_split(one, masks, settings.size, channels) for one in (train, val))
-        return LabelledData(*splits, names=tuple(train.names))
+        return LabelledData(*splits, names=same_names(train, val))
 
     def check(self, train: Examples, val: Examples, names: Names) -> None:
         masks = bool(self.recipe.detector.masks)

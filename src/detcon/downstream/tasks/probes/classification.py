@@ -22,6 +22,7 @@ from detcon.data.labelled.examples import (
     LabelledData,
     LabelledSplit,
     keep,
+    same_names,
     watched,
 )
 from detcon.data.workers import make_ahead
@@ -92,7 +93,7 @@ class PhotoClassification:
             for split in ("train", "val")
         )
         splits = [classified(photos, settings.size, channels) for photos in (train, val)]
-        return LabelledData(*splits, names=train.names)
+        return LabelledData(*splits, names=same_names(train, val))
 
     def check(self, train: Examples, val: Examples, names: Names) -> None:
         source = train.split.source

@@ -6,12 +6,19 @@ import cv2
 import numpy as np
 from jaxtyping import Shaped, UInt8
 
-from detcon.data.labelled.examples import Examples, LabelError, LabelledData, LabelledSplit
+from detcon.data.labelled.examples import (
+    Examples,
+    LabelError,
+    LabelledData,
+    LabelledSplit,
+    same_names,
+)
 from detcon.data.labelled.window import Window
 from detcon.formats.format import LabelMaps
 from detcon.formats.reading.holdout import Holdout
 from detcon.formats.registry import open_label_maps, resolved
 from detcon.formats.segments import VOID as VOID
+from detcon.notes import note
 
 
 def open_label_data(
@@ -31,7 +38,8 @@ def open_label_data(
 
     Raises:
         AnnotationError: A part is missing, or can't be read.
-        LabelError: `ignore` or `num_classes` for a format that knows its classes.
+        LabelError: `ignore` or `num_classes` for a format that knows its classes, or the classes of
+            the two differ.
     """
     format = resolved(data, format)
     if format == "folder":
@@ -51,15 +59,21 @@ def open_label_data(
         LabelledSplit(maps, LabelMaps.pair, resize_nearest, max_side, channels)
         for maps in (train, val)
     ]
-    return LabelledData(*splits, names=train.names)
+    return LabelledData(*splits, names=same_names(train, val))
 
 
-def check_classes(examples: Examples, which: str, names: tuple[str, ...], *, least: int) -> None:
-    """Raises a `LabelError` unless labels show `least` classes; mostly reads the first alone."""
+def check_classes(examples: Examples, which: str, names: tuple[str, ...]) -> None:
+    """Looks for two classes in the labels; mostly reads the first alone.
+
+    Validation photos of one class can be scored, but the user is told: a constant is right there.
+
+    Raises:
+        LabelError: They are void, or those to learn from show one class alone.
+    """
     seen: set[int] = set()
     for example in examples:
         seen |= set(np.unique(example.labels).tolist())
-        if len(seen - {VOID}) >= least:
+        if len(seen - {VOID}) > 1:
             return
     what = f"the labels of all {len(examples)} {which} photos"
     if not seen - {VOID}:
@@ -67,13 +81,14 @@ def check_classes(examples: Examples, which: str, names: tuple[str, ...], *, lea
         raise LabelError(
             f"{what} are void ({VOID}) everywhere: there is nothing to {use}; correct them"
         )
+    told = f"{what} show only one class, {names[min(seen)]}"
+    if which == "validation":
+        note(f"{told}: always saying that is right, so that the figure may mean nothing")
+        return
     hint = (
         f"; {VOID} means void: for masks of 0 and {VOID}, save {VOID} as 1" if VOID in seen else ""
     )
-    raise LabelError(
-        f"{what} show only one class, {names[min(seen)]}; label another class too, or use more "
-        f"photos{hint}"
-    )
+    raise LabelError(f"{told}; label another class too, or use more photos{hint}")
 
 
 def resize_nearest(

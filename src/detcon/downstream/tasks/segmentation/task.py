@@ -63,8 +63,8 @@ class Segmentation:
         )
 
     def check(self, train: Examples, val: Examples, names: Names) -> None:
-        check_classes(train, "training", names, least=2)
-        check_classes(val, "validation", names, least=1)
+        check_classes(train, "training", names)
+        check_classes(val, "validation", names)
 
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Segmenter:
         head = self.head(backbone.channels, len(names))
