@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from multiprocessing.connection import wait as wait_for_handles
 from typing import Any, TypeVar
@@ -146,7 +146,7 @@ def in_order_on_ray(
     """Yields `work(job)` for each job, in order, computed ahead on all cores.
 
     Raises:
-        ValueError: If Ray isn't installed.
+        ValueError: If Ray isn't installed, or its cluster can't be reached.
         WorkerDied: If a process or node was lost more often than Ray retries.
         Exception: Any that `work` raises.
     """
@@ -157,7 +157,7 @@ def in_order_on_ray(
             "engine=ray needs Ray, which is not installed here: pip install 'detcon[ray]'"
         ) from error
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, configure_logging=False)
+        _join(ray)
     most = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1)))
     task = ray.remote(num_cpus=1)(_work)
     ahead: deque[Any] = deque()
@@ -170,7 +170,22 @@ def in_order_on_ray(
             yield _result(ray, ahead.popleft())
     finally:
         for pending in ahead:
-            ray.cancel(pending)
+            with suppress(ray.exceptions.RayError):  # the cluster may be gone
+                ray.cancel(pending)
+
+
+def _join(ray: Any) -> None:
+    """Joins the cluster that the environment names, or starts one here."""
+    try:
+        ray.init(log_to_driver=False, configure_logging=False)
+    except Exception as error:  # Ray has many, of addresses and of versions
+        address = os.environ.get("RAY_ADDRESS")
+        where = f"the cluster of RAY_ADDRESS={address}" if address else "a cluster on this machine"
+        reason = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"engine=ray can't use {where} ({reason}); see whether 'ray status' finds one, correct "
+            f"RAY_ADDRESS, or leave engine= out"
+        ) from error
 
 
 def _work(work: Callable[[Job], Result], job: Job, folder: str) -> Result:
