@@ -52,17 +52,22 @@ def check_names(keys: Sequence[str]) -> None:
                 )
 
 
-def write_pngs(masks: MasksToWrite, out: Path, keys: Sequence[str]) -> None:
+def write_pngs(masks: MasksToWrite, out: Path, keys: Sequence[str]) -> int:
     """Writes the files of the photos `keys`; those that are there are left as they are.
+
+    Returns:
+        The number of photos whose files were written.
 
     Raises:
         FormatError: A photo has more masks than there are ids.
     """
+    written = 0
     for key in keys:
         path = out / PurePosixPath(key).with_suffix(".png")
         first = path.with_suffix("") / "000.png"
         if path.exists() or first.exists():
             continue
+        written += 1
         found = masks[key].at_size()
         stack = _not_empty(found)
         if stack is None:
@@ -70,6 +75,7 @@ def write_pngs(masks: MasksToWrite, out: Path, keys: Sequence[str]) -> None:
             continue
         for number in reversed(range(len(stack))):  # the first comes last: then all are there
             write_pixels(first.with_name(f"{number:03d}.png"), stack[number].astype(np.uint8) * 255)
+    return written
 
 
 def _not_empty(masks: WrittenMasks) -> Bool[np.ndarray, "k y x"] | None:

@@ -85,7 +85,7 @@ def test_out_and_back(tmp_path, photos, fill, masks, to):
 
 
 @pytest.mark.parametrize("to", ["png", "coco", "tfrecord"])
-def test_workers_and_interruptions_change_nothing(tmp_path, fill, to):
+def test_workers_and_interruptions_change_nothing(tmp_path, fill, to, capsys):
     store = fill(DISJOINT)
     asked = {"masks": store.folder, "to": to, "num_files": 3}
     convert_masks(**asked, out=tmp_path / "one", workers=1)
@@ -95,6 +95,10 @@ def test_workers_and_interruptions_change_nothing(tmp_path, fill, to):
     (tmp_path / "one" / lost).unlink()
     convert_masks(**asked, out=tmp_path / "one", workers=2)
     assert {name: (tmp_path / "one" / name).read_bytes() for name in whole} == whole
+    assert "were there already" not in capsys.readouterr().err
+    convert_masks(**asked, out=tmp_path / "one", workers=1)
+    said = f"all files of {tmp_path}/one were there already, of the same masks\n"
+    assert capsys.readouterr().err == said
 
 
 def test_maps_of_ids_never_say_void(tmp_path, fill):
@@ -177,7 +181,9 @@ def test_records_hold_what_the_official_loader_wants(tmp_path, photos, fill):
 @pytest.mark.parametrize("split, num", [("train", 2048), ("validation", 256)])
 def test_the_official_loader_demands_so_many_files(tmp_path, fill, monkeypatch, split, num):
     asked = []
-    monkeypatch.setattr("detcon.masks.store.convert.write_records", asked.append)
+    monkeypatch.setattr(
+        "detcon.masks.store.convert.write_records", lambda one: asked.append(one) or 1
+    )
     folder = fill(DISJOINT).folder
     convert_masks(masks=folder, to="tfrecord", split=split, out=tmp_path / "o", workers=1)
     assert [one.path.name for one in asked] == [f"{split}-{n:05d}-of-{num:05d}" for n in range(num)]

@@ -50,17 +50,19 @@ def plan_files(
     ]  # fmt: skip
 
 
-def write_records(file: RecordFile) -> None:
-    """Writes a file, unless it is there.
+def write_records(file: RecordFile) -> int:
+    """Writes a file, unless it is there; returns 1 if it was written, else 0.
 
     Raises:
         FormatError: Masks overlap, are too many, or aren't of the photo's size.
         UnreadablePhoto: A photo is missing or damaged.
     """
-    if not file.path.exists():
-        with replacing(file.path) as records:
-            for key in file.photos:
-                records.write(frame(_example(file, key)))
+    if file.path.exists():
+        return 0
+    with replacing(file.path) as records:
+        for key in file.photos:
+            records.write(frame(_example(file, key)))
+    return 1
 
 
 def _example(file: RecordFile, key: str) -> bytes:

@@ -23,6 +23,7 @@ from detcon.masks.recipe import ConvertRecipe
 from detcon.masks.store import MaskStore
 from detcon.masks.store.resume import say_newer_photos
 from detcon.masks.store.shard import StoreError
+from detcon.notes import say
 from detcon.photos import Photos, check_outside, open_photos
 from detcon.progress import with_progress
 from detcon.workers import in_order
@@ -65,20 +66,25 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
         photos = replace(open_photos(settings.images or store.header["source"]), keys=keys)
     _begin(out, settings, store, photos)
     if settings.to == "png":
-        for _ in _results(partial(write_pngs, store, out), parts, settings.workers):
-            pass
+        written = sum(_results(partial(write_pngs, store, out), parts, settings.workers))
+        _say_if_all_there(written, out)
         return out
     if photos is None:
-        if not (out / FILE).exists():
+        if is_new := not (out / FILE).exists():
             described = _results(partial(describe_photos, store), parts, settings.workers)
             write_coco(out / FILE, chain.from_iterable(described))
+        _say_if_all_there(is_new, out)
         return out / FILE
     say_newer_photos(store, photos)
     num_files = settings.num_files or _OFFICIAL[settings.split]
     files = plan_files(store, photos, out, settings.split, num_files)
-    for _ in _results(write_records, files, settings.workers):
-        pass
+    _say_if_all_there(sum(_results(write_records, files, settings.workers)), out)
     return out
+
+
+def _say_if_all_there(written: int, out: Path) -> None:
+    if not written:
+        say(f"all files of {out} were there already, of the same masks")
 
 
 def _begin(out: Path, settings: ConvertRecipe, store: MaskStore, photos: Photos | None) -> None:
