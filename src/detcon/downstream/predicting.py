@@ -76,11 +76,11 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     settings = load_recipe(PredictRecipe, recipe, overrides)
     model = load_model(settings.model, encoder=settings.encoder, task=settings.task)
     folder = Path(settings.out)
-    if settings.format == "folder":
-        _check_maps(model, settings.model)
     if settings.format != "auto" and model.task.objects is None:
         kind = task_name(model.settings.task)
         raise ValueError(f"{kind} finds no objects to write as {settings.format}; leave format out")
+    if settings.format == "folder":
+        _check_maps(model, settings.model)
     check_outside(folder, settings.images)
     photos = open_photos(settings.images, model.in_channels)
     _refuse_equal_names(photos, settings.images)

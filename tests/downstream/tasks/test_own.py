@@ -109,8 +109,10 @@ def test_learns_scores_and_predicts_as_the_packages_own_tasks(fruit, tmp_path):
         path.relative_to(photos).as_posix(): model.names[model.predict(path)]
         for path in photos.glob("*/*")
     }
-    with pytest.raises(ValueError, match=r"test_own:Colours finds no objects to write as coco"):
-        predict(model=tmp_path / "run/seed0", images=photos, out="o", task=NAME, format="coco")
+    for form in ("coco", "folder"):
+        sentence = f"test_own:Colours finds no objects to write as {form}; leave format out"
+        with pytest.raises(ValueError, match=sentence):
+            predict(model=tmp_path / "run/seed0", images=photos, out="o", task=NAME, format=form)
 
 
 def test_options_are_the_tasks_and_part_of_its_recipe(fruit, tmp_path):
