@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, _foreach_lerp_, nn  # pyright: ignore[reportPrivateImportUsage]
 from torch.nn.parallel import DistributedDataParallel
 
+from detcon.models.depthwise import compute_depthwise_in_32_bits
 from detcon.models.memory_format import set_memory_format
 from detcon.models.sync_norm import synchronise_norms
 from detcon.results.recipe import recorded_fingerprint
@@ -228,6 +229,8 @@ def start(module: nn.Module, folder: Path, plan: Plan) -> Training:
     replica = open_replica(loop.precision, loop.accelerator)
     device = replica.device.type
     num_narrow = set_memory_format(module, channels_last=loop.channels_last, device=device)
+    if device == "cpu" and replica.precision == "bf16":
+        compute_depthwise_in_32_bits(module)
     module.to(replica.device)
     if plan.sync_norms and replica.world > 1:
         synchronise_norms(module, device)
