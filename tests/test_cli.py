@@ -85,7 +85,7 @@ for verb in {verbs}:
 def test_a_training_loads_what_a_resnet_needs(room):
     """Each of these would make its first step wait for half a second or more."""
     slow = [name for name in HEAVY if name not in ("torch", "numba", "scipy")]
-    slow += ["transformers", "torch.utils.tensorboard", "scipy.signal"]
+    slow += ["transformers", "torch.utils.tensorboard", "scipy.signal", "scipy.stats"]
     code = f"import sys, detcon.{room}\n"
     code += f"sys.exit([name for name in {slow} if name in sys.modules] or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

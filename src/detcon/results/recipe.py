@@ -12,6 +12,7 @@ from detcon.files import write_whole
 from detcon.results import RunError
 
 RECIPE = "recipe.yaml"
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where it is there
 
 FREE = (
     "out", "workers", "max_unreadable", "log_every", "checkpoint_every", "checkpoint_minutes",
@@ -64,7 +65,7 @@ def read_recipe(folder: Path) -> SavedRecipe | None:
     remedy = "restore it, give another folder, or remove this one"
     try:
         text = path.read_text("utf-8")
-        values = yaml.safe_load(text)
+        values = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise RunError(f"cannot read {path}: it is not YAML ({reason}); {remedy}") from error

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import pearsonr, rankdata, t
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 _RESAMPLINGS = 2000
@@ -28,7 +28,7 @@ def half_width(values: Sequence[float]) -> float | None:
     spread = deviation(values)
     if spread is None:
         return None
-    quantile = float(t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1))
+    quantile = float(stdtrit(len(values) - 1, 0.5 + CONFIDENCE / 2))
     return quantile * spread / math.sqrt(len(values))
 
 
@@ -47,6 +47,8 @@ def correlation(
     firsts, means = [first for first, _ in values], [fmean(one) for _, one in values]
     if len(values) < 4 or len(set(means)) < 2:
         return None
+    from scipy.stats import pearsonr  # a second, which a transfer needn't wait for
+
     found: Any = pearsonr(firsts, means)  # its type is too vague
     interval = found.confidence_interval(CONFIDENCE)
     return float(found.statistic), float(interval.low), float(interval.high)
@@ -128,6 +130,8 @@ def _with_constant(quantities: Float[np.ndarray, "n q"]) -> Float[np.ndarray, "n
 
 def _spearman(values: Float[np.ndarray, "m n 2"]) -> Float[np.ndarray, " m"]:
     """Pearson's r of ranks, where ties share the mean of theirs; NaN where one doesn't vary."""
+    from scipy.stats import rankdata
+
     ranks = rankdata(values, axis=1)
     ranks -= ranks.mean(1, keepdims=True)
     (one, other), scale = np.moveaxis(ranks, 2, 0), np.sqrt(np.square(ranks).sum(1).prod(1))
