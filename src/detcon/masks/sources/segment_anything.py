@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib import import_module
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -129,7 +130,7 @@ def _at_once(num: int) -> int:
 def _open(model: str) -> Any:
     """Opens a model once in a process, on a GPU if there is one."""
     try:
-        from transformers import pipeline
+        pipeline = import_module("transformers").pipeline
     except ImportError as error:
         raise ValueError(
             "masks of SAM need transformers, which is not installed here: pip install 'detcon[sam]'"
