@@ -43,7 +43,7 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
     check_output(out / "report.html", suffixes=(".html",))
     say("1/5  scenes: pictures with exact labels, rendered here")
     with _fixed(ScenesRecipe, "scenes"):
-        detcon.make_scenes(out=scenes, num=160 if quick else 1200, size=128, seed=seed)
+        detcon.make_scenes(out=scenes, num=96 if quick else 1200, size=128, seed=seed)
     images = scenes / "train" / "images"
     say("2/5  masks: Felzenszwalb-Huttenlocher, from the pixels alone")
     finer = {"generator.scale": 200, "generator.min_size": 100}
@@ -52,7 +52,7 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
     for method in METHODS:
         say(f"3/5  pretraining: {method}, the same pictures and steps for each method")
         given = {"images": images, "masks": masks, "out": runs / method, "seed": seed}
-        shorter = {"steps": 40, "batch_size": 32} if quick else {}
+        shorter = {"steps": 24, "batch_size": 32} if quick else {}
         with _fixed(PretrainRecipe, "pretrain"):
             detcon.pretrain(f"demo_{method}", **given, **shorter)
     for name in (*METHODS, "random"):
@@ -60,7 +60,7 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
         backbone = name if name == "random" else runs / name / "backbone.safetensors"
         given = {"data": scenes, "backbone": backbone, "seed": seed}
         given |= {"seeds": 1 if quick else 3}
-        shorter = {"task.steps": 40} if quick else {}
+        shorter = {"task.steps": 24} if quick else {}
         with _fixed(GridRecipe, "transfer"):
             detcon.transfer("demo_linear", out=runs / f"{name}-linear", **given)
             detcon.transfer("demo_fcn", out=runs / f"{name}-fcn", **given, **shorter)
