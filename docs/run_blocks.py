@@ -45,13 +45,16 @@ NOT_RUN = {
 SMALL = {
     "scenes": "num=6 size=64 workers=1",
     "masks": "workers=1",
+    "convert": "workers=1",
     "show": "num=1 views.size=64",
     "pretrain": "steps=2 batch_size=4 views.size=64 workers=0 label_free=null",
     "pretrain.*teacher": "method.teacher=weights.safetensors",
     "transfer": "labels=3 seeds=1 size=64",
     "transfer.*fcn": "task.steps=2 task.batch_size=2 task.crop=64",
-    "transfer.*mask_rcnn": "task.steps=2 task.batch_size=2",
-    "adapt": "weights=weights.safetensors labels=3 pretrain.steps=2 pretrain.batch_size=4 "
+    "transfer.*resnet50": "encoder.width=0.125",
+    "transfer.*mask_rcnn": "task.steps=2 task.batch_size=2 task.detector.channels=16 "
+    "task.detector.hidden=32 task.detector.mask_layers=1",
+    "adapt": "weights=weights.safetensors labels=3 seeds=1 pretrain.steps=2 pretrain.batch_size=4 "
     "pretrain.views.size=64 pretrain.workers=0 pretrain.label_free=null transfer.size=64",
     "adapt(?!.*folder_linear)": "transfer.task.steps=2 transfer.task.batch_size=2 "
     "transfer.task.crop=64",

@@ -12,7 +12,7 @@
 # %%
 import detcon
 
-labelled = detcon.make_scenes(out="labelled", num=48, size=96, workers=1)
+labelled = detcon.make_scenes(out="labelled", num=32, size=96, workers=1)
 photos = labelled / "train" / "images"
 
 # %% [markdown]
@@ -21,17 +21,17 @@ photos = labelled / "train" / "images"
 # Stand-ins for weights that you have: SimCLR on other pictures, for a minute at most. The network is half as wide as a ResNet-18.
 
 # %%
-others = detcon.make_scenes(out="others", num=48, size=96, seed=1, workers=1)
+others = detcon.make_scenes(out="others", num=32, size=96, seed=1, workers=1)
 small = {"batch_size": 16, "workers": 0, "views.size": 64}
 weights = detcon.pretrain(
-    "simclr_small", images=others / "train" / "images", out="weights", steps=20, **small
+    "simclr_small", images=others / "train" / "images", out="weights", steps=8, **small
 )
 
 # %% [markdown]
 # ## Adapt
 #
 # One call: masks of the photos, pretraining with DetCon-S from the weights, and transfer of the weights before and after, with the same labelled photos and paired seeds.
-# The sizes are for two minutes of a laptop, not for a result: 30 updates teach a network next to nothing.
+# The sizes are for two minutes of a laptop, not for a result: 20 updates teach a network next to nothing.
 
 # %%
 page = detcon.adapt(
@@ -42,7 +42,7 @@ page = detcon.adapt(
     labels=20,
     seeds=3,
     masks="felzenszwalb_small",
-    pretrain={**small, "steps": 30, "optimizer.lr": 1e-3, "label_free": None},
+    pretrain={**small, "steps": 20, "optimizer.lr": 1e-3, "label_free": None},
     transfer={"recipe": "folder_linear", "size": 96},
 )
 

@@ -14,7 +14,7 @@ import json
 import detcon
 from detcon.report.sheet import show
 
-scenes = detcon.make_scenes(out="scenes", num=40, size=128, workers=1)
+scenes = detcon.make_scenes(out="scenes", num=24, size=128, workers=1)
 photos = scenes / "train" / "images"
 
 # %% [markdown]

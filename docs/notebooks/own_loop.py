@@ -63,7 +63,7 @@ from detcon.models.recipe import EncoderRecipe
 from detcon.photos import open_photos
 
 torch.manual_seed(0)
-scenes = detcon.make_scenes(out="scenes", num=64, size=96, workers=1)
+scenes = detcon.make_scenes(out="scenes", num=32, size=96, workers=1)
 images = scenes / "train" / "images"
 masks = detcon.make_masks("felzenszwalb_small", images=images, out="masks", workers=1)
 recipe = EncoderRecipe(name="resnet18", width=0.25, stride=16)
@@ -73,7 +73,7 @@ views = PhotoViews(
     open_photos(images), detcon.MaskStore(masks), ViewsRecipe(size=64), grid=(4, 4), seed=0
 )
 losses = []
-for batch in batches(views, batch_size=16, seed=0, num_steps=40):
+for batch in batches(views, batch_size=16, seed=0, num_steps=20):
     loss, _ = method(batch)
     optimizer.zero_grad()
     loss.backward()
@@ -104,4 +104,4 @@ for result in results:
     print(f"{result.backbone:20} {result.metric} {result.value:.1f} {result.unit}")
 
 # %% [markdown]
-# Forty updates on 64 pictures are no pretraining; the same loop with your photos and hours is.
+# Twenty updates on 32 pictures are no pretraining; the same loop with your photos and hours is.
