@@ -9,7 +9,10 @@ import sys
 import torch
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["detcon.downstream.transfer", "detcon.pretraining.training"])
+SERVER.set_forkserver_preload([
+    "detcon.downstream.transfer", "detcon.pretraining.training",
+    "torch._dynamo", "torch.utils.tensorboard",  # a training imports them: two seconds a process
+])  # fmt: skip
 
 
 def environments(world):

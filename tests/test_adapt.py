@@ -24,7 +24,10 @@ PRETRAIN = {
     "recipe": "detcon_s_small", "views.size": 48, "batch_size": 16, "workers": 0,
     "loop.precision": "32", "loop.log_every": 10, "label_free": None,
 }  # fmt: skip
-TRANSFER = {"recipe": "folder_linear", "size": 64, "workers": 0, "loop.precision": "32"}
+TRANSFER = {
+    "recipe": "folder_linear", "size": 64, "workers": 0, "loop.precision": "32",
+    "task.iterations": 40,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +63,15 @@ def run(scenes, out, steps, **options):
 
 def test_the_page_begins_with_the_answer_where_adapting_helps(scenes, tmp_path, capsys):
     blind = scenes / "blind.safetensors"
-    page = run(scenes, tmp_path / "out", 30, weights=blind)
+    page = run(scenes, tmp_path / "out", 12, weights=blind)
     text = page.read_text()
     assert "Adapting helped: with 20 labels mIoU +" in text
     said = capsys.readouterr()
     assert "starting from" in said.err and "Adapting helped" in said.err
-    assert "to come: masks, 1 pretraining of 30 updates, 9 transfers (3 weights x 1 " in said.err
+    assert "to come: masks, 1 pretraining of 12 updates, 9 transfers (3 weights x 1 " in said.err
     assert "mIoU in %" in said.out and "than random" not in said.out + text, "one answer, not two"
     assert "random" in text, "fresh weights are in the table"
-    run(scenes, tmp_path / "out", 30, weights=blind)
+    run(scenes, tmp_path / "out", 12, weights=blind)
     assert "Adapting helped" in capsys.readouterr().err, "given again, it only reads"
 
 

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from run_folders import scene, write_picture, write_pretraining, write_transfer
+from run_folders import scene, write_picture, write_runs
 
 from detcon.masks.sources import Felzenszwalb
 from detcon.masks.store.fill import make_masks
@@ -27,14 +27,4 @@ def collection(tmp_path_factory) -> SimpleNamespace:
 @pytest.fixture
 def runs(tmp_path, collection) -> SimpleNamespace:
     """Two pretraining runs and the transfer of both and of random weights, three seeds each."""
-    root = tmp_path / "runs"
-    ours = write_pretraining(
-        root / "one", images=collection.photos, masks=collection.masks, kind="detcon_s", seed=1
-    )
-    theirs = write_pretraining(
-        root / "two", images=collection.photos, masks=None, kind="simclr", seed=2
-    )
-    write_transfer(root / "seg_ours", backbone=str(ours), values=[40.0, 42.5, 41.1])
-    write_transfer(root / "seg_theirs", backbone=str(theirs), values=[38.2, 39.9, 37.7])
-    write_transfer(root / "seg_random", backbone="random", values=[30.1, 28.4, 29.3])
-    return SimpleNamespace(folder=root, ours=root / "one", theirs=root / "two")
+    return write_runs(tmp_path / "runs", collection)

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -125,3 +126,17 @@ def write_transfer(
             picture = np.concatenate([photo, drawn, np.roll(drawn, 5 * seed + 5, 1)], axis=1)
             write_png(place / "predictions" / f"{number}.png", picture)
     return folder
+
+
+def write_runs(root: Path, collection: SimpleNamespace) -> SimpleNamespace:
+    """Two pretraining runs and the transfer of both and of random weights, three seeds each."""
+    ours = write_pretraining(
+        root / "one", images=collection.photos, masks=collection.masks, kind="detcon_s", seed=1
+    )
+    theirs = write_pretraining(
+        root / "two", images=collection.photos, masks=None, kind="simclr", seed=2
+    )
+    write_transfer(root / "seg_ours", backbone=str(ours), values=[40.0, 42.5, 41.1])
+    write_transfer(root / "seg_theirs", backbone=str(theirs), values=[38.2, 39.9, 37.7])
+    write_transfer(root / "seg_random", backbone="random", values=[30.1, 28.4, 29.3])
+    return SimpleNamespace(folder=root, ours=root / "one", theirs=root / "two")

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from run_folders import write_transfer
+from run_folders import write_runs, write_transfer
 
 from detcon.config import RecipeError
 from detcon.downstream.pictures import write_png
@@ -68,6 +68,16 @@ def page(tmp_path_factory, collection):
             lifted = [value + lift for value in values]
             write_transfer(folder, backbone=str(path), values=lifted, labels=labels)
     return make_report([root / "runs"], out=root / "report.html", title="A <test>", pictures=2)
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory, collection):
+    """Pages of two pretrainings and three transfers, of one transfer, and of the pretrainings."""
+    root = tmp_path_factory.mktemp("pages")
+    runs = write_runs(root / "runs", collection)
+    folders = {"all": [runs.folder], "transfer": [runs.folder / "seg_random"]}
+    folders["pretraining"] = [runs.ours, runs.theirs]
+    return {name: make_report(some, out=root / f"{name}.html") for name, some in folders.items()}
 
 
 def test_the_page_needs_nothing_else(page):
@@ -156,31 +166,28 @@ def test_the_page_is_made_although_the_data_is_gone(runs, tmp_path):
     assert "41.2 ± 1.3" in text
 
 
-def test_a_given_answer_is_set_larger_and_is_the_only_one(runs, tmp_path):
+def test_a_given_answer_is_set_larger_and_is_the_only_one(runs, pages, tmp_path):
     """On the page of `adapt` stood below its answer another, of the means, and tiles."""
-    found = []
-    for lead in ((), ("That is unclear.", "The interval is over draws.")):
-        page = make_report([runs.folder], out=tmp_path / "report.html", lead=lead).read_text()
-        found.append(re.findall(r'<p class="lead">(.*?)</p>', page))
-        assert ("random weights: mIoU" in page) == ('class="tile"' in page) == (not lead)
+    lead = ("That is unclear.", "The interval is over draws.")
+    answered = make_report([runs.folder], out=tmp_path / "report.html", lead=lead)
+    for path, leads in ((pages["all"], []), (answered, ["That is unclear."])):
+        page = path.read_text()
+        assert re.findall(r'<p class="lead">(.*?)</p>', page) == leads
+        assert ("random weights: mIoU" in page) == ('class="tile"' in page) == (not leads)
         assert "Evaluated by segmentation (mIoU)" in page and "± is the spread of one" in page
-    assert found == [[], ["That is unclear."]]
 
 
-def test_the_title_says_what_the_page_holds(runs, tmp_path):
-    titles = [
-        re.findall("<h1>(.*?)</h1>", make_report(folders, out=tmp_path / "a.html").read_text())
-        for folders in ([runs.folder], [runs.folder / "seg_random"], [runs.ours, runs.theirs])
-    ]
-    assert titles == [
-        ["Pretraining and transfer to segmentation"],
-        ["Transfer to segmentation"],
-        ["Pretraining: DetCon-S and SimCLR"],
-    ]
+def test_the_title_says_what_the_page_holds(pages):
+    titles = {name: re.findall("<h1>(.*?)</h1>", page.read_text()) for name, page in pages.items()}
+    assert titles == {
+        "all": ["Pretraining and transfer to segmentation"],
+        "transfer": ["Transfer to segmentation"],
+        "pretraining": ["Pretraining: DetCon-S and SimCLR"],
+    }
 
 
-def test_a_page_of_pretraining_alone(runs, tmp_path):
-    text = words(make_report([runs.ours], out=tmp_path / "report.html"))
+def test_a_page_of_pretraining_alone(pages):
+    text = words(pages["pretraining"])
     assert "No transfer result is among these runs yet." in text
     assert "Predictions and truth" not in text
 
@@ -200,8 +207,8 @@ def test_the_curve_of_a_probe_stands_beside_the_loss(tmp_path, collection):
     ]
 
 
-def test_a_page_of_transfer_alone(runs, tmp_path):
-    text = words(make_report([runs.folder / "seg_random"], out=tmp_path / "report.html"))
+def test_a_page_of_transfer_alone(pages):
+    text = words(pages["transfer"])
     assert "random weights: 29.3 % mIoU" in text
     assert "Does it collapse?" not in text and "Predictions and truth" in text
 
