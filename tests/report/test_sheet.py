@@ -65,6 +65,28 @@ def test_the_scale_of_the_views_is_said(collection, tmp_path, monkeypatch, capsy
     assert said in capsys.readouterr().err
 
 
+def test_photos_that_a_store_lacks_are_counted(tmp_path, capsys):
+    for name in ("a/1.png", "a/2.png", "b/3.png"):
+        (tmp_path / "p" / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / "p" / name), np.full((64, 64, 3), 90, np.uint8))
+    (tmp_path / "one.txt").write_text("p/a/1.png\np/a/2.png\n")
+    (tmp_path / "two.txt").write_text("p/b/3.png\n")
+    for name in ("one", "two"):
+        make_masks(
+            images=tmp_path / f"{name}.txt", out=tmp_path / name, generator=Grid(2), workers=1
+        )
+    (tmp_path / "all.txt").write_text("p/a/1.png\np/a/2.png\np/b/3.png\n")
+    options = {"images": str(tmp_path / "all.txt"), "out": str(tmp_path / "s.png")}
+    show(**options, masks=str(tmp_path / "one"), views={"size": 64})
+    assert (
+        f"1 photo of 3 not drawn, without an entry in the mask store {tmp_path}/one, the first is "
+        f"p/b/3.png\n"
+    ) in capsys.readouterr().err
+    both = [str(tmp_path / "one"), str(tmp_path / "two")]
+    with pytest.raises(ValueError, match=r"no photo of .*all\.txt is in all of masks=.*one,.*two;"):
+        show(**options, masks=both, views={"size": 64})
+
+
 def test_photos_alone_can_be_shown(collection, tmp_path):
     assert size(shown(collection, tmp_path, **{"views": {"size": 64}}))[1] > 800
 

@@ -116,13 +116,24 @@ def _text(name: str) -> str:
 
 
 def _keys(photos: Photos, stores: Sequence[MaskStore], settings: ShowRecipe) -> list[str]:
-    """Photos that all stores know; another seed shows others."""
+    """Photos that all stores know, the others are counted; another seed shows others."""
+    for store in stores:
+        missing = store.missing(photos.keys)
+        if len(missing) == len(photos):
+            raise ValueError(
+                f"the mask store {store.folder} knows none of the {len(photos)} photos of "
+                f"{settings.images}; give the folder that its masks were made of"
+            )
+        if missing:
+            note(
+                f"{counted(len(missing), 'photo')} of {len(photos)} not drawn, without an entry in "
+                f"the mask store {store.folder}, the first is {missing[0]}"
+            )
     keys = [key for key in photos.keys if all(key in store for store in stores)]
     if not keys:
-        store = next(s for s in stores if not any(key in s for key in photos.keys))
         raise ValueError(
-            f"the mask store {store.folder} knows none of the {len(photos)} photos of "
-            f"{settings.images}; give the folder that its masks were made of"
+            f"no photo of {settings.images} is in all of masks={','.join(settings.masks)}; draw "
+            f"each store on a sheet of its own"
         )
     if settings.seed == 0:
         return some_keys(keys, settings.num)
