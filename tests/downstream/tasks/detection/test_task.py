@@ -144,8 +144,27 @@ class Cells:
 def test_objects_are_counted_by_class(num, names, said, capsys):
     """A misspelt name is a class of its own, and seen here before training."""
     source = Cells(names, num)
-    module._tell_classes(source, source.keys, names)
+    first = [source.objects(key) for key in source.keys[: module.COUNTED]]
+    module._tell_classes(first, num, names)
     assert said in capsys.readouterr().err
+
+
+def test_a_class_without_a_name_is_no_misspelt_one(capsys):
+    """Class 0 of a labelled folder is its background, and none of its objects."""
+    module._tell_classes([Cells((), 2).objects("1")], 1, ("class 0", "class 1"))
+    assert "training photo: class 0: 0, class 1: 1\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("side", "said"), [(28, "smaller than 14 px in the square"), (80, "")])
+def test_objects_far_below_the_anchors_are_told(side, said, capsys):
+    """Before hours that end at an AP of 1: photos of 256 px, brought to a square of 128."""
+    boxes = np.array([[0.0, 0.0, side, side], [9.0, 9.0, 9.0 + side, 9.0 + side]])
+    found = Objects((200, 256), boxes, np.zeros(2, int), np.zeros(2, bool), ())
+    recipe = DetectionRecipe(crop=128)
+    module._tell_small([found, Cells((), 3).objects("2")], recipe)
+    told = capsys.readouterr().err
+    assert said in told and bool(told) is bool(said)
+    assert "task.detector.anchor=4" in told or not said
 
 
 def test_objects_of_the_labelled_photos_alone_are_counted(monkeypatch, tmp_path, capsys):
@@ -285,7 +304,7 @@ def test_drawing_shows_what_is_sure(monkeypatch, tmp_path, capsys):
     drawn = cv2.imread(str(out / "drawn/a.png"), cv2.IMREAD_COLOR_RGB)[:, 64:]
     assert (drawn != photo).any(), "another score with the same out"
     predict(**given, out=tmp_path / "0.5", score=0.2)
-    assert "has the predictions of 1 photos: there are no others" in capsys.readouterr().err
+    assert "has the predictions of 1 photo: there are no others" in capsys.readouterr().err
     folder = predict(**given, out=tmp_path / "written", score=0.2, format="folder") / "folder"
     assert (folder / "train/images/a.png").is_file()
     kept = open_instances(folder, "folder", "train").objects("a.png")

@@ -1,5 +1,6 @@
 """Detection and instance segmentation as a transfer task: a Mask R-CNN, fine-tuned whole."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from detcon.downstream.tasks.detection.data import (
 )
 from detcon.downstream.tasks.detection.detecting import detect
 from detcon.downstream.tasks.detection.detections import Detections, draw_detections
-from detcon.downstream.tasks.detection.mask_rcnn import Detector, build_detector
+from detcon.downstream.tasks.detection.mask_rcnn import LEVELS, Detector, build_detector
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import (
     Kind,
@@ -41,6 +42,7 @@ from detcon.downstream.tasks.detection.scoring import (
     write_results,
 )
 from detcon.downstream.training import fine_tune
+from detcon.formats.objects import Objects
 from detcon.formats.registry import open_objects
 from detcon.models.backbone_file import Backbone
 from detcon.models.encoders import feature_grid
@@ -49,6 +51,7 @@ from detcon.train.environment import is_first_rank, ranks
 
 COUNTED, LISTED = 1000, 12
 """Photos whose objects are counted, and classes that are listed, before training."""
+_UNNAMED = re.compile(r"class \d+")
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,10 @@ class Detection:
                     f"none of the {len(some)} {name} photos has an object that isn't a crowd; "
                     f"annotate some, or correct the folder"
                 )
-        _tell_classes(train.split.source, list(map(train.key, range(len(train)))), names)
+        keys = list(map(train.key, range(len(train))))
+        first = [train.split.source.objects(key) for key in keys[:COUNTED]]
+        _tell_classes(first, len(keys), names)
+        _tell_small(first, self.recipe)
 
     def build(self, settings: TransferRecipe, backbone: Backbone, names: Names) -> Detector:
         if settings.loop.compile:
@@ -140,24 +146,40 @@ class Detection:
         return prediction
 
 
-def _tell_classes(source: Any, keys: Sequence[str], names: Names) -> None:
+def _tell_classes(first: Sequence[Objects], num: int, names: Names) -> None:
     """Says how many objects each class has: a misspelt name is a class of its own.
 
-    Those of the first photos are counted: to read the annotations of all may take long.
+    Those of the first photos are counted: to read the annotations of all `num` may take long.
     """
-    num = len(keys)
-    classes = [source.objects(key).classes.tolist() for key in keys[:COUNTED]]
-    counts = Counter(names[number] for one in classes for number in one)
+    counts = Counter(names[number] for one in first for number in one.classes.tolist())
     which = f"first {COUNTED:,} of {num:,}" if num > COUNTED else f"{num:,}"
     photos = "training photo" if num == 1 else "training photos"
     rarest = f", the rarest of {len(names)} classes" if len(names) > LISTED else ""
     listed = sorted(names, key=lambda name: counts[name])[:LISTED]
     told = ", ".join(f"{name}: {counts[name]:,}" for name in listed)
-    bare = sum(not one for one in classes)
+    bare = sum(not len(one) for one in first)
     without = f"; {counted(bare, 'photo')} without any" if bare else ""
     lost = "; a class without objects can't be learnt: is its name misspelt?"
-    is_lost = num <= COUNTED and not counts[listed[0]]
+    named = [name for name in listed if not _UNNAMED.fullmatch(name)]  # 0 is often the background
+    is_lost = num <= COUNTED and any(not counts[name] for name in named)
     note(f"objects in the {which} {photos}{rarest}: {told}{without}{lost if is_lost else ''}")
+
+
+def _tell_small(first: Sequence[Objects], recipe: DetectionRecipe) -> None:
+    """Says so if most objects are far below the smallest anchors, so that few can be found."""
+    sides = [
+        np.sqrt(np.prod(one.boxes[:, 2:] - one.boxes[:, :2], axis=1)) / max(one.size)
+        for one in first
+    ]
+    side = recipe.crop * float(np.median(np.concatenate(sides)))
+    anchor = recipe.detector.anchor * LEVELS[0]
+    if side < anchor / 2:
+        note(
+            f"half of the objects are smaller than {side:.0f} px in the square of {recipe.crop} px "
+            f"that the detector sees, and its smallest anchors have {anchor:.0f} px: few can be "
+            f"found. Give a larger task.crop= (and size=), or "
+            f"task.detector.anchor={max(1, round(side / LEVELS[0]))}"
+        )
 
 
 def _find_all(network: Detector, val: Examples) -> list[tuple[Any, Detections]]:
