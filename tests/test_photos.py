@@ -364,6 +364,53 @@ def test_a_listed_photo_that_is_gone(tmp_path):
         open_photos(tmp_path / "list.txt").read("a.jpg")
 
 
+def test_a_list_of_paths_from_another_folder_says_what_they_are_relative_to(tmp_path):
+    (tmp_path / "list.txt").write_text("photos/a.jpg\nphotos/b")
+    text = "lists it; copy it there again, or correct the list, whose paths are relative to"
+    with pytest.raises(UnreadablePhoto, match=f"{text} {tmp_path}$"):
+        open_photos(tmp_path / "list.txt").read("photos/a.jpg")
+    text = "lists it; correct the list, whose paths have the extension of a photo and are relative"
+    with pytest.raises(UnreadablePhoto, match=f"{text} to {tmp_path}$"):
+        open_photos(tmp_path / "list.txt").read("photos/b")
+
+
+@pytest.fixture
+def voc(tmp_path):
+    """A list of names without extension, as VOC's; one of the photos is missing."""
+    for name in ("ImageSets/Main", "JPEGImages"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("b_1.png", "a.v2.jpg", "other.jpg", "b_1.xml"):
+        (tmp_path / "JPEGImages" / name).write_bytes(PNG)
+    (tmp_path / "ImageSets/Main/val.txt").write_text("b_1\na.v2\ngone\n")
+    return tmp_path
+
+
+def test_names_without_extension_in_a_list_of_voc_are_its_photos(voc, capsys, monkeypatch):
+    photos = open_photos(voc / "ImageSets/Main/val.txt")
+    assert list(photos) == ["a.v2.jpg", "b_1.png", "gone.jpg"]
+    assert np.array_equal(photos.read("b_1.png"), RGB)
+    said = f"ImageSets/Main/val.txt: 3 photos of {voc}/JPEGImages, listed without extension\n"
+    assert capsys.readouterr().err.endswith(said)
+    with pytest.raises(UnreadablePhoto, match=r"JPEGImages/gone\.jpg, though .*val\.txt lists it"):
+        photos.read("gone.jpg")
+    monkeypatch.chdir(voc / "ImageSets/Main")
+    assert list(open_photos("val.txt")) == list(photos)
+    assert np.array_equal(open_photos("val.txt").read("b_1.png"), RGB)
+
+
+def test_names_without_extension_elsewhere_are_refused(voc):
+    path = (voc / "ImageSets/Main/val.txt").rename(voc / "val.txt")
+    with pytest.raises(PhotosError) as error:
+        open_photos(path)
+    assert str(error.value) == (
+        f"the manifest {path} lists names without the extension of a photo, the first is a.v2; "
+        f"write paths with their extension, relative to {voc}, or give the folder of the photos "
+        f"in its place"
+    )
+    (voc / "gone").write_bytes(PNG)  # a photo's name need not have one
+    assert np.array_equal(open_photos(path).read("gone"), RGB)
+
+
 JPEGS = {
     "colour": {},
     "grey": {"mode": "L"},

@@ -367,11 +367,16 @@ def test_what_is_no_model(trained, tmp_path):
             load_model(tmp_path)
 
 
-def test_nothing_is_predicted_of_photos_that_cannot_be_read(trained, tmp_path):
+@pytest.mark.parametrize("form", ["auto", "yolo"])
+def test_nothing_is_predicted_of_photos_that_cannot_be_read(trained, photos, tmp_path, form):
+    """And the folder takes the corrected command."""
+    (tmp_path / "damaged").mkdir()
     for name in ("a.png", "b.png"):
-        (tmp_path / name).write_bytes(b"")
+        (tmp_path / "damaged" / name).write_bytes(b"")
+    given = {"model": str(trained), "out": str(tmp_path / "found"), "format": form}
     with pytest.raises(RunError, match=r"none of the 2 photos could be read; the first: .*a\.png"):
-        predict(model=str(trained), images=str(tmp_path), out=str(tmp_path / ".found"))
+        predict(images=str(tmp_path / "damaged"), **given)
+    assert (predict(images=str(photos), **given) / "drawn/0.png").is_file()
 
 
 def test_predictions_into_the_folder_of_the_model_are_refused(trained, photos):

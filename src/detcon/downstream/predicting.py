@@ -122,11 +122,11 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
             write_whole(copy, photos.data(photo.key), durable=False)
         rows[photo.key] = row | {"found": _save(model, settings, photo.key, found)}
         append_line(folder / PREDICTED, rows[photo.key])
-    _finish(model, settings, {key: rows[key]["found"] for key in photos.keys if key in rows})
     if len(unreadable) == len(photos):
         raise RunError(
             f"none of the {len(photos)} photos could be read; the first: {unreadable[0]}"
         )
+    _finish(model, settings, {key: rows[key]["found"] for key in photos.keys if key in rows})
     for sentence in unreadable:
         say(f"skipped: {sentence}")
     if faint:

@@ -20,6 +20,7 @@ from jaxtyping import Int64, UInt8
 
 from detcon.photos.decoding import decode
 from detcon.photos.errors import UnreadablePhoto
+from detcon.photos.kinds import has_extension
 from detcon.photos.tars import Members
 
 _AT_ONCE = 4096  # names that are decoded together
@@ -71,8 +72,8 @@ class Photos:
         try:
             return _read_file(path) if self.members is None else self._read_member(key)
         except FileNotFoundError as error:
-            listed = f", though {self.source} lists it; copy it there again"
-            why = nearest_key(key, self.keys) if self._place(key) is None else listed
+            unknown = self._place(key) is None
+            why = nearest_key(key, self.keys) if unknown else self._though_listed(key)
             raise UnreadablePhoto(f"there is no photo {path}{why}") from error
         except OSError as error:
             raise UnreadablePhoto(f"cannot read {path}: {error.strerror}") from error
@@ -117,6 +118,16 @@ class Photos:
     def digest(self) -> str:
         """The SHA-256 of the marks: equal content gives it, wherever the photos lie."""
         return sha256("".join(self.marks().values()).encode()).hexdigest()
+
+    def _though_listed(self, key: str) -> str:
+        """The end of a message on a photo that isn't there: what to do about it."""
+        way_out = "copy it there again"
+        if self.members is None and Path(self.source).is_file():
+            extended = has_extension(key)
+            paths = "paths are" if extended else "paths have the extension of a photo and are"
+            correct = f"correct the list, whose {paths} relative to {self.root}"
+            way_out = f"{way_out}, or {correct}" if extended else correct
+        return f", though {self.source} lists it; {way_out}"
 
     def _place(self, key: str) -> int | None:
         place = bisect_left(self.keys, key)

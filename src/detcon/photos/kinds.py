@@ -34,6 +34,11 @@ def is_system_folder(name: str) -> bool:
     return name.lower() in _SYSTEM
 
 
+def has_extension(name: str) -> bool:
+    """Whether a name ends as a photo's does, of any number of channels."""
+    return name.lower().endswith(EXTENSIONS + BAND_EXTENSIONS)
+
+
 @dataclass
 class Chooser:
     """Tells photos from other files by their names, and counts those left out.

@@ -13,12 +13,14 @@ import pyarrow.parquet as pq
 from braceexpand import braceexpand
 
 from detcon.files import copy_again, is_pointer, read_text
+from detcon.notes import counted, note
 from detcon.photos.collection import Keys, Photos
 from detcon.photos.errors import PhotosError, UnreadablePhoto
-from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, Chooser
+from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, Chooser, has_extension
 from detcon.photos.tars import list_tars
 
 _MANIFESTS, _TAR = (".csv", ".parquet", ".txt"), ".tar"
+_VOC_PHOTOS = "../../JPEGImages"  # of a list in a folder of ImageSets
 _LOOKED_AT = 16  # photos of a collection, to see whether Git LFS has fetched it
 
 
@@ -29,7 +31,8 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
     so are photos of kinds that can't be decoded: one sentence on stderr counts them. Links to
     folders are followed, each folder once.
     A manifest is a `.txt` with one path a line, or a `.csv` or `.parquet` with a column `path`;
-    its paths are relative to the manifest's own folder. Tars are given as a folder that holds
+    its paths are relative to the manifest's own folder. Names without extension in a folder of
+    VOC's `ImageSets` are photos of `JPEGImages` beside that. Tars are given as a folder that holds
     them and no photos, as a single one, or as a pattern, `shards/*.tar` or
     `shards/{000..127}.tar`; each tar that braces name has to be there.
 
@@ -66,7 +69,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
             f"cannot list photos from {path}: give a folder, a .txt with one path a line, "
             f"a .csv or .parquet with a column 'path', or uncompressed tars"
         )
-    return _fetched(Photos(str(source), str(path.parent), Keys(_read_manifest(path)), channels))
+    return _fetched(_listed(source, path, channels))
 
 
 def check_outside(out: str | Path, images: str | Path) -> None:
@@ -142,6 +145,26 @@ def _root(pattern: Path) -> Path:
     """The folder before the first wildcard or brace."""
     plain = takewhile(lambda part: not has_magic(part) and "{" not in part, pattern.parent.parts)
     return Path(*plain)
+
+
+def _listed(source: str | Path, path: Path, channels: int) -> Photos:
+    """The photos of a manifest; by their names alone where it is one of VOC's `ImageSets`."""
+    keys = _read_manifest(path)
+    if any(has_extension(key) or (path.parent / key).exists() for key in keys):
+        return Photos(str(source), str(path.parent), Keys(keys), channels)
+    folder = Path(os.path.normpath(path.parent / _VOC_PHOTOS))
+    is_voc = path.absolute().parent.parent.name == "ImageSets" and folder.is_dir()
+    names = os.listdir(folder) if is_voc else []
+    by_stem = {name.rpartition(".")[0]: name for name in sorted(names) if has_extension(name)}
+    if not by_stem.keys() & {*keys}:
+        raise PhotosError(
+            f"the manifest {path} lists names without the extension of a photo, the first is "
+            f"{keys[0]}; write paths with their extension, relative to {path.parent}, or give the "
+            f"folder of the photos in its place"
+        )
+    note(f"{path}: {counted(len(keys), 'photo')} of {folder}, listed without extension")
+    found = sorted(by_stem.get(key, f"{key}.jpg") for key in keys)
+    return Photos(str(source), str(folder), Keys(found), channels)
 
 
 def _walk(root: Path, chooser: Chooser) -> Iterator[str]:
