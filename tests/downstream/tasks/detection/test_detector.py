@@ -187,7 +187,8 @@ def run_whole(folder):
     )
     transfer(
         "recipes/transfer/coco_mask_rcnn_tiny.yaml",
-        **{"backbone": "random", "data": "shapes", "out": str(folder), "task.steps": 2},
+        **{"backbone": "random", "data": "shapes", "format": "coco", "out": str(folder)},
+        **{"task.steps": 2},
     )
 
 

@@ -44,7 +44,8 @@ def run(monkeypatch, out, train=TRAIN, val=VAL, **options):
 
     for place in (module, data):
         monkeypatch.setattr(place, "open_objects", opened)
-    return transfer(TINY, backbone="random", data="shapes", out=str(out), **options)
+    given = {"backbone": "random", "data": "shapes", "format": "coco", "out": str(out)}
+    return transfer(TINY, **given, **options)
 
 
 def untrained(val):
