@@ -12,7 +12,7 @@ from detcon.results.recipe import SavedRecipe
 
 
 def history(**work):
-    """100 steps of 0.5 s, of which 20 s are a probe's; a tenth of the rest is waiting."""
+    """100 steps of 0.5 s, a tenth of it waiting, and a probe of 20 s."""
     times = {"time_forward": 0.125, "time_backward": 0.25, "time_rest": 0.001}
     times |= {f"time_{part}": seconds for part, seconds in work.items()}
     return History(
@@ -27,19 +27,33 @@ def history(**work):
 def test_parts_add_up_to_a_step():
     found = seconds_a_step(history(), workers=0)
     expected = {"waiting": (30 + 20) * 0.1 / 100, "forward": 0.125, "backward": 0.25}
-    expected |= {"probes": 0.2, "rest": 0.7 - 0.05 - 0.375 - 0.2}
+    expected |= {"probes": 20 / 101, "rest": 0.5 - 0.05 - 0.375}
     assert found == pytest.approx(expected)
-    assert sum(found.values()) == pytest.approx(70 / 100)
+    assert sum(found.values()) == pytest.approx(50 / 100 + 20 / 101)
+
+
+def test_probes_are_all_of_the_run_wherever_they_are_logged():
+    """Before the first step, between logs, with the last log and after it; at steps of no log."""
+    aside = [(0, 7.0), (20, 3.0), (101, 11.0), (104, 9.0)]
+    rows = {row["step"]: dict(row) for row in history().rows}
+    for step, seconds in aside:
+        rows.setdefault(step, {"step": step})["probe_seconds"] = seconds
+    for step in (51, 101):
+        rows[step]["seconds"] += 3.0  # the clock runs on between the logs
+    found = seconds_a_step(History([rows[step] for step in sorted(rows)]), workers=0)
+    assert found.pop("probes") == pytest.approx((20 + 7 + 3 + 11 + 9) / 104)
+    plain = seconds_a_step(history(), workers=0)
+    assert found == pytest.approx({part: plain[part] for part in found})
 
 
 def test_reading_is_waiting_without_workers_and_beside_the_step_with_them():
     alone = seconds_a_step(history(reading=0.03, cutting=0.01), workers=0)
     assert alone["waiting"] == pytest.approx(0.05 - 0.04) and alone["reading"] == 0.03
-    assert sum(alone.values()) == pytest.approx(0.7)
+    assert sum(alone.values()) == pytest.approx(0.5 + 20 / 101)
     beside = seconds_a_step(history(reading=0.03, cutting=0.01), workers=2)
     assert beside["waiting"] == pytest.approx(0.05)
     assert (beside["reading"], beside["cutting"]) == (0.015, 0.005)
-    assert sum(beside.values()) == pytest.approx(0.7 + 0.02)
+    assert sum(beside.values()) == pytest.approx(0.5 + 20 / 101 + 0.02)
 
 
 def test_a_run_that_was_not_timed_has_no_times(tmp_path):
@@ -53,7 +67,7 @@ def test_the_plot_has_a_bar_a_run_and_one_of_its_workers(tmp_path):
     saved = SavedRecipe(tmp_path, "", {"workers": 2})
     run = Pretraining(tmp_path, "DetCon-S", saved, {}, history(reading=0.03, cutting=0.01), None)
     [plot] = plot_times([run])
-    assert plot.alt == "Seconds a step by part: DetCon-S 0.7 s, DetCon-S, 2 workers 0.02 s"
+    assert plot.alt == "Seconds a step by part: DetCon-S 0.698 s, DetCon-S, 2 workers 0.02 s"
     head, content = plot.address.split(",", 1)
     assert head == "data:image/svg+xml;base64" and b"<svg" in base64.b64decode(content)
 
@@ -67,4 +81,4 @@ def test_measuring_without_labels_is_no_probe(tmp_path, monkeypatch, probing, na
     saved = SavedRecipe(tmp_path, "", {"workers": 0, "probing": probing})
     plot_times([Pretraining(tmp_path, "run", saved, {}, history(), None)])
     measured = {"figures without labels", "probes"} & drawn["run"].keys()
-    assert measured == {name} and drawn["run"][name] == pytest.approx(0.2)
+    assert measured == {name} and drawn["run"][name] == pytest.approx(20 / 101)

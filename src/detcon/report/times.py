@@ -1,7 +1,8 @@
 """Where the time of pretraining runs went, from the steps that were timed part by part."""
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise, starmap
+from itertools import pairwise
+from operator import mul
 from statistics import fmean
 from typing import Any
 
@@ -17,9 +18,10 @@ _BEFORE = ("waiting", *WORK, "colour", "forward", "loss", "backward", "optimizer
 PARTS = (*_BEFORE, "probes", "rest")
 CAPTION = (
     "Mean seconds of a step. Colour, forward (with the target or teacher), loss, backward and "
-    "optimizer are means over the logged steps, which are timed; waiting for data, and probes or "
-    "figures without labels, are of all steps; the rest is what is left: logs, checkpoints, "
-    "checks. Where workers make the batches, a bar of their own shows how long all of them "
+    "optimizer are means over the logged steps, which are timed; waiting for data is of all steps; "
+    "probes or figures without labels are all that the run measured, before its first step and "
+    "after its last one too, divided by its steps; the rest is what is left between the first log "
+    "and the last one: logs, checkpoints, checks. Where workers make the batches, a bar of their own shows how long all of them "
     "together take for one, while the step runs: if that is longer than the step, the step waits."
 )
 
@@ -51,9 +53,10 @@ def plot_times(runs: Sequence[Pretraining]) -> list[Plot]:
 def seconds_a_step(history: History, *, workers: int) -> dict[str, float]:
     """The mean seconds of a step by part, in the order of `PARTS`; empty where none was timed.
 
-    All but "reading" and "cutting" of workers add up to the time between the first log and the
-    last one. Without workers these two are parts of the waiting, and taken out of it; else they
-    are divided by the number of workers, who do them at the same time.
+    All but the probes, and "reading" and "cutting" of workers, add up to the time between the first
+    log and the last one without that of probes, which are those of the whole run. Without workers
+    reading and cutting are parts of the waiting, and taken out of it; else they are divided by the
+    number of workers, who do them at the same time.
     """
     rows = [row for row in history.rows if "seconds" in row]
     timed = [row for row in rows if f"{PREFIX}backward" in row]
@@ -65,8 +68,9 @@ def seconds_a_step(history: History, *, workers: int) -> dict[str, float]:
         for part in PARTS
         if f"{PREFIX}{part}" in timed[0]
     }
-    parts["probes"] = sum(row.get("probe_seconds", 0.0) for row in rows[1:]) / steps
-    parts["waiting"] = sum(starmap(_waited, pairwise(rows))) / steps
+    lasted = [_lasted(history, *both) for both in pairwise(rows)]
+    waits = [row.get("data_wait", 0.0) for row in rows[1:]]
+    parts["waiting"] = sum(map(mul, waits, lasted)) / steps
     work = [part for part in WORK if part in parts]
     for part in work:
         if workers:
@@ -78,12 +82,17 @@ def seconds_a_step(history: History, *, workers: int) -> dict[str, float]:
         for part, seconds in parts.items()
         if part != "rest" and not (workers and part in work)
     )
-    total = (rows[-1]["seconds"] - rows[0]["seconds"]) / steps
-    parts["rest"] = max(0.0, total - used)
+    parts["rest"] = max(0.0, sum(lasted) / steps - used)
+    made = max(row["step"] for row in history.rows)
+    parts["probes"] = sum(row.get("probe_seconds", 0.0) for row in history.rows) / made
     return {part: parts[part] for part in PARTS if part in parts}
 
 
-def _waited(before: Mapping[str, Any], row: Mapping[str, Any]) -> float:
-    """Seconds of waiting between two logs; the share is of the time without the probe."""
-    lasted = row["seconds"] - before["seconds"] - before.get("probe_seconds", 0.0)
-    return row.get("data_wait", 0.0) * max(0.0, lasted)
+def _lasted(history: History, before: Mapping[str, Any], row: Mapping[str, Any]) -> float:
+    """Seconds between two logs without those of probes, which come after the log of their step."""
+    probes = sum(
+        one.get("probe_seconds", 0.0)
+        for one in history.rows
+        if before["step"] <= one["step"] < row["step"]
+    )
+    return max(0.0, row["seconds"] - before["seconds"] - probes)
