@@ -325,6 +325,22 @@ def test_sizes_of_objects_are_told_to_be_those_of_shrunk_photos(runs, tmp_path):
     assert told in words(make_report([runs.folder], out=page, pictures=1))
 
 
+def test_a_detector_s_card_has_the_ap50_too(runs, tmp_path):
+    for path in runs.folder.rglob("result.json"):
+        value = 12.0 + json.loads(path.read_text())["seed"]
+        change(path, metric="box AP", figures={"box AP50": value, "mask AP50": 1.0})
+    page = make_report([runs.folder], out=tmp_path / "report.html", pictures=1)
+    cards = page.read_text().partition('class="tiles"')[2].partition("</figure>")[0]
+    assert "3 seeds · box AP50 13.0</em>" in cards and "mask AP50" not in cards
+
+
+def test_what_random_weights_became_is_called_trained(runs, tmp_path):
+    page = read(make_report([runs.folder], out=tmp_path / "report.html", pictures=1))
+    said = [image["alt"] for image in page.images if image["alt"].startswith("prediction of")]
+    assert any(one.startswith("prediction of trained from random weights for") for one in said)
+    assert "trained from random weights" in " ".join(page.text).split("Predictions and truth")[-1]
+
+
 def test_results_on_a_part_of_val_have_a_table_of_their_own(runs, tmp_path):
     change(
         runs.folder / "seg_ours" / "seed0" / "result.json", num_photos=20, val_photos=20, value=90.0

@@ -70,8 +70,10 @@ def _row(name: str, paths: Sequence[Path], outcomes: Sequence[Outcome]) -> list[
         Picture(data_uri(truth, photo=False), "truth", f"truth of {name}"),
     ]
     for (_, _, prediction), outcome in zip(strips, outcomes):
-        alt = f"prediction of {outcome.backbone} for {name}"
-        row.append(Picture(data_uri(prediction, photo=False), outcome.backbone, alt))
+        who = outcome.backbone
+        trained = f"trained from {who}" if who.startswith(RANDOM) else who
+        alt = f"prediction of {trained} for {name}"
+        row.append(Picture(data_uri(prediction, photo=False), trained, alt))
     return row
 
 

@@ -22,9 +22,13 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class TransferTable:
-    """One task in one metric: the numbers are in `comparison`."""
+    """One task in one metric: the numbers are in `comparison`.
+
+    `beside` are words for a backbone's card: of a detector's AP, the AP50.
+    """
 
     comparison: Comparison
+    beside: Mapping[str, str]
     caption: str
     plot: Plot
     classes: Breakdown
@@ -38,6 +42,7 @@ def make_table(
     unit = f" in {comparison.unit}" if comparison.unit else ""
     return TransferTable(
         comparison=comparison,
+        beside=_beside(comparison, outcomes),
         caption=(
             f"{comparison.metric}{unit}, higher is better: mean ± standard deviation over seeds, "
             f"below it each seed. Bold: the highest mean of a column. ± is the spread of one "
@@ -81,6 +86,17 @@ def _by_class(comparison: Comparison, outcomes: Sequence[Outcome]) -> Breakdown:
         rows[name] = ["none" if value is None else comparison.written(value) for value in values]
     what = f"{comparison.metric} by class{comparison.unit and f' in {comparison.unit}'}, mean"
     return Breakdown(rows, f"{what} {_of_fewest(comparison)}")
+
+
+def _beside(comparison: Comparison, outcomes: Sequence[Outcome]) -> dict[str, str]:
+    """The figure of looser boxes or masks, `AP50` of `AP`, by backbone, where there is one."""
+    name = f"{comparison.metric}50"
+    values = _by_part(comparison, outcomes, lambda result: result.figures).get(name, [])
+    return {
+        backbone: f"{name} {written(value, name, comparison.unit)}"
+        for backbone, value in zip(comparison.backbones(), values)
+        if value is not None
+    }
 
 
 def _all_figures(comparison: Comparison, outcomes: Sequence[Outcome]) -> Breakdown:

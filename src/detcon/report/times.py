@@ -21,8 +21,9 @@ CAPTION = (
     "optimizer are means over the logged steps, which are timed; waiting for data is of all steps; "
     "probes or figures without labels are all that the run measured, before its first step and "
     "after its last one too, divided by its steps; the rest is what is left between the first log "
-    "and the last one: logs, checkpoints, checks. Where workers make the batches, a bar of their own shows how long all of them "
-    "together take for one, while the step runs: if that is longer than the step, the step waits."
+    "and the last one: logs, checkpoints, checks. Where workers make the batches, a bar of their "
+    "own shows how long all of them together take for one, while the step runs: if that is longer "
+    "than the step, the step waits."
 )
 
 
