@@ -490,11 +490,30 @@ def test_learning_again_begins_with_the_backbone_that_is_there(tmp_path):
     assert " backbone=random encoder.name=resnet18 encoder.width=0.25 " in told_after(tmp_path)
 
 
+def test_labels_are_copied_to_where_the_paths_of_a_list_begin(tmp_path):
+    write_model(tmp_path, task={"kind": "detection"})
+    for name in ("photos/ImageSets/Main", "photos/JPEGImages"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "photos/JPEGImages/a.jpg").touch()
+    for name, line, place in (
+        ("photos/list.txt", "JPEGImages/a.jpg", "photos"),
+        ("photos/ImageSets/Main/val.txt", "a", "photos/JPEGImages"),
+    ):
+        (tmp_path / name).write_text(line)
+        given = {"model": str(tmp_path), "images": str(tmp_path / name), "out": "found"}
+        then = cli.VERBS["predict"].then(
+            load_recipe(PredictRecipe, None, given | {"format": "labelme"})
+        )
+        assert then.startswith(f"cp -rn found/labelme/. {tmp_path / place}, correct them there")
+        assert f" data={tmp_path / place} format=labelme " in then
+
+
 def test_learning_again_takes_the_recipe_of_the_run_where_it_is(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.touch()
-    write_model(tmp_path, labels=50, val=0.3, task={"kind": "segmentation", "ignore": 7})
-    begin = f"detcon transfer {recipe} labels=null "
+    task = {"kind": "segmentation", "ignore": 7}
+    write_model(tmp_path, labels=50, val=0.3, val_photos=9, task=task)
+    begin = f"detcon transfer {recipe} labels=null val_photos=null "
     others = f"{begin}task.ignore=null data=photos format=labelme val=0.2 out=found-learnt"
     assert told_after(tmp_path) == others
     joined = f"{begin}val=null val_groups=null data=LABELLED format=folder out=found-learnt"

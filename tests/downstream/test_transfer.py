@@ -520,6 +520,10 @@ def test_fewer_validation_photos_are_drawn_and_told(squares, tmp_path, capsys):
         run(squares, tmp_path / "2", steps=2, val_photos=3)
 
 
-def test_all_validation_photos_may_be_fewer_than_asked_for(squares, tmp_path):
-    (result,) = run(squares, tmp_path / "run", steps=1, val_photos=99)
-    assert (result.num_photos, result.val_photos) == (5, 99)
+@pytest.mark.parametrize("num", [5, 99])
+def test_where_no_validation_photo_is_left_out_nothing_is_said(squares, tmp_path, capsys, num):
+    (result,) = run(squares, tmp_path / "run", steps=1, val_photos=num)
+    assert (result.num_photos, result.val_photos) == (5, None)
+    said = capsys.readouterr()
+    assert "drawn" not in said.out + said.err and "of 5 validation photos\n" in said.out
+    assert not (tmp_path / "run/seed0/val.txt").exists()

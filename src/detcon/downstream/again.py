@@ -8,6 +8,7 @@ from detcon.downstream.model_file import find_model, settings_of
 from detcon.downstream.recipe import PredictRecipe, TransferRecipe
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.own.recipe import OwnRecipe
+from detcon.photos import open_photos
 from detcon.results.recipe import RECIPE
 
 _CORRECT = {  # and the data to learn from
@@ -47,7 +48,7 @@ def how_to_learn_again(settings: PredictRecipe) -> str:
         return ""
     made, model = settings_of(settings.model), find_model(settings.model)
     joins = made.format == settings.format and Path(made.data).is_dir()
-    out, images = quote(settings.out), quote(settings.images)
+    out, images = quote(settings.out), quote(_folder(settings.images))
     data = quote(made.data) if joins else "LABELLED"
     how, data = (one.format(out=out, images=images, data=data) for one in _CORRECT[settings.format])
     recipe = model.with_name(RECIPE)
@@ -62,11 +63,19 @@ def how_to_learn_again(settings: PredictRecipe) -> str:
     return f"{how}: detcon transfer {' '.join(words)} out={out}-learnt"
 
 
+def _folder(images: str) -> str:
+    """The folder that the photos' labels are copied to: of a list, where its paths begin."""
+    is_list = Path(images).is_file() and Path(images).suffix.lower() != ".tar"
+    return open_photos(images).root if is_list else images
+
+
 def _changes(made: TransferRecipe, model: Path, form: str) -> list[str]:
     """What of a model's recipe doesn't hold for the new labels."""
     words = [] if _is_there(made) else [*_backbone(made, model), "backbone_sha256=null"]
     if made.labels is not None:
         words.append("labels=null")  # all of them; "all" would be a grid of one
+    if made.val_photos is not None:
+        words.append("val_photos=null")  # of other photos
     if isinstance(made.task, DetectionRecipe):
         words.append("task.detector.masks=auto")
     if form == "folder" and made.val is not None:

@@ -71,7 +71,8 @@ def run_cell(
     begin = time.monotonic()
     backbone, network, names, train, val = prepare_cell(settings, task, open_data)
     run = open_run(folder, settings, inputs=inputs)
-    if (settings.val or settings.val_photos) is not None and is_first_rank():
+    drawn = settings.val_photos if len(val) < len(val.split.keys) else None
+    if (settings.val or drawn) is not None and is_first_rank():
         write_whole(folder / VAL, "".join(f"{val.key(number)}\n" for number in range(len(val))))
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it
@@ -80,7 +81,7 @@ def run_cell(
         network.memory = memory.of(weights_digest(network.encoder.state_dict()))
     task.learn(settings, network, train, folder)
     reached = task.score(settings, network, val, names)
-    result = _result(settings, reached, len(val), before + time.monotonic() - begin)
+    result = _result(settings, reached, len(val), drawn, before + time.monotonic() - begin)
     if is_first_rank():
         _save(settings, backbone, network, names)
         _draw(folder, task, network, names, val)
@@ -158,7 +159,9 @@ def _note_another(found: EncoderRecipe, settings: TransferRecipe) -> None:
         )
 
 
-def _result(settings: TransferRecipe, reached: Score, num_photos: int, seconds: float) -> Result:
+def _result(
+    settings: TransferRecipe, reached: Score, num_photos: int, drawn: int | None, seconds: float
+) -> Result:
     task: Any = settings.task
     return Result(
         task=task_name(settings.task),
@@ -176,7 +179,7 @@ def _result(settings: TransferRecipe, reached: Score, num_photos: int, seconds: 
         per_class=reached.per_class,
         figures=reached.figures,
         num_photos=num_photos,
-        val_photos=settings.val_photos,
+        val_photos=drawn,
     )
 
 

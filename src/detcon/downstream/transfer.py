@@ -129,7 +129,7 @@ def _opened(grid: GridRecipe) -> tuple[Task, OpenData]:
                 f"is {val[0]}; {VAL} in the folder of each seed lists them"
             )
         chosen = drawn_subset(labelled.val.keys, grid.val_photos)
-        if grid.val_photos is not None:
+        if len(chosen) < len(labelled.val.keys):
             note(
                 f"val_photos={grid.val_photos}: scored on {len(chosen)} of "
                 f"{counted(len(labelled.val.keys), 'validation photo')}, drawn by their names; "
