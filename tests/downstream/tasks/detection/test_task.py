@@ -29,7 +29,8 @@ from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import FIGURES
 from detcon.downstream.transfer import transfer
 from detcon.formats.objects import Objects
-from detcon.formats.registry import open_objects as open_instances
+from detcon.formats.registry import open_layout, open_objects as open_instances
+from detcon.formats.writing.scenes import ScenePicture, ScenesPlan
 from detcon.models.backbone_file import load_backbone
 from detcon.results.history import read_history
 
@@ -57,9 +58,27 @@ def untrained(val):
     return task, settings, network.eval(), Examples(object_split(val), range(val.num))
 
 
-def test_fine_tuning_beats_chance_and_leaves_everything_behind(monkeypatch, tmp_path):
-    (result,) = run(monkeypatch, tmp_path)
-    folder = tmp_path / "seed0"
+def write_coco(root):
+    """The shapes in COCO's own layout; its first two classes are stuff, and no objects."""
+    layout = open_layout(root, "coco", ScenesPlan(("sky", "floor", *NAMES), TRAIN.num, True))
+    for split, shapes in (("train", TRAIN), ("val", VAL)):
+        records = []
+        for number, key in enumerate(shapes.keys):
+            photo, objects = shapes.draw(key)
+            labels, instances = np.zeros(shapes.size, np.uint8), np.zeros(shapes.size, np.uint16)
+            for object, mask in enumerate(objects.masks()):
+                labels[mask], instances[mask] = 2 + objects.classes[object], object + 1
+            records.append(layout.save(split, number, ScenePicture(photo, instances, labels, None)))
+        layout.finish(split, records)
+    return root
+
+
+def test_fine_tuning_beats_chance_and_leaves_everything_behind(tmp_path, capsys):
+    """The recipe as it ships, on data in COCO's layout."""
+    data = write_coco(tmp_path / "coco")
+    (result,) = transfer(TINY, backbone="random", data=str(data), out=str(tmp_path / "run"))
+    assert "format=coco, recognised by annotations/" in capsys.readouterr().err
+    folder = tmp_path / "run" / "seed0"
     assert (result.task, result.metric, result.unit) == ("detection", "AP mask", "%")
     assert result.figures["box AP50"] > 50 and result.value > 20
     assert result.value == result.figures["mask AP"]
@@ -79,16 +98,20 @@ def test_fine_tuning_beats_chance_and_leaves_everything_behind(monkeypatch, tmp_
     parts = {"loss_objectness", "loss_rpn_box_reg", "loss_classifier", "loss_box_reg", "loss_mask"}
     assert parts <= set(read_history(folder).rows[-1])
     model = load_model(folder)
-    photo, truth = VAL.draw("000.png")
+    val = open_instances(data, "coco", "val")
+    key = val.keys[0]
+    photo, truth = val.photo(key), val.objects(key)
     found = model.predict(photo)
     assert isinstance(found, Detections) and model.names == NAMES
     first = json.loads((folder / "detections_box.json").read_text())[0]
     assert (first["image_id"], first["score"]) == (
-        1,
+        int(key.removesuffix(".jpg")),
         pytest.approx(float(found.scores[0]), abs=1e-5),
     )
-    assert first["category_id"] == found.objects.classes[0] + 1
-    strip = cv2.imread(str(folder / "predictions" / "000.png"), cv2.IMREAD_COLOR_RGB)
+    annotated = json.loads((data / "annotations" / "instances_val2017.json").read_text())
+    named = {one["id"]: one["name"] for one in annotated["categories"]}
+    assert named[first["category_id"]] == NAMES[found.objects.classes[0]]
+    strip = cv2.imread(str(folder / "predictions" / f"{key[:-4]}.png"), cv2.IMREAD_COLOR_RGB)
     shown, drawn, _ = np.split(strip, 3, axis=1)
     assert np.array_equal(shown, photo)
     assert not np.array_equal(drawn, photo) and len(truth)
