@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import shutil
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,7 +22,7 @@ from detcon.data.labelled.examples import nested_subset
 from detcon.downstream import pictures, predicting
 from detcon.downstream.again import how_to_learn_again
 from detcon.downstream.labels import regions_of
-from detcon.downstream.model_file import ModelError, load_model
+from detcon.downstream.model_file import Model, ModelError, load_model
 from detcon.downstream.network import FeaturesError
 from detcon.downstream.predicting import predict
 from detcon.downstream.recipe import PredictRecipe
@@ -336,6 +337,30 @@ def test_boxes_beside_the_labels_that_one_has(trained, photos, tmp_path, capsys)
             found = read.objects(key)
             known[key] = (found.boxes.tolist(), [read.names[n] for n in found.classes])
     assert {key: known[key] for key in sorted(known)} == expected
+
+
+@pytest.mark.parametrize("form", ["labelme", "yolo", "voc_xml", "coco", "folder"])
+def test_photos_without_an_object_are_counted(trained, photos, tmp_path, monkeypatch, capsys, form):
+    """Those of an earlier command too; a map of background alone holds none."""
+    options = {"model": str(trained), "images": str(photos), "draw": False, "batch_size": 1}
+    maps = [np.zeros((32, 32), np.uint8) for _ in range(2)]
+    maps[1][4:9] = 1
+
+    def predicted(self, read):
+        return [maps[one.shape[0] == 32][: one.shape[0]] for one in read]
+
+    monkeypatch.setattr(Model, "predict_all", predicted)
+    model = replace(load_model(trained), names=("background", "red", "blue"))
+    monkeypatch.setattr(predicting, "load_model", lambda *_, **__: model)
+    out = predict(out=str(tmp_path / form), format=form, **options)
+    told = "2 of 4 photos got no object; uncorrected, they are learnt as empty\n"
+    assert capsys.readouterr().err.count(told) == 1
+    for place in (f"{form}/1.json", "yolo/labels/1.txt", "voc_xml/1.xml"):
+        (out / place).unlink(missing_ok=True)
+    predict(out=str(out), format=form, **options)
+    assert capsys.readouterr().err.count(told) == 1
+    predict(out=str(tmp_path / "auto"), **options)
+    assert "no object" not in capsys.readouterr().err
 
 
 def test_a_coco_data_set_of_what_was_found(trained, photos, tmp_path):

@@ -117,10 +117,14 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
             pixels = np.concatenate([shown(photo.pixels), picture], axis=1)
             write_png(folder / "drawn" / name, pixels)
         row = {"photo": photo.key, "bytes": photo.size, "sha256": photo.digest}
+        objects = None
+        if settings.format != "auto" and model.task.objects is not None:
+            objects = sure(model.task.objects(found, model.names), settings.score)
+            row["objects"] = len(objects)
         if settings.format == "folder":
             copy = folder / "folder" / "train" / "images" / photo.key
             write_whole(copy, photos.data(photo.key), durable=False)
-        rows[photo.key] = row | {"found": _save(model, settings, photo.key, found)}
+        rows[photo.key] = row | {"found": _save(model, settings, photo.key, found, objects)}
         append_line(folder / PREDICTED, rows[photo.key])
     if len(unreadable) == len(photos):
         raise RunError(
@@ -129,6 +133,11 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     _finish(model, settings, {key: rows[key]["found"] for key in photos.keys if key in rows})
     for sentence in unreadable:
         say(f"skipped: {sentence}")
+    counts = [rows[key]["objects"] for key in photos.keys if "objects" in rows.get(key, {})]
+    if empty := counts.count(0):
+        are = "they are" if empty > 1 else "it is"
+        of = f"{empty:,} of {counted(len(counts), 'photo')}"
+        say(f"{of} got no object; uncorrected, {are} learnt as empty")
     if faint:
         left_out = "drawn" if settings.format == "auto" else "drawn or written"
         digits = next((n for n in range(2, 8) if round(best, n) < settings.score), 8)
@@ -152,15 +161,19 @@ def _check_maps(model: Model, name: str) -> None:
         )
 
 
-def _save(model: Model, settings: PredictRecipe, key: str, found: Any) -> Any:
-    """Writes what belongs to one photo; returns what belongs to a file of all photos."""
+def _save(
+    model: Model, settings: PredictRecipe, key: str, found: Any, objects: Detections | None
+) -> Any:
+    """Writes what belongs to one photo; returns what belongs to a file of all photos.
+
+    `objects` are what is written as labels; None without a format of labels.
+    """
     folder, names = Path(settings.out), model.names
-    if settings.format == "auto" or model.task.objects is None:
+    if objects is None:
         return model.task.save(found, key, folder, names)
     part = folder / "folder" / "train"
     if settings.format == "folder" and not isinstance(found, Detections):
         return model.task.save(found, key, part, names)
-    objects = sure(model.task.objects(found, names), settings.score)
     if settings.format == "folder":
         return write_folder(part, key, objects)
     if settings.format == "coco":
