@@ -26,6 +26,7 @@ class ProgressBar:
         words: Text after the numbers: the unit, or figures that change.
         transient: Whether the bar leaves the terminal when it is done.
         show: False on all ranks but the first.
+        soon: Seconds after which the first line comes where there is no terminal.
 
     Attributes:
         is_visible: Whether there is a terminal to draw on.
@@ -40,6 +41,7 @@ class ProgressBar:
         words: str = "",
         transient: bool = False,
         show: bool = True,
+        soon: float = SILENCE,
     ) -> None:
         self._console = Console(stderr=True, quiet=not show)
         self.is_visible = show and self._console.is_terminal
@@ -56,7 +58,7 @@ class ProgressBar:
         )
         self._title, self._total, self._done, self._words = title, total, done, words
         self._first, self._begin = done, time.monotonic()
-        self._said = self._begin
+        self._said = self._begin - SILENCE + soon
         self._task = self._bar.add_task(title, total=total, completed=done, words=words)
 
     def __enter__(self) -> "ProgressBar":

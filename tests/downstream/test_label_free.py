@@ -1,11 +1,15 @@
 """Tests of the figures without labels: their regions, and that measuring changes nothing."""
 
+import itertools
+import re
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
 from detcon.data.recipe import ViewsRecipe
+from detcon.downstream import label_free
 from detcon.downstream.label_free import LabelFreeFigures
 from detcon.downstream.recipe import LabelFreeRecipe
 from detcon.masks import Masks
@@ -104,3 +108,16 @@ def test_features_that_are_not_finite_have_no_rank(photos, masks, encoders):
     broken.load_state_dict(encoders[0].state_dict())
     torch.nn.init.constant_(broken.layer4[1].bn2.bias, torch.inf)
     assert set(figures(photos, masks, encoders[0]).measure(broken)) <= {"start_agreement"}
+
+
+def test_what_a_training_waits_for_is_named(photos, masks, encoders, monkeypatch, capsys):
+    """Where there is no terminal by a line after some seconds, and then one a minute."""
+    monkeypatch.setattr(label_free, "_BATCH", 1)
+    measured = figures(photos, masks, encoders[0])
+    measured.measure(encoders[1])
+    assert capsys.readouterr().err == "", "it was quick"
+    clock = itertools.count(0.0, 0.4)  # read once for each view, and where a line is written
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    measured.measure(encoders[1])
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"figures without labels: \d+/15 views · 0:00:0\d left\n", said), said

@@ -19,11 +19,13 @@ from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.ops.label_free import lidar, nearest_neighbours, rankme, shared_neighbours
 from detcon.ops.regions import pool_regions
 from detcon.photos import Photos, UnreadablePhoto, shrink
+from detcon.progress import ProgressBar
 
 AGREEMENT, RANKME, LIDAR = "start_agreement", "rankme", "lidar"
 
 _REGIONS = 16  # of a photo or view, at most
 _BATCH = 32  # views that pass the encoder at once
+_SOON = 5.0  # seconds after which it is told what a training waits for
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,27 @@ class LabelFreeFigures:
             start (1 at the start), `rankme` and `lidar`. One that isn't finite is left out, and all
             are where fewer than two photos of the sample have regions.
         """
-        device = next(encoder.parameters()).device
-        self._encoder.to(device)
+        first, num = self._neighbours is None, len(self._chosen)
+        self._encoder.to(next(encoder.parameters()).device)
+        with ProgressBar(
+            "figures without labels:", num * (1 + first + self._recipe.views), words="views",
+            transient=True, soon=_SOON,
+        ) as bar:  # fmt: skip
+            return self._figures(encoder, bar)
+
+    def _figures(self, encoder: nn.Module, bar: ProgressBar) -> dict[str, float]:
+        """As `measure`; the copy of the encoder goes back to the CPU."""
         try:
             if self._neighbours is None:
-                regions, photos, _ = self._rows(self._whole_photos())
+                regions, photos, _ = self._rows(self._whole_photos(), bar)
                 if len(photos.unique()) < 2:
                     return {}
                 self._neighbours = self._nearest(regions, photos)
             self._encoder.load_state_dict(encoder.state_dict())
-            regions, photos, _ = self._rows(self._whole_photos())
+            regions, photos, _ = self._rows(self._whole_photos(), bar)
             agreement = shared_neighbours(self._nearest(regions, photos), self._neighbours)
             figures = {AGREEMENT: agreement, RANKME: rankme(regions)}
-            rows, classes = _seen_twice(*self._rows(self._augmented()))
+            rows, classes = _seen_twice(*self._rows(self._augmented(), bar))
             if len(classes):
                 figures[LIDAR] = lidar(rows, classes)
         finally:
@@ -123,7 +133,7 @@ class LabelFreeFigures:
 
     @torch.no_grad()
     def _rows(
-        self, views: Iterable[_View]
+        self, views: Iterable[_View], bar: ProgressBar
     ) -> tuple[Float[Tensor, "m d"], Integer[Tensor, " m"], Integer[Tensor, " m"]]:
         """Features of all regions, with the number of the photo and of the mask of each."""
         device = next(self._encoder.parameters()).device
@@ -140,6 +150,7 @@ class LabelFreeFigures:
                 rows.append(pool_regions(grid[None], torch.from_numpy(view.weights)[None])[0])
                 photos += [view.photo] * len(view.ids)
                 ids += view.ids.tolist()
+            bar.advance(len(some))
         numbers = torch.tensor([photos, ids], dtype=torch.int64)
         return torch.cat(rows), numbers[0], numbers[1]
 
