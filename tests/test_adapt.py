@@ -1,6 +1,7 @@
 """Tests for adapting weights to photos: the whole way, and an answer that is right."""
 
 import re
+import shlex
 from statistics import fmean
 
 import pytest
@@ -8,15 +9,19 @@ import torch
 
 import detcon
 from detcon.adapting.adapt import _ahead, _pretraining, _reasons, _so_far, _transfer
+from detcon.adapting.afterwards import what_to_do_with_it
 from detcon.adapting.recipe import AdaptRecipe
 from detcon.adapting.verdict import compare, verdict
 from detcon.config import RecipeError, load_recipe, parse_overrides
+from detcon.downstream.recipe import GridRecipe
+from detcon.exporting.recipe import ExportRecipe
 from detcon.models.backbone_file import BackboneError, save_backbone
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe, Normalisation
 from detcon.pretraining.recipe import PretrainRecipe, WeightsRecipe
 from detcon.results.difference import Difference
 from detcon.results.history import read_history
+from detcon.results.recipe import write_recipe
 from detcon.results.result import Result
 
 SMALL = EncoderRecipe(name="resnet18", width=0.25, stride=16)
@@ -137,6 +142,41 @@ def test_without_labels_there_is_a_page_with_figures_and_no_verdict(scenes, tmp_
     assert "No labelled data were given" in text and "None of these figures says" in text
     assert re.search(r"RankMe went from \d+\.\d to \d+\.\d \(fresh weights: \d+\.\d\)", text)
     assert "adapted (2 updates" in text or "adapted (2 steps" in text
+
+
+@pytest.mark.parametrize(
+    ("encoder", "export"),
+    [
+        ({"name": "resnet18", "stride": 16}, "to=timm stride=32 out='my out-backbone.pth'"),
+        ({"name": "resnet18", "width": 0.5}, "to=onnx out='my out-backbone.onnx'"),
+        ({"name": "convnext_atto", "stride": 32}, "to=timm out='my out-backbone.pth'"),
+        ({"name": "m:trunk"}, "encoder.name=m:trunk to=own out='my out-backbone.pth'"),
+    ],
+    ids=["resnet", "narrow", "timm", "own"],
+)
+def test_what_comes_next_names_the_backbone_to_use(tmp_path, monkeypatch, encoder, export):
+    """And its words are settings of the commands that they are for."""
+    monkeypatch.chdir(tmp_path)
+    words = ["images=photos", "weights=w", "out=my out", "data=mine", "format=yolo", "val=0.2"]
+    words += ["labels=10,all", "pretrain.steps=50", "transfer.recipe=folder_linear"]
+    words += ["transfer.size=160", "transfer.task.iterations=9"]
+    settings = load_recipe(AdaptRecipe, None, parse_overrides(words))
+    plan = _pretraining(settings).model_copy(update={"encoder": EncoderRecipe(**encoder)})
+    (tmp_path / "my out/adapted").mkdir(parents=True)
+    write_recipe(tmp_path / "my out/adapted", plan)
+    assert what_to_do_with_it(settings) == "", "stopped by hours= there is no page yet"
+    (tmp_path / "my out/report.html").touch()
+    opened, task, out = what_to_do_with_it(settings).splitlines()
+    assert opened == "open 'my out/report.html' in a browser"
+    backbone = "backbone='my out/adapted/backbone.safetensors'"
+    assert out.startswith(f"detcon export {backbone} {export}  # ")
+    verbs = [shlex.split(line.partition("  # ")[0]) for line in (task, out)]
+    load_recipe(ExportRecipe, None, parse_overrides(verbs[1][2:]))
+    given = load_recipe(GridRecipe, verbs[0][2], parse_overrides(verbs[0][3:]))
+    assert verbs[0][:3] == ["detcon", "transfer", "folder_linear"]
+    assert (given.data, given.format, given.val, given.size) == ("mine", "yolo", 0.2, 160)
+    assert given.backbone == "my out/adapted/backbone.safetensors" and given.out == "my out-task"
+    assert (given.labels, given.seeds, given.task.iterations) == (None, 1, 9)
 
 
 def test_wrong_settings_are_found_before_any_work(scenes, tmp_path):

@@ -11,10 +11,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors.numpy import save_file
 
 import detcon
 from detcon import cli
+from detcon.cli.main import _say_written
 from detcon.config import load_recipe, recipes_for
 from detcon.downstream.model_file import MODEL
 from detcon.downstream.recipe import GridRecipe, PredictRecipe, TransferRecipe
@@ -415,6 +417,11 @@ def test_what_comes_next_names_the_users_own_code():
         command, besides = told.split("  # ")
         assert command.endswith(ending)
         assert verb != "transfer" or besides.endswith(": detcon report run")
+
+
+def test_each_command_that_comes_next_has_a_line(capsys):
+    _say_written("run", "open [page]\ndetcon export", Console())
+    assert capsys.readouterr().out == "wrote run\nnext: open [page]\nnext: detcon export\n"
 
 
 def test_what_comes_next_names_recipes_of_all_tasks():

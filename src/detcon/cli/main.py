@@ -186,8 +186,8 @@ def _say_settings(recipe: str | None, settings: Sequence[str], out: Console) -> 
 
 def _say_written(place: str | Path, then: str, out: Console) -> None:
     out.print(f"wrote {escape(str(place))}")
-    if then:
-        out.print(f"next: {escape(then)}")
+    for line in then.splitlines():
+        out.print(f"next: {escape(line)}")
 
 
 def _load(address: str) -> Any:

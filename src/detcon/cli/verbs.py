@@ -15,7 +15,7 @@ class Verb:
         does: Its description, in one line.
         recipe: "module:Class" of its settings, in `detcon`.
         function: "module:name" of the function that is called with the loaded recipe.
-        then: From the settings to the command that a user would want next.
+        then: From the settings to the command that a user would want next; several, a line each.
         flags: Switches `--NAME`, which stand for `NAME=true`, and their descriptions.
         bare: The setting of a first word without `=` that is no YAML file; with "*", of all words
             without `=`. Otherwise such a word names a recipe.
@@ -156,7 +156,7 @@ VERBS = {
         "adapting.recipe:AdaptRecipe",
         "adapting.adapt:adapt",
         "detcon adapt images=photos weights=torchvision:resnet50 data=labelled out=adapted",
-        lambda s: f"open {quote(s.out)}/report.html in a browser",
+        lambda s: import_module("detcon.adapting.afterwards").what_to_do_with_it(s),
     ),
     "predict": Verb(
         "Run a finished model on photos: label maps, boxes and masks, or depth.",
