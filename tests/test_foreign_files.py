@@ -16,6 +16,7 @@ from detcon.config import RecipeError, load_recipe, parse_overrides
 from detcon.config.values import _PlainLoader
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.training import pretrain
+from detcon.results.recipe import _SafeLoader
 
 SRC = Path(detcon.__file__).parent
 
@@ -137,9 +138,11 @@ def test_nothing_in_the_package_unpickles_or_evaluates():
             assert name not in ("eval", "exec", "compile", "__import__"), line
             assert not name.startswith(("marshal.", "shelve.", "joblib.", "dill.")), line
             assert name not in ("pickle.load", "pickle.loads", "pickle.Unpickler"), line
-            is_safe = name == "yaml.load" and words["Loader"] in ("_PlainLoader", "yaml.BaseLoader")
+            loaders = ("_PlainLoader", "_SafeLoader", "yaml.BaseLoader")
+            is_safe = name == "yaml.load" and words["Loader"] in loaders
             assert not name.startswith("yaml.") or name.startswith("yaml.safe_") or is_safe, line
             assert words.get("allow_pickle", "False") == "False", line
             assert name != "torch.load" or words.get("weights_only") == "True", line
     assert {"torch.load", "yaml.safe_load", "np.load"} <= seen
     assert issubclass(_PlainLoader, yaml.SafeLoader)
+    assert _SafeLoader in (yaml.SafeLoader, yaml.CSafeLoader)
