@@ -12,9 +12,8 @@ from detcon.files import write_whole
 from detcon.results import RunError
 
 RECIPE = "recipe.yaml"
-_SafeLoader: Any = getattr(
-    yaml, "CSafeLoader", yaml.SafeLoader
-)  # ten times as fast, where it is there
+# libyaml's is ten times as fast, where it is there
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 FREE = (
     "out", "workers", "max_unreadable", "log_every", "checkpoint_every", "checkpoint_minutes",
