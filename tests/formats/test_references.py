@@ -19,6 +19,7 @@ from detcon.formats.camvid import NAMES, open_camvid
 from detcon.formats.cityscapes import open_cityscapes, open_cityscapes_objects
 from detcon.formats.coco.panoptic import open_coco_panoptic
 from detcon.formats.folder.labels import open_folder, open_folder_objects
+from detcon.formats.hugging_face import open_classes, open_label_maps, open_objects
 from detcon.formats.imagenet import open_class_folders
 from detcon.formats.nyu.reader import open_nyu
 from detcon.formats.voc.reader import open_voc, open_voc_objects
@@ -188,3 +189,49 @@ def test_nyu_lies_as_matlab_sees_it(made):
     for key in maps.keys:
         assert np.array_equal(maps.photo(key), images[..., int(key) - 1])
         assert np.allclose(maps.depth(key), depths[..., int(key) - 1])
+
+
+@pytest.mark.parametrize("way", ["parquet", "disk"])
+def test_hugging_face_is_what_its_own_library_writes_and_reads(tmp_path, way):
+    """Where `datasets` is installed, which isn't needed otherwise."""
+    library = pytest.importorskip("datasets")
+    rng = np.random.default_rng(0)
+    pictures = [Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)) for _ in range(6)]
+    maps = [Image.fromarray(rng.integers(0, 3, (9, 12), np.uint8)) for _ in range(6)]
+    boxes = [[[1.0, 2.0, 5.0, 4.0]] * (number % 3) for number in range(6)]
+    names = library.ClassLabel(names=["cat", "dog"])
+    features = library.Features(
+        image=library.Image(),
+        label=names,
+        mask=library.Image(),
+        objects={
+            "bbox": library.List(library.List(library.Value("float32"), length=4)),
+            "category": library.List(names),
+        },
+    )
+    rows = {
+        "image": pictures,
+        "label": [number % 2 for number in range(6)],
+        "mask": maps,
+        "objects": [{"bbox": some, "category": [1] * len(some)} for some in boxes],
+    }
+    whole = library.Dataset.from_dict(rows, features=features)
+    parts = library.DatasetDict(train=whole.select(range(4)), validation=whole.select([4, 5]))
+    for split, part in parts.items() if way == "parquet" else ():
+        (tmp_path / "data").mkdir(exist_ok=True)
+        part.to_parquet(tmp_path / f"data/{split}-00000-of-00001.parquet")
+    if way == "disk":
+        parts.save_to_disk(tmp_path)
+    for split, part in (("train", parts["train"]), ("val", parts["validation"])):
+        classes, labels, objects = (
+            opened(tmp_path, split) for opened in (open_classes, open_label_maps, open_objects)
+        )
+        assert classes.names == objects.names == ("cat", "dog") and len(classes.keys) == len(part)
+        for key, row in zip(classes.keys, part, strict=True):
+            assert np.array_equal(classes.photo(key), np.array(row["image"]))
+            assert classes.label(key) == row["label"]
+            assert np.array_equal(labels.pair(key)[1], np.array(row["mask"]))
+            found = objects.objects(key)
+            corners = [[x, y, x + w, y + h] for x, y, w, h in row["objects"]["bbox"]]
+            assert found.boxes.tolist() == corners
+            assert found.classes.tolist() == row["objects"]["category"]
