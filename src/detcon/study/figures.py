@@ -115,7 +115,11 @@ def _draw_sources(axes: Axes, panel: StudyPanel) -> None:
 def _draw_line(
     axes: Axes, where: list[float], seeds: list[list[float]], name: str, look: Look
 ) -> None:
-    """Points for seeds, and on them means with intervals, joined unless the dash is "none"."""
+    """Points for seeds, and on them means, joined unless the dash is "none".
+
+    Intervals are drawn from three seeds on: those of two are 13 times their deviation, and would
+    hide all else.
+    """
     for x, values in zip(where, seeds):
         axes.plot(
             [x] * len(values), values, look.marker, color=look.colour, alpha=0.6, zorder=3,
@@ -124,6 +128,5 @@ def _draw_line(
     line = "none" if look.dash == "none" else look.line
     style: dict[str, Any] = {"color": look.colour, "linestyle": line, "label": name}
     means = [fmean(values) for values in seeds]
-    widths = [half_width(values) for values in seeds]
-    bars = [math.nan if width is None else width for width in widths]
+    bars = [(half_width(values) or 0.0) if len(values) > 2 else math.nan for values in seeds]
     axes.errorbar(where, means, yerr=bars, marker=look.marker, capsize=2.5, markersize=6, **style)
