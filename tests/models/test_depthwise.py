@@ -39,6 +39,12 @@ def test_what_is_slow_is_computed_in_32_bits(kernel, stride):
     assert torch.allclose(network.weight.grad, plain.weight.grad, rtol=1e-2, atol=1e-2)
 
 
+def test_after_the_training_weights_may_have_any_type():
+    network = made(5, 2, 8)
+    compute_depthwise_in_32_bits(network)
+    assert network.double()(torch.randn(1, 8, 6, 6).double()).dtype == torch.float64
+
+
 @pytest.mark.parametrize(("kernel", "stride", "groups"), [(3, 1, 8), (3, 2, 1), (1, 2, 2)])
 def test_what_is_fast_stays(kernel, stride, groups):
     network = made(kernel, stride, groups)

@@ -27,5 +27,7 @@ def _is_slow(part: nn.Module) -> bool:
 
 
 def _in_32_bits(forward: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    if not torch.is_autocast_enabled(x.device.type):  # after the training: whatever the weights are
+        return forward(x)
     with torch.autocast(x.device.type, enabled=False):
         return forward(x.float()).to(x.dtype)
