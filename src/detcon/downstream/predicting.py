@@ -134,6 +134,20 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     for sentence in unreadable:
         say(f"skipped: {sentence}")
     counts = [rows[key]["objects"] for key in photos.keys if "objects" in rows.get(key, {})]
+    _tell_left_out(settings, counts, faint, best)
+    run.finish()
+    return run.folder
+
+
+def _tell_left_out(settings: PredictRecipe, counts: Sequence[int], faint: int, best: float) -> None:
+    """Says what isn't in the labels or the drawings.
+
+    Args:
+        settings: Those of the command.
+        counts: Objects written for each photo; empty where no labels are written.
+        faint: How many objects were below the score that was asked for.
+        best: The highest score of these.
+    """
     if empty := counts.count(0):
         are = "they are" if empty > 1 else "it is"
         of = f"{empty:,} of {counted(len(counts), 'photo')}"
@@ -145,8 +159,6 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
             f"{counted(faint, 'object')} of a score below {settings.score:g}, the surest of them "
             f"of {best:.{digits}f}, aren't {left_out}; score= lets in more"
         )
-    run.finish()
-    return run.folder
 
 
 def _check_maps(model: Model, name: str) -> None:
