@@ -37,6 +37,22 @@ def test_workers_outlive_the_threads_of_opencv(busy_opencv):
     assert made == [(place, 1) for place in range(4)]
 
 
+def exp_in_two_threads(place: int) -> float:
+    torch.set_num_threads(2)
+    return float(torch.full((512, 512), place).exp().mean())
+
+
+def test_workers_outlive_the_threads_of_torch(monkeypatch):
+    """They may use torch in several threads: this process has none left when they fork."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    torch.zeros(512, 512).exp_()
+    monkeypatch.setattr("detcon.data.workers.PATIENCE", 5)
+    made = list(make_ahead(exp_in_two_threads, [0, 1], workers=1))
+    torch.set_num_threads(before)
+    assert made == pytest.approx([1, np.e])
+
+
 def test_more_workers_than_cores_are_no_warning(monkeypatch):
     """Recipes for larger machines have them; torch would warn, which is an error in tests."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)

@@ -1,5 +1,6 @@
 """Making batches ahead of the network, in forked processes that share what is in memory."""
 
+import ctypes
 import shutil
 import signal
 import sys
@@ -32,8 +33,9 @@ def make_ahead(
     """Yields `make(place)` for each place, in order, made by worker processes.
 
     A whole batch is made in one worker, so that one message a step crosses the processes. Torch's
-    global random state isn't touched: a resumed run restores it. With workers, OpenCV has one
-    thread here from now on.
+    global random state isn't touched: a resumed run restores it. The threads of OpenCV
+    and torch end before processes fork; torch starts its own again when it needs them, OpenCV has
+    one from now on.
 
     Args:
         make: Makes a batch, which needs `pin_memory()` if there is a GPU.
@@ -45,8 +47,9 @@ def make_ahead(
         WorkerDied: A worker was killed, crashed, or made no batch for half an hour.
         SharedMemoryFull: There is no room to hand over a batch.
     """
-    if workers:  # a child would wait for ever for OpenCV's threads, which don't survive a fork
-        cv2.setNumThreads(1)
+    forks = workers > 0 and sys.platform == "linux"
+    if forks:
+        _end_threads()
     with _noticed_between_steps(), warnings.catch_warnings():
         # of recipes for larger machines: more workers than cores do no harm
         warnings.filterwarnings("ignore", "This DataLoader will create")
@@ -59,7 +62,7 @@ def make_ahead(
             worker_init_fn=_one_thread,
             pin_memory=torch.cuda.is_available(),
             generator=torch.Generator(),  # the default would draw from torch's global state
-            multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            multiprocessing_context="fork" if forks else None,
         )
         before = set(active_children())
         made_ahead = iter(loader)
@@ -88,6 +91,18 @@ def make_ahead(
 
 
 _END = object()
+
+
+def _end_threads() -> None:
+    """Ends the threads of OpenCV and of OpenMP, which torch's operations share.
+
+    They don't survive a fork: a child that asked them to work would wait for ever.
+    """
+    cv2.setNumThreads(1)
+    # of torch's OpenMP, whichever that is; a handle finds what its libraries need, too
+    end = getattr(ctypes.CDLL(torch._C.__file__), "omp_pause_resource_all", None)
+    if end is not None:
+        end(1)  # omp_pause_soft, of OpenMP 5.0
 
 
 class SharedMemoryFull(OSError):
