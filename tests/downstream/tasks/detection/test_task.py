@@ -176,7 +176,7 @@ def test_objects_are_counted_by_class(num, names, said, capsys):
 def test_a_class_without_a_name_is_no_misspelt_one(capsys):
     """Class 0 of a labelled folder is its background, and none of its objects."""
     module._tell_classes([Cells((), 2).objects("1")], 1, ("class 0", "class 1"))
-    assert "training photo: class 0: 0, class 1: 1\n" in capsys.readouterr().err
+    assert "training photo: class 1: 1\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("side", "said"), [(28, "smaller than 14 px in the square"), (80, "")])

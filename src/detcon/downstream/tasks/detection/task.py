@@ -154,13 +154,15 @@ def _tell_classes(first: Sequence[Objects], num: int, names: Names) -> None:
     counts = Counter(names[number] for one in first for number in one.classes.tolist())
     which = f"first {COUNTED:,} of {num:,}" if num > COUNTED else f"{num:,}"
     photos = "training photo" if num == 1 else "training photos"
-    rarest = f", the rarest of {len(names)} classes" if len(names) > LISTED else ""
-    listed = sorted(names, key=lambda name: counts[name])[:LISTED]
+    # a class 0 without a name and without objects is the background of a labelled folder
+    known = [name for name in names if counts[name] or name != "class 0"]
+    rarest = f", the rarest of {len(known)} classes" if len(known) > LISTED else ""
+    listed = sorted(known, key=lambda name: counts[name])[:LISTED]
     told = ", ".join(f"{name}: {counts[name]:,}" for name in listed)
     bare = sum(not len(one) for one in first)
     without = f"; {counted(bare, 'photo')} without any" if bare else ""
     lost = "; a class without objects can't be learnt: is its name misspelt?"
-    named = [name for name in listed if not _UNNAMED.fullmatch(name)]  # 0 is often the background
+    named = [name for name in listed if not _UNNAMED.fullmatch(name)]
     is_lost = num <= COUNTED and any(not counts[name] for name in named)
     note(f"objects in the {which} {photos}{rarest}: {told}{without}{lost if is_lost else ''}")
 
