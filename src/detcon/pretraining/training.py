@@ -1,7 +1,7 @@
 """Pretrains a backbone by a recipe."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,15 @@ from detcon.downstream.recipe import LabelFreeWatch
 from detcon.masks.store import MaskStore, StoreError
 from detcon.masks.store.resume import say_newer_photos
 from detcon.methods.method import Method
-from detcon.methods.recipe import (
-    RegionDistillation,
-    WithMasks,
-    WithTarget,
-    kinds_with_masks,
-)
+from detcon.methods.recipe import RegionDistillation, WithTarget
 from detcon.models.backbone_file import save_backbone
 from detcon.notes import say
 from detcon.ops.schedules import ema_rate
 from detcon.photos import Photos, PhotosError, open_photos
 from detcon.pretraining.collapse import collapse_figures
 from detcon.pretraining.inputs import say_newer, take_inputs
-from detcon.pretraining.parts import Parts, num_without_masks, open_masks, open_parts
+from detcon.pretraining.notices import advice_if_waiting, notices
+from detcon.pretraining.parts import Parts, open_masks, open_parts
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import describe_start, freeze_norms, open_start, open_teacher
 from detcon.pretraining.watch import Watch
@@ -37,7 +33,6 @@ from detcon.train.random_state import seed_rank
 from detcon.train.replica import settled
 from detcon.train.run import LAST, open_run
 from detcon.train.unreadable import UnreadablePhotos
-from detcon.workers import num_cores
 
 _BACKBONE = "backbone.safetensors"
 BEST = "backbone_best.safetensors"
@@ -93,7 +88,7 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
                 if start and not (run.folder / LAST).is_file()
                 else []
             )
-            for sentence in (*about, *_notices(parts)):
+            for sentence in (*about, *notices(parts)):
                 say(sentence)
             if parts.views is not None and isinstance(parts.views.store, MaskStore):
                 say_newer_photos(parts.views.store, photos)
@@ -144,7 +139,7 @@ def _hooks(settings: PretrainRecipe, parts: Parts, folder: Path) -> Hooks:
         names=parts.names,
         probing=_probing(settings, parts, folder),
         unreadable=UnreadablePhotos(folder, photos.read, num_photos=parts.num_photos, share=share),
-        if_waiting=_advice_if_waiting(settings, ranks().per_machine),
+        if_waiting=advice_if_waiting(settings, ranks().per_machine),
     )
 
 
@@ -211,43 +206,3 @@ def _save(
         normalisation=settings.normalisation,
         notes={"method": settings.method.kind, **notes, **origin},
     )
-
-
-def _notices(parts: Parts) -> Iterator[str]:
-    """Sentences for the user before the first step."""
-    channels, views, settings = parts.photos.channels, parts.views, parts.settings
-    if settings.masks is not None and not isinstance(settings.method, WithMasks):
-        yield (
-            f"masks={settings.masks} isn't used: {settings.method.kind} takes whole photos; to "
-            f"learn from masks give method.kind={kinds_with_masks()}"
-        )
-    if settings.warm_heads and settings.weights is None:
-        yield (
-            f"warm_heads={settings.warm_heads} without weights= keeps the encoder's random weights "
-            f"for so many steps; leave it out, or give weights="
-        )
-    if channels != 3:
-        yield f"photos of {channels} channels: changes of saturation and hue, and grey, are off"
-    if views is not None and (num := num_without_masks(views)):
-        yield f"{num:,} of {len(views):,} photos have no masks: nothing is learnt from them"
-    if views is not None and views.left_out:
-        yield (
-            f"left out {len(views.left_out)} photos that couldn't be read when the masks were "
-            f"made, the first is {views.left_out[0]}"
-        )
-
-
-def _advice_if_waiting(settings: PretrainRecipe, ranks_here: int) -> str:
-    """Advice if the training waits for data; what this run may still change comes first."""
-    cores = num_cores() // ranks_here
-    ways = []
-    if settings.workers < cores:
-        ways.append(f"stop it and go on with workers={cores} (now {settings.workers})")
-    if settings.max_side is None and not settings.views.reduced_decode:
-        ways.append("start again with max_side= or views.reduced_decode=true for large photos")
-    if settings.discovery is not None:
-        ways.append(
-            "start again with a larger discovery.every=, since finding masks counts as waiting"
-        )
-    ways.append("put the photos on a faster disk")
-    return ", or ".join(ways)

@@ -1,13 +1,14 @@
 """Makes one self-contained HTML page of run folders."""
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from detcon.config import load_recipe
 from detcon.files import write_whole
 from detcon.notes import counted
+from detcon.progress import with_progress
 from detcon.report.compare import compare, describe, introduce, listed, tell_apart
 from detcon.report.data_panels import mask_panels, view_panels
 from detcon.report.features import feature_panel
@@ -101,15 +102,17 @@ def _of_pretraining(
     runs: Sequence[Pretraining], styles: Mapping[str, Look], recipe: ReportRecipe
 ) -> dict[str, Any]:
     """Values for the sections from masks to features."""
-    return {
-        "masks": mask_panels(runs, recipe.pictures),
-        "views": view_panels(runs, max(1, recipe.pictures // 2), recipe.seed),
-        "features": feature_panel(runs, recipe.pictures),
-        "run_looks": {run.name: styles[run.name] for run in runs},
-        "losses": [*plot_quantities(runs, styles, LOSS), *plot_times(runs)],
-        "quality": plot_quantities(runs, styles, QUALITY),
-        "collapse": plot_quantities(runs, styles, COLLAPSE),
+    parts: dict[str, Callable[[], Any]] = {
+        "masks": lambda: mask_panels(runs, recipe.pictures),
+        "views": lambda: view_panels(runs, max(1, recipe.pictures // 2), recipe.seed),
+        "features": lambda: feature_panel(runs, recipe.pictures),
+        "losses": lambda: [*plot_quantities(runs, styles, LOSS), *plot_times(runs)],
+        "quality": lambda: plot_quantities(runs, styles, QUALITY),
+        "collapse": lambda: plot_quantities(runs, styles, COLLAPSE),
     }
+    each = with_progress(parts.items(), "page", len(parts), words="parts", transient=True)
+    made = {name: make() for name, make in each}
+    return made | {"run_looks": {run.name: styles[run.name] for run in runs}}
 
 
 def _of_making(runs: Runs, recipe: ReportRecipe) -> dict[str, Any]:

@@ -84,7 +84,8 @@ def _by_class(comparison: Comparison, outcomes: Sequence[Outcome]) -> Breakdown:
     rows = {}
     for name, values in _by_part(comparison, outcomes, lambda result: result.per_class).items():
         rows[name] = ["none" if value is None else comparison.written(value) for value in values]
-    what = f"{comparison.metric} by class{comparison.unit and f' in {comparison.unit}'}, mean"
+    metric = comparison.metric.replace("mIoU", "IoU")  # the mean is over classes
+    what = f"{metric} by class{comparison.unit and f' in {comparison.unit}'}, mean"
     return Breakdown(rows, f"{what} {_of_fewest(comparison)}")
 
 

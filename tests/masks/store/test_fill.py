@@ -75,9 +75,10 @@ def test_unreadable_photos_are_skipped_and_listed(images, undisturbed, tmp_path,
     )
     make_masks(images=images, out=tmp_path / "out", generator=WholeImage(), workers=1)
     told = capsys.readouterr().err.splitlines()
-    assert len(told) == 4 and "b/notes.jpg: the file holds no picture" in told[2]
-    assert told[-1].startswith("skipped 3 of 41 photos; all are listed in")
-    assert told[-1].endswith("out/unreadable.json")
+    assert len(told) == 5 and "b/notes.jpg: the file holds no picture" in told[2]
+    assert told[3].startswith("skipped 3 of 41 photos; all are listed in")
+    assert told[3].endswith("out/unreadable.json")
+    assert told[4] == "38 photos, 1.0 masks each on average"
 
 
 @pytest.mark.parametrize("most_threads", [0, 4], ids=["processes", "threads"])

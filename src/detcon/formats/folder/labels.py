@@ -75,6 +75,11 @@ def open_folder(
                 f"{count - len(seen)} of them occur nowhere; name the classes in classes.json, or "
                 f"give task.ignore={count - 1} if it means void"
             )
+        elif ignored is None:
+            note(
+                f"{root} has no classes.json: {count} classes, 0 to {count - 1}, by the ids in its "
+                f"labels; if one of them means void, say so with task.ignore="
+            )
         maps = replace(maps, classes=_table(count, ignored), wrong_id=_wrong_id(count))
     return replace(maps, names=names or tuple(f"class {i}" for i in range(count)))
 

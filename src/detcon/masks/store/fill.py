@@ -28,7 +28,7 @@ from detcon.masks.store.index import merge_index
 from detcon.masks.store.mask_store import MaskStore
 from detcon.masks.store.resume import listed, other_photos, spans_left
 from detcon.masks.store.shard import ShardRow, StoreError, pack, write_shard
-from detcon.notes import say
+from detcon.notes import counted, say
 from detcon.photos import Photos, UnreadablePhoto, open_photos
 from detcon.progress import ProgressBar
 from detcon.workers import in_order, in_order_on_ray
@@ -113,7 +113,7 @@ def _fill_store(settings: MasksRecipe) -> Path:
         write_header(folder, header | {"marks": described["marks"]})
     _list_unreadable(folder, unreadable, len(photos))
     _list_empty(folder, settings.generator)
-    _count_single(folder, settings)
+    _count_masks(folder, settings)
     return folder
 
 
@@ -229,12 +229,12 @@ def _list_empty(folder: Path, generator: MaskGenerator) -> None:
         say(f"{len(empty)} of {len(store)} {have} no mask: {listed(empty)}")
 
 
-def _count_single(folder: Path, settings: MasksRecipe) -> None:
-    """Tells where the settings are too coarse for the photos."""
-    generator = settings.generator
+def _count_masks(folder: Path, settings: MasksRecipe) -> None:
+    """Says how many there are, and where the settings are too coarse for the photos."""
+    generator, store = settings.generator, MaskStore(folder)
+    say(f"{counted(len(store), 'photo')}, {store.mean_masks():.1f} masks each on average")
     if not isinstance(generator, Felzenszwalb):
         return
-    store = MaskStore(folder)
     single = len(store.single())
     if single > len(store) / 2:
         finer = replace(

@@ -84,6 +84,10 @@ class Index:
             names = names.filter(pa.array(self._columns["num_masks"] == num_masks))
         return sorted(names.to_pylist())
 
+    def mean_masks(self) -> float:
+        """The masks of a photo, on average."""
+        return float(self._columns["num_masks"].mean())
+
     def _damaged(self) -> StoreError:
         otherwise = "delete this file and run the command that made the store again"
         again = copy_again(self.path, otherwise)

@@ -112,6 +112,10 @@ class MaskStore:
         """The photos with one mask, in which no region is told from another."""
         return self._index.keys(num_masks=1)
 
+    def mean_masks(self) -> float:
+        """The masks of a photo, on average; photos without any count."""
+        return self._index.mean_masks()
+
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of these photos that have no masks."""
         return self._index.missing(keys)
