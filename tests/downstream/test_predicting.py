@@ -244,6 +244,29 @@ def test_pictures_are_made_again_with_other_settings(trained, photos, tmp_path, 
     assert "has the predictions of 4 photos: there are no others" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("form", ["auto", "labelme", "yolo", "voc_xml", "folder", "coco"])
+@pytest.mark.parametrize("line", ["{photos}/{name}", "../photos/{name}"])
+def test_a_list_that_leads_elsewhere_keeps_its_photos(trained, photos, tmp_path, form, line):
+    """Written beside them, or over them, the drawings would be what was photographed."""
+    (photos / "2.xml").write_text("by hand")
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    folder = tmp_path / "lists"
+    folder.mkdir()
+    lines = [line.format(photos=photos, name=path.name) for path in photos.glob("*.png")]
+    (folder / "some.txt").write_text("\n".join(lines))
+    given = {"model": str(trained), "images": str(folder / "some.txt"), "format": form}
+    out = predict(out=str(tmp_path / "found"), **given)
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before
+    other = predict(out=str(tmp_path / "other"), **given | {"images": str(photos)})
+    parts = [
+        {path.relative_to(root) for path in root.rglob("*") if path.parent != root}
+        for root in (out, other)
+    ]
+    assert parts[0] == parts[1], "the same files as of the folder itself"
+    again = how_to_learn_again(load_recipe(PredictRecipe, None, given | {"out": str(out)}))
+    assert form not in ("labelme", "voc_xml") or f"/. {photos}, correct" in again
+
+
 def test_the_command_that_follows_can_be_run(trained, photos, tmp_path, monkeypatch):
     given = {"model": str(trained), "images": str(photos), "out": str(tmp_path / "found")}
     given |= {"format": "labelme", "draw": False}

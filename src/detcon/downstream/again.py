@@ -8,7 +8,7 @@ from detcon.downstream.model_file import find_model, settings_of
 from detcon.downstream.recipe import PredictRecipe, TransferRecipe
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.own.recipe import OwnRecipe
-from detcon.photos import open_photos
+from detcon.photos import Names, open_photos
 from detcon.results.recipe import RECIPE
 
 _CORRECT = {  # and the data to learn from
@@ -64,9 +64,12 @@ def how_to_learn_again(settings: PredictRecipe) -> str:
 
 
 def _folder(images: str) -> str:
-    """The folder that the photos' labels are copied to: of a list, where its paths begin."""
+    """The folder that the photos' labels are copied to: of a list, what names are relative to."""
     is_list = Path(images).is_file() and Path(images).suffix.lower() != ".tar"
-    return open_photos(images).root if is_list else images
+    if not is_list:
+        return images
+    photos = open_photos(images)
+    return Names(photos.keys, photos.root).folder
 
 
 def _changes(made: TransferRecipe, model: Path, form: str) -> list[str]:

@@ -36,7 +36,7 @@ from detcon.downstream.tasks.own.recipe import OwnRecipe
 from detcon.files import write_whole
 from detcon.formats.segments import VOID
 from detcon.notes import counted, say
-from detcon.photos import Photos, UnreadablePhoto, check_outside, open_photos, shown
+from detcon.photos import Names, Photos, UnreadablePhoto, check_outside, open_photos, shown
 from detcon.progress import ProgressBar
 from detcon.results import RunError
 from detcon.results.inputs import take_inventory
@@ -83,7 +83,8 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         _check_maps(model, settings.model)
     check_outside(folder, settings.images)
     photos = open_photos(settings.images, model.in_channels)
-    _refuse_equal_names(photos, settings.images)
+    named = Names(photos.keys, photos.root)
+    _refuse_equal_names(photos, named, settings.images)
     rows = {row["photo"]: row for row in read_lines(folder / PREDICTED)[0].values()}
     known = _unchanged(photos, rows, folder)
     inputs = {"model": take_inventory(find_model(settings.model))}
@@ -95,7 +96,7 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         (folder / PREDICTED).unlink(missing_ok=True)
         write_recipe(folder, settings)
         run = open_run(folder, settings, inputs=inputs)
-    if lost := {key for key in known if not _is_there(model, settings, key)}:
+    if lost := {key for key in known if not _is_there(model, settings, named[key])}:
         lacking = counted(len(lost), "prediction")
         say(f"gone from {folder}, and made again: {lacking}, the first is that of {min(lost)}")
     left = [key for key in photos.keys if key not in known - lost]
@@ -107,30 +108,29 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     if left:
         model.to(open_replica("32", settings.accelerator).device)
     for photo, found in _predictions(model, photos, left, settings, unreadable):
-        seen = sure(found, settings.score)
+        seen, name = sure(found, settings.score), named[photo.key]
         if seen is not found:
             faint += len(found) - len(seen)
             best = max([best, *found.scores[found.scores < settings.score].tolist()])
         if settings.draw:
             picture = model.task.draw(photo.pixels, seen, model.names)
-            name = PurePosixPath(photo.key).with_suffix(".png")
             pixels = np.concatenate([shown(photo.pixels), picture], axis=1)
-            write_png(folder / "drawn" / name, pixels)
+            write_png(folder / "drawn" / PurePosixPath(name).with_suffix(".png"), pixels)
         row = {"photo": photo.key, "bytes": photo.size, "sha256": photo.digest}
         objects = None
         if settings.format != "auto" and model.task.objects is not None:
             objects = sure(model.task.objects(found, model.names), settings.score)
             row["objects"] = len(objects)
         if settings.format == "folder":
-            copy = folder / "folder" / "train" / "images" / photo.key
+            copy = folder / "folder" / "train" / "images" / name
             write_whole(copy, photos.data(photo.key), durable=False)
-        rows[photo.key] = row | {"found": _save(model, settings, photo.key, found, objects)}
+        rows[photo.key] = row | {"found": _save(model, settings, name, found, objects)}
         append_line(folder / PREDICTED, rows[photo.key])
     if len(unreadable) == len(photos):
         raise RunError(
             f"none of the {len(photos)} photos could be read; the first: {unreadable[0]}"
         )
-    _finish(model, settings, {key: rows[key]["found"] for key in photos.keys if key in rows})
+    _finish(model, settings, {named[key]: rows[key]["found"] for key in photos.keys if key in rows})
     for sentence in unreadable:
         say(f"skipped: {sentence}")
     counts = [rows[key]["objects"] for key in photos.keys if "objects" in rows.get(key, {})]
@@ -197,19 +197,19 @@ def _save(
     return write_voc_xml(folder / "voc_xml", key, objects, names, channels=model.in_channels)
 
 
-def _is_there(model: Model, settings: PredictRecipe, key: str) -> bool:
+def _is_there(model: Model, settings: PredictRecipe, name: str) -> bool:
     """Whether the files of a photo alone are there; those of a task of the user's aren't known."""
-    name, task = PurePosixPath(key).with_suffix(""), model.settings.task
+    stem, task = PurePosixPath(name).with_suffix(""), model.settings.task
     maps = _MAPS.get(task.kind)
-    wanted = [f"drawn/{name}.png"] if settings.draw else []
+    wanted = [f"drawn/{stem}.png"] if settings.draw else []
     if settings.format == "auto" and maps:
-        wanted.append(f"{maps}/{name}.png")
+        wanted.append(f"{maps}/{stem}.png")
     if settings.format in _LABELS:
-        wanted.append(_LABELS[settings.format].replace("*", str(name)))
+        wanted.append(_LABELS[settings.format].replace("*", str(stem)))
     if settings.format == "folder":
         objects = ["instances"] if isinstance(task, DetectionRecipe) else []
-        wanted += [f"folder/train/{part}/{name}.png" for part in ("labels", *objects)]
-        wanted.append(f"folder/train/images/{key}")
+        wanted += [f"folder/train/{part}/{stem}.png" for part in ("labels", *objects)]
+        wanted.append(f"folder/train/images/{name}")
     return all(Path(settings.out, one).is_file() for one in wanted)
 
 
@@ -226,8 +226,8 @@ def _finish(model: Model, settings: PredictRecipe, rows: Mapping[str, Any]) -> N
         content = json.dumps({"names": names, "ignore": VOID})
         write_whole(folder / "folder" / "classes.json", f"{content}\n")
         labelled = Path(model.settings.data, "train", "labels")  # which stay when they are joined
-        maps = {key: labelled / PurePosixPath(key).with_suffix(".png") for key in rows}
-        new = [key for key, path in maps.items() if not path.is_file()]
+        maps = {name: PurePosixPath(name).with_suffix(".png") for name in rows}
+        new = [name for name, path in maps.items() if not (labelled / path).is_file()]
         write_predicted(folder / "folder" / "train", new)
         if num := sum(row or 0 for row in rows.values()):
             say(f"objects left out: {num} (a surer one hides them whole)")
@@ -351,11 +351,11 @@ def _as_recorded(
     )
 
 
-def _refuse_equal_names(photos: Photos, images: str) -> None:
+def _refuse_equal_names(photos: Photos, named: Names, images: str) -> None:
     """Refuses photos that differ in the format alone: their predictions would be one PNG."""
     first: dict[PurePosixPath, str] = {}
     for key in photos.keys:
-        name = PurePosixPath(key).with_suffix("")
+        name = PurePosixPath(named[key]).with_suffix("")
         if name in first:
             raise ValueError(
                 f"images={images} holds {first[name]} and {key}, whose predictions would be one "

@@ -28,15 +28,16 @@ from detcon.formats.segments import (
 )
 from detcon.formats.writing.masks import MasksToWrite, WrittenMasks
 from detcon.formats.writing.scenes import write_pixels
+from detcon.photos import Names
 
 _VOID, _MOST = 255, 65534
 
 
-def check_names(keys: Sequence[str]) -> None:
+def check_names(keys: Sequence[str], named: Names) -> None:
     """Raises a `FormatError` if the PNG files of two photos would have the same path."""
     stems: dict[str, str] = {}
     for key in keys:
-        stem = str(PurePosixPath(key).with_suffix(""))
+        stem = str(PurePosixPath(named[key]).with_suffix(""))
         if stem in stems:
             raise FormatError(
                 f"cannot write PNG files: {stems[stem]} and {key} would share {stem}.png; use "
@@ -44,7 +45,7 @@ def check_names(keys: Sequence[str]) -> None:
             )
         stems[stem] = key
     for key in keys:
-        for parent in map(str, PurePosixPath(key).parents):
+        for parent in map(str, PurePosixPath(named[key]).parents):
             if parent in stems:
                 raise FormatError(
                     f"cannot write PNG files: the masks of {stems[parent]} would go into the "
@@ -52,7 +53,7 @@ def check_names(keys: Sequence[str]) -> None:
                 )
 
 
-def write_pngs(masks: MasksToWrite, out: Path, keys: Sequence[str]) -> int:
+def write_pngs(masks: MasksToWrite, out: Path, named: Names, keys: Sequence[str]) -> int:
     """Writes the files of the photos `keys`; those that are there are left as they are.
 
     Returns:
@@ -63,7 +64,7 @@ def write_pngs(masks: MasksToWrite, out: Path, keys: Sequence[str]) -> int:
     """
     written = 0
     for key in keys:
-        path = out / PurePosixPath(key).with_suffix(".png")
+        path = out / PurePosixPath(named[key]).with_suffix(".png")
         first = path.with_suffix("") / "000.png"
         if path.exists() or first.exists():
             continue

@@ -52,6 +52,7 @@ def test_says_what_is_wrong(folder):
             MCG(contours=str(folder))(PLAIN, key)
 
     says("no contour map of the photo b/c.jpg: looked for .*b/c.png and .*b/c.npy", "b/c.jpg")
+    says(f"under the photos' paths below one folder, and {folder}/c.jpg lead", f"{folder}/c.jpg")
     says("maps named after the photos; give the photo's name as key", "")
     cv2.imwrite(str(folder / "colour.png"), PLAIN)
     says("colour.png is an array of 60 x 80 x 3 .* one real number a pixel", "colour.jpg")

@@ -222,6 +222,21 @@ def test_advice_can_be_followed_of_a_conversion_that_wrote_nothing(photos, tmp_p
         convert_masks(**asked, to="coco")
 
 
+def test_two_things_for_one_pngs_of_a_list_that_leads_elsewhere_lie_in_out(photos, tmp_path):
+    """Not beside the photos, or over those that are PNG files themselves."""
+    before = {path: path.read_bytes() for path in photos.iterdir()}
+    listed = tmp_path / "lists" / "some.txt"
+    listed.parent.mkdir()
+    listed.write_text("\n".join(map(str, before)))
+    store = make_masks(images=listed, out=tmp_path / "out", generator=Grid(2), workers=1)
+    out = convert_masks(masks=store, out=tmp_path / "pngs", to="png", workers=1)
+    assert {path: path.read_bytes() for path in photos.iterdir()} == before
+    assert {path.name for path in out.glob("*.png")} == {path.name for path in before}
+    generator = {"kind": "annotations", "folder": str(out)}
+    again = MaskStore(make_masks(images=listed, out=tmp_path / "again", generator=generator))
+    assert all(again[key].num_masks == 4 for key in map(str, before))
+
+
 def test_stale_annotations_that_changed_are_named_and_read_again_with_check(
     photos, tmp_path, capsys
 ):

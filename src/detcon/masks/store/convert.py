@@ -24,7 +24,7 @@ from detcon.masks.store import MaskStore
 from detcon.masks.store.resume import say_newer_photos
 from detcon.masks.store.shard import StoreError
 from detcon.notes import say
-from detcon.photos import Photos, check_outside, open_photos
+from detcon.photos import Names, Photos, check_outside, open_photos
 from detcon.progress import with_progress
 from detcon.workers import in_order
 
@@ -58,15 +58,17 @@ def convert_masks(recipe: str | Path | ConvertRecipe | None = None, /, **overrid
     store, out = MaskStore(settings.masks), Path(settings.out)
     keys = store.keys()
     parts = [keys[start : start + _PHOTOS_A_JOB] for start in range(0, len(keys), _PHOTOS_A_JOB)]
+    source = settings.images or store.header["source"]
+    named = Names(keys, str(Path(source).parent))  # a list's keys alone lead elsewhere
     if settings.to == "png":
-        check_names(keys)
-        check_outside(out, settings.images or store.header["source"])
+        check_names(keys, named)
+        check_outside(out, source)
     photos = None
     if settings.to == "tfrecord":  # whose records hold the photos too
-        photos = replace(open_photos(settings.images or store.header["source"]), keys=keys)
+        photos = replace(open_photos(source), keys=keys)
     _begin(out, settings, store, photos)
     if settings.to == "png":
-        written = sum(_results(partial(write_pngs, store, out), parts, settings.workers))
+        written = sum(_results(partial(write_pngs, store, out, named), parts, settings.workers))
         _say_if_all_there(written, out)
         return out
     if photos is None:

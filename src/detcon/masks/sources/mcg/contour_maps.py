@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from detcon.files import copy_again
 from detcon.masks.masks import by
 from detcon.masks.sources.mcg.contours import smooth
-from detcon.photos import UnreadablePhoto, read_stored
+from detcon.photos import UnreadablePhoto, read_stored, stays_inside
 
 _FINE_SIGMA, _COARSE_SIGMA = 0.8, 2.0  # in pixels of the map that masks are made at
 
@@ -61,6 +61,11 @@ def _find(folder: str, key: str) -> Path:
         raise ContourMapError(
             f"generator.contours={folder} has maps named after the photos; give the photo's name "
             f"as key"
+        )
+    if not stays_inside(key):
+        raise ContourMapError(
+            f"generator.contours={folder} has maps under the photos' paths below one folder, and "
+            f"{key} leads out of it; list the photos with paths below the list's own folder"
         )
     name = Path(folder, PurePosixPath(key))
     paths = [name.with_suffix(suffix) for suffix in (".png", ".npy")]
