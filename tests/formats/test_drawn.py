@@ -436,6 +436,15 @@ def test_lists_of_voc_that_fit_two_photos_say_what_to_rename(tmp_path):
     assert len(open_objects(tmp_path, "voc_xml", "train").keys) == 3
 
 
+def test_two_things_for_one_xml_beside_the_photo_and_one_among_annotations(tmp_path):
+    layouts.voc_xml(tmp_path)
+    shutil.copy(tmp_path / "Annotations/a.xml", tmp_path / "JPEGImages/a.xml")
+    with pytest.raises(
+        AnnotationError, match=r"s/a\.xml and .*/a\.xml are both of the photo JPEGI"
+    ):
+        open_objects(tmp_path, "voc_xml", "train")
+
+
 def test_difficult_objects_of_voc_are_neither_learnt_nor_counted(tmp_path):
     layouts.voc_xml(tmp_path)
     path = tmp_path / "Annotations" / "a.xml"

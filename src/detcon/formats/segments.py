@@ -10,6 +10,7 @@ from jaxtyping import Bool, Integer
 
 from detcon.formats.errors import AnnotationError, NotAnnotated
 from detcon.formats.objects import Objects
+from detcon.photos import stays_inside
 
 VOID = 255
 """The class of a pixel that is neither learnt nor counted."""
@@ -101,6 +102,9 @@ class SegmentSets(Protocol):
 class SegmentFiles:
     """A file for each photo, in the same subfolder of `folder` and under the photo's stem.
 
+    Of a key that leads out of its collection's folder, `/data/one/a.jpg`, the longest end that has
+    a file counts: `data/one/a.png`, `one/a.png`, or `a.png`.
+
     Attributes:
         folder: Where the files are.
         suffix: What follows the stem.
@@ -123,7 +127,13 @@ class SegmentFiles:
         return self.load(self._find(key), key)
 
     def _find(self, key: str) -> Path:
-        photo = Path(self.folder, key)
+        if stays_inside(key):
+            return self._of(Path(self.folder, key))
+        parts = [part for part in PurePosixPath(key).parts if part not in ("/", "..")]
+        ends = [self._of(Path(self.folder, *parts[start:])) for start in range(len(parts))]
+        return next((end for end in ends if end.exists()), ends[-1])
+
+    def _of(self, photo: Path) -> Path:
         file, folder = photo.with_name(photo.stem + self.suffix), photo.with_name(photo.stem)
         return folder if self.or_folder and folder.is_dir() and not file.is_file() else file
 

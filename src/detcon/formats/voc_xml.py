@@ -116,6 +116,10 @@ def _parts(
     by_stem: dict[str, Drawing] = {}
     for one in drawings:
         if (other := by_stem.setdefault(PurePosixPath(one.key).stem, one)) is not one:
+            if other.key == one.key:
+                raise AnnotationError(
+                    f"{other.place} and {one.place} are both of the photo {one.key}; remove one"
+                )
             raise AnnotationError(
                 f"the lists of {folder} can't tell {other.key} from {one.key}; rename one of "
                 f"them, and its XML"
