@@ -41,7 +41,7 @@ def test_nothing_is_drawn_where_nobody_looks(capsys):
     assert capsys.readouterr().err == "a line\n"
 
 
-def test_a_line_a_minute_where_there_is_no_terminal(capsys, monkeypatch):
+def test_a_line_soon_and_one_a_minute_where_there_is_no_terminal(capsys, monkeypatch):
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
     with ProgressBar("masks", 300, words="photos") as bar:
@@ -51,8 +51,8 @@ def test_a_line_a_minute_where_there_is_no_terminal(capsys, monkeypatch):
         for clock[0] in (180.0, 191.0):
             bar.reach(200)
     lines = [
-        "masks 20/300 photos · 0:14:14 left",
-        "masks 40/300 photos · 0:14:05 left",
+        "masks 10/300 photos · 0:14:30 left",
+        "masks 30/300 photos · 0:15:00 left",
         "something else",
         "masks 200/300 photos · 0:01:36 left",
     ]

@@ -1,4 +1,4 @@
-"""The progress bar of all commands; where there is no terminal, a line a minute.
+"""The progress bar of all commands; where there is no terminal, a line now and then.
 
 It is drawn on stderr, so that what a command prints can be piped.
 """
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from detcon.notes import as_told
 
 Item = TypeVar("Item")
-SILENCE = 60.0  # seconds
+SOON, SILENCE = 10.0, 60.0  # seconds
 
 
 class ProgressBar:
@@ -41,7 +41,7 @@ class ProgressBar:
         words: str = "",
         transient: bool = False,
         show: bool = True,
-        soon: float = SILENCE,
+        soon: float = SOON,
     ) -> None:
         self._console = Console(stderr=True, quiet=not show)
         self.is_visible = show and self._console.is_terminal

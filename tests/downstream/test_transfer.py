@@ -34,7 +34,7 @@ from detcon.models.backbone_file import BackboneError, Normalisation, load_backb
 from detcon.models.encoders import build_encoder
 from detcon.models.recipe import EncoderRecipe
 from detcon.palette import class_colours
-from detcon.photos import Photos
+from detcon.photos import Names, Photos, open_photos
 from detcon.results import RunError
 from detcon.results.result import Result, read_result, write_result
 from detcon.train.stop import AGAIN
@@ -526,4 +526,7 @@ def test_where_no_validation_photo_is_left_out_nothing_is_said(squares, tmp_path
     assert (result.num_photos, result.val_photos) == (5, None)
     said = capsys.readouterr()
     assert "drawn" not in said.out + said.err and "of 5 validation photos\n" in said.out
-    assert not (tmp_path / "run/seed0/val.txt").exists()
+    listed = open_photos(tmp_path / "run/seed0/val.txt")
+    names = Names(listed.keys, listed.root)
+    assert names.folder == str(squares / "val/images")
+    assert [names[key] for key in listed] == list(open_photos(squares / "val/images").keys)

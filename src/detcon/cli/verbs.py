@@ -147,7 +147,8 @@ VERBS = {
             ""
             if s.is_grid
             else f"detcon predict model={quote(s.out)}/seed{s.seed} images=PHOTOS out=found"
-            f"{_own_code(s)}  # figures and pictures: detcon report {quote(s.out)}"
+            f"{_own_code(s)}  # the validation photos: images={quote(s.out)}/seed{s.seed}/val.txt; "
+            f"figures and pictures: detcon report {quote(s.out)}"
         ),
         page=lambda s: s.is_grid,
     ),

@@ -39,7 +39,7 @@ STRIPS = 4
 """The number of validation photos that are drawn with their prediction."""
 
 VAL = "val.txt"
-"""The list of validation photos, where they were drawn."""
+"""The list of validation photos, which `detcon predict images=` takes."""
 
 OpenData = Callable[[int], tuple[LabelledData, Examples]]
 """From the channels that a backbone takes to the data, and its validation photos."""
@@ -72,8 +72,8 @@ def run_cell(
     backbone, network, names, train, val = prepare_cell(settings, task, open_data)
     run = open_run(folder, settings, inputs=inputs)
     drawn = settings.val_photos if len(val) < len(val.split.keys) else None
-    if (settings.val or drawn) is not None and is_first_rank():
-        write_whole(folder / VAL, "".join(f"{val.key(number)}\n" for number in range(len(val))))
+    if is_first_rank():
+        _list_photos(folder / VAL, val)
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it
         network.to(open_replica("32", settings.loop.accelerator).device).eval()
@@ -181,6 +181,13 @@ def _result(
         num_photos=num_photos,
         val_photos=drawn,
     )
+
+
+def _list_photos(path: Path, val: Examples) -> None:
+    """Lists the validation photos by their paths; by their names where they are no files."""
+    keys, photos = map(val.key, range(len(val))), val.split.in_files
+    lines = keys if photos is None else (str(photos.path(key).absolute()) for key in keys)
+    write_whole(path, "".join(f"{line}\n" for line in lines))
 
 
 def _save(settings: TransferRecipe, backbone: Backbone, network: Network, names: Names) -> None:

@@ -44,8 +44,8 @@ def transfer(recipe: str | Path | GridRecipe | None = None, /, **overrides: Any)
 
     Seed N has the folder `out/seedN` with the recipe, the log, `model.safetensors` (the trained
     network, for `load_model` and `detcon predict`), `backbone.safetensors` (its encoder),
-    `predictions/*.png`, `result.json` and, where val was drawn, its photos in `val.txt`; of several
-    backbones or amounts of labels, `out/BACKBONE/labelsM/seedN`. Given again, an interrupted cell
+    `predictions/*.png`, `result.json` and the validation photos in `val.txt`; of several backbones
+    or amounts of labels, `out/BACKBONE/labelsM/seedN`. Given again, an interrupted cell
     goes on where it stopped, and a finished one is only read; a grid may grow.
 
     Args:

@@ -55,7 +55,8 @@ class DetectionRecipe(FineTunedRecipe):
 
     kind: Literal["detection"] = "detection"
     crop: Annotated[Side, AfterValidator(_whole_cells)] = Field(
-        default=512, description="side of the square that photos are brought to, in pixels"
+        default=512,
+        description="side of the square that photos are brought to, in pixels; a multiple of 64",
     )
     scale: tuple[Factor, Factor] = Field(
         default=(0.8, 1.25),

@@ -179,7 +179,7 @@ def _tell_small(first: Sequence[Objects], recipe: DetectionRecipe) -> None:
         note(
             f"half of the objects are smaller than {side:.0f} px in the square of {recipe.crop} px "
             f"that the detector sees, and its smallest anchors have {anchor:.0f} px: few can be "
-            f"found. Give a larger task.crop= (and size=), or "
+            f"found. Give a larger task.crop= (in steps of 64, and size=), or "
             f"task.detector.anchor={max(1, round(side / LEVELS[0]))}"
         )
 
