@@ -346,5 +346,5 @@ def test_results_on_a_part_of_val_have_a_table_of_their_own(runs, tmp_path):
         runs.folder / "seg_ours" / "seed0" / "result.json", num_photos=20, val_photos=20, value=90.0
     )
     text = words(make_report([runs.folder], out=tmp_path / "report.html", pictures=1))
-    assert "segmentation on 20 drawn val photos" in text
+    assert "segmentation on 20 of the val photos" in text
     assert "41.8 ± 1.0" in text, "the mean of the two others"

@@ -64,7 +64,7 @@ class Outcome:
         """The task in words, and on how many photos it was scored, if not on all of val."""
         words = self.result.task.replace("_", " ")
         drawn = self.result.val_photos is not None
-        return f"{words} on {self.result.num_photos} drawn val photos" if drawn else words
+        return f"{words} on {self.result.num_photos} of the val photos" if drawn else words
 
     @property
     def group(self) -> tuple[str, str, str]:
