@@ -51,10 +51,10 @@ def test_a_line_soon_and_one_a_minute_where_there_is_no_terminal(capsys, monkeyp
         for clock[0] in (180.0, 191.0):
             bar.reach(200)
     lines = [
-        "masks 10/300 photos · 0:14:30 left",
-        "masks 30/300 photos · 0:15:00 left",
+        "masks 10/300 photos",
+        "masks 30/300 photos · 0:15:45 left",
         "something else",
-        "masks 200/300 photos · 0:01:36 left",
+        "masks 200/300 photos · 0:01:25 left",
     ]
     assert capsys.readouterr().err.splitlines() == lines
 

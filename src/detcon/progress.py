@@ -57,8 +57,8 @@ class ProgressBar:
             disable=not self.is_visible,
         )
         self._title, self._total, self._done, self._words = title, total, done, words
-        self._first, self._begin = done, time.monotonic()
-        self._said = self._begin - SILENCE + soon
+        self._first: int | None = None  # what was done when the pace began
+        self._said = time.monotonic() - SILENCE + soon
         self._task = self._bar.add_task(title, total=total, completed=done, words=words)
 
     def __enter__(self) -> "ProgressBar":
@@ -74,6 +74,8 @@ class ProgressBar:
 
     def reach(self, done: int) -> None:
         """Sets the number of things that are done."""
+        if self._first is None:  # before it loops may have been compiled, which comes once
+            self._first, self._begin = done, time.monotonic()
         self._done = done
         self._bar.update(self._task, completed=done)
         if not self.is_visible and time.monotonic() > self._said + SILENCE:
