@@ -124,13 +124,16 @@ def test_the_training_is_the_same_bit_for_bit(data, plain, tmp_path, task):
     assert {"loss", TASKS[task]} <= lines[-1].keys() and "loss" not in lines[0]
 
 
-def test_measuring_without_labels_leaves_the_training_alone_too(data, plain, tmp_path):
+def test_measuring_without_labels_leaves_the_training_alone_too(data, plain, tmp_path, capsys):
     few = {"photos": 4, "views": 2, "neighbours": 2}
     backbone = run(data, tmp_path / "run", label_free=few)
     assert (backbone.read_bytes(), state(tmp_path / "run", WITHOUT_LABELS)) == plain
     steps, values = read_history(tmp_path / "run").curve("lidar")
     assert steps == [1, 2, 3, 4, 5, 6] and min(values) >= 1, "a tenth of the run, rounded up"
+    assert "figures without labels take" not in capsys.readouterr().err
     many = run(data, tmp_path / "many", label_free={**few, "views": 22})
+    said = "figures without labels take about 56% of the time; label_free=null leaves them out\n"
+    assert said in capsys.readouterr().err
     steps_of_many, _ = read_history(tmp_path / "many").curve("lidar")
     assert many.read_bytes() == plain[0] and steps_of_many == [4, 6], "no more work"
     kept = load_backbone(tmp_path / "run" / "backbone_best.safetensors").notes

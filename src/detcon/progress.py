@@ -83,6 +83,11 @@ class ProgressBar:
             made, missing = self._done - self._first, self._total - self._done
             self.say(words + time_left(self._begin, made, missing))  # the bar has its own
 
+    @property
+    def silent(self) -> float:
+        """Seconds since the last line."""
+        return time.monotonic() - self._said
+
     def write(self, words: str) -> None:
         """Changes the words after the numbers."""
         self._words = words

@@ -21,8 +21,8 @@ def test_tells_once_that_it_compiles_and_nothing_where_it_need_not(monkeypatch, 
     note.cache_clear()
     first, again = compiled(twice), compiled(twice)
     assert first(3.5) == 7
-    said = "compiling the loops over pixels that this step needs, once: about ten seconds\n"
-    assert capsys.readouterr().err == said
+    said = "compiling loops over pixels that this command needs, and keeping them: about ten sec"
+    assert capsys.readouterr().err == f"{said}onds\n"
     assert first(3) == 6, "another type: compiled, too"
     note.cache_clear()
     assert again(4.5) == 9, "from the folder"

@@ -36,8 +36,8 @@ class _Teller(Listener):
         found = data["dispatcher"]
         if found.py_func.__module__.startswith("detcon."):
             is_kept = found.stats.cache_path is not None
-            kept = "once" if is_kept else "each time, since no cache folder can be written"
-            note(f"compiling the loops over pixels that this step needs, {kept}: about ten seconds")
+            kept = "and keeping them" if is_kept else "since no cache folder can be written"
+            note(f"compiling loops over pixels that this command needs, {kept}: about ten seconds")
 
     def on_end(self, event: Event) -> None:
         pass

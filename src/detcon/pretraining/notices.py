@@ -7,12 +7,14 @@ import numpy as np
 from detcon.data.dataset import PhotoViews
 from detcon.methods.recipe import WithMasks, kinds_with_masks
 from detcon.models.recipe import RESNETS
-from detcon.pretraining.parts import Parts, num_without_masks
+from detcon.pretraining.parts import Parts, num_without_masks, passes_of_a_step
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.workers import num_cores
 
 _TRIED = 16
 """Photos whose masks are counted in their views before training."""
+MUCH = 0.4
+"""The share of a run's time above which it is told what its figures without labels take."""
 
 
 def notices(parts: Parts) -> Iterator[str]:
@@ -34,6 +36,15 @@ def notices(parts: Parts) -> Iterator[str]:
         yield f"{num:,} of {len(views):,} photos have no masks: nothing is learnt from them"
     if views is not None and views.store is not None:
         yield _masks_shown(parts, views)
+    every = parts.measure_every()
+    if settings.probing is None and every is not None:
+        measured = (parts.steps // every + 1) * parts.passes_to_measure()
+        share = measured / max(1, measured + parts.steps * passes_of_a_step(settings))
+        if share > MUCH:
+            yield (
+                f"figures without labels take about {share:.0%} of the time; label_free=null "
+                f"leaves them out"
+            )
     if views is not None and views.left_out:
         yield (
             f"left out {len(views.left_out)} photos that couldn't be read when the masks were "

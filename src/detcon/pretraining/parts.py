@@ -42,6 +42,9 @@ from detcon.pretraining.discovery import Discoverer
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.train.environment import is_first_rank, ranks
 
+MEASUREMENTS = 10
+"""Without labels in a run, besides that of the start, unless `label_free.every` is given."""
+
 
 @dataclass
 class Parts:
@@ -102,6 +105,25 @@ class Parts:
                 world=share.world,
             )
             first_step = end
+
+    def measure_every(self) -> int | None:
+        """The updates from one measurement to the next; None without any.
+
+        Without labels there are ten, unless the recipe says otherwise, and fewer where they would
+        take longer than the updates.
+        """
+        settings = self.settings
+        if settings.probing is not None:
+            return settings.probing.every
+        if settings.label_free is None:
+            return None
+        once = -(-self.passes_to_measure() // passes_of_a_step(settings))
+        return settings.label_free.every or max(-(-self.steps // MEASUREMENTS), once)
+
+    def passes_to_measure(self) -> int:
+        """The views that pass the encoder in a measurement without labels."""
+        watch = self.settings.label_free
+        return 0 if watch is None else min(watch.photos, self.num_photos) * (watch.views + 1)
 
     def names(self, batch: Batch) -> list[str]:
         """The photos of the last batch."""
@@ -274,6 +296,11 @@ def _teacher(settings: PretrainRecipe, backbone: Backbone) -> Teacher:
     assert isinstance(settings.method, RegionDistillation)
     size = settings.method.teacher.size
     return Teacher(backbone.encoder, backbone.normalisation, size=size)
+
+
+def passes_of_a_step(settings: PretrainRecipe) -> int:
+    """The views that pass the encoder in an update; one that passes backward counts as two."""
+    return settings.batch_size * 2 * 3
 
 
 def num_without_masks(views: PhotoViews) -> int:

@@ -8,7 +8,6 @@ from typing import Any
 from torch import nn
 
 from detcon.config import load_recipe
-from detcon.downstream.recipe import LabelFreeWatch
 from detcon.masks.store import MaskStore, StoreError
 from detcon.masks.store.resume import say_newer_photos
 from detcon.methods.method import Method
@@ -36,9 +35,6 @@ from detcon.train.unreadable import UnreadablePhotos
 
 _BACKBONE = "backbone.safetensors"
 BEST = "backbone_best.safetensors"
-
-MEASUREMENTS = 10
-"""Without labels in a run, besides that of the start, unless `label_free.every` is given."""
 
 
 def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: Any) -> Path:
@@ -154,12 +150,8 @@ def _target_update(
 
 
 def _probing(settings: PretrainRecipe, parts: Parts, folder: Path) -> Probing | None:
-    probing, without_labels = settings.probing, settings.label_free
-    if probing is not None:
-        every = probing.every
-    elif without_labels is not None:
-        every = without_labels.every or _usual_pace(settings, without_labels, parts)
-    else:
+    probing, without_labels, every = settings.probing, settings.label_free, parts.measure_every()
+    if every is None:
         return None
     encoder = parts.method.encoder
     watch = Watch(
@@ -175,13 +167,6 @@ def _probing(settings: PretrainRecipe, parts: Parts, folder: Path) -> Probing | 
         at_start=settings.weights is not None,
         is_over=watch.is_over,
     )
-
-
-def _usual_pace(settings: PretrainRecipe, watch: LabelFreeWatch, parts: Parts) -> int:
-    """For ten measurements without labels; fewer where they would take longer than the steps."""
-    passes = min(watch.photos, parts.num_photos) * (watch.views + 1)
-    of_a_step = settings.batch_size * 2 * 3  # two views; a pass backward is as two forward
-    return max(-(-parts.steps // MEASUREMENTS), -(-passes // of_a_step))
 
 
 def _measure(parts: Parts, encoder: nn.Module) -> dict[str, float]:

@@ -10,9 +10,9 @@ from typing import Literal
 
 import torch
 
-from detcon.progress import ProgressBar
+from detcon.progress import SILENCE, ProgressBar
 
-LINE_EVERY = 10  # logs
+LINE_EVERY, SLOW = 10, 20.0  # logs; seconds
 RECENT, ENOUGH = 100, 3  # steps whose pace gives the time left: at most, and at least
 HIGH_WAIT, PATIENCE = 0.2, 5  # share of the time, and logs that show it
 
@@ -95,13 +95,15 @@ class ProgressReport:
     """Shows loss, images a second, time left and the share of waiting for data.
 
     They are shown on the bar, or where there is no terminal as a line at the first log, at every
-    tenth and at the last.
+    tenth and at the last, and where the last line is 20 seconds old.
     """
 
     def __init__(self, title: str, *, step: int, steps: int, show: bool = True) -> None:
         self._title, self._steps, self._logs = title, steps, 0
         self._ends: deque[tuple[int, float]] = deque(maxlen=RECENT + 1)  # steps made, and when
-        self.bar = ProgressBar(title, steps, done=step, show=show)
+        self.bar = ProgressBar(
+            title, steps, done=step, show=show, soon=SILENCE
+        )  # a log comes first
 
     def advance(self, step: int) -> None:
         """After each step."""
@@ -116,7 +118,7 @@ class ProgressReport:
         )
         if self.bar.is_visible:
             self.bar.write(words)
-        elif self._logs % LINE_EVERY == 0 or step == self._steps:
+        elif self._logs % LINE_EVERY == 0 or step == self._steps or self.bar.silent > SLOW:
             left = self._time_left()
             words += f" · {left} left" if left else ""  # neither unknown nor nothing
             self.bar.say(f"{self._title} {step}/{self._steps} · {words}")
