@@ -22,10 +22,11 @@ from detcon.data.labelled.examples import nested_subset
 from detcon.downstream import pictures, predicting
 from detcon.downstream.again import how_to_learn_again
 from detcon.downstream.labels import regions_of
-from detcon.downstream.model_file import Model, ModelError, load_model
+from detcon.downstream.model_file import Model, ModelError, load_model, settings_of
 from detcon.downstream.network import FeaturesError
 from detcon.downstream.predicting import predict
 from detcon.downstream.recipe import PredictRecipe
+from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.transfer import transfer
 from detcon.formats.reading.holdout import Holdout
 from detcon.formats.registry import open_label_maps, open_objects
@@ -279,6 +280,31 @@ def test_the_command_that_follows_can_be_run(trained, photos, tmp_path, monkeypa
     assert result.task == "segmentation" and (tmp_path / "found-learnt").is_dir()
 
 
+def test_boxes_join_a_data_set_of_voc(trained, squares, tmp_path, monkeypatch):
+    """Beside the photos they would be a second XML of a photo, which is refused."""
+    data = tmp_path / "voc"
+    shutil.copytree(squares / "val/images", data / "JPEGImages")
+    (data / "Annotations").mkdir()
+    made = settings_of(trained).model_copy(
+        update={"format": "voc_xml", "data": str(data), "task": DetectionRecipe()}
+    )
+    monkeypatch.setattr("detcon.downstream.again.settings_of", lambda model: made)
+    given = {"model": str(trained), "images": str(data / "JPEGImages"), "out": str(tmp_path / "f")}
+    settings = load_recipe(PredictRecipe, None, given | {"format": "voc_xml"})
+    how = how_to_learn_again(settings)
+    assert how.startswith(f"cp -rn {tmp_path}/f/voc_xml/. {data}/Annotations, correct them there")
+    assert f" data={data} format=voc_xml out={tmp_path}/f-learnt" in how and "no list" not in how
+    listed = data / "ImageSets/Main/train.txt"
+    listed.parent.mkdir(parents=True)
+    listed.write_text("00\n")
+    assert f"; names that are in no list go into {listed}: detcon" in how_to_learn_again(settings)
+    shutil.move(data / "JPEGImages", tmp_path / "new")
+    moved = settings.model_copy(update={"images": str(tmp_path / "new")})
+    how = how_to_learn_again(moved)
+    assert f", these alone; docs/predict.md joins them to {data}: detcon transfer" in how
+    assert f" data={tmp_path}/new format=voc_xml val=0.2 " in how
+
+
 def names_of(maps, key):
     """The name of the class of each pixel."""
     return np.array(maps.names)[maps.labels(key)]
@@ -377,7 +403,10 @@ def test_photos_without_an_object_are_counted(trained, photos, tmp_path, monkeyp
     monkeypatch.setattr(predicting, "load_model", lambda *_, **__: model)
     out = predict(out=str(tmp_path / form), format=form, **options)
     told = "2 of 4 photos got no object; uncorrected, they are learnt as empty\n"
-    assert capsys.readouterr().err.count(told) == 1
+    said = capsys.readouterr().err
+    assert said.count(told) == 1
+    absent = "no photo shows blue: what learns from these labels alone won't know it\n"
+    assert said.count(absent) == (form in ("labelme", "voc_xml"))
     for place in (f"{form}/1.json", "yolo/labels/1.txt", "voc_xml/1.xml"):
         (out / place).unlink(missing_ok=True)
     predict(out=str(out), format=form, **options)

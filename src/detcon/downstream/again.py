@@ -1,24 +1,28 @@
-"""What comes after predictions: how to correct them, and to learn their model's task again."""
+"""What comes after predictions: what they lack, how to correct them, and to learn from them."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 from detcon.config import shown
+from detcon.downstream.labels import BACKGROUND
 from detcon.downstream.model_file import find_model, settings_of
 from detcon.downstream.recipe import PredictRecipe, TransferRecipe
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.own.recipe import OwnRecipe
+from detcon.notes import counted, say
 from detcon.photos import Names, open_photos
 from detcon.results.recipe import RECIPE
 
 _CORRECT = {  # and the data to learn from
     "labelme": (
-        "cp -rn {out}/labelme/. {images}, correct them there in LabelMe, and learn from them",
-        "{images}",
+        "cp -rn {out}/labelme/. {place}, correct them there in LabelMe, and learn from them",
+        "{data}",
     ),
     "voc_xml": (
-        "cp -rn {out}/voc_xml/. {images}, correct them there, as in LabelImg, and learn from them",
-        "{images}",
+        "cp -rn {out}/voc_xml/. {place}, correct them there, as in LabelImg, and learn from them",
+        "{data}",
     ),
     "yolo": (
         "put the photos into {out}/yolo/images, correct the labels, and learn from them",
@@ -47,20 +51,71 @@ def how_to_learn_again(settings: PredictRecipe) -> str:
     if settings.format == "auto":
         return ""
     made, model = settings_of(settings.model), find_model(settings.model)
-    joins = made.format == settings.format and Path(made.data).is_dir()
-    out, images = quote(settings.out), quote(_folder(settings.images))
-    data = quote(made.data) if joins else "LABELLED"
-    how, data = (one.format(out=out, images=images, data=data) for one in _CORRECT[settings.format])
+    place, data, joins, aside = _places(settings, made)
+    words_of = {"out": settings.out, "place": place, "data": data}
+    quoted = {name: quote(value) for name, value in words_of.items()}
+    how, learnt_from = (one.format(**quoted) for one in _CORRECT[settings.format])
     recipe = model.with_name(RECIPE)
     is_new_task = settings.format == "voc_xml" and not isinstance(made.task, DetectionRecipe)
     if recipe.is_file() and not is_new_task:
         words = [quote(str(recipe)), *_changes(made, model, settings.format)]
     else:
         words = [*_task(made, is_new_task), *_backbone(made, model)]
-    words += [f"data={data}", f"format={settings.format}"]
-    if settings.format != "folder":
-        words.append("val=0.2")
-    return f"{how}: detcon transfer {' '.join(words)} out={out}-learnt"
+    words += [f"data={learnt_from}", f"format={settings.format}"]
+    if settings.format != "folder" and not (joins and made.val is None):
+        words.append(f"val={made.val or 0.2:g}")
+    return f"{how}{aside}: detcon transfer {' '.join(words)} out={quote(settings.out)}-learnt"
+
+
+def tell_left_out(settings: PredictRecipe, counts: Sequence[int], faint: int, best: float) -> None:
+    """Says what isn't in the labels or the drawings.
+
+    Args:
+        settings: Those of the command.
+        counts: Objects written for each photo; empty where no labels are written.
+        faint: How many objects were below the score that was asked for.
+        best: The highest score of these.
+    """
+    if empty := counts.count(0):
+        are = "they are" if empty > 1 else "it is"
+        of = f"{empty:,} of {counted(len(counts), 'photo')}"
+        say(f"{of} got no object; uncorrected, {are} learnt as empty")
+    if faint:
+        left_out = "drawn" if settings.format == "auto" else "drawn or written"
+        digits = next((n for n in range(2, 8) if round(best, n) < settings.score), 8)
+        say(
+            f"{counted(faint, 'object')} of a score below {settings.score:g}, the surest of them "
+            f"of {best:.{digits}f}, aren't {left_out}; score= lets in more"
+        )
+
+
+def tell_absent(names: Sequence[str], labelled: Sequence[Mapping[str, Any]]) -> None:
+    """Says which classes no photo shows: files that name classes lack them."""
+    found = {number for row in labelled for number in row.get("classes", range(len(names)))}
+    absent = [name for number, name in enumerate(names) if number not in found]
+    if labelled and (lost := [name for name in absent if name not in (BACKGROUND, "class 0")]):
+        say(f"no photo shows {', '.join(lost)}: what learns from these labels alone won't know it")
+
+
+def _places(settings: PredictRecipe, made: TransferRecipe) -> tuple[str, str, bool, str]:
+    """Where labels are copied to, the data to learn from, and what else there is to do or know.
+
+    Labels join those that the model learnt from where these are of the same format, and of these
+    photos or of others in their folder; the third value says whether they do.
+    """
+    photos, own = _folder(settings.images), Path(made.data)
+    has_own = made.format == settings.format and own.is_dir()
+    if settings.format == "folder":
+        return photos, made.data if has_own else "LABELLED", has_own, ""
+    if settings.format not in ("labelme", "voc_xml") or not has_own:
+        return photos, photos, False, ""
+    if not Path(photos).resolve().is_relative_to(own.resolve()):
+        alone = f", these alone; docs/predict.md joins them to {quote(made.data)}"
+        return photos, photos, False, alone
+    is_voc = settings.format == "voc_xml" and (own / "Annotations").is_dir()
+    place, listed = str(own / "Annotations") if is_voc else photos, own / "ImageSets/Main/train.txt"
+    to_list = f"; names that are in no list go into {quote(str(listed))}"
+    return place, made.data, True, to_list if listed.is_file() else ""
 
 
 def _folder(images: str) -> str:

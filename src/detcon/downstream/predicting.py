@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 
 from detcon.config import load_recipe, shown as shown_value
 from detcon.data.workers import make_ahead
+from detcon.downstream.again import tell_absent, tell_left_out
 from detcon.downstream.labels import (
     coco_entries,
     join_coco,
@@ -120,7 +121,7 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
         objects = None
         if settings.format != "auto" and model.task.objects is not None:
             objects = sure(model.task.objects(found, model.names), settings.score)
-            row["objects"] = len(objects)
+            row |= {"objects": len(objects), "classes": np.unique(objects.objects.classes).tolist()}
         if settings.format == "folder":
             copy = folder / "folder" / "train" / "images" / name
             write_whole(copy, photos.data(photo.key), durable=False)
@@ -133,32 +134,12 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     _finish(model, settings, {named[key]: rows[key]["found"] for key in photos.keys if key in rows})
     for sentence in unreadable:
         say(f"skipped: {sentence}")
-    counts = [rows[key]["objects"] for key in photos.keys if "objects" in rows.get(key, {})]
-    _tell_left_out(settings, counts, faint, best)
+    labelled = [rows[key] for key in photos.keys if "objects" in rows.get(key, {})]
+    tell_left_out(settings, [row["objects"] for row in labelled], faint, best)
+    if settings.format in ("labelme", "voc_xml"):  # whose files name the classes of their objects
+        tell_absent(model.names, labelled)
     run.finish()
     return run.folder
-
-
-def _tell_left_out(settings: PredictRecipe, counts: Sequence[int], faint: int, best: float) -> None:
-    """Says what isn't in the labels or the drawings.
-
-    Args:
-        settings: Those of the command.
-        counts: Objects written for each photo; empty where no labels are written.
-        faint: How many objects were below the score that was asked for.
-        best: The highest score of these.
-    """
-    if empty := counts.count(0):
-        are = "they are" if empty > 1 else "it is"
-        of = f"{empty:,} of {counted(len(counts), 'photo')}"
-        say(f"{of} got no object; uncorrected, {are} learnt as empty")
-    if faint:
-        left_out = "drawn" if settings.format == "auto" else "drawn or written"
-        digits = next((n for n in range(2, 8) if round(best, n) < settings.score), 8)
-        say(
-            f"{counted(faint, 'object')} of a score below {settings.score:g}, the surest of them "
-            f"of {best:.{digits}f}, aren't {left_out}; score= lets in more"
-        )
 
 
 def _check_maps(model: Model, name: str) -> None:
