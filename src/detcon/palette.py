@@ -1,5 +1,7 @@
 """Colours that colour-blind readers can tell apart, for masks, classes and curves."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -30,21 +32,33 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
+@lru_cache(maxsize=1)
 def class_colours() -> UInt8[np.ndarray, "256 3"]:
     """A fixed colour for each class id: the first seven by Okabe and Ito; void is black.
 
-    The next hues step by the golden angle, so that neighbouring ids differ; brightness and
-    saturation change from round to round.
+    Each further one is that of a grid over RGB which lies farthest from all before it, void and
+    white among them, in CIELAB.
     """
-    ids = np.arange(256)
-    hue = (ids * 0.618034 * 180) % 180
-    saturation = np.array([200, 120, 230])[ids % 3]
-    value = np.array([235, 200, 140, 250])[ids % 4]
-    hsv = np.stack([hue, saturation, value], -1).astype(np.uint8)[None]
-    colours = np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0], np.uint8)
-    colours[: len(OKABE_ITO)] = [rgb(colour) for colour in OKABE_ITO.values()]
-    colours[VOID] = 0
-    return colours
+    levels = np.linspace(0, 255, 8).astype(np.uint8)  # of each channel
+    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
+    first = np.array([rgb(colour) for colour in OKABE_ITO.values()], np.uint8)
+    lab = _lab(grid)
+    far = np.full(len(grid), np.inf)
+    colours = [*first]
+    for taken in _lab(np.array([*first, (0, 0, 0), (255, 255, 255)], np.uint8)):
+        far = np.minimum(far, np.square(lab - taken).sum(1))
+    while len(colours) < VOID:
+        best = int(far.argmax())
+        colours.append(grid[best])
+        far = np.minimum(far, np.square(lab - lab[best]).sum(1))
+    colours.append(np.zeros(3, np.uint8))
+    table = np.stack(colours)
+    table.flags.writeable = False
+    return table
+
+
+def _lab(colours: UInt8[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    return cv2.cvtColor(np.float32(colours[None] / 255), cv2.COLOR_RGB2Lab)[0]
 
 
 def depth_colours(depth: Float[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x 3"]:

@@ -269,6 +269,8 @@ def _by_class(results: Sequence[Result]) -> str:
     figures = _means([one.figures for one in found])
     besides = [f"; {name} {text(figures[name])}" for name in figures if name.endswith("AP50")]
     rest = ", …" if len(lowest) > LISTED else ""
+    if absent := [name for name in found[0].per_class if name not in classes and name != "class 0"]:
+        rest += f"; not in val: {', '.join(absent[:LISTED])}"
     return f"by class, lowest first: {', '.join(parts)}{rest}{''.join(besides)}"
 
 
