@@ -490,6 +490,8 @@ def test_figures_by_class_are_told_of_the_most_labels_and_one_backbone(capsys):
     grid._say([few, first, second], {"random": "random"})
     told = capsys.readouterr().out.splitlines()[-1]
     assert told == "by class, lowest first: Platelets 1.0, RBC 57.7; box AP50 61.0"
+    few_photos = a_result("random", None, 0, {"class 0": None, "RBC": 1.0, "Platelets": None})
+    assert grid._by_class([few_photos]) == "by class, lowest first: RBC 1.0; not in val: Platelets"
     many = a_result("random", None, 0, {f"c{number}": float(number) for number in range(10)})
     assert grid._by_class([many]).endswith(", c7 7.0, …")
     assert grid._by_class([a_result("random", None, 0, {"one": 1.0})]) != ""
