@@ -490,7 +490,8 @@ def test_figures_by_class_are_told_of_the_most_labels_and_one_backbone(capsys):
     grid._say([few, first, second], {"random": "random"})
     told = capsys.readouterr().out.splitlines()[-1]
     assert told == "by class, lowest first: Platelets 1.0, RBC 57.7; box AP50 61.0"
-    few_photos = a_result("random", None, 0, {"class 0": None, "RBC": 1.0, "Platelets": None})
+    lacking = {"class 0": None, "RBC": 1.0, "Platelets": None}
+    few_photos = replace(a_result("random", None, 0, {"RBC": 1.0}), per_class=lacking)
     assert grid._by_class([few_photos]) == "by class, lowest first: RBC 1.0; not in val: Platelets"
     many = a_result("random", None, 0, {f"c{number}": float(number) for number in range(10)})
     assert grid._by_class([many]).endswith(", c7 7.0, …")
