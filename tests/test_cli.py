@@ -445,11 +445,13 @@ def write_model(folder, **given):
     ("form", "said"),
     [
         ("auto", ""),
-        ("labelme", "cp -rn found/labelme/. 'my photos', correct them there in LabelMe, and learn "
-         "from them: detcon transfer folder_fcn backbone=timm:a data='my photos' format=labelme"),
-        ("voc_xml", "cp -rn found/voc_xml/. 'my photos', correct them there, as in LabelImg, and "
-         "learn from them: detcon transfer coco_mask_rcnn_small backbone=timm:a data='my photos' "
-         "format=voc_xml val=0.2 out=found-learnt"),
+        ("labelme", "cp -rn found/labelme/. 'my photos', which keeps labels that are there, "
+         "correct the new ones in LabelMe, and learn from them: detcon transfer folder_fcn "
+         "backbone=timm:a data='my photos' format=labelme"),
+        ("voc_xml", "cp -rn found/voc_xml/. 'my photos', which keeps labels that are there, "
+         "correct the new ones, as in LabelImg, and learn from them: detcon transfer "
+         "coco_mask_rcnn_small backbone=timm:a data='my photos' format=voc_xml val=0.2 "
+         "out=found-learnt"),
         ("yolo", "put the photos into found/yolo/images, correct the labels, and learn from them: "
          "detcon transfer folder_fcn backbone=timm:a data=found/yolo format=yolo val=0.2 out="),
         ("coco", "import found/coco/annotations.json where you correct it, as in CVAT, export it "
@@ -511,7 +513,7 @@ def test_labels_are_copied_to_where_the_paths_of_a_list_begin(tmp_path):
         then = cli.VERBS["predict"].then(
             load_recipe(PredictRecipe, None, given | {"format": "labelme"})
         )
-        assert then.startswith(f"cp -rn found/labelme/. {tmp_path / place}, correct them there")
+        assert then.startswith(f"cp -rn found/labelme/. {tmp_path / place}, which keeps")
         assert f" data={tmp_path / place} format=labelme " in then
 
 

@@ -265,7 +265,7 @@ def test_a_list_that_leads_elsewhere_keeps_its_photos(trained, photos, tmp_path,
     ]
     assert parts[0] == parts[1], "the same files as of the folder itself"
     again = how_to_learn_again(load_recipe(PredictRecipe, None, given | {"out": str(out)}))
-    assert form not in ("labelme", "voc_xml") or f"/. {photos}, correct" in again
+    assert form not in ("labelme", "voc_xml") or f"/. {photos}, which keeps" in again
 
 
 def test_the_command_that_follows_can_be_run(trained, photos, tmp_path, monkeypatch):
@@ -292,7 +292,7 @@ def test_boxes_join_a_data_set_of_voc(trained, squares, tmp_path, monkeypatch):
     given = {"model": str(trained), "images": str(data / "JPEGImages"), "out": str(tmp_path / "f")}
     settings = load_recipe(PredictRecipe, None, given | {"format": "voc_xml"})
     how = how_to_learn_again(settings)
-    assert how.startswith(f"cp -rn {tmp_path}/f/voc_xml/. {data}/Annotations, correct them there")
+    assert how.startswith(f"cp -rn {tmp_path}/f/voc_xml/. {data}/Annotations, which keeps")
     assert f" data={data} format=voc_xml out={tmp_path}/f-learnt" in how and "no list" not in how
     listed = data / "ImageSets/Main/train.txt"
     listed.parent.mkdir(parents=True)

@@ -17,11 +17,13 @@ from detcon.results.recipe import RECIPE
 
 _CORRECT = {  # and the data to learn from
     "labelme": (
-        "cp -rn {out}/labelme/. {place}, correct them there in LabelMe, and learn from them",
+        "cp -rn {out}/labelme/. {place}, which keeps labels that are there, correct the new ones "
+        "in LabelMe, and learn from them",
         "{data}",
     ),
     "voc_xml": (
-        "cp -rn {out}/voc_xml/. {place}, correct them there, as in LabelImg, and learn from them",
+        "cp -rn {out}/voc_xml/. {place}, which keeps labels that are there, correct the new ones, "
+        "as in LabelImg, and learn from them",
         "{data}",
     ),
     "yolo": (
@@ -62,8 +64,9 @@ def how_to_learn_again(settings: PredictRecipe) -> str:
     else:
         words = [*_task(made, is_new_task), *_backbone(made, model)]
     words += [f"data={learnt_from}", f"format={settings.format}"]
-    if settings.format != "folder" and not (joins and made.val is None):
-        words.append(f"val={made.val or 0.2:g}")
+    val = made.val if joins else 0.2
+    if settings.format != "folder" and val is not None:
+        words.append(f"val={val:g}")
     return f"{how}{aside}: detcon transfer {' '.join(words)} out={quote(settings.out)}-learnt"
 
 

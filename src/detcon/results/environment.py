@@ -29,7 +29,7 @@ def machine_facts(
         ranks: Processes that train together.
     """
     return {
-        "command": command or shlex.join(sys.argv),
+        "command": command or shlex.join([_program(sys.argv[0]), *sys.argv[1:]]),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in ("detcon", *PACKAGES)},
         "device": device,
@@ -40,6 +40,11 @@ def machine_facts(
         "system": platform.platform(),
         "git": _commit(Path(__file__).parents[3]),
     }
+
+
+def _program(path: str) -> str:
+    """The command's name, also where it was begun as `python -m detcon`."""
+    return "detcon" if Path(path).parts[-2:] == ("detcon", "__main__.py") else path
 
 
 def read_environment(folder: Path) -> dict[str, Any]:
