@@ -407,9 +407,9 @@ def test_what_comes_next_names_the_users_own_code():
     own = {"kind": "own", "function": "m:MyTask"}
     for verb, given, ending in (
         ("pretrain", {"encoder.name": "m:trunk"}, "run-transfer encoder.name=m:trunk"),
-        ("transfer", {"encoder.name": "m:trunk"}, "out=found encoder.name=m:trunk"),
-        ("transfer", {"task": own}, "out=found task=m:MyTask"),
-        ("transfer", {}, "out=found"),
+        ("transfer", {"encoder.name": "m:trunk"}, "out=run-found encoder.name=m:trunk"),
+        ("transfer", {"task": own}, "out=run-found task=m:MyTask"),
+        ("transfer", {}, "out=run-found"),
     ):
         model = {"pretrain": PretrainRecipe, "transfer": GridRecipe}[verb]
         known = {name: place for name, place in places.items() if name in model.model_fields}

@@ -342,12 +342,12 @@ def test_predictions_join_a_labelled_folder(trained, photos, squares, tmp_path, 
     shutil.copytree(squares, joined, dirs_exist_ok=True)
     maps, model = open_label_maps(joined, "folder", "train"), detcon.load_model(trained)
     assert {path.name for path in photos.iterdir()} < {*maps.keys} and maps.names == model.names
-    for name in ("5.png", "00.png"):  # the data set has labels of the second, which stay
+    for name in ("5.png", "07.png"):  # the data set has labels of the second, which stay
         shutil.copy(photos / "0.png", photos / name)
     predict(**options, out=str(tmp_path / "found"), format="folder")
     shutil.copytree(out, joined, dirs_exist_ok=True)
     lists = [set(path.read_text().split()) for path in (joined / "train").glob("predicted-*")]
-    keys = {path.name for path in photos.iterdir()} - {"00.png"}
+    keys = {path.name for path in photos.iterdir()} - {"07.png"}
     assert sorted(lists, key=len) == [keys - {"5.png"}, keys], "a list of each round"
     task = {**SMALL["task"], "steps": 1}
     run = {**SMALL, "data": str(joined), "out": str(tmp_path / "run"), "labels": 9, "task": task}
@@ -362,6 +362,20 @@ def test_predictions_join_a_labelled_folder(trained, photos, squares, tmp_path, 
     for path in photos.iterdir():
         assert maps.photos.path(path.name).read_bytes() == path.read_bytes()
         assert np.array_equal(maps.labels(path.name), model.predict(path))
+
+
+@pytest.mark.parametrize("copied", [False, True])
+def test_validation_photos_do_not_join_what_is_learnt_from(trained, squares, tmp_path, copied):
+    images = squares / "val/images"
+    if copied:
+        images = shutil.copytree(images, tmp_path / "copied")
+    text = (
+        "5 of 5 photos of .* are validation photos of .*squares.*, the first is 00.png; with form"
+    )
+    given = {"model": str(trained), "out": str(tmp_path / "found"), "format": "folder"}
+    with pytest.raises(ValueError, match=text):
+        predict(**given, images=str(images))
+    predict(**given, images=str(squares / "train/images"), draw=False)
 
 
 def test_boxes_beside_the_labels_that_one_has(trained, photos, tmp_path, capsys):

@@ -146,9 +146,10 @@ VERBS = {
         lambda s: (
             ""
             if s.is_grid
-            else f"detcon predict model={quote(s.out)}/seed{s.seed} images=PHOTOS out=found"
-            f"{_own_code(s)}  # the validation photos: images={quote(s.out)}/seed{s.seed}/val.txt; "
-            f"figures and pictures: detcon report {quote(s.out)}"
+            else f"detcon predict model={quote(s.out)}/seed{s.seed} images=PHOTOS "
+            f"out={quote(s.out)}-found{_own_code(s)}  # the validation photos: "
+            f"images={quote(s.out)}/seed{s.seed}/val.txt; figures and pictures: "
+            f"detcon report {quote(s.out)}"
         ),
         page=lambda s: s.is_grid,
     ),

@@ -99,7 +99,9 @@ def _classes(result: Result) -> dict[str, str]:
     elif 0 < len(result.per_class) <= VOID:
         palette = class_colours()
         colours = [*palette[: len(result.per_class)], palette[VOID]]
-        names = [*result.per_class, "void, not counted"]
+        names = list(result.per_class)
+        if result.task != "detection":  # which draws objects, and no void
+            names.append("void, not counted")
     else:
         return {}
     return {name: f"#{bytes(colour).hex()}" for name, colour in zip(names, colours)}
