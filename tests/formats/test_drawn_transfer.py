@@ -91,7 +91,8 @@ def test_a_val_is_drawn(tmp_path, capsys):
     keys = open_objects(tmp_path / "data", "yolo", "val", holdout=Holdout(0.2)).keys
     whole = len(list((tmp_path / "data" / "images" / "train").iterdir()))
     said, lines = capsys.readouterr(), (tmp_path / "run" / "seed0" / "val.txt").read_text()
-    assert lines.splitlines() == keys and 0 < len(keys) < whole
+    listed = [str(tmp_path / "data" / key) for key in keys]
+    assert lines.splitlines() == listed and 0 < len(keys) < whole
     assert (
         said.err.count(
             f"val=0.2: {len(keys)} of {whole} photos are val, the first is {keys[0]}; "

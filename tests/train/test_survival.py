@@ -146,7 +146,7 @@ def test_a_run_that_waits_for_its_data_says_what_to_change(images, tmp_path, mon
         return collate(samples)
 
     monkeypatch.setattr("detcon.data.loader.collate", slowly)
-    monkeypatch.setattr("detcon.pretraining.training.num_cores", lambda: 8)
+    monkeypatch.setattr("detcon.pretraining.notices.num_cores", lambda: 8)
     run(images, tmp_path / "run")
     said = capsys.readouterr().err
     assert (

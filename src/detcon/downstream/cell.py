@@ -72,8 +72,6 @@ def run_cell(
     backbone, network, names, train, val = prepare_cell(settings, task, open_data)
     run = open_run(folder, settings, inputs=inputs)
     drawn = settings.val_photos if len(val) < len(val.split.keys) else None
-    if is_first_rank():
-        _list_photos(folder / VAL, val)
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it
         network.to(open_replica("32", settings.loop.accelerator).device).eval()
@@ -83,6 +81,7 @@ def run_cell(
     reached = task.score(settings, network, val, names)
     result = _result(settings, reached, len(val), drawn, before + time.monotonic() - begin)
     if is_first_rank():
+        _list_photos(folder / VAL, val)
         _save(settings, backbone, network, names)
         _draw(folder, task, network, names, val)
         write_result(folder, result)
