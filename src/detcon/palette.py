@@ -58,7 +58,8 @@ def class_colours() -> UInt8[np.ndarray, "256 3"]:
 
 
 def _lab(colours: UInt8[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    return cv2.cvtColor(np.float32(colours[None] / 255), cv2.COLOR_RGB2Lab)[0]
+    pixels = (colours[None] / 255).astype(np.float32)
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2Lab)[0])
 
 
 def depth_colours(depth: Float[np.ndarray, "y x"]) -> UInt8[np.ndarray, "y x 3"]:
