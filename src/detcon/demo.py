@@ -51,7 +51,8 @@ def demo(recipe: str | Path | DemoRecipe | None = None, /, **overrides: Any) -> 
         detcon.make_masks("felzenszwalb_small", images=images, out=masks, **finer)
     for method in METHODS:
         say(f"3/5  pretraining: {method}, the same pictures and steps for each method")
-        given = {"images": images, "masks": masks, "out": runs / method, "seed": seed}
+        needed = None if method == "simclr" else masks  # it takes whole photos
+        given = {"images": images, "masks": needed, "out": runs / method, "seed": seed}
         shorter = {"steps": 24, "batch_size": 32} if quick else {}
         with _fixed(PretrainRecipe, "pretrain"):
             detcon.pretrain(f"demo_{method}", **given, **shorter)
