@@ -416,7 +416,7 @@ def test_photos_without_an_object_are_counted(trained, photos, tmp_path, monkeyp
     model = replace(load_model(trained), names=("background", "red", "blue"))
     monkeypatch.setattr(predicting, "load_model", lambda *_, **__: model)
     out = predict(out=str(tmp_path / form), format=form, **options)
-    told = "2 of 4 photos got no object; uncorrected, they are learnt as empty\n"
+    told = "2 of 4 photos got no object: learnt as empty, if not corrected or labelled already\n"
     said = capsys.readouterr().err
     assert said.count(told) == 1
     absent = "no photo shows blue: what learns from these labels alone won't know it\n"

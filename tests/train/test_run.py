@@ -128,13 +128,15 @@ def test_a_run_that_made_a_step_is_not(made, tmp_path):
         open_run(tmp_path, Toy(steps=20))
 
 
-def test_a_finished_run_says_so(tmp_path):
-    run = open_run(tmp_path, Toy())
-    started = json.loads((tmp_path / "environment.json").read_text())["started"]
-    run.finish()
-    again = open_run(tmp_path, Toy())
+def test_a_finished_run_says_so_and_keeps_the_command_that_made_it(tmp_path):
+    open_run(tmp_path, Toy(), command="detcon first").finish()
+    made = json.loads((tmp_path / "environment.json").read_text())
+    again = open_run(tmp_path, Toy(), command="detcon second")
     assert again.finished
-    assert json.loads((tmp_path / "environment.json").read_text())["started"] == started
+    assert json.loads((tmp_path / "environment.json").read_text()) == made
+    again.finish()  # something of it was made again
+    remade = json.loads((tmp_path / "environment.json").read_text())
+    assert (remade["command"], remade["started"]) == ("detcon second", made["started"])
 
 
 def test_a_start_that_was_killed_is_no_obstacle(tmp_path):

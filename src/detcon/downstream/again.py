@@ -80,9 +80,8 @@ def tell_left_out(settings: PredictRecipe, counts: Sequence[int], faint: int, be
         best: The highest score of these.
     """
     if empty := counts.count(0):
-        are = "they are" if empty > 1 else "it is"
         of = f"{empty:,} of {counted(len(counts), 'photo')}"
-        say(f"{of} got no object; uncorrected, {are} learnt as empty")
+        say(f"{of} got no object: learnt as empty, if not corrected or labelled already")
     if faint:
         left_out = "drawn" if settings.format == "auto" else "drawn or written"
         digits = next((n for n in range(2, 8) if round(best, n) < settings.score), 8)

@@ -168,8 +168,9 @@ def _row(
 
 
 _CAPTION = (
-    "Neighbouring masks have different colours. In the views, the same number and colour is the "
-    "same mask, sampled in both; grey outlines were sampled in one view only."
+    "Frames on the photo are the cuts of the two views. Neighbouring masks have different colours. "
+    "In the views, the same number and colour is the same mask, sampled in both; grey outlines "
+    "were sampled in one view only."
 )
 
 

@@ -5,7 +5,7 @@ and where needed: unreadable.jsonl · checkpoints/step-*.ckpt, nonfinite.ckpt
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,17 +43,18 @@ class Run:
         folder: The folder.
         finished: Whether everything was written.
         began: When the run that is gone on with was begun; "" for a new one.
+        environment: Machine, versions and command of this process, on the first rank.
     """
 
     folder: Path
     finished: bool = False
     began: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
 
     def finish(self) -> None:
         """Records that everything was written. Called last."""
         if is_first_rank():
-            environment = read_environment(self.folder)
-            write_environment(self.folder, environment | {"finished": _now()})
+            write_environment(self.folder, {**self.environment, "finished": _now()})
 
 
 def open_run(
@@ -66,7 +67,8 @@ def open_run(
     """Makes a run folder, or checks that the one there holds a run of the same recipe.
 
     Only the first rank writes; the others trust it. `command` is for `environment.json`, and taken
-    from the process if empty. `inputs` are what the settings of these names lead to: they are
+    from the process if empty; that of a finished run stays as it is until `Run.finish`, or it
+    would name a machine that made nothing of it. `inputs` are what the settings of these names lead to: they are
     compared by content, not by their paths, and recorded in `inputs.json`.
 
     Raises:
@@ -88,8 +90,9 @@ def open_run(
         "opened": _now(),
         "finished": before.get("finished"),
     }
-    write_environment(folder, environment)
-    return Run(folder, bool(environment["finished"]), before.get("started", ""))
+    if not before.get("finished"):
+        write_environment(folder, environment)
+    return Run(folder, bool(environment["finished"]), before.get("started", ""), environment)
 
 
 def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> bool:
