@@ -68,8 +68,8 @@ def open_run(
 
     Only the first rank writes; the others trust it. `command` is for `environment.json`, and taken
     from the process if empty; that of a finished run stays as it is until `Run.finish`, or it
-    would name a machine that made nothing of it. `inputs` are what the settings of these names lead to: they are
-    compared by content, not by their paths, and recorded in `inputs.json`.
+    would name a machine that made nothing of it. `inputs` are what the settings of these names
+    lead to: they are compared by content, not by their paths, and recorded in `inputs.json`.
 
     Raises:
         RunError: If the folder is a file, holds something else, a run of another recipe or of
