@@ -305,6 +305,41 @@ def test_boxes_join_a_data_set_of_voc(trained, squares, tmp_path, monkeypatch):
     assert f" data={tmp_path}/new format=voc_xml val=0.2 " in how
 
 
+@pytest.mark.parametrize("given", ["JPEGImages", "", "absolute", "relative"])
+def test_labels_of_people_with_the_photos_are_found(given, trained, squares, tmp_path, monkeypatch):
+    """In a data set of VOC that isn't the model's own: predictions alone would be learnt from."""
+    data = tmp_path / "other"
+    shutil.copytree(squares / "val/images", data / "JPEGImages")
+    (data / "Annotations").mkdir()
+    names = sorted(path.name for path in (data / "JPEGImages").iterdir())
+    folder = {"absolute": f"{data}/JPEGImages/", "relative": "other/JPEGImages/"}
+    if given in folder:
+        (tmp_path / "some.txt").write_text("".join(f"{folder[given]}{name}\n" for name in names))
+    made = settings_of(trained).model_copy(
+        update={"format": "voc_xml", "data": str(squares), "task": DetectionRecipe(), "val": 0.5}
+    )
+    monkeypatch.setattr("detcon.downstream.again.settings_of", lambda model: made)
+    images = tmp_path / "some.txt" if given in folder else data / given
+    words = {"model": str(trained), "images": str(images), "out": str(tmp_path / "f")}
+    settings = load_recipe(PredictRecipe, None, words | {"format": "voc_xml"})
+    how = how_to_learn_again(settings)
+    part = {"absolute": "other/JPEGImages/.", "relative": "other/JPEGImages/.", "": "JPEGImages/."}
+    copied = f"cp -rn {tmp_path}/f/voc_xml/{part.get(given, '.')} {data}/Annotations, which keeps"
+    assert how.startswith(f"{copied} labels that are there, ")
+    assert f" data={data} format=voc_xml val=0.2 out=" in how
+    (data / "ImageSets/Main").mkdir(parents=True)
+    (data / "ImageSets/Main/val.txt").write_text("00\n")
+    assert f" data={data} format=voc_xml val=null val_groups=null " in how_to_learn_again(settings)
+    stems = [path.stem for path in (data / "JPEGImages").iterdir()]
+    (data / f"Annotations/{stems[0]}.xml").touch()
+    assert f"there (of 1 of {len(stems)} photos), " in how_to_learn_again(settings)
+    for stem in stems:
+        (data / f"Annotations/{stem}.xml").touch()
+    how = how_to_learn_again(settings)
+    assert how.startswith(f"{len(stems)} of {len(stems)} photos have labels in {data}/Annotations")
+    assert "cp -rn" not in how and f" data={data} format=voc_xml " in how
+
+
 def names_of(maps, key):
     """The name of the class of each pixel."""
     return np.array(maps.names)[maps.labels(key)]

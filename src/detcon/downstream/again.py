@@ -6,36 +6,22 @@ from shlex import quote
 from typing import Any
 
 from detcon.config import shown
+from detcon.downstream.joining import Joining, join_labels
 from detcon.downstream.labels import BACKGROUND
 from detcon.downstream.model_file import find_model, settings_of
 from detcon.downstream.recipe import PredictRecipe, TransferRecipe
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.own.recipe import OwnRecipe
 from detcon.notes import counted, say
-from detcon.photos import Names, open_photos
 from detcon.results.recipe import RECIPE
 
-_CORRECT = {  # and the data to learn from
-    "labelme": (
-        "cp -rn {out}/labelme/. {place}, which keeps labels that are there, correct the new ones "
-        "in LabelMe, and learn from them",
-        "{data}",
-    ),
-    "voc_xml": (
-        "cp -rn {out}/voc_xml/. {place}, which keeps labels that are there, correct the new ones, "
-        "as in LabelImg, and learn from them",
-        "{data}",
-    ),
-    "yolo": (
-        "put the photos into {out}/yolo/images, correct the labels, and learn from them",
-        "{out}/yolo",
-    ),
-    "folder": ("correct {out}/folder, cp -rn {out}/folder/. {data}, and learn from both", "{data}"),
-    "coco": (
-        "import {out}/coco/annotations.json where you correct it, as in CVAT, export it as COCO, "
-        "and learn from that",
-        "EXPORTED",
-    ),
+_CORRECT = {
+    "labelme": "correct the new ones in LabelMe, and learn from them",
+    "voc_xml": "correct the new ones, as in LabelImg, and learn from them",
+    "yolo": "put the photos into {out}/yolo/images, correct the labels, and learn from them",
+    "folder": "correct {out}/folder, cp -rn {out}/folder/. {data}, and learn from both",
+    "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, export it as "
+    "COCO, and learn from that",
 }
 _RECIPES = {
     "detection": "coco_mask_rcnn_small",
@@ -53,21 +39,28 @@ def how_to_learn_again(settings: PredictRecipe) -> str:
     if settings.format == "auto":
         return ""
     made, model = settings_of(settings.model), find_model(settings.model)
-    place, data, joins, aside = _places(settings, made)
-    words_of = {"out": settings.out, "place": place, "data": data}
-    quoted = {name: quote(value) for name, value in words_of.items()}
-    how, learnt_from = (one.format(**quoted) for one in _CORRECT[settings.format])
+    join = join_labels(settings, made)
+    how = _CORRECT[settings.format].format(out=quote(settings.out), data=quote(join.data))
+    if join.complete:
+        how = (
+            f"{join.there} have labels in {quote(join.place)} already, which stay; correct those "
+            f"or predict other photos, and learn from them"
+        )
+    elif settings.format in ("labelme", "voc_xml"):
+        how = f"{_copy(join)}, {how}"
     recipe = model.with_name(RECIPE)
     is_new_task = settings.format == "voc_xml" and not isinstance(made.task, DetectionRecipe)
     if recipe.is_file() and not is_new_task:
         words = [quote(str(recipe)), *_changes(made, model, settings.format)]
     else:
         words = [*_task(made, is_new_task), *_backbone(made, model)]
+    learnt_from = "EXPORTED" if settings.format == "coco" else quote(join.data)
     words += [f"data={learnt_from}", f"format={settings.format}"]
-    val = made.val if joins else 0.2
-    if settings.format != "folder" and val is not None:
-        words.append(f"val={val:g}")
-    return f"{how}{aside}: detcon transfer {' '.join(words)} out={quote(settings.out)}-learnt"
+    if join.val is not None:
+        words.append(f"val={join.val:g}")
+    elif made.val is not None:
+        words += ["val=null", "val_groups=null"]
+    return f"{how}{join.aside}: detcon transfer {' '.join(words)} out={quote(settings.out)}-learnt"
 
 
 def tell_left_out(settings: PredictRecipe, counts: Sequence[int], faint: int, best: float) -> None:
@@ -99,34 +92,11 @@ def tell_absent(names: Sequence[str], labelled: Sequence[Mapping[str, Any]]) -> 
         say(f"no photo shows {', '.join(lost)}: what learns from these labels alone won't know it")
 
 
-def _places(settings: PredictRecipe, made: TransferRecipe) -> tuple[str, str, bool, str]:
-    """Where labels are copied to, the data to learn from, and what else there is to do or know.
-
-    Labels join those that the model learnt from where these are of the same format, and of these
-    photos or of others in their folder; the third value says whether they do.
-    """
-    photos, own = _folder(settings.images), Path(made.data)
-    has_own = made.format == settings.format and own.is_dir()
-    if settings.format == "folder":
-        return photos, made.data if has_own else "LABELLED", has_own, ""
-    if settings.format not in ("labelme", "voc_xml") or not has_own:
-        return photos, photos, False, ""
-    if not Path(photos).resolve().is_relative_to(own.resolve()):
-        alone = f", these alone; docs/predict.md joins them to {quote(made.data)}"
-        return photos, photos, False, alone
-    is_voc = settings.format == "voc_xml" and (own / "Annotations").is_dir()
-    place, listed = str(own / "Annotations") if is_voc else photos, own / "ImageSets/Main/train.txt"
-    to_list = f"; names that are in no list go into {quote(str(listed))}"
-    return place, made.data, True, to_list if listed.is_file() else ""
-
-
-def _folder(images: str) -> str:
-    """The folder that the photos' labels are copied to: of a list, what names are relative to."""
-    is_list = Path(images).is_file() and Path(images).suffix.lower() != ".tar"
-    if not is_list:
-        return images
-    photos = open_photos(images)
-    return Names(photos.keys, photos.root).folder
+def _copy(join: Joining) -> str:
+    """How written labels get to those that are there."""
+    kept = f" (of {join.there})" if join.there else ""
+    written, place = quote(join.written), quote(join.place)
+    return f"cp -rn {written}/. {place}, which keeps labels that are there{kept}"
 
 
 def _changes(made: TransferRecipe, model: Path, form: str) -> list[str]:
@@ -138,8 +108,6 @@ def _changes(made: TransferRecipe, model: Path, form: str) -> list[str]:
         words.append("val_photos=null")  # of other photos
     if isinstance(made.task, DetectionRecipe):
         words.append("task.detector.masks=auto")
-    if form == "folder" and made.val is not None:
-        words += ["val=null", "val_groups=null"]
     if form != "folder":  # such labels name their classes
         given = [name for name in ("ignore", "num_classes") if getattr(made.task, name, None)]
         words += [f"task.{name}=null" for name in given]

@@ -106,7 +106,7 @@ class PhotoFinder:
         if own and given and not both:
             raise AnnotationError(
                 f"{file} names the photo {given[0]}, but there is also {own[0]} of its own name; "
-                f"correct one of the names"
+                f"correct one of the names, or give data= a folder without one of the photos"
             )
         if len(found) > 1:
             raise AnnotationError(

@@ -1,0 +1,102 @@
+"""Where predicted labels join those of people: where to copy them, and what to learn from then."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from shlex import quote
+
+from detcon.downstream.recipe import PredictRecipe, TransferRecipe
+from detcon.notes import counted
+from detcon.photos import Names, open_photos
+
+_SUFFIXES = {"labelme": ".json", "voc_xml": ".xml"}
+"""Of formats with a file for each photo, which lies beside it or in VOC's `Annotations`."""
+
+
+@dataclass(frozen=True)
+class Joining:
+    """How the labels of a prediction join others.
+
+    Attributes:
+        written: The folder whose content is copied.
+        place: The folder that it is copied to.
+        data: What to learn from then.
+        val: The share of photos to hold back; None where `data` has validation photos.
+        there: How many of the photos have labels in `place` already; "" for none.
+        complete: Whether all have.
+        aside: What else to do or to know; "" for nothing.
+    """
+
+    written: str
+    place: str
+    data: str
+    val: float | None = 0.2
+    there: str = ""
+    complete: bool = False
+    aside: str = ""
+
+
+def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
+    """Finds labels of people that lie with the photos.
+
+    They join those that the model learnt from, where these are of the same format, and of these
+    photos or of others in their folder; or a data set of VOC that the photos lie in.
+
+    Args:
+        settings: Of the prediction.
+        made: Of the model's transfer.
+    """
+    own = Path(made.data)
+    is_ours = made.format == settings.format and own.is_dir()
+    written = f"{settings.out}/{settings.format}"
+    if settings.format == "folder":
+        data = made.data if is_ours else "LABELLED"
+        return Joining(written, data, data, None)
+    if settings.format not in _SUFFIXES:  # a file of all photos, or a folder of its own
+        return Joining(written, written, written)
+    folder, part, names = _photos(settings.images)
+    photos = os.path.normpath(os.path.join(folder, part))
+    is_own = is_ours and Path(photos).resolve().is_relative_to(own.resolve())
+    voc = _voc(Path(photos)) if settings.format == "voc_xml" else None
+    if voc is None and Path(settings.images).is_dir():  # with all its folders
+        photos, part = settings.images, "."
+    place, data, aside, val = photos, made.data if is_own else photos, "", 0.2
+    if voc is not None:
+        lists, place = voc / "ImageSets/Main", str(voc / "Annotations")
+        data = made.data if is_ours and voc.samefile(own) else str(voc)
+        val = None if (lists / "val.txt").is_file() else val
+        if (lists / "train.txt").is_file():
+            aside = f"; names that are in no list go into {quote(str(lists / 'train.txt'))}"
+    elif is_ours and not is_own:
+        aside = f", these alone; docs/predict.md joins them to {quote(made.data)}"
+    if Path(settings.images).suffix.lower() == ".tar":
+        aside += f"; unpack {quote(settings.images)} there first"
+    suffix = _SUFFIXES[settings.format]
+    files = [Path(place, os.path.relpath(name, part)).with_suffix(suffix) for name in names]
+    found = sum(file.is_file() for file in files)
+    return Joining(
+        written if part == "." else f"{written}/{part}",
+        place,
+        data,
+        made.val if data == made.data else val,
+        f"{found:,} of {counted(len(files), 'photo')}" if found else "",
+        found == len(files),
+        aside,
+    )
+
+
+def _photos(images: str) -> tuple[str, str, list[str]]:
+    """The folder that names of photos are relative to, the part of it with all photos, the names.
+
+    Files of predictions have the same names, below the folder of the prediction.
+    """
+    photos = open_photos(images)
+    named = Names(photos.keys, photos.root)
+    names = [named[key] for key in photos.keys]
+    return named.folder, os.path.commonpath([os.path.dirname(n) for n in names]) or ".", names
+
+
+def _voc(folder: Path) -> Path | None:
+    """The data set of VOC that photos of `folder` belong to."""
+    near = (folder, *list(folder.parents)[:2])
+    return next((one for one in near if (one / "Annotations").is_dir()), None)
