@@ -24,7 +24,7 @@ class Joining:
         val: The share of photos to hold back; None where `data` has validation photos.
         there: How many of the photos have labels in `place` already; "" for none.
         complete: Whether all have.
-        aside: What else to do or to know; "" for nothing.
+        aside: What else to do or to know with new labels; "" for nothing.
     """
 
     written: str
@@ -81,7 +81,7 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
         made.val if data == made.data else val,
         f"{found:,} of {counted(len(files), 'photo')}" if found else "",
         found == len(files),
-        aside,
+        aside if found < len(files) else "",
     )
 
 
