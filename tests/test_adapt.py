@@ -80,13 +80,19 @@ def test_the_page_begins_with_the_answer_where_adapting_helps(scenes, tmp_path, 
     assert "Adapting helped" in capsys.readouterr().err, "given again, it only reads"
 
 
-def test_the_answer_where_nothing_was_learnt(scenes, tmp_path):
-    page = run(scenes, tmp_path / "out", 0, fresh=False)
+def test_the_answer_where_nothing_was_learnt(scenes, tmp_path, capsys):
+    own = {"fresh": False, "images": scenes / "val" / "images"}
+    page = run(scenes, tmp_path / "out", 0, **own)
+    number = len(list((scenes / "val" / "images").iterdir()))
+    told = (
+        f"{number} of {number} validation photos of {scenes} are among images={scenes}/val/images"
+    )
+    assert told in capsys.readouterr().err
     text = page.read_text()
     assert "told whether adapting helped: with 20 labels mIoU +0.0" in text
     assert "No gain may mean" in text and "Adapting helped" not in text
     assert "0 updates of" in text and "kept their statistics here" in text
-    own = {"fresh": False, "masks": tmp_path / "out" / "masks"}
+    own |= {"masks": tmp_path / "out" / "masks"}
     assert run(scenes, tmp_path / "out", 0, **own) == page, "its own masks, named"
 
 

@@ -385,6 +385,26 @@ def voc(tmp_path):
     return tmp_path
 
 
+def test_label_maps_among_the_photos_are_told(tmp_path, capsys):
+    """Of a labelled folder given whole: half of what is learnt from would be maps of ids."""
+    for name in (
+        "train/images/a.jpg",
+        "train/labels/a.png",
+        "train/instances/a.png",
+        "b/masks/c.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    assert len(open_photos(tmp_path)) == 4
+    assert capsys.readouterr().err == (
+        f"{tmp_path}: 2 of 4 photos look like label maps, by their names, the first is "
+        f"train/instances/a.png; give the folder of the photos alone, as {tmp_path}/train/images, "
+        "or a list of them\n"
+    )
+    open_photos(tmp_path / "b"), open_photos(tmp_path / "train/images")
+    assert capsys.readouterr().err == "", "photos in a folder of such a name are photos"
+
+
 def test_names_without_extension_in_a_list_of_voc_are_its_photos(voc, capsys, monkeypatch):
     photos = open_photos(voc / "ImageSets/Main/val.txt")
     assert list(photos) == ["a.v2.jpg", "b_1.png", "gone.jpg"]

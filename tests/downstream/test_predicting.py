@@ -400,7 +400,9 @@ def test_predictions_join_a_labelled_folder(trained, photos, squares, tmp_path, 
 
 
 @pytest.mark.parametrize("copied", [False, True])
-def test_validation_photos_do_not_join_what_is_learnt_from(trained, squares, tmp_path, copied):
+def test_validation_photos_do_not_join_what_is_learnt_from(
+    trained, squares, tmp_path, copied, capsys
+):
     images = squares / "val/images"
     if copied:
         images = shutil.copytree(images, tmp_path / "copied")
@@ -411,6 +413,13 @@ def test_validation_photos_do_not_join_what_is_learnt_from(trained, squares, tmp
     with pytest.raises(ValueError, match=text):
         predict(**given, images=str(images))
     predict(**given, images=str(squares / "train/images"), draw=False)
+    assert "validation photos" not in capsys.readouterr().err
+    given |= {"images": str(images), "out": str(tmp_path / "outlines"), "draw": False}
+    predict(**given | {"format": "labelme"})
+    said = "the first is 00.png: a model that learns from them can't be scored on that data\n"
+    assert said in capsys.readouterr().err
+    predict(**given | {"out": str(tmp_path / "seen"), "format": "auto"})
+    assert "validation photos" not in capsys.readouterr().err, "they are only looked at"
 
 
 def test_boxes_beside_the_labels_that_one_has(trained, photos, tmp_path, capsys):

@@ -70,7 +70,7 @@ def test_fine_tuning_beats_chance_and_leaves_everything_behind(squares, tmp_path
     loaded = load_backbone(folder / "backbone.safetensors")
     assert loaded.recipe == EncoderRecipe(name="resnet18", width=0.25, stride=8, zero_init=True)
     strips = sorted((folder / "predictions").iterdir())
-    assert [path.name for path in strips] == ["00.png", "01.png", "02.png", "03.png"]
+    assert [path.name for path in strips] == ["00.png", "01.png", "02.png", "04.png"]
     strip = cv2.imread(str(strips[0]), cv2.IMREAD_COLOR_RGB)
     photo, truth, prediction = np.split(strip, 3, axis=1)
     val = squares / "val"

@@ -1,7 +1,8 @@
 """Masks, pretraining from weights, transfer before and after, and a page with the verdict."""
 
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from detcon.masks.store.fill import make_masks
 from detcon.methods.recipe import WithMasks
 from detcon.models.backbone_file import load_backbone
 from detcon.notes import counted, say
-from detcon.photos import PhotosError, check_outside, open_photos
+from detcon.photos import Photos, PhotosError, check_outside, open_photos
 from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import open_start
 from detcon.pretraining.training import pretrain
@@ -75,7 +76,7 @@ def adapt(recipe: str | Path | AdaptRecipe | None = None, /, **overrides: Any) -
 def _carry_out(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | None) -> Path:
     out, begin = Path(settings.out), time.monotonic()
     if not (out / "adapted" / "backbone.safetensors").is_file():
-        _check(plan, grid)
+        _check(settings, plan, grid)
     _say(_ahead(settings, plan, grid))
     if _makes_masks(settings, plan):
         _say(f"1/4  masks: {settings.masks}, of the photos alone")
@@ -170,17 +171,31 @@ def _reasons(plan: PretrainRecipe, adapted: Path) -> str:
     return why_no_gain(max(steps, default=0), plan.batch_size, photos, norms)
 
 
-def _check(plan: PretrainRecipe, grid: GridRecipe | None) -> None:
+def _check(settings: AdaptRecipe, plan: PretrainRecipe, grid: GridRecipe | None) -> None:
     """Finds now, not after hours, what is wrong with photos, weights or labelled data."""
     with of_pretraining():
         start, _ = open_start(plan)
         photos = open_photos(plan.images, start.encoder.in_channels)
     if grid is not None:
         with of_transfer():
-            check_transfer(grid.model_copy(update={"encoder": start.encoder}))
+            val = check_transfer(grid.model_copy(update={"encoder": start.encoder}))
+        _tell_seen(settings, photos, val)
     if plan.steps != 0:
         with of_pretraining():
             steps_per_epoch(len(photos), plan.batch_size)
+
+
+def _tell_seen(settings: AdaptRecipe, photos: Photos, val: Sequence[Path]) -> None:
+    """Says how many validation photos are learnt from without their labels."""
+    if photos.members is not None or not val:
+        return
+    learnt = {os.path.realpath(photos.path(key)) for key in photos.keys}
+    if both := [path for path in val if os.path.realpath(path) in learnt]:
+        _say(
+            f"{len(both)} of {counted(len(val), 'validation photo')} of {settings.data} are among "
+            f"images={settings.images}, the first is {both[0]}: they are learnt from without their "
+            f"labels, and the answer is for such photos; for new ones leave them out of images="
+        )
 
 
 def _makes_masks(settings: AdaptRecipe, plan: PretrainRecipe) -> bool:

@@ -1,6 +1,5 @@
 """One cell of a transfer: one backbone, one amount of labels, one seed."""
 
-import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -204,7 +203,8 @@ def _save(settings: TransferRecipe, backbone: Backbone, network: Network, names:
 
 def _draw(folder: Path, task: Task, network: Network, names: Names, val: Examples) -> None:
     """Draws photo, truth and prediction side by side."""
-    for item in itertools.islice(val, STRIPS):
+    for index in dict.fromkeys(np.linspace(0, len(val) - 1, STRIPS).astype(int).tolist()):
+        item = val[index]  # spread: neighbours may be frames of one film
         truth = task.draw(item.image, task.truth(item), names)
         found = task.draw(item.image, sure(task.predict(network, [item.image])[0]), names)
         name = PurePosixPath(item.key).with_suffix(".png").as_posix().replace("/", "_")

@@ -6,8 +6,8 @@ from pathlib import Path
 from shlex import quote
 
 from detcon.downstream.recipe import PredictRecipe, TransferRecipe
-from detcon.notes import counted
-from detcon.photos import Names, open_photos
+from detcon.notes import counted, say
+from detcon.photos import Names, Photos, open_photos
 
 _SUFFIXES = {"labelme": ".json", "voc_xml": ".xml"}
 """Of formats with a file for each photo, which lies beside it or in VOC's `Annotations`."""
@@ -83,6 +83,34 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
         found == len(files),
         aside if found < len(files) else "",
     )
+
+
+def tell_validation(photos: Photos, named: Names, data: Path, settings: PredictRecipe) -> None:
+    """Tells of validation photos of the model's labelled folder, before labels of them are made.
+
+    Where these would join its `train` they are refused.
+    """
+    val = data / "val" / "images"
+    if settings.format == "auto" or photos.members is not None or not val.is_dir():
+        return
+    root, found = val.resolve(), []
+    for key in photos.keys:
+        path, twin = photos.path(key), val / named[key]
+        is_copy = twin.is_file() and path.is_file() and twin.stat().st_size == path.stat().st_size
+        if is_copy or path.resolve().is_relative_to(root):
+            found.append(key)
+    if not found:
+        return
+    told = (
+        f"{len(found)} of {counted(len(photos), 'photo')} of images={settings.images} are "
+        f"validation photos of {data}, the first is {found[0]}"
+    )
+    if settings.format == "folder":
+        raise ValueError(
+            f"{told}; with format=folder their labels would join train/, and a model be scored on "
+            f"what it learnt. List the others in a file, or leave format out to look at predictions"
+        )
+    say(f"{told}: a model that learns from them can't be scored on that data")
 
 
 def _photos(images: str) -> tuple[str, str, list[str]]:

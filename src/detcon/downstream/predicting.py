@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from detcon.config import load_recipe, shown as shown_value
 from detcon.data.workers import make_ahead
 from detcon.downstream.again import tell_absent, tell_left_out
+from detcon.downstream.joining import tell_validation
 from detcon.downstream.labels import (
     coco_entries,
     join_coco,
@@ -86,8 +87,7 @@ def predict(recipe: str | Path | PredictRecipe | None = None, /, **overrides: An
     photos = open_photos(settings.images, model.in_channels)
     named = Names(photos.keys, photos.root)
     _refuse_equal_names(photos, named, settings.images)
-    if settings.format == "folder":
-        _refuse_validation(photos, named, Path(model.settings.data), settings.images)
+    tell_validation(photos, named, Path(model.settings.data), settings)
     rows = {row["photo"]: row for row in read_lines(folder / PREDICTED)[0].values()}
     known = _unchanged(photos, rows, folder)
     inputs = {"model": take_inventory(find_model(settings.model))}
@@ -332,26 +332,6 @@ def _as_recorded(
     return settings.model_copy(
         update={name: saved.values[name] for name in free if saved and name in saved.values}
     )
-
-
-def _refuse_validation(photos: Photos, named: Names, data: Path, images: str) -> None:
-    """Refuses validation photos of the model's labelled folder: their labels would join `train`."""
-    val = data / "val" / "images"
-    if photos.members is not None or not val.is_dir():
-        return
-    root, found = val.resolve(), []
-    for key in photos.keys:
-        path, twin = photos.path(key), val / named[key]
-        is_copy = twin.is_file() and path.is_file() and twin.stat().st_size == path.stat().st_size
-        if is_copy or path.resolve().is_relative_to(root):
-            found.append(key)
-    if found:
-        raise ValueError(
-            f"{len(found)} of {counted(len(photos), 'photo')} of images={images} are validation "
-            f"photos of {data}, the first is {found[0]}; with format=folder their labels would "
-            f"join train/, and a model be scored on what it learnt. List the others in a file, or "
-            f"give another format="
-        )
 
 
 def _refuse_equal_names(photos: Photos, named: Names, images: str) -> None:

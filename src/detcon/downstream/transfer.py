@@ -99,12 +99,19 @@ def run_grid(grid: GridRecipe) -> list[Result]:
     return results
 
 
-def check_transfer(grid: GridRecipe) -> None:
-    """Opens backbones and data, for what is wrong to be found now. Raises as `transfer` does."""
+def check_transfer(grid: GridRecipe) -> list[Path]:
+    """Opens backbones and data, for what is wrong to be found now. Raises as `transfer` does.
+
+    Returns:
+        The validation photos of the unfinished cells; none where they are no files of their own.
+    """
     grid = _settled(grid)
     task, open_data = _opened(grid)
+    val: list[Path] = []
     for cell in _first_of_each(list(_cells(grid))):
-        prepare_cell(cell, task, open_data)
+        split = prepare_cell(cell, task, open_data).val.split
+        val = [] if split.in_files is None else [split.in_files.path(key) for key in split.keys]
+    return val
 
 
 def _opened(grid: GridRecipe) -> tuple[Task, OpenData]:

@@ -1,6 +1,7 @@
 """Which files are photos, and which files a collection leaves out."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -15,6 +16,10 @@ BAND_EXTENSIONS = (".npy", ".png", ".tif", ".tiff")  # of photos of other than 1
 _NOT_DECODED = (
     ".arw", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jxl", ".nef", ".orf", ".psd", ".raf",
     ".rw2",
+)  # fmt: skip
+_OF_LABELS = (
+    "annotations", "depth", "gt", "instances", "labels", "masks", "segmentationclass",
+    "segmentationobject", "testannot", "trainannot", "valannot",
 )  # fmt: skip
 _ASK = "by channels= or encoder.in_channels="
 _WHY = {
@@ -37,6 +42,27 @@ def is_system_folder(name: str) -> bool:
 def has_extension(name: str) -> bool:
     """Whether a name ends as a photo's does, of any number of channels."""
     return name.lower().endswith(EXTENSIONS + BAND_EXTENSIONS)
+
+
+def tell_label_maps(source: object, keys: Sequence[str]) -> None:
+    """Notes how many photos look like label maps: pictures named as photos of another folder."""
+    folders = {key.rpartition("/")[0] for key in keys}
+    of_labels = {one for one in folders if not {*one.lower().split("/")}.isdisjoint(_OF_LABELS)}
+    if not of_labels:
+        return
+    photos = {_stem(key): key for key in keys if key.rpartition("/")[0] not in of_labels}
+    maps = [k for k in keys if k.rpartition("/")[0] in of_labels and _stem(k) in photos]
+    if maps:
+        place = PurePosixPath(str(source), photos[_stem(maps[0])]).parent
+        note(
+            f"{source}: {len(maps):,} of {counted(len(keys), 'photo')} look like label maps, by "
+            f"their names, the first is {maps[0]}; give the folder of the photos alone, as "
+            f"{place}, or a list of them"
+        )
+
+
+def _stem(key: str) -> str:
+    return PurePosixPath(key).stem
 
 
 @dataclass

@@ -16,7 +16,7 @@ from detcon.files import copy_again, is_pointer, read_text
 from detcon.notes import counted, note
 from detcon.photos.collection import Keys, Photos
 from detcon.photos.errors import PhotosError, UnreadablePhoto
-from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, Chooser, has_extension
+from detcon.photos.kinds import BAND_EXTENSIONS, EXTENSIONS, Chooser, has_extension, tell_label_maps
 from detcon.photos.tars import list_tars
 
 _MANIFESTS, _TAR = (".csv", ".parquet", ".txt"), ".tar"
@@ -30,6 +30,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
     Hidden files and folders, and those of systems (thumbnails, deleted files), are left out, and
     so are photos of kinds that can't be decoded: one sentence on stderr counts them. Links to
     folders are followed, each folder once.
+    What looks like label maps of other photos is kept, and a sentence counts it.
     A manifest is a `.txt` with one path a line, or a `.csv` or `.parquet` with a column `path`;
     its paths are relative to the manifest's own folder. Names without extension in a folder of
     VOC's `ImageSets` are photos of `JPEGImages` beside that. Tars are given as a folder that holds
@@ -49,6 +50,7 @@ def open_photos(source: str | Path, channels: int = 3) -> Photos:
         keys = sorted(_walk(path, chooser))
         if keys:
             chooser.report(source, len(keys))
+            tell_label_maps(source, keys)
             return _fetched(Photos(str(source), str(path), Keys(keys), channels))
         tars = [path / name for name in sorted(_walk(path, Chooser((_TAR,))))]
         if not tars:

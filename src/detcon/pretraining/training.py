@@ -13,7 +13,7 @@ from detcon.masks.store.resume import say_newer_photos
 from detcon.methods.method import Method
 from detcon.methods.recipe import RegionDistillation, WithTarget
 from detcon.models.backbone_file import save_backbone
-from detcon.notes import say
+from detcon.notes import counted, say
 from detcon.ops.schedules import ema_rate
 from detcon.photos import Photos, PhotosError, open_photos
 from detcon.pretraining.collapse import collapse_figures
@@ -88,6 +88,8 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
                 say(sentence)
             if parts.views is not None and isinstance(parts.views.store, MaskStore):
                 say_newer_photos(parts.views.store, photos)
+            batch = f"{counted(settings.batch_size, 'photo')} of {settings.views.size} px"
+            say(f"{counted(parts.steps, 'update')} of {batch}, of which the first takes longest")
         if settings.encoder.drop_path:  # which nothing else draws for
             seed_rank(settings.seed, ranks().rank)
         made = fit(

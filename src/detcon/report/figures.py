@@ -179,7 +179,7 @@ def plot_stacked(
     """One row a bar, its parts end to end in the order of `parts`, which have a legend."""
     parts = [part for part in parts if any(bar.get(part) for bar in bars.values())]
     with mpl.rc_context(SETTINGS):
-        figure, axes = _figure(5.6, 1.7 + 0.45 * len(bars))
+        figure, axes = _figure(4.3, 2.0 + 0.45 * len(bars))
         left = np.zeros(len(bars))
         for i, part in enumerate(parts):
             widths = np.array([bar.get(part, 0.0) for bar in bars.values()])
@@ -195,7 +195,7 @@ def plot_stacked(
         axes.grid(visible=False, axis="y")
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=_STEPS))
         axes.set_xlabel(label)
-        figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=9.5)
+        figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9.5)
         return _address(figure, label + str(list(bars)))
 
 

@@ -71,7 +71,9 @@ def _row(name: str, paths: Sequence[Path], outcomes: Sequence[Outcome]) -> list[
     ]
     for (_, _, prediction), outcome in zip(strips, outcomes):
         who = outcome.backbone
-        trained = f"trained from {who}" if who.startswith(RANDOM) else who
+        is_probe = outcome.result.task.startswith(("linear_", "knn_"))  # nothing else learns
+        how = "probe of" if is_probe else "trained from"
+        trained = f"{how} {who}" if who.startswith(RANDOM) else who
         alt = f"prediction of {trained} for {name}"
         row.append(Picture(data_uri(prediction, photo=False), trained, alt))
     return row

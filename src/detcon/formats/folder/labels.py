@@ -25,6 +25,7 @@ from detcon.formats.reading.label_files import LabelFiles, pngs_of
 from detcon.formats.segments import VOID, SegmentFiles, SegmentOptions, Segments
 from detcon.notes import note
 from detcon.photos import Photos, open_photos
+from detcon.progress import with_progress
 
 _EXAMPLE = 'write {"names": ["sky", "road"], "ignore": 255}, at most 254 names, each once'
 _NUM_IDS = 1 << 16  # in PNGs of 16 bits
@@ -160,7 +161,8 @@ def _wrong_id(count: int) -> str:
 def _labels_in(maps: LabelFiles) -> set[int]:
     """The class ids in use, void left out; reads every label map."""
     seen: Bool[np.ndarray, " n"] = np.zeros(VOID + 1, bool)
-    for key in maps.keys:
+    keys = with_progress(maps.keys, "looking through labels", len(maps.keys), transient=True)
+    for key in keys:
         seen |= np.bincount(maps.labels(key).ravel(), minlength=VOID + 1) > 0
     return set(np.flatnonzero(seen).tolist()) - {VOID}
 
