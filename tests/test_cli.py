@@ -434,6 +434,14 @@ def test_what_comes_next_names_recipes_of_all_tasks():
     assert kinds > {"linear_segmentation", "segmentation", "detection", "depth"}
 
 
+@pytest.fixture
+def with_photos(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("photos", "my photos"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").touch()
+
+
 def write_model(folder, **given):
     """What a model file says of how it was trained."""
     learnt = TransferRecipe(**{"data": "d", "backbone": "timm:a", "out": "o", **given})
@@ -445,19 +453,17 @@ def write_model(folder, **given):
     ("form", "said"),
     [
         ("auto", ""),
-        ("labelme", "cp -rn found/labelme/. 'my photos', which keeps labels that are there, "
-         "correct the new ones in LabelMe, and learn from them: detcon transfer folder_fcn "
-         "backbone=timm:a data='my photos' format=labelme"),
-        ("voc_xml", "cp -rn found/voc_xml/. 'my photos', which keeps labels that are there, "
-         "correct the new ones, as in LabelImg, and learn from them: detcon transfer "
-         "coco_mask_rcnn_small backbone=timm:a data='my photos' format=voc_xml val=0.2 "
-         "out=found-learnt"),
-        ("yolo", "put the photos into found/yolo/images, correct the labels, and learn from them: "
+        ("labelme", "cp -rn found/labelme/. 'my photos'\ncorrect the new labels in LabelMe\n"
+         "detcon transfer folder_fcn backbone=timm:a data='my photos' format=labelme"),
+        ("voc_xml", "cp -rn found/voc_xml/. 'my photos'\ncorrect the new labels, as in LabelImg\n"
+         "detcon transfer coco_mask_rcnn_small backbone=timm:a data='my photos' "
+         "format=voc_xml val=0.2 out=found-learnt"),
+        ("yolo", "put the photos into found/yolo/images, and correct the labels\n"
          "detcon transfer folder_fcn backbone=timm:a data=found/yolo format=yolo val=0.2 out="),
-        ("coco", "import found/coco/annotations.json where you correct it, as in CVAT, export it "
-         "as COCO, and learn from that: detcon transfer folder_fcn backbone=timm:a data=EXPORTED "
+        ("coco", "import found/coco/annotations.json where you correct it, as in CVAT, and export "
+         "it as COCO\ndetcon transfer folder_fcn backbone=timm:a data=EXPORTED "
          "format=coco val=0.2 out=found-learnt"),
-        ("folder", "correct found/folder, cp -rn found/folder/. LABELLED, and learn from both: "
+        ("folder", "correct found/folder\ncp -rn found/folder/. LABELLED\n"
          "detcon transfer folder_fcn backbone=timm:a data=LABELLED format=folder "
          "out=found-learnt"),
     ],
@@ -472,6 +478,7 @@ def write_model(folder, **given):
     ],
     ids=["segmentation", "detection", "probe", "own"],
 )
+@pytest.mark.usefixtures("with_photos")
 def test_after_labels_to_correct_comes_learning_the_same_task(tmp_path, form, said, task, recipe):
     write_model(tmp_path, task=task)
     given = {"model": str(tmp_path), "images": "my photos", "out": "found", "format": form}
@@ -482,9 +489,10 @@ def test_after_labels_to_correct_comes_learning_the_same_task(tmp_path, form, sa
 
 def told_after(folder, form="labelme"):
     given = {"model": str(folder), "images": "photos", "out": "found", "format": form}
-    return cli.VERBS["predict"].then(load_recipe(PredictRecipe, None, given)).rpartition(": ")[2]
+    return cli.VERBS["predict"].then(load_recipe(PredictRecipe, None, given)).splitlines()[-1]
 
 
+@pytest.mark.usefixtures("with_photos")
 def test_learning_again_begins_with_the_backbone_that_is_there(tmp_path):
     given = tmp_path / "given.safetensors"
     write_model(tmp_path, backbone=str(given), backbone_partial=True)
@@ -499,24 +507,26 @@ def test_learning_again_begins_with_the_backbone_that_is_there(tmp_path):
     assert " backbone=random encoder.name=resnet18 encoder.width=0.25 " in told_after(tmp_path)
 
 
-def test_labels_are_copied_to_where_the_paths_of_a_list_begin(tmp_path):
+def test_labels_are_copied_to_where_the_photos_of_a_list_are(tmp_path):
     write_model(tmp_path, task={"kind": "detection"})
     for name in ("photos/ImageSets/Main", "photos/JPEGImages"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "photos/JPEGImages/a.jpg").touch()
-    for name, line, place in (
-        ("photos/list.txt", "JPEGImages/a.jpg", "photos"),
-        ("photos/ImageSets/Main/val.txt", "a", "photos/JPEGImages"),
+    place = "photos/JPEGImages"
+    for name, line, part in (
+        ("photos/list.txt", "JPEGImages/a.jpg", "JPEGImages/"),
+        ("photos/ImageSets/Main/val.txt", "a", ""),
     ):
         (tmp_path / name).write_text(line)
         given = {"model": str(tmp_path), "images": str(tmp_path / name), "out": "found"}
         then = cli.VERBS["predict"].then(
             load_recipe(PredictRecipe, None, given | {"format": "labelme"})
         )
-        assert then.startswith(f"cp -rn found/labelme/. {tmp_path / place}, which keeps")
+        assert then.startswith(f"cp -rn found/labelme/{part}. {tmp_path / place}\n")
         assert f" data={tmp_path / place} format=labelme " in then
 
 
+@pytest.mark.usefixtures("with_photos")
 def test_learning_again_takes_the_recipe_of_the_run_where_it_is(tmp_path):
     recipe = tmp_path / "recipe.yaml"
     recipe.touch()
@@ -525,7 +535,7 @@ def test_learning_again_takes_the_recipe_of_the_run_where_it_is(tmp_path):
     begin = f"detcon transfer {recipe} labels=null val_photos=null "
     others = f"{begin}task.ignore=null data=photos format=labelme val=0.2 out=found-learnt"
     assert told_after(tmp_path) == others
-    joined = f"{begin}val=null val_groups=null data=LABELLED format=folder out=found-learnt"
+    joined = f"{begin}data=LABELLED format=folder val=null val_groups=null out=found-learnt"
     assert told_after(tmp_path, "folder") == joined
     (tmp_path / "d").mkdir()
     write_model(tmp_path, data=str(tmp_path / "d"), task={"kind": "detection"})

@@ -265,7 +265,7 @@ def test_a_list_that_leads_elsewhere_keeps_its_photos(trained, photos, tmp_path,
     ]
     assert parts[0] == parts[1], "the same files as of the folder itself"
     again = how_to_learn_again(load_recipe(PredictRecipe, None, given | {"out": str(out)}))
-    assert form not in ("labelme", "voc_xml") or f"/. {photos}, which keeps" in again
+    assert form not in ("labelme", "voc_xml") or f"/. {photos}\ncorrect" in again
 
 
 def test_the_command_that_follows_can_be_run(trained, photos, tmp_path, monkeypatch):
@@ -273,7 +273,7 @@ def test_the_command_that_follows_can_be_run(trained, photos, tmp_path, monkeypa
     given |= {"format": "labelme", "draw": False}
     shutil.copytree(predict(**given) / "labelme", photos, dirs_exist_ok=True)
     how = how_to_learn_again(load_recipe(PredictRecipe, None, given))
-    words = shlex.split(how.rpartition(": ")[2])
+    words = shlex.split(how.splitlines()[-1])
     assert words[:3] == ["detcon", "transfer", str(trained / "recipe.yaml")]
     shorter = ["val=0.5", "task.steps=1"]  # of four photos
     (result,) = transfer(words[2], **parse_overrides([*words[3:], *shorter]))
@@ -292,16 +292,17 @@ def test_boxes_join_a_data_set_of_voc(trained, squares, tmp_path, monkeypatch):
     given = {"model": str(trained), "images": str(data / "JPEGImages"), "out": str(tmp_path / "f")}
     settings = load_recipe(PredictRecipe, None, given | {"format": "voc_xml"})
     how = how_to_learn_again(settings)
-    assert how.startswith(f"cp -rn {tmp_path}/f/voc_xml/. {data}/Annotations, which keeps")
+    assert how.startswith(f"cp -rn {tmp_path}/f/voc_xml/. {data}/Annotations\n")
     assert f" data={data} format=voc_xml out={tmp_path}/f-learnt" in how and "no list" not in how
     listed = data / "ImageSets/Main/train.txt"
     listed.parent.mkdir(parents=True)
     listed.write_text("00\n")
-    assert f"; names that are in no list go into {listed}: detcon" in how_to_learn_again(settings)
+    assert f"; names that are in no list go into {listed}\n" in how_to_learn_again(settings)
     shutil.move(data / "JPEGImages", tmp_path / "new")
     moved = settings.model_copy(update={"images": str(tmp_path / "new")})
     how = how_to_learn_again(moved)
-    assert f", these alone; docs/predict.md joins them to {data}: detcon transfer" in how
+    told = f"; below they are learnt from alone, docs/predict.md joins them to {data}\ndetcon"
+    assert told in how
     assert f" data={tmp_path}/new format=voc_xml val=0.2 " in how
 
 
@@ -324,19 +325,21 @@ def test_labels_of_people_with_the_photos_are_found(given, trained, squares, tmp
     settings = load_recipe(PredictRecipe, None, words | {"format": "voc_xml"})
     how = how_to_learn_again(settings)
     part = {"absolute": "other/JPEGImages/.", "relative": "other/JPEGImages/.", "": "JPEGImages/."}
-    copied = f"cp -rn {tmp_path}/f/voc_xml/{part.get(given, '.')} {data}/Annotations, which keeps"
-    assert how.startswith(f"{copied} labels that are there, ")
+    copied = f"cp -rn {tmp_path}/f/voc_xml/{part.get(given, '.')} {data}/Annotations"
+    assert how.startswith(f"{copied}\ncorrect the new labels, as in LabelImg\ndetcon")
     assert f" data={data} format=voc_xml val=0.2 out=" in how
     (data / "ImageSets/Main").mkdir(parents=True)
     (data / "ImageSets/Main/val.txt").write_text("00\n")
     assert f" data={data} format=voc_xml val=null val_groups=null " in how_to_learn_again(settings)
     stems = [path.stem for path in (data / "JPEGImages").iterdir()]
     (data / f"Annotations/{stems[0]}.xml").touch()
-    assert f"there (of 1 of {len(stems)} photos), " in how_to_learn_again(settings)
+    told = f"LabelImg; 1 of {len(stems)} photos have labels there, which stay\n"
+    assert told in how_to_learn_again(settings)
     for stem in stems:
         (data / f"Annotations/{stem}.xml").touch()
     how = how_to_learn_again(settings)
-    assert how.startswith(f"{len(stems)} of {len(stems)} photos have labels in {data}/Annotations")
+    told = f"({len(stems)} of {len(stems)} photos have some), which stay\ndetcon transfer"
+    assert how.startswith(f"correct the labels in {data}/Annotations {told}")
     assert "cp -rn" not in how and f" data={data} format=voc_xml " in how
 
 

@@ -16,12 +16,12 @@ from detcon.notes import counted, say
 from detcon.results.recipe import RECIPE
 
 _CORRECT = {
-    "labelme": "correct the new ones in LabelMe, and learn from them",
-    "voc_xml": "correct the new ones, as in LabelImg, and learn from them",
-    "yolo": "put the photos into {out}/yolo/images, correct the labels, and learn from them",
-    "folder": "correct {out}/folder, cp -rn {out}/folder/. {data}, and learn from both",
-    "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, export it as "
-    "COCO, and learn from that",
+    "labelme": "correct the new labels in LabelMe",
+    "voc_xml": "correct the new labels, as in LabelImg",
+    "yolo": "put the photos into {out}/yolo/images, and correct the labels",
+    "folder": "correct {out}/folder\ncp -rn {out}/folder/. {data}",
+    "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, and export it as "
+    "COCO",
 }
 _RECIPES = {
     "detection": "coco_mask_rcnn_small",
@@ -32,7 +32,7 @@ _RECIPES = {
 
 
 def how_to_learn_again(settings: PredictRecipe) -> str:
-    """What to do with the labels that were written; "" where none were.
+    """What to do with the labels that were written, a line a step; "" where there are none.
 
     The command takes the recipe of the model's run, so that only the data are others.
     """
@@ -41,13 +41,8 @@ def how_to_learn_again(settings: PredictRecipe) -> str:
     made, model = settings_of(settings.model), find_model(settings.model)
     join = join_labels(settings, made)
     how = _CORRECT[settings.format].format(out=quote(settings.out), data=quote(join.data))
-    if join.complete:
-        how = (
-            f"{join.there} have labels in {quote(join.place)} already, which stay; correct those "
-            f"or predict other photos, and learn from them"
-        )
-    elif settings.format in ("labelme", "voc_xml"):
-        how = f"{_copy(join)}, {how}"
+    if settings.format in ("labelme", "voc_xml"):
+        how = _join(join, how)
     recipe = model.with_name(RECIPE)
     is_new_task = settings.format == "voc_xml" and not isinstance(made.task, DetectionRecipe)
     if recipe.is_file() and not is_new_task:
@@ -60,7 +55,7 @@ def how_to_learn_again(settings: PredictRecipe) -> str:
         words.append(f"val={join.val:g}")
     elif made.val is not None:
         words += ["val=null", "val_groups=null"]
-    return f"{how}{join.aside}: detcon transfer {' '.join(words)} out={quote(settings.out)}-learnt"
+    return f"{how}\ndetcon transfer {' '.join(words)} out={quote(settings.out)}-learnt"
 
 
 def tell_left_out(settings: PredictRecipe, counts: Sequence[int], faint: int, best: float) -> None:
@@ -92,11 +87,17 @@ def tell_absent(names: Sequence[str], labelled: Sequence[Mapping[str, Any]]) -> 
         say(f"no photo shows {', '.join(lost)}: what learns from these labels alone won't know it")
 
 
-def _copy(join: Joining) -> str:
-    """How written labels get to those that are there."""
-    kept = f" (of {join.there})" if join.there else ""
-    written, place = quote(join.written), quote(join.place)
-    return f"cp -rn {written}/. {place}, which keeps labels that are there{kept}"
+def _join(join: Joining, how: str) -> str:
+    """How written labels get to those that are there; `how` the new ones are corrected."""
+    if join.complete:
+        return f"correct the labels in {quote(join.place)} ({join.there} have some), which stay"
+    if join.there:
+        how += f"; {join.there} have labels there, which stay"
+    if join.listed:
+        how += f"; names that are in no list go into {join.listed}"
+    if join.apart:
+        how += f"; below they are learnt from alone, docs/predict.md joins them to {join.apart}"
+    return f"cp -rn {quote(join.written)}/. {quote(join.place)}\n{how}"
 
 
 def _changes(made: TransferRecipe, model: Path, form: str) -> list[str]:

@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from detcon.downstream.recipe import PredictRecipe, TransferRecipe
 from detcon.notes import counted, say
@@ -24,7 +23,8 @@ class Joining:
         val: The share of photos to hold back; None where `data` has validation photos.
         there: How many of the photos have labels in `place` already; "" for none.
         complete: Whether all have.
-        aside: What else to do or to know with new labels; "" for nothing.
+        listed: The list that names of new photos go into; "" where there is none.
+        apart: The labels that the model learnt from, where the new ones don't join them; else "".
     """
 
     written: str
@@ -33,7 +33,8 @@ class Joining:
     val: float | None = 0.2
     there: str = ""
     complete: bool = False
-    aside: str = ""
+    listed: str = ""
+    apart: str = ""
 
 
 def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
@@ -60,17 +61,12 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
     voc = _voc(Path(photos)) if settings.format == "voc_xml" else None
     if voc is None and Path(settings.images).is_dir():  # with all its folders
         photos, part = settings.images, "."
-    place, data, aside, val = photos, made.data if is_own else photos, "", 0.2
+    place, data, val, listed = photos, made.data if is_own else photos, 0.2, Path()
     if voc is not None:
         lists, place = voc / "ImageSets/Main", str(voc / "Annotations")
         data = made.data if is_ours and voc.samefile(own) else str(voc)
         val = None if (lists / "val.txt").is_file() else val
-        if (lists / "train.txt").is_file():
-            aside = f"; names that are in no list go into {quote(str(lists / 'train.txt'))}"
-    elif is_ours and not is_own:
-        aside = f", these alone; docs/predict.md joins them to {quote(made.data)}"
-    if Path(settings.images).suffix.lower() == ".tar":
-        aside += f"; unpack {quote(settings.images)} there first"
+        listed = lists / "train.txt"
     suffix = _SUFFIXES[settings.format]
     files = [Path(place, os.path.relpath(name, part)).with_suffix(suffix) for name in names]
     found = sum(file.is_file() for file in files)
@@ -81,7 +77,8 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
         made.val if data == made.data else val,
         f"{found:,} of {counted(len(files), 'photo')}" if found else "",
         found == len(files),
-        aside if found < len(files) else "",
+        str(listed) if listed.is_file() else "",
+        made.data if is_ours and data not in (made.data, str(voc)) else "",
     )
 
 

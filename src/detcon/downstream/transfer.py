@@ -237,7 +237,8 @@ def _say(results: Sequence[Result], names: Mapping[str, str]) -> None:
     seeds = list(dict.fromkeys(result.seed for result in results))
     table = Table(box=None, pad_edge=False)
     table.add_column("backbone", overflow="fold")
-    for name in ("labels", *(f"seed {seed}" for seed in seeds), "mean", "std", "seconds"):
+    lasted = "seconds" if len(seeds) == 1 else "seconds in all"
+    for name in ("labels", *(f"seed {seed}" for seed in seeds), "mean", "std", lasted):
         table.add_column(name, justify="right")
     for (backbone, labels), group in groupby(results, lambda one: (one.backbone, one.labels)):
         found = list(group)
