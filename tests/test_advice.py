@@ -389,7 +389,7 @@ CASES = {  # wrong, said, right; None where the right one would take long
     "a shell": (["completion", "tcsh"], "bash|zsh|fish", ["completion", "fish"]),
     "a run of another recipe": (
         ["pretrain", "images=photos", "out=run", *TINY, "method.kind=byol", "views.size=64"],
-        " and more; give another out=, the old settings, or remove the folder",
+        " and more; give another out=, the old settings, or remove run",
         ["pretrain", "images=photos", "out=run", *TINY],
     ),
 }  # fmt: skip

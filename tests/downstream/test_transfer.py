@@ -107,6 +107,14 @@ def test_neighbours_beat_chance_and_the_model_remembers_them(squares, tmp_path):
     assert np.array_equal(class_colours()[predicted], strip[:, 64:])
 
 
+def test_another_setting_leads_to_the_folder_of_all_cells(squares, tmp_path):
+    """Removed cell by cell, each next one would be refused."""
+    task, out = {"kind": "knn_segmentation", "k": 5, "bank": 100}, tmp_path / "run"
+    run(squares, out, task=task, labels=10)
+    with pytest.raises(RunError, match=rf"task.k is 5 there and 3 now; .*, or remove {out}$"):
+        run(squares, out, task=task | {"k": 3}, labels=10)
+
+
 def test_fine_tuning_starts_from_the_backbone(squares, tmp_path):
     """With a rate of next to nothing the encoder that comes out is the one that went in."""
     recipe = EncoderRecipe(name="resnet18", width=0.25)

@@ -147,8 +147,22 @@ def test_other_figures_are_there_to_unfold(page):
 
 def test_classes_have_a_legend(page):
     assert re.search(
-        r'aria-label="classes"><li>.*wall.*floor.*box.*cone.*lamp.*void', page.read_text()
-    )
+        r'aria-label="classes"><li>.*wall.*floor.*box.*cone.*lamp</li></ul>', page.read_text()
+    ), "none of the pictures has void"
+
+
+def test_void_is_in_the_legend_where_it_is_in_a_picture(runs, tmp_path):
+    for path in runs.folder.rglob("predictions/0.png"):
+        strip = cv2.imread(str(path))
+        third = strip.shape[1] // 3
+        strip[:8, third : third + 8] = 0
+        cv2.imwrite(str(path), strip)
+    told = "The classes have no names, and are those whose numbers are in the labels"
+    named = words(make_report([runs.folder], out=tmp_path / "report.html", pictures=1))
+    assert "void, not counted" in named and told not in named
+    for path in runs.folder.rglob("result.json"):
+        change(path, per_class={f"class {number}": 1.0 for number in range(5)})
+    assert told in words(make_report([runs.folder], out=tmp_path / "report.html", pictures=1))
 
 
 def test_a_title_is_text_and_not_markup(page):

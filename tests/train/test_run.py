@@ -85,7 +85,7 @@ def test_another_recipe_is_told_by_its_settings(tmp_path):
     with pytest.raises(
         RunError,
         match=r"holds a run of another recipe: steps is 10 there and 20 now, optimizer\.lr is 0\.2 "
-        r"there and 0\.3 now; give another out=, the old settings, or remove the folder",
+        r"there and 0\.3 now; give another out=, the old settings, or remove ",
     ):
         open_run(tmp_path, Toy(steps=20, optimizer=Lars(lr=0.3)))
     with pytest.raises(RunError, match=r"optimizer\.nesterov is not set there and false now"):

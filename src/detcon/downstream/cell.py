@@ -50,12 +50,14 @@ def run_cell(
     open_data: OpenData,
     data: Inventory | None = None,
     memory: FeatureMemory | None = None,
+    whole: Path | None = None,
 ) -> Result:
     """Trains and scores one cell, or reads its result if it is finished.
 
     Args:
         data: What `settings.data` holds; a cell that was begun with other data is refused.
         memory: What earlier cells asked of frozen encoders, for a probe.
+        whole: The folder of all cells, whose settings would differ as this one's do.
 
     Raises:
         ValueError: Data, a backbone or settings that don't fit; mostly before the folder is made.
@@ -65,11 +67,13 @@ def run_cell(
     if Path(settings.backbone).is_file():
         inputs["backbone"] = take_inventory(settings.backbone)
     if (folder / RESULT).is_file():
-        open_run(folder, settings, inputs=inputs)  # refuses another recipe, or other data
+        open_run(
+            folder, settings, inputs=inputs, whole=whole
+        )  # refuses another recipe, or other data
         return read_result(folder)
     begin = time.monotonic()
     backbone, network, names, train, val = prepare_cell(settings, task, open_data)
-    run = open_run(folder, settings, inputs=inputs)
+    run = open_run(folder, settings, inputs=inputs, whole=whole)
     drawn = settings.val_photos if len(val) < len(val.split.keys) else None
     before = read_history(folder).seconds
     if not isinstance(settings.task, FineTuned):  # a probe has no training loop that moves it

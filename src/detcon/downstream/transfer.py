@@ -85,7 +85,7 @@ def run_grid(grid: GridRecipe) -> list[Result]:
                 made = len(cells) - len(finished) - missing
                 _announce(cell, f"{number} of {len(cells)}", time_left(begin, made, missing))
                 missing -= 1
-            results.append(run_cell(cell, task, open_data, data, memory))
+            results.append(run_cell(cell, task, open_data, data, memory, Path(grid.out)))
     except (Stopped, KeyboardInterrupt):
         if len(cells) > 1 and is_first_rank():
             kept = sum(Path(cell.out, RESULT).is_file() for cell in cells)

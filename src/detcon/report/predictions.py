@@ -1,6 +1,7 @@
 """Panels of predictions: photo, truth, and the prediction of each backbone."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from detcon.results.difference import RANDOM, label_words
 from detcon.results.result import RESULT, Result
 
 MOST_BACKBONES = 5
+_UNNAMED = re.compile(r"class \d+")
 METRES = (0.5, 1, 2, 4, 8, 16, 32)
 """Depths in the legend of colours."""
 
@@ -44,6 +46,7 @@ def _panel(task: str, outcomes: Sequence[Outcome], num: int) -> Panel:
     names = [name for name in strips[0] if all(name in other for other in strips)][:num]
     pictures = []
     try:
+        truths = [_read_strip(strips[0][name])[1] for name in names]
         for name in names:
             pictures += _row(Path(name).stem, [other[name] for other in strips], outcomes)
     except (OSError, ValueError) as error:
@@ -52,12 +55,18 @@ def _panel(task: str, outcomes: Sequence[Outcome], num: int) -> Panel:
         f"Photos of the validation set, the truth, and what the network predicts after training "
         f"with {label_words(result.labels)} (seed {result.seed}) from each backbone."
     )
+    unnamed = result.per_class and all(map(_UNNAMED.fullmatch, result.per_class))
+    if unnamed and result.task != "detection":
+        caption += (
+            " The classes have no names, and are those whose numbers are in the labels; one that "
+            "means void counts as a class, unless task.ignore= or classes.json says so."
+        )
     return Panel(
         title=task,
         columns=2 + len(outcomes),
         pictures=tuple(pictures),
         caption=caption,
-        classes=_classes(result),
+        classes=_classes(result, truths),
     )
 
 
@@ -90,7 +99,11 @@ def _read_strip(path: Path) -> list[np.ndarray]:
     return np.split(strip, 3, axis=1)
 
 
-def _classes(result: Result) -> dict[str, str]:
+def _has_void(truth: np.ndarray) -> bool:
+    return bool((truth == class_colours()[VOID]).all(-1).any())
+
+
+def _classes(result: Result, truths: Sequence[np.ndarray]) -> dict[str, str]:
     """What the colours of the strips mean: classes in order of their ids, or metres.
 
     Empty for more classes than colours, as of whole photos: then the strips have names in them.
@@ -102,7 +115,7 @@ def _classes(result: Result) -> dict[str, str]:
         palette = class_colours()
         colours = [*palette[: len(result.per_class)], palette[VOID]]
         names = list(result.per_class)
-        if result.task != "detection":  # which draws objects, and no void
+        if result.task != "detection" and any(map(_has_void, truths)):  # which draws objects
             names.append("void, not counted")
     else:
         return {}

@@ -63,6 +63,7 @@ def open_run(
     *,
     command: str = "",
     inputs: Mapping[str, Inventory] | None = None,
+    whole: Path | None = None,
 ) -> Run:
     """Makes a run folder, or checks that the one there holds a run of the same recipe.
 
@@ -70,6 +71,7 @@ def open_run(
     from the process if empty; that of a finished run stays as it is until `Run.finish`, or it
     would name a machine that made nothing of it. `inputs` are what the settings of these names
     lead to: they are compared by content, not by their paths, and recorded in `inputs.json`.
+    `whole` is the folder of all runs that differ as this one does, which is removed to begin again.
 
     Raises:
         RunError: If the folder is a file, holds something else, a run of another recipe or of
@@ -79,7 +81,7 @@ def open_run(
     if not is_first_rank():
         return Run(folder, finished=bool(read_environment(folder).get("finished")))
     inputs = inputs or {}
-    if _check(folder, recipe, inputs):
+    if _check(folder, recipe, inputs, whole or folder):
         write_recipe(folder, recipe)
     if inputs:
         write_inputs(folder, inputs)
@@ -95,7 +97,7 @@ def open_run(
     return Run(folder, bool(environment["finished"]), before.get("started", ""), environment)
 
 
-def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> bool:
+def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory], whole: Path) -> bool:
     """Checks a folder; returns whether to write the recipe there.
 
     A recipe of an earlier version, which had fewer settings, stays as it was, and with it the
@@ -131,7 +133,7 @@ def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> boo
         if changed and same_place:
             raise RunError(
                 f"{name}={now[name]} has changed since {folder} was begun ({changed}); give "
-                f"another out=, or remove {folder} to make it again"
+                f"another out=, or remove {whole} to make it again"
             )
         if not changed and not same_place:
             moved[name] = there.get(name)
@@ -139,7 +141,7 @@ def _check(folder: Path, recipe: Recipe, inputs: Mapping[str, Inventory]) -> boo
         raise RunError(
             f"{folder} holds a run of another recipe: {', '.join(differing[:5])}"
             f"{' and more' if differing[5:] else ''}; "
-            f"give another out=, the old settings, or remove the folder"
+            f"give another out=, the old settings, or remove {whole}"
         )
     return recorded.keys() >= now.keys() and not moved
 
