@@ -466,7 +466,7 @@ def test_photos_without_an_object_are_counted(trained, photos, tmp_path, monkeyp
     told = "2 of 4 photos got no object: learnt as empty, if not corrected or labelled already\n"
     said = capsys.readouterr().err
     assert said.count(told) == 1
-    absent = "no photo shows blue: what learns from these labels alone won't know it\n"
+    absent = "no label says blue: such an object in these photos would be learnt as background\n"
     assert said.count(absent) == (form in ("labelme", "voc_xml"))
     for place in (f"{form}/1.json", "yolo/labels/1.txt", "voc_xml/1.xml"):
         (out / place).unlink(missing_ok=True)

@@ -80,11 +80,14 @@ def tell_left_out(settings: PredictRecipe, counts: Sequence[int], faint: int, be
 
 
 def tell_absent(names: Sequence[str], labelled: Sequence[Mapping[str, Any]]) -> None:
-    """Says which classes no photo shows: files that name classes lack them."""
+    """Says which classes no label has: those of the photos would be learnt as background."""
     found = {number for row in labelled for number in row.get("classes", range(len(names)))}
     absent = [name for number, name in enumerate(names) if number not in found]
     if labelled and (lost := [name for name in absent if name not in (BACKGROUND, "class 0")]):
-        say(f"no photo shows {', '.join(lost)}: what learns from these labels alone won't know it")
+        what = "such an object" if len(lost) == 1 else "such objects"
+        say(
+            f"no label says {', '.join(lost)}: {what} in these photos would be learnt as background"
+        )
 
 
 def _join(join: Joining, how: str) -> str:
