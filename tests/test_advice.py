@@ -112,8 +112,8 @@ CASES = {  # wrong, said, right; None where the right one would take long
     ),
     "width of a ResNet": (
         [*ANEW, "encoder.name=convnext_atto"],
-        "'convnext_atto' is no ResNet and takes no width, no stride; give encoder.width=1.0 "
-        "encoder.stride=32 in place of those",
+        "'convnext_atto' is no ResNet and takes no width, no stride, which the recipe sets if "
+        "you didn't; give encoder.width=1.0 encoder.stride=32 in place of those",
     ),
     "a name that shares a beginning": (
         [*KNN, "task.dilation=2"], "there is no setting 'task.dilation'; known: ",

@@ -463,7 +463,7 @@ def write_model(folder, **given):
         ("coco", "import found/coco/annotations.json where you correct it, as in CVAT, and export "
          "it as COCO\ndetcon transfer folder_fcn backbone=timm:a data=EXPORTED "
          "format=coco val=0.2 out=found-learnt"),
-        ("folder", "correct found/folder\ncp -rn found/folder/. LABELLED\n"
+        ("folder", "correct the new labels below found/folder\ncp -rn found/folder/. LABELLED\n"
          "detcon transfer folder_fcn backbone=timm:a data=LABELLED format=folder "
          "out=found-learnt"),
     ],

@@ -333,7 +333,7 @@ def test_labels_of_people_with_the_photos_are_found(given, trained, squares, tmp
     assert f" data={data} format=voc_xml val=null val_groups=null " in how_to_learn_again(settings)
     stems = [path.stem for path in (data / "JPEGImages").iterdir()]
     (data / f"Annotations/{stems[0]}.xml").touch()
-    told = f"LabelImg; 1 of {len(stems)} photos have labels there, which stay\n"
+    told = f"; 1 of {len(stems)} photos have labels in {data}/Annotations, which stay\n"
     assert told in how_to_learn_again(settings)
     for stem in stems:
         (data / f"Annotations/{stem}.xml").touch()

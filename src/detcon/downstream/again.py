@@ -19,7 +19,7 @@ _CORRECT = {
     "labelme": "correct the new labels in LabelMe",
     "voc_xml": "correct the new labels, as in LabelImg",
     "yolo": "put the photos into {out}/yolo/images, and correct the labels",
-    "folder": "correct {out}/folder\ncp -rn {out}/folder/. {data}",
+    "folder": "correct the new labels below {out}/folder",
     "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, and export it as "
     "COCO",
 }
@@ -41,8 +41,8 @@ def how_to_learn_again(settings: PredictRecipe) -> str:
     made, model = settings_of(settings.model), find_model(settings.model)
     join = join_labels(settings, made)
     how = _CORRECT[settings.format].format(out=quote(settings.out), data=quote(join.data))
-    if settings.format in ("labelme", "voc_xml"):
-        how = _join(join, how)
+    if settings.format in ("labelme", "voc_xml", "folder"):
+        how = _join(join, how, is_first=settings.format == "folder")
     recipe = model.with_name(RECIPE)
     is_new_task = settings.format == "voc_xml" and not isinstance(made.task, DetectionRecipe)
     if recipe.is_file() and not is_new_task:
@@ -90,17 +90,21 @@ def tell_absent(names: Sequence[str], labelled: Sequence[Mapping[str, Any]]) -> 
         )
 
 
-def _join(join: Joining, how: str) -> str:
-    """How written labels get to those that are there; `how` the new ones are corrected."""
+def _join(join: Joining, how: str, *, is_first: bool) -> str:
+    """How written labels get to those that are there; `how` the new ones are corrected.
+
+    Tools that correct labels beside photos want them copied before.
+    """
     if join.complete:
         return f"correct the labels in {quote(join.place)} ({join.there} have some), which stay"
     if join.there:
-        how += f"; {join.there} have labels there, which stay"
+        how += f"; {join.there} have labels in {quote(join.place)}, which stay"
     if join.listed:
         how += f"; names that are in no list go into {join.listed}"
     if join.apart:
         how += f"; below they are learnt from alone, docs/predict.md joins them to {join.apart}"
-    return f"cp -rn {quote(join.written)}/. {quote(join.place)}\n{how}"
+    copy = f"cp -rn {quote(join.written)}/. {quote(join.place)}"
+    return f"{how}\n{copy}" if is_first else f"{copy}\n{how}"
 
 
 def _changes(made: TransferRecipe, model: Path, form: str) -> list[str]:

@@ -1,6 +1,7 @@
 """Where predicted labels join those of people: where to copy them, and what to learn from then."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,12 +51,14 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
     own = Path(made.data)
     is_ours = made.format == settings.format and own.is_dir()
     written = f"{settings.out}/{settings.format}"
-    if settings.format == "folder":
-        data = made.data if is_ours else "LABELLED"
-        return Joining(written, data, data, None)
-    if settings.format not in _SUFFIXES:  # a file of all photos, or a folder of its own
+    if settings.format not in ("folder", *_SUFFIXES):  # a file of all photos, or a new folder
         return Joining(written, written, written)
     folder, part, names = _photos(settings.images)
+    if settings.format == "folder":
+        data = made.data if is_ours else "LABELLED"
+        maps = Path(data, "train", "labels")
+        has = _count([(maps / name).with_suffix(".png") for name in names])
+        return Joining(written, data, data, None, *has)
     photos = os.path.normpath(os.path.join(folder, part))
     is_own = is_ours and Path(photos).resolve().is_relative_to(own.resolve())
     voc = _voc(Path(photos)) if settings.format == "voc_xml" else None
@@ -69,17 +72,24 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
         listed = lists / "train.txt"
     suffix = _SUFFIXES[settings.format]
     files = [Path(place, os.path.relpath(name, part)).with_suffix(suffix) for name in names]
-    found = sum(file.is_file() for file in files)
+    there, complete = _count(files)
     return Joining(
         written if part == "." else f"{written}/{part}",
         place,
         data,
         made.val if data == made.data else val,
-        f"{found:,} of {counted(len(files), 'photo')}" if found else "",
-        found == len(files),
+        there,
+        complete,
         str(listed) if listed.is_file() else "",
         made.data if is_ours and data not in (made.data, str(voc)) else "",
     )
+
+
+def _count(files: Sequence[Path]) -> tuple[str, bool]:
+    """How many of the labels of photos are there, "" for none; and whether all are."""
+    found = sum(file.is_file() for file in files)
+    told = f"{found:,} of {counted(len(files), 'photo')}" if found else ""
+    return told, found == len(files)
 
 
 def tell_validation(photos: Photos, named: Names, data: Path, settings: PredictRecipe) -> None:

@@ -94,8 +94,8 @@ class EncoderRecipe(Recipe):
                 without = " ".join(f"encoder.{name}={shown(usual[name])}" for name in given)
                 those = "that" if len(given) == 1 else "those"
                 raise ValueError(
-                    f"'{self.name}' is no ResNet and takes no {', no '.join(given)}; give "
-                    f"{without} in place of {those}"
+                    f"'{self.name}' is no ResNet and takes no {', no '.join(given)}, which the "
+                    f"recipe sets if you didn't; give {without} in place of {those}"
                 )
         if self.project_first and RESNETS.get(self.name) not in BASIC:
             raise ValueError(

@@ -179,7 +179,9 @@ def test_a_class_without_a_name_is_no_misspelt_one(capsys):
     assert "training photo: class 1: 1\n" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("side", "said"), [(28, "smaller than 14 px in the square"), (80, "")])
+@pytest.mark.parametrize(
+    ("side", "said"), [(28, "smaller than 14 px, where the photo is shrunk to"), (80, "")]
+)
 def test_objects_far_below_the_anchors_are_told(side, said, capsys):
     """Before hours that end at an AP of 1: photos of 256 px, brought to a square of 128."""
     boxes = np.array([[0.0, 0.0, side, side], [9.0, 9.0, 9.0 + side, 9.0 + side]])
@@ -188,7 +190,8 @@ def test_objects_far_below_the_anchors_are_told(side, said, capsys):
     module._tell_small([found, Cells((), 3).objects("2")], recipe)
     told = capsys.readouterr().err
     assert said in told and bool(told) is bool(said)
-    assert "task.detector.anchor=4" in told or not said
+    assert not said or "task.crop=192 (and a size= as large), for 2 times the time, or" in told
+    assert not said or "task.detector.anchor=4" in told
 
 
 def test_objects_of_the_labelled_photos_alone_are_counted(monkeypatch, tmp_path, capsys):

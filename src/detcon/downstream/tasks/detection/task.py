@@ -1,5 +1,6 @@
 """Detection and instance segmentation as a transfer task: a Mask R-CNN, fine-tuned whole."""
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ from detcon.downstream.tasks.detection.data import (
 from detcon.downstream.tasks.detection.detecting import detect
 from detcon.downstream.tasks.detection.detections import Detections, draw_detections
 from detcon.downstream.tasks.detection.mask_rcnn import LEVELS, Detector, build_detector
-from detcon.downstream.tasks.detection.recipe import DetectionRecipe
+from detcon.downstream.tasks.detection.recipe import COARSEST, DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import (
     Kind,
     coco_results,
@@ -176,10 +177,12 @@ def _tell_small(first: Sequence[Objects], recipe: DetectionRecipe) -> None:
     side = recipe.crop * float(np.median(np.concatenate(sides)))
     anchor = recipe.detector.anchor * LEVELS[0]
     if side < anchor / 2:
+        larger = COARSEST * math.ceil(recipe.crop * anchor / 2 / max(side, 1.0) / COARSEST)
         note(
-            f"half of the objects are smaller than {side:.0f} px in the square of {recipe.crop} px "
-            f"that the detector sees, and its smallest anchors have {anchor:.0f} px: few can be "
-            f"found. Give a larger task.crop= (in steps of 64, and size=), or "
+            f"half of the objects are smaller than {side:.0f} px, where the photo is shrunk to the "
+            f"square of {recipe.crop} px that the detector sees, and its smallest anchors have "
+            f"{anchor:.0f} px: few can be found. Give task.crop={larger} (and a size= as large), "
+            f"for {(larger / recipe.crop) ** 2:.0f} times the time, or "
             f"task.detector.anchor={max(1, round(side / LEVELS[0]))}"
         )
 
