@@ -304,6 +304,12 @@ def test_boxes_join_a_data_set_of_voc(trained, squares, tmp_path, monkeypatch):
     told = f"; below they are learnt from alone, docs/predict.md joins them to {data}\ndetcon"
     assert told in how
     assert f" data={tmp_path}/new format=voc_xml val=0.2 " in how
+    (data / "JPEGImages").mkdir()
+    copied = f"cp -rn {tmp_path}/new/. {data}/JPEGImages\ncp -rn {tmp_path}/f/voc_xml/. {data}/Ann"
+    how = how_to_learn_again(moved)
+    assert how.startswith(copied) and "alone" not in how
+    assert f"; names that are in no list go into {listed}\n" in how
+    assert f" data={data} format=voc_xml out=" in how
 
 
 @pytest.mark.parametrize("given", ["JPEGImages", "", "absolute", "relative"])

@@ -95,7 +95,7 @@ def _join(join: Joining, how: str, *, is_first: bool) -> str:
 
     Tools that correct labels beside photos want them copied before.
     """
-    if join.complete:
+    if join.complete and not join.photos:
         return f"correct the labels in {quote(join.place)} ({join.there} have some), which stay"
     if join.there:
         how += f"; {join.there} have labels in {quote(join.place)}, which stay"
@@ -103,7 +103,8 @@ def _join(join: Joining, how: str, *, is_first: bool) -> str:
         how += f"; names that are in no list go into {join.listed}"
     if join.apart:
         how += f"; below they are learnt from alone, docs/predict.md joins them to {join.apart}"
-    copy = f"cp -rn {quote(join.written)}/. {quote(join.place)}"
+    pairs = [*([join.photos] if join.photos else []), (join.written, join.place)]
+    copy = "\n".join(f"cp -rn {quote(one)}/. {quote(other)}" for one, other in pairs)
     return f"{how}\n{copy}" if is_first else f"{copy}\n{how}"
 
 

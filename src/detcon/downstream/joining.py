@@ -25,6 +25,8 @@ class Joining:
         there: How many of the photos have labels in `place` already; "" for none.
         complete: Whether all have.
         listed: The list that names of new photos go into; "" where there is none.
+        photos: The folder of the photos and the one that they are copied to, too; () where they
+            may stay.
         apart: The labels that the model learnt from, where the new ones don't join them; else "".
     """
 
@@ -35,6 +37,7 @@ class Joining:
     there: str = ""
     complete: bool = False
     listed: str = ""
+    photos: tuple[str, ...] = ()
     apart: str = ""
 
 
@@ -42,7 +45,8 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
     """Finds labels of people that lie with the photos.
 
     They join those that the model learnt from, where these are of the same format, and of these
-    photos or of others in their folder; or a data set of VOC that the photos lie in.
+    photos or of others in their folder, or a data set of VOC, which the photos join as well; or
+    else a data set of VOC that the photos lie in.
 
     Args:
         settings: Of the prediction.
@@ -62,8 +66,11 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
     photos = os.path.normpath(os.path.join(folder, part))
     is_own = is_ours and Path(photos).resolve().is_relative_to(own.resolve())
     voc = _voc(Path(photos)) if settings.format == "voc_xml" else None
-    if voc is None and Path(settings.images).is_dir():  # with all its folders
+    is_folder, moved = Path(settings.images).is_dir(), ()
+    if voc is None and is_folder:  # with all its folders
         photos, part = settings.images, "."
+        if is_ours and not is_own and settings.format == "voc_xml" and _is_voc(own):
+            voc, moved = own, (photos, str(own / "JPEGImages"))
     place, data, val, listed = photos, made.data if is_own else photos, 0.2, Path()
     if voc is not None:
         lists, place = voc / "ImageSets/Main", str(voc / "Annotations")
@@ -81,6 +88,7 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
         there,
         complete,
         str(listed) if listed.is_file() else "",
+        moved,
         made.data if is_ours and data not in (made.data, str(voc)) else "",
     )
 
@@ -135,3 +143,7 @@ def _voc(folder: Path) -> Path | None:
     """The data set of VOC that photos of `folder` belong to."""
     near = (folder, *list(folder.parents)[:2])
     return next((one for one in near if (one / "Annotations").is_dir()), None)
+
+
+def _is_voc(data: Path) -> bool:
+    return (data / "Annotations").is_dir() and (data / "JPEGImages").is_dir()
