@@ -73,8 +73,9 @@ def _draw(axes: Axes, panel: StudyPanel, styles: dict[str, Look]) -> None:
     places = panel.places
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in places)
     wide = numbers and len(places) > 1 and 0 < min(places) * _WIDE <= max(places)
+    apart = 0.0 if numbers else min(0.12, 0.7 / len(panel.lines))  # lines stay with their place
     for row, (name, line) in enumerate(panel.lines.items()):
-        shift = 0.0 if numbers else 0.12 * (row - (len(panel.lines) - 1) / 2)
+        shift = apart * (row - (len(panel.lines) - 1) / 2)
         where = [float(x) if numbers else places.index(x) + shift for x in line]
         look = (
             styles[name] if numbers or len(panel.lines) > 1 else replace(styles[name], dash="none")
