@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -524,6 +525,19 @@ def test_labels_are_copied_to_where_the_photos_of_a_list_are(tmp_path):
         )
         assert then.startswith(f"cp -rn found/labelme/{part}. {tmp_path / place}\n")
         assert f" data={tmp_path / place} format=labelme " in then
+
+
+@pytest.mark.usefixtures("with_photos")
+def test_labels_of_photos_in_a_tar_go_where_it_is_unpacked(tmp_path):
+    write_model(tmp_path, task={"kind": "segmentation"})
+    with tarfile.open(tmp_path / "shard.tar", "w") as tar:
+        tar.add("photos/a.jpg", "a.jpg")
+    given = {"model": str(tmp_path), "images": "shard.tar", "out": "found", "format": "labelme"}
+    then = cli.VERBS["predict"].then(load_recipe(PredictRecipe, None, given))
+    copied, corrected, learnt = then.splitlines()
+    assert copied == "cp -rn found/labelme/shard/. shard"
+    assert corrected.endswith("in LabelMe; shard is where the tars are unpacked")
+    assert " data=shard format=labelme " in learnt
 
 
 @pytest.mark.usefixtures("with_photos")

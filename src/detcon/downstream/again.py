@@ -103,6 +103,8 @@ def _join(join: Joining, how: str, *, is_first: bool) -> str:
         how += f"; names that are in no list go into {join.listed}"
     if join.apart:
         how += f"; below they are learnt from alone, docs/predict.md joins them to {join.apart}"
+    if not Path(join.place).is_dir() and join.place != "LABELLED":
+        how += f"; {quote(join.place)} is where the tars are unpacked"
     pairs = [*([join.photos] if join.photos else []), (join.written, join.place)]
     copy = "\n".join(f"cp -rn {quote(one)}/. {quote(other)}" for one, other in pairs)
     return f"{how}\n{copy}" if is_first else f"{copy}\n{how}"

@@ -67,9 +67,8 @@ def run_cell(
     if Path(settings.backbone).is_file():
         inputs["backbone"] = take_inventory(settings.backbone)
     if (folder / RESULT).is_file():
-        open_run(
-            folder, settings, inputs=inputs, whole=whole
-        )  # refuses another recipe, or other data
+        # refuses another recipe, or other data
+        open_run(folder, settings, inputs=inputs, whole=whole)
         return read_result(folder)
     begin = time.monotonic()
     backbone, network, names, train, val = prepare_cell(settings, task, open_data)
