@@ -23,6 +23,7 @@ _CORRECT = {
     "coco": "import {out}/coco/annotations.json where you correct it, as in CVAT, and export it as "
     "COCO",
 }
+_WITH_OBJECTS = ("segmentation", "linear_segmentation", "knn_segmentation", "detection")
 _RECIPES = {
     "detection": "coco_mask_rcnn_small",
     "linear_segmentation": "folder_linear",
@@ -32,13 +33,16 @@ _RECIPES = {
 
 
 def how_to_learn_again(settings: PredictRecipe) -> str:
-    """What to do with the labels that were written, a line a step; "" where there are none.
+    """What to do with the labels that were written, a line a step; without, what there is to see.
 
     The command takes the recipe of the model's run, so that only the data are others.
     """
-    if settings.format == "auto":
-        return ""
     made, model = settings_of(settings.model), find_model(settings.model)
+    if settings.format == "auto":
+        steps = [f"look at {quote(settings.out)}/drawn"] if settings.draw else []
+        if made.task.kind in _WITH_OBJECTS:
+            steps.append("for labels to correct give format=labelme, or another, and another out=")
+        return "; ".join(steps)
     join = join_labels(settings, made)
     how = _CORRECT[settings.format].format(out=quote(settings.out), data=quote(join.data))
     if settings.format in ("labelme", "voc_xml", "folder"):

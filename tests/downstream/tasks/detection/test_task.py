@@ -24,7 +24,7 @@ from detcon.downstream.recipe import TransferRecipe
 from detcon.downstream.task import open_task
 from detcon.downstream.tasks.detection import data, task as module
 from detcon.downstream.tasks.detection.data import object_split, resized
-from detcon.downstream.tasks.detection.detections import Detections
+from detcon.downstream.tasks.detection.detections import Detections, draw_detections
 from detcon.downstream.tasks.detection.recipe import DetectionRecipe
 from detcon.downstream.tasks.detection.scoring import FIGURES
 from detcon.downstream.transfer import transfer
@@ -405,3 +405,15 @@ def test_the_coco_recipes_are_the_protocol(times, epochs):
     drops = [round(share * settings.task.steps) for share in schedule.milestones]
     assert drops == [round(settings.task.steps * 2 / 3), round(settings.task.steps * 8 / 9)]
     assert schedule.gamma == 0.1 and settings.task.detector.masks
+
+
+def test_a_score_is_drawn_where_there_is_room():
+    boxes = np.array([[5.0, 15.0, 95.0, 60.0], [100.0, 15.0, 124.0, 60.0]])
+    objects = Objects((80, 128), boxes, np.zeros(2, int), np.zeros(2, bool), ())
+    photo, names = np.zeros((80, 128, 3), np.uint8), ("cell",)
+    sure, guessed, others = (
+        draw_detections(photo, Detections(objects, np.array(scores)), names)
+        for scores in ([1.0, 1.0], [0.83, 0.5], [0.83, 0.9])
+    )
+    assert (sure != guessed).any(), "a true object has no score"
+    assert np.array_equal(guessed, others), "and neither has one in a small box"

@@ -22,12 +22,16 @@ class Detections:
         return len(self.scores)
 
 
+_FONT = cv2.FONT_HERSHEY_SIMPLEX, 0.35
+
+
 def draw_detections(
     photo: UInt8[np.ndarray, "y x c"], found: Detections, names: tuple[str, ...]
 ) -> UInt8[np.ndarray, "y x 3"]:
     """The photo with the detections, in the colours of their classes.
 
-    A class is also named where the word fits its box: on small objects it would hide others.
+    A class is also named, with the score where there is one below 1, where the words fit the box:
+    on small objects they would hide others.
     """
     drawn = shown(photo).copy()
     objects, colours = found.objects, class_colours()
@@ -39,11 +43,17 @@ def draw_detections(
         left, top, right, bottom = (round(float(side)) for side in objects.boxes[number])
         colour = tuple(int(value) for value in colours[label])
         cv2.rectangle(drawn, (left, top), (max(right - 1, left), max(bottom - 1, top)), colour)
-        font, name = (cv2.FONT_HERSHEY_SIMPLEX, 0.35), names[label]
-        (wide, high), _ = cv2.getTextSize(name, *font, 1)
-        if wide + 4 > right - left or high + 4 > bottom - top:
-            continue
+        texts = [names[label]]
+        if found.scores[number] < 1:  # a true object has 1
+            texts.insert(0, f"{names[label]} {found.scores[number]:.2f}")
+        fitting = [one for one in texts if _fits(one, right - left, bottom - top)]
         place = (left + 2, max(top - 3, 9))
-        for ink, width in (((0, 0, 0), 2), (colour, 1)):
-            cv2.putText(drawn, name, place, *font, ink, width)
+        for text in fitting[:1]:
+            for ink, width in (((0, 0, 0), 2), (colour, 1)):
+                cv2.putText(drawn, text, place, *_FONT, ink, width)
     return drawn
+
+
+def _fits(text: str, width: int, height: int) -> bool:
+    (wide, high), _ = cv2.getTextSize(text, *_FONT, 1)
+    return wide + 4 <= width and high + 4 <= height
