@@ -159,7 +159,7 @@ def test_says_what_it_does_not_know():
     with pytest.raises(ValueError, match="'convnext_atto' is no ResNet and takes no"):
         EncoderRecipe(name="convnext_atto", width=2)
     with pytest.raises(
-        ValueError, match="no zero_init; give encoder.zero_init=true in place of that"
+        ValueError, match="no zero_init, which .*; give encoder.zero_init=true in place of that"
     ):
         EncoderRecipe(name="convnext_atto", zero_init=False)
 
