@@ -89,7 +89,7 @@ def join_labels(settings: PredictRecipe, made: TransferRecipe) -> Joining:
         complete,
         str(listed) if listed.is_file() else "",
         moved,
-        made.data if is_ours and data not in (made.data, str(voc)) else "",
+        made.data if is_ours and not is_own and voc is None else "",
     )
 
 
