@@ -1,5 +1,6 @@
 """What is said of results: plans, statistics, figures and sections, from made-up JSONs."""
 
+import itertools
 import json
 import math
 import re
@@ -25,7 +26,7 @@ from detcon.results.statistics import (
 from detcon.study import StudyError, figures
 from detcon.study.arranged import arrange
 from detcon.study.cell import make_cells
-from detcon.study.plan import costs, in_all
+from detcon.study.plan import costs, in_all, usual_seconds
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record, append_record, find_records, read_records
 from detcon.study.running import run_study
@@ -286,6 +287,7 @@ def test_a_report_holds_claim_figure_tables_and_factor(study, cells):
         "| detcon_s | +10.0 ± 0.0 (+10.0, +10.0, +10.0) |",
         "**simclr needs 2.0 times the steps of detcon_s** (95 % interval 1.",
         "that is a factor of 1.3 (",
+        "network and size of views: simclr 3, 5, 11; detcon_s 4, 8, 16.\n",
         "42 of 42 cells, 0.1 hours; a CPU, threads: 1; torch 2.0.",
         "```\ndetcon study tiny.yaml\n```",
     ):
@@ -295,6 +297,23 @@ def test_a_report_holds_claim_figure_tables_and_factor(study, cells):
     run_study("tiny.yaml", **overrides)
     assert Path("page.md").read_text() == page, "the section is replaced by itself"
     assert Path("page/tiny.svg").read_bytes() == picture
+
+
+def test_a_run_that_was_stopped_does_not_count_as_slow(study, cells):
+    """Its seconds were taken as they were: a factor between methods was one between machines."""
+    usual = usual_seconds(cells, find_records(RESULTS, cells))
+    for cell in cells[::7]:
+        append_record(RESULTS, made_up(cell, 30.0, seconds=5000.0))
+    assert usual_seconds(cells, find_records(RESULTS, cells)) == pytest.approx(usual)
+
+
+def test_a_report_gives_the_command_for_all_cells(study, cells):
+    whole = "detcon study tiny.yaml data.photos=DIR"
+    commands = [whole, f"{whole} shard=1/2 hours=2", f"{whole} 'exclude=[{{seed: [0, 1]}}]'"]
+    for cell, command in zip(cells, itertools.cycle(commands)):
+        append_record(RESULTS, replace(made_up(cell, 30.0), command=command))
+    run_study("tiny.yaml", report=True, out="page.md")
+    assert f"```\n{whole}\n```" in Path("page.md").read_text()
 
 
 def test_sections_of_other_studies_stay(study, cells):

@@ -1,12 +1,13 @@
 """Arranges the results of a study for figures and tables: panels, lines, places, seeds."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from detcon.study import StudyError
 from detcon.study.cell import Cell
+from detcon.study.plan import usual_seconds
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
 
@@ -38,7 +39,7 @@ class StudyPanel:
         task: What was learnt, from which data; its figures alone can be compared.
         places: All values along x, in the order of the grid.
         lines: By the name of the line and the place along x: the value of each seed.
-        seconds: Of pretraining at these places, one for each seed.
+        seconds: Of a pretraining at these places, at the usual speed (`plan.usual_seconds`).
         sources: Of masks, by name, where their overlap was measured.
     """
 
@@ -47,7 +48,7 @@ class StudyPanel:
     task: str
     places: Sequence[Any]
     lines: Mapping[str, Mapping[Any, Seeds]]
-    seconds: Mapping[str, Mapping[Any, Sequence[float]]]
+    seconds: Mapping[str, Mapping[Any, float]]
     sources: Mapping[str, Source]
 
 
@@ -84,14 +85,16 @@ def arrange(
     study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]
 ) -> list[StudyPanel]:
     """The results of finished cells; a cell of several points is at each of them."""
-    figure = study.figure
+    figure, usual = study.figure, usual_seconds(cells, done)
     found: dict[str, dict[tuple[str, Any, int], Record]] = {}
     for cell in cells:
         for point in cell.points if cell.fingerprint in done else ():
             title = panel_title(study, point)
             line = str(point[figure.lines]) if figure.lines else study.name
             place = line, point[figure.x], point.get("seed", 0)
-            found.setdefault(title, {})[place] = done[cell.fingerprint]
+            record = done[cell.fingerprint]
+            seconds = {**record.seconds, "pretrain": usual[cell.fingerprint]}
+            found.setdefault(title, {})[place] = replace(record, seconds=seconds)
     return [_panel(study, title, records) for title, records in found.items()]
 
 
@@ -103,13 +106,13 @@ def _panel(
     order = [str(value) for value in grid[figure.lines]] if figure.lines else [study.name]
     along = list(grid[figure.x])
     lines: dict[str, dict[Any, dict[int, float]]] = {}
-    seconds: dict[str, dict[Any, list[float]]] = {}
+    seconds: dict[str, dict[Any, float]] = {}
     for place in sorted(
         records, key=lambda key: (order.index(key[0]), along.index(key[1]), key[2])
     ):
         line, x, seed = place
         lines.setdefault(line, {}).setdefault(x, {})[seed] = records[place].value
-        seconds.setdefault(line, {}).setdefault(x, []).append(records[place].seconds["pretrain"])
+        seconds.setdefault(line, {})[x] = records[place].seconds["pretrain"]
     places = [x for x in along if any(x in line for line in lines.values())]
     metric, *others = sorted({f"{record.metric} ({record.unit})" for record in records.values()})
     if others:

@@ -59,6 +59,24 @@ def costs(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record])
     return found
 
 
+def usual_seconds(cells: Sequence[Cell], done: Mapping[str, Record]) -> dict[str, float]:
+    """The seconds of each finished cell's pretraining at the usual speed, by fingerprint; 0: none.
+
+    The usual speed is the median of the finished cells of one method, encoder and view size. What a
+    run took by itself says less: it may have been stopped, or have shared its machine.
+    """
+    finished = [cell for cell in cells if cell.fingerprint in done]
+    took: dict[Hashable, list[float]] = {}
+    for cell in finished:
+        if cell.pairs:
+            seconds = done[cell.fingerprint].seconds["pretrain"]
+            took.setdefault(_kind(cell), []).append(seconds / cell.pairs)
+    return {
+        cell.fingerprint: cell.pairs * median(took[_kind(cell)]) if cell.pairs else 0.0
+        for cell in finished
+    }
+
+
 def print_plan(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]) -> None:
     """Prints the cells with their seconds, and the hours of all."""
     found = costs(study, cells, done)
@@ -109,6 +127,12 @@ def _network(cell: Cell) -> Hashable:
     if pretrain is None:
         return ("supervised", supervise.encoder) if supervise else None
     return pretrain.method.kind, pretrain.encoder
+
+
+def _kind(cell: Cell) -> Hashable:
+    """What decides how long a pair of views takes."""
+    pretrain = cell.settings.pretrain
+    return _network(cell), _side(cell), pretrain and pretrain.discovery is not None
 
 
 def _task(cell: Cell) -> tuple[Any, ...]:

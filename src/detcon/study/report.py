@@ -1,9 +1,11 @@
 """`detcon study ... --report`: a section of Markdown and a figure, from the results alone."""
 
 import math
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +67,7 @@ def _tables(study: StudyRecipe, panels: Sequence[StudyPanel], picture: str) -> l
             parts.append(_sources(panel))
         if study.figure.baseline:
             parts.append(_differences(study, panel, study.figure.baseline))
+    parts += _seconds(panels)
     if study.differs:
         parts.append(f"**What differs from the paper:** {study.differs.strip()}")
     return parts
@@ -75,11 +78,28 @@ def _table(study: StudyRecipe, panel: StudyPanel) -> str:
     for name, line in panel.lines.items():
         texts = [_mean(list(line[x].values())) if x in line else "" for x in panel.places]
         rows.append(_row(name, texts))
-        times = panel.seconds[name]
-        if any(any(seconds) for seconds in times.values()):
-            texts = [f"{fmean(times[x]):.0f} s" if x in times else "" for x in panel.places]
-            rows.append(_row("", texts))
     return "\n".join(rows)
+
+
+def _seconds(panels: Sequence[StudyPanel]) -> Iterator[str]:
+    """What a pretraining of each line takes, place after place along x; of all panels together."""
+    found: dict[str, dict[Any, set[int]]] = {}
+    for panel in panels:
+        for name, places in panel.seconds.items():
+            for x, seconds in places.items():
+                found.setdefault(name, {}).setdefault(x, set()).add(round(seconds))
+    told = []
+    for name, places in found.items():
+        each = dict.fromkeys(
+            " to ".join(map(str, sorted({min(s), max(s)}))) for s in places.values()
+        )
+        if each.keys() != {"0"}:
+            told.append(f"{name} {', '.join(each)}")
+    if told:
+        yield (
+            f"Seconds of a pretraining, at the median speed of its method, network and size of "
+            f"views: {'; '.join(told)}."
+        )
 
 
 def _sources(panel: StudyPanel) -> str:
@@ -200,17 +220,17 @@ def _sooner(study: StudyRecipe, panel: StudyPanel) -> Iterator[str]:
         timed = sooner(*(_curve(panel, name, in_seconds=True) for name in (first, second)))
         if timed is not None:
             yield (
-                f"In seconds of pretraining, as these runs took on their machine, that is a factor "
-                f"of {timed.factor:.1f}"
+                f"In seconds of pretraining, at the usual speed of each, that is a factor of "
+                f"{timed.factor:.1f}"
                 + (f" ({timed.low:.1f} to {timed.high:.1f})." if len(seeds) > 1 else ".")
             )
 
 
 def _curve(panel: StudyPanel, name: str, *, in_seconds: bool = False) -> Curve:
-    """The values of a line's seeds by its place along x, or by the mean seconds there."""
+    """The values of a line's seeds by its place along x, or by the seconds there."""
     seconds = panel.seconds[name]
     return {
-        fmean(seconds[x]) if in_seconds else x: list(seeds.values())
+        seconds[x] if in_seconds else x: list(seeds.values())
         for x, seeds in panel.lines[name].items()
     }
 
@@ -225,7 +245,7 @@ def _footing(cells: Sequence[Cell], done: Mapping[str, Record]) -> str:
     )
     torch = sorted({str(one.versions.get("torch")) for one in records})
     missing = f" ({len(cells) - len(records)} are missing)" if len(records) < len(cells) else ""
-    commands = "\n".join(sorted({record.command for record in records}))
+    commands = "\n".join(sorted({_whole(record.command) for record in records}))
     mixed = (
         " The processors round otherwise: on another one a pretraining of the same seed is another "
         "draw, so that differences between methods hold within one alone."
@@ -236,6 +256,12 @@ def _footing(cells: Sequence[Cell], done: Mapping[str, Record]) -> str:
         f"{mixed if len({one.machine['cpu'] for one in records}) > 1 else ''}"
         f"\n\n```\n{commands}\n```"
     )
+
+
+def _whole(command: str) -> str:
+    """The command for all cells, without what chose some of them for one process."""
+    chosen = ("exclude=", "shard=", "hours=")
+    return shlex.join(part for part in shlex.split(command) if not part.startswith(chosen))
 
 
 def _mean(values: Sequence[float], sign: str = "") -> str:
