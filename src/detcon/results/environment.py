@@ -15,6 +15,7 @@ from detcon.files import write_whole
 from detcon.results.lines import parse_object
 
 ENVIRONMENT = "environment.json"
+VECTORS = ("avx512_bf16", "avx512f", "avx2")
 PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless")
 
 
@@ -73,11 +74,23 @@ def _version(package: str) -> str | None:
 @cache
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        found = name_cpu(Path("/proc/cpuinfo").read_text())
     except OSError:
-        return platform.processor()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
+        found = ""
+    return found or platform.processor()
+
+
+def name_cpu(cpuinfo: str) -> str:
+    """The processor and its widest vectors, which decide how sums round; "" for no name.
+
+    >>> name_cpu("model name : A CPU\\nflags : fpu avx2 avx512f")
+    'A CPU (avx512f)'
+    """
+    lines = (line.partition(":") for line in cpuinfo.splitlines())
+    facts = {key.strip(): value.strip() for key, _, value in lines}
+    name, flags = facts.get("model name", ""), facts.get("flags", "").split()
+    vectors = next((one for one in VECTORS if one in flags), None)
+    return f"{name} ({vectors})" if name and vectors else name
 
 
 @cache  # a later commit isn't the code that runs

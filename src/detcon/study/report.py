@@ -61,7 +61,10 @@ def _tables(study: StudyRecipe, panels: Sequence[StudyPanel], picture: str) -> l
     for panel in panels:
         heading = panel.title if one else f"{panel.title}, {panel.metric}"
         parts += [f"{heading[:1].upper()}{heading[1:]}:"] if panel.title else []
-        parts.append(_table(study, panel))
+        if study.figure.lines:
+            parts.append(_table(study, panel))
+        elif not panel.sources:
+            parts.append(_list(study, panel))
         parts += _sooner(study, panel)
         if panel.sources:
             parts.append(_sources(panel))
@@ -79,6 +82,14 @@ def _table(study: StudyRecipe, panel: StudyPanel) -> str:
         texts = [_mean(list(line[x].values())) if x in line else "" for x in panel.places]
         rows.append(_row(name, texts))
     return "\n".join(rows)
+
+
+def _list(study: StudyRecipe, panel: StudyPanel) -> str:
+    """The only line of a panel, a row for each place along x."""
+    (line,) = panel.lines.values()
+    name = study.figure.x.rpartition(".")[2]
+    rows = [_row(name, [panel.metric]), "|---|---|"]
+    return "\n".join([*rows, *(_row(str(x), [_mean(list(line[x].values()))]) for x in line)])
 
 
 def _seconds(panels: Sequence[StudyPanel]) -> Iterator[str]:
