@@ -287,7 +287,7 @@ def test_a_report_holds_claim_figure_tables_and_factor(study, cells):
         "| detcon_s | +10.0 ± 0.0 (+10.0, +10.0, +10.0) |",
         "**simclr needs 2.0 times the steps of detcon_s** (95 % interval 1.",
         "that is a factor of 1.3 (",
-        "network and size of views: simclr 3, 5, 11; detcon_s 4, 8, 16.\n",
+        "network and size of views: simclr: 3, 5, 11; detcon_s: 4, 8, 16.\n",
         "42 of 42 cells, 0.1 hours; a CPU, threads: 1; torch 2.0.",
         "```\ndetcon study tiny.yaml\n```",
     ):

@@ -101,11 +101,9 @@ def _seconds(panels: Sequence[StudyPanel]) -> Iterator[str]:
                 found.setdefault(name, {}).setdefault(x, set()).add(round(seconds))
     told = []
     for name, places in found.items():
-        each = dict.fromkeys(
-            " to ".join(map(str, sorted({min(s), max(s)}))) for s in places.values()
-        )
-        if each.keys() != {"0"}:
-            told.append(f"{name} {', '.join(each)}")
+        each = [" to ".join(map(str, sorted({min(s), max(s)}))) for s in places.values()]
+        if {*each} != {"0"}:
+            told.append(f"{name}: {', '.join(each if len({*each}) > 1 else each[:1])}")
     if told:
         yield (
             f"Seconds of a pretraining, at the median speed of its method, network and size of "
