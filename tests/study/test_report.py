@@ -370,6 +370,15 @@ def test_one_line_alone_is_listed_down_the_page(write_study):
     run_study("tiny.yaml", report=True, out="page.md")
     table = "| masks | mIoU (%) |\n|---|---|\n| grid_1 | 20.5 ± 6.4 (20.0, 21.0) |\n| grid_2 |"
     assert table in Path("page.md").read_text()
+    for cell in make_cells(study):
+        if (point := cell.points[0])["masks"] == "grid_2":
+            append_record(RESULTS, made_up(cell, 23.0 + 2 * point["seed"]))
+    run_study("tiny.yaml", report=True, out="page.md", **{"figure.baseline": "grid_1"})
+    page = Path("page.md").read_text()
+    assert "| masks | mIoU (%) | over grid_1 |" in page and "(20.0, 21.0) |  |\n" in page
+    assert "(23.0, 25.0) | +3.5 ± 6.4 (+3.0, +4.0) |" in page, "seed by seed"
+    with pytest.raises(StudyError, match="'grid_3', but its only line has the places grid_1, grid"):
+        run_study("tiny.yaml", report=True, **{"figure.baseline": "grid_3"})
 
 
 @pytest.mark.parametrize("fill_the_photo", [True, False])

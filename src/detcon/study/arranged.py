@@ -65,15 +65,14 @@ def check_figure(study: StudyRecipe) -> None:
                 f"the figure shows all values of '{axis}' as one; give it a place in figure.x, "
                 f"figure.lines or figure.panels"
             )
-    lines = [str(value) for value in axes[figure.lines]] if figure.lines else []
+    lines = [str(value) for value in axes[figure.lines or figure.x]]
+    of = "lines are" if figure.lines else "only line has the places"
     for name in [
         *filter(None, [figure.baseline, figure.floor]),
         *(n for pair in figure.sooner for n in pair),
     ]:
         if name not in lines:
-            raise StudyError(
-                f"the figure compares with '{name}', but its lines are {', '.join(lines)}"
-            )
+            raise StudyError(f"the figure compares with '{name}', but its {of} {', '.join(lines)}")
 
 
 def panel_title(study: StudyRecipe, point: Mapping[str, Any]) -> str:

@@ -64,7 +64,10 @@ class FigureRecipe(Recipe):
     lines: str | None = Field(default=None, description="the axis with a line for each value")
     panels: tuple[str, ...] = Field(default=(), description="axes with a panel for each value")
     label: str | None = Field(default=None, description="label of the x axis")
-    baseline: str | None = Field(default=None, description="the line that others are compared with")
+    baseline: str | None = Field(
+        default=None,
+        description="the line, or place on the only line, that others are compared with",
+    )
     floor: str | None = Field(
         default=None, description="the line without pretraining: factors at its level mean nothing"
     )

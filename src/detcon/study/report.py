@@ -67,8 +67,8 @@ def _tables(study: StudyRecipe, panels: Sequence[StudyPanel], picture: str) -> l
             parts.append(_list(study, panel))
         parts += _sooner(study, panel)
         if panel.sources:
-            parts.append(_sources(panel))
-        if study.figure.baseline:
+            parts.append(_sources(study, panel))
+        if study.figure.baseline and study.figure.lines:
             parts.append(_differences(study, panel, study.figure.baseline))
     parts += _seconds(panels)
     if study.differs:
@@ -86,10 +86,27 @@ def _table(study: StudyRecipe, panel: StudyPanel) -> str:
 
 def _list(study: StudyRecipe, panel: StudyPanel) -> str:
     """The only line of a panel, a row for each place along x."""
+    (line,), over = panel.lines.values(), _over(study, panel)
+    columns = [panel.metric, *([f"over {study.figure.baseline}"] if over else [])]
+    rows = [
+        _row(study.figure.x.rpartition(".")[2], columns),
+        "|---" * (len(columns) + 1) + "|",
+    ]
+    for x, seeds in line.items():
+        more = [over.get(str(x), "")] if over else []
+        rows.append(_row(str(x), [_mean(list(seeds.values())), *more]))
+    return "\n".join(rows)
+
+
+def _over(study: StudyRecipe, panel: StudyPanel) -> dict[str, str]:
+    """The differences of the only line's places from one of them, the baseline, by place."""
+    if study.figure.lines or not study.figure.baseline:
+        return {}
     (line,) = panel.lines.values()
-    name = study.figure.x.rpartition(".")[2]
-    rows = [_row(name, [panel.metric]), "|---|---|"]
-    return "\n".join([*rows, *(_row(str(x), [_mean(list(line[x].values()))]) for x in line)])
+    places = {str(x): seeds for x, seeds in line.items()}
+    against = places.pop(study.figure.baseline, {})
+    pairs = {x: paired(seeds, against) for x, seeds in places.items()}
+    return {x: _mean(pair, sign="+") for x, pair in pairs.items() if pair}
 
 
 def _seconds(panels: Sequence[StudyPanel]) -> Iterator[str]:
@@ -111,13 +128,17 @@ def _seconds(panels: Sequence[StudyPanel]) -> Iterator[str]:
         )
 
 
-def _sources(panel: StudyPanel) -> str:
+def _sources(study: StudyRecipe, panel: StudyPanel) -> str:
+    over = _over(study, panel)
     columns = ["average best overlap with the true ones", "number", "mean area, %", "value"]
-    rows = [_row("masks", columns), "|---|--:|--:|--:|---|"]
+    columns += [f"over {study.figure.baseline}"] if over else []
+    rows = [_row("masks", columns), "|---|--:|--:|--:" + "|---" * (len(columns) - 3) + "|"]
     for name, source in panel.sources.items():
         number = "" if source.number is None else f"{source.number:.1f}"
         area = "" if source.area is None else f"{100 * source.area:.1f}"
-        rows.append(_row(name, [f"{source.overlap:.3f}", number, area, _mean(source.values)]))
+        more = [over.get(name, "")] if over else []
+        known = [f"{source.overlap:.3f}", number, area, _mean(source.values)]
+        rows.append(_row(name, [*known, *more]))
     sources = list(panel.sources.values())
     found = correlation([(one.overlap, one.values) for one in sources])
     if found is not None:
