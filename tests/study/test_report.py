@@ -26,7 +26,7 @@ from detcon.results.statistics import (
 from detcon.study import StudyError, figures
 from detcon.study.arranged import arrange
 from detcon.study.cell import make_cells
-from detcon.study.plan import costs, in_all, usual_seconds
+from detcon.study.plan import costs, in_all, undisturbed_seconds
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record, append_record, find_records, read_records
 from detcon.study.running import run_study
@@ -301,10 +301,10 @@ def test_a_report_holds_claim_figure_tables_and_factor(study, cells):
 
 def test_a_run_that_was_stopped_does_not_count_as_slow(study, cells):
     """Its seconds were taken as they were: a factor between methods was one between machines."""
-    usual = usual_seconds(cells, find_records(RESULTS, cells))
+    before = undisturbed_seconds(cells, find_records(RESULTS, cells))
     for cell in cells[::7]:
         append_record(RESULTS, made_up(cell, 30.0, seconds=5000.0))
-    assert usual_seconds(cells, find_records(RESULTS, cells)) == pytest.approx(usual)
+    assert undisturbed_seconds(cells, find_records(RESULTS, cells)) == pytest.approx(before)
 
 
 def test_a_report_gives_the_command_for_all_cells(study, cells):

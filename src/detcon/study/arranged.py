@@ -7,7 +7,7 @@ from typing import Any
 
 from detcon.study import StudyError
 from detcon.study.cell import Cell
-from detcon.study.plan import usual_seconds
+from detcon.study.plan import undisturbed_seconds
 from detcon.study.recipe import StudyRecipe
 from detcon.study.records import Record
 
@@ -39,7 +39,7 @@ class StudyPanel:
         task: What was learnt, from which data; its figures alone can be compared.
         places: All values along x, in the order of the grid.
         lines: By the name of the line and the place along x: the value of each seed.
-        seconds: Of a pretraining at these places, at the usual speed (`plan.usual_seconds`).
+        seconds: Of a pretraining at these places (`plan.undisturbed_seconds`).
         sources: Of masks, by name, where their overlap was measured.
     """
 
@@ -84,7 +84,7 @@ def arrange(
     study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record]
 ) -> list[StudyPanel]:
     """The results of finished cells; a cell of several points is at each of them."""
-    figure, usual = study.figure, usual_seconds(cells, done)
+    figure, seconds_of = study.figure, undisturbed_seconds(cells, done)
     found: dict[str, dict[tuple[str, Any, int], Record]] = {}
     for cell in cells:
         for point in cell.points if cell.fingerprint in done else ():
@@ -92,7 +92,7 @@ def arrange(
             line = str(point[figure.lines]) if figure.lines else study.name
             place = line, point[figure.x], point.get("seed", 0)
             record = done[cell.fingerprint]
-            seconds = {**record.seconds, "pretrain": usual[cell.fingerprint]}
+            seconds = {**record.seconds, "pretrain": seconds_of[cell.fingerprint]}
             found.setdefault(title, {})[place] = replace(record, seconds=seconds)
     return [_panel(study, title, records) for title, records in found.items()]
 

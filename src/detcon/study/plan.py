@@ -59,21 +59,20 @@ def costs(study: StudyRecipe, cells: Sequence[Cell], done: Mapping[str, Record])
     return found
 
 
-def usual_seconds(cells: Sequence[Cell], done: Mapping[str, Record]) -> dict[str, float]:
-    """The seconds of each finished cell's pretraining at the usual speed, by fingerprint; 0: none.
+def undisturbed_seconds(cells: Sequence[Cell], done: Mapping[str, Record]) -> dict[str, float]:
+    """The seconds of each finished cell's pretraining, by fingerprint, at its kind's best speed.
 
-    The usual speed is the median of the finished cells of one method, encoder and view size. What a
-    run took by itself says less: it may have been stopped, or have shared its machine.
+    That is the speed of the fastest run of its method, encoder and view size: others may have been
+    stopped, or have shared their machine. 0 where there is no pretraining.
     """
     finished = [cell for cell in cells if cell.fingerprint in done]
-    took: dict[Hashable, list[float]] = {}
+    best: dict[Hashable, float] = {}  # seconds a pair of views
     for cell in finished:
         if cell.pairs:
-            seconds = done[cell.fingerprint].seconds["pretrain"]
-            took.setdefault(_kind(cell), []).append(seconds / cell.pairs)
+            speed = done[cell.fingerprint].seconds["pretrain"] / cell.pairs
+            best[_kind(cell)] = min(speed, best.get(_kind(cell), speed))
     return {
-        cell.fingerprint: cell.pairs * median(took[_kind(cell)]) if cell.pairs else 0.0
-        for cell in finished
+        cell.fingerprint: cell.pairs * best[_kind(cell)] if cell.pairs else 0.0 for cell in finished
     }
 
 

@@ -123,8 +123,8 @@ def _seconds(panels: Sequence[StudyPanel]) -> Iterator[str]:
             told.append(f"{name}: {', '.join(each if len({*each}) > 1 else each[:1])}")
     if told:
         yield (
-            f"Seconds of a pretraining, at the median speed of its method, network and size of "
-            f"views: {'; '.join(told)}."
+            f"Seconds of a pretraining, at the speed of the fastest run of its method, network and "
+            f"size of views: {'; '.join(told)}."
         )
 
 
@@ -250,8 +250,8 @@ def _sooner(study: StudyRecipe, panel: StudyPanel) -> Iterator[str]:
         timed = sooner(*(_curve(panel, name, in_seconds=True) for name in (first, second)))
         if timed is not None:
             yield (
-                f"In seconds of pretraining, at the usual speed of each, that is a factor of "
-                f"{timed.factor:.1f}"
+                f"In seconds of pretraining, at the speed of each one's fastest run, that is a "
+                f"factor of {timed.factor:.1f}"
                 + (f" ({timed.low:.1f} to {timed.high:.1f})." if len(seeds) > 1 else ".")
             )
 
