@@ -1,6 +1,7 @@
 """Draws a study: every seed a point, the mean with its interval, panels in a row."""
 
 import io
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -73,10 +74,14 @@ def _draw(axes: Axes, panel: StudyPanel, styles: dict[str, Look]) -> None:
     places = panel.places
     numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in places)
     wide = numbers and len(places) > 1 and 0 < min(places) * _WIDE <= max(places)
-    apart = 0.0 if numbers else min(0.12, 0.7 / len(panel.lines))  # lines stay with their place
+    along = [math.log2(x) if wide else float(x) for x in places] if numbers else range(len(places))
+    gap = min((abs(b - a) for a, b in itertools.pairwise(along)), default=1.0)
+    # intervals of several lines lie beside each other, near their place
+    apart = gap * min(0.05 if numbers else 0.12, 0.7 / len(panel.lines))
     for row, (name, line) in enumerate(panel.lines.items()):
         shift = apart * (row - (len(panel.lines) - 1) / 2)
-        where = [float(x) if numbers else places.index(x) + shift for x in line]
+        where = [along[places.index(x)] + shift for x in line]
+        where = [2.0**x for x in where] if wide else where
         look = (
             styles[name] if numbers or len(panel.lines) > 1 else replace(styles[name], dash="none")
         )
@@ -87,7 +92,7 @@ def _draw(axes: Axes, panel: StudyPanel, styles: dict[str, Look]) -> None:
     axes.minorticks_off()
     if not numbers and max(len(str(x)) for x in places) * len(places) > 30:
         for text in axes.get_xticklabels():
-            text.set(rotation=35, ha="right", rotation_mode="anchor")
+            text.set(rotation=35 if len(places) <= 8 else 60, ha="right", rotation_mode="anchor")
     axes.margins(x=0.08)
 
 
