@@ -254,6 +254,12 @@ def test_random_weights_are_at_every_budget(study, cells):
     assert panels[0].places == [4, 8, 16] and list(panels[0].lines) == list(GRID["method"])
 
 
+def test_one_budget_alone_has_no_factor(study, cells):
+    keep_lines(lambda record: record["cell"].get("steps") == 8)
+    run_study("tiny.yaml", report=True, out="page.md")
+    assert "factor" not in Path("page.md").read_text()
+
+
 def test_a_factor_of_one_seed_has_no_interval(study, cells):
     keep_lines(lambda record: record["cell"]["seed"] == 0)
     run_study("tiny.yaml", report=True, out="page.md")

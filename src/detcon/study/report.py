@@ -217,7 +217,7 @@ def _differences(study: StudyRecipe, panel: StudyPanel, baseline: str) -> str:
 
 
 def _sooner(study: StudyRecipe, panel: StudyPanel) -> Iterator[str]:
-    for first, second in study.figure.sooner:
+    for first, second in study.figure.sooner if len(panel.places) > 1 else ():
         if not {first, second} <= panel.lines.keys():
             continue
         found = sooner(*(_curve(panel, name) for name in (first, second)))
