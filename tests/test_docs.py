@@ -62,12 +62,12 @@ MARKED = re.compile(
 
 
 def claims_in_short():
-    """The table at the head of docs/claims.md, without intervals and studies."""
+    """The table at the head of docs/claims.md, without intervals."""
     head = (ROOT / "docs" / "claims.md").read_text(encoding="utf-8").partition("<!-- study")[0]
     rows = [row.strip().strip("|").split("|") for row in head.splitlines() if row[:1] == "|"]
     kept = [rows[0].index(name) for name in (" claim ", " judged by ", " here ", " verdict ")]
     short = "".join("|" + "|".join(row[i] for i in kept) + "|\n" for row in rows)
-    return re.sub(r"\]\((?!https?:)", "](docs/", short)
+    return re.sub(r"\]\((?!https?:)", "](docs/", short.replace("](#", "](claims.md#"))
 
 
 def test_readme_has_the_table_of_claims():
