@@ -387,6 +387,23 @@ def test_one_line_alone_is_listed_down_the_page(write_study):
         run_study("tiny.yaml", report=True, **{"figure.baseline": "grid_3"})
 
 
+def test_smaller_budgets_are_listed_beside_the_table_of_masks(write_study):
+    """The table of masks has the largest budget alone: the others weren't in the report."""
+    grid = {"seed": [0, 1], "masks": ["grid_2"], "steps": [4, 8]}
+    made = {
+        "masks": {"grid_2": {"kind": "grid", "rows": 2}},
+        "grid": grid,
+        "figure": {"x": "steps"},
+    }
+    study = load_recipe(StudyRecipe, write_study(**made))
+    for cell in make_cells(study):
+        value = 20.0 + cell.points[0]["steps"] + cell.points[0]["seed"]
+        append_record(RESULTS, made_up(cell, value, overlap=0.3))
+    run_study("tiny.yaml", report=True, out="page.md")
+    page = Path("page.md").read_text()
+    assert "| 4 | 24.5 ± 6.4 (24.0, 25.0) |" in page and "| grid_2 | 0.300 |" in page
+
+
 @pytest.mark.parametrize("fill_the_photo", [True, False])
 def test_overlap_number_and_area_are_told_apart(write_study, fill_the_photo):
     """Where masks fill a photo, area is what number leaves: one effect is told, and not two."""

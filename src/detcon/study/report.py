@@ -63,7 +63,7 @@ def _tables(study: StudyRecipe, panels: Sequence[StudyPanel], picture: str) -> l
         parts += [f"{heading[:1].upper()}{heading[1:]}:"] if panel.title else []
         if study.figure.lines:
             parts.append(_table(study, panel))
-        elif not panel.sources:
+        elif panel.sources.keys() != {str(x) for x in panel.places}:  # their table has its values
             parts.append(_list(study, panel))
         parts += _sooner(study, panel)
         if panel.sources:
