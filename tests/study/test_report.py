@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from scipy import stats
 
 from detcon.config import RecipeError, load_recipe
@@ -24,7 +25,7 @@ from detcon.results.statistics import (
     sooner,
 )
 from detcon.study import StudyError, figures
-from detcon.study.arranged import arrange
+from detcon.study.arranged import Source, arrange
 from detcon.study.cell import make_cells
 from detcon.study.plan import costs, in_all, undisturbed_seconds
 from detcon.study.recipe import StudyRecipe
@@ -496,3 +497,17 @@ def test_the_legend_names_the_lines_of_all_panels(study, cells):
     fewer = replace(everywhere[0], lines={lines[0]: everywhere[0].lines[lines[0]]})
     picture = figures.draw_study(study, [fewer, *everywhere[1:]]).decode()
     assert len(lines) > 1 and all(f"<!-- {name} -->" in picture for name in lines)
+
+
+def test_names_of_sources_that_lie_together_stand_apart(study, cells):
+    panel = arrange(study, cells, {cell.fingerprint: made_up(cell, 20.0) for cell in cells})[0]
+    names = ["whole_image", "grid_2", "grid_5", "displaced_50"]
+    panel = replace(panel, sources={name: Source(0.2, [40.0, 41.0]) for name in names})
+    figure = Figure()
+    axes = figure.subplots()
+    figures._draw_sources(axes, panel, "overlap")
+    figure.draw_without_rendering()
+    figures._write_names(axes, panel, "overlap")
+    boxes = [Text.get_window_extent(text) for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == names
+    assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # itself

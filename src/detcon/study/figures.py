@@ -11,6 +11,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Annotation, Text
+from matplotlib.transforms import Bbox
 
 from detcon.report.figures import SETTINGS, Look, looks
 from detcon.results.difference import RANDOM
@@ -18,8 +20,16 @@ from detcon.results.statistics import half_width
 from detcon.study.arranged import StudyPanel
 from detcon.study.recipe import StudyRecipe
 
-_NAME = 0.3  # of overlap: about as wide as the name of a source is written
 _IN_A_ROW = 4  # most panels
+_OF_MASKS = {  # what sources of masks are drawn by
+    "overlap": "average best overlap with the true masks",
+    "number": "number of masks of a photo",
+}
+_BESIDE = [  # where a name may stand: points to the right and up from its mark, and its alignment
+    *(((6, up), "left") for up in (0, 9, -9, 18, -18)),
+    *(((-6, up), "right") for up in (0, 9, -9, 18, -18)),
+    *(((0, up), "center") for up in (11, -11)),
+]
 _WIDE = 8  # ratio of the greatest to the least value from which an axis is logarithmic
 
 
@@ -29,9 +39,14 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel]) -> bytes:
     styles = looks(name for name in names if name != "random")
     styles["random"] = styles[RANDOM]  # grey, as on the page of `detcon report`
     with mpl.rc_context({**SETTINGS, "svg.hashsalt": study.name}):
-        covered = [panel for panel in panels if panel.sources]
-        shown = [*panels, *covered]
-        rows = -(-len(shown) // _IN_A_ROW)
+        covered = [
+            (panel, measure)
+            for panel in panels
+            for measure in _OF_MASKS
+            if panel.sources and all(getattr(s, measure) for s in panel.sources.values())
+        ]
+        shown = [*panels, *(panel for panel, _ in covered)]
+        rows = -(-len(shown) // (2 if covered else _IN_A_ROW))  # names need room
         columns = -(-len(shown) // rows)
         size = (max(4.8, 4.0 * columns) + 1.6, 3.7 * rows)
         figure = Figure(figsize=size, layout="constrained", facecolor="white")
@@ -43,8 +58,8 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel]) -> bytes:
             _draw(axes, panel, styles)
             axes.set_title(panel.title, fontsize=10.5)
             axes.set_xlabel(study.figure.label or study.figure.x)
-        for axes, panel in zip(every[len(panels) :], covered):
-            _draw_sources(axes, panel)
+        for axes, (panel, measure) in zip(every[len(panels) :], covered):
+            _draw_sources(axes, panel, measure)
             axes.set_title(panel.title, fontsize=10.5)
         if len(names) > 1:  # a panel may lack a line that another has
             drawn = [axes.get_legend_handles_labels() for axes in every[: len(panels)]]
@@ -52,6 +67,9 @@ def draw_study(study: StudyRecipe, panels: Sequence[StudyPanel]) -> bytes:
             words = sorted(of, key=names.index)
             handles = [of[word] for word in words]
             figure.legend(handles, words, loc="outside right upper", frameon=False, fontsize=9)
+        figure.draw_without_rendering()  # lays out what the names shall fit between
+        for axes, (panel, measure) in zip(every[len(panels) :], covered):
+            _write_names(axes, panel, measure)
         written = io.BytesIO()
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     return written.getvalue()
@@ -96,26 +114,41 @@ def _draw(axes: Axes, panel: StudyPanel, styles: dict[str, Look]) -> None:
     axes.margins(x=0.08)
 
 
-def _draw_sources(axes: Axes, panel: StudyPanel) -> None:
-    """Results by the overlap of the masks with the true ones, each source with its name."""
-    look = looks(["masks"])["masks"]
+def _draw_sources(axes: Axes, panel: StudyPanel, measure: str) -> None:
+    """Results by the masks' overlap with the true ones, or by their number."""
+    look = replace(looks(["masks"])["masks"], dash="none")
     for name, source in panel.sources.items():
-        _draw_line(axes, [source.overlap], [list(source.values)], name, replace(look, dash="none"))
-    axes.set_xlabel("average best overlap with the true masks")
-    axes.set_xlim(0, 1.15)
-    points = {name: (s.overlap, fmean(s.values)) for name, s in panel.sources.items()}
-    height = max(y for _, y in points.values()) - min(y for _, y in points.values()) or 1.0
-    taken: list[tuple[float, float]] = []
-    for name, (x, y) in sorted(points.items(), key=lambda item: item[1]):
-        lines = (y + k * height / 14 for k in (0, 1, -1, 2, -2))  # of text, the nearest first
-        free = (
-            line
-            for line in lines
-            if all(abs(line - v) > height / 16 or x - u > _NAME for u, v in taken)
-        )
-        line = next(free, y)
-        taken.append((x, line))
-        axes.annotate(name, (x, line), (6, 2), textcoords="offset points", fontsize=8)
+        _draw_line(axes, [getattr(source, measure)], [list(source.values)], name, look)
+    axes.set_xlabel(_OF_MASKS[measure])
+    if measure == "overlap":
+        axes.set_xlim(0, 1.15)
+    else:
+        axes.set_xscale("log")
+        axes.set_xticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
+        axes.minorticks_off()
+        axes.margins(x=0.25)
+
+
+def _write_names(axes: Axes, panel: StudyPanel, measure: str) -> None:
+    """The name of each source beside its mean, where it covers least of what is drawn."""
+    means = [(getattr(s, measure), fmean(s.values)) for s in panel.sources.values()]
+    seeds = [(getattr(s, measure), y) for s in panel.sources.values() for y in s.values]
+    marks = axes.transData.transform([*means, *seeds])
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for x, y in marks]
+    for name, mean in zip(panel.sources, means):
+        text = axes.annotate(
+            name, mean, (0, 0), textcoords="offset points", va="center", fontsize=8,
+            arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": "0.5", "shrinkA": 0},
+        )  # fmt: skip
+        text.set_in_layout(False)  # which would move the marks
+
+        def place(beside: tuple[tuple[int, int], str], text: Annotation = text) -> Bbox:
+            text.xyann, side = beside
+            text.set_horizontalalignment(side)
+            text.get_window_extent()  # moves it, and counts the line to its mark
+            return Text.get_window_extent(text)
+
+        taken.append(place(min(_BESIDE, key=lambda beside: place(beside).count_overlaps(taken))))
 
 
 def _draw_line(
