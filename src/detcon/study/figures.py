@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -25,7 +25,9 @@ _OF_MASKS = {  # what sources of masks are drawn by
     "overlap": "average best overlap with the true masks",
     "number": "number of masks of a photo",
 }
-_BESIDE = [  # where a name may stand: points to the right and up from its mark, and its alignment
+_Beside = tuple[tuple[int, int], Literal["left", "center", "right"]]
+# where a name may stand: points to the right and up from its mark, and its alignment
+_BESIDE: Sequence[_Beside] = [
     *(((6, up), "left") for up in (0, 9, -9, 18, -18)),
     *(((-6, up), "right") for up in (0, 9, -9, 18, -18)),
     *(((0, up), "center") for up in (11, -11)),
@@ -142,7 +144,7 @@ def _write_names(axes: Axes, panel: StudyPanel, measure: str) -> None:
         )  # fmt: skip
         text.set_in_layout(False)  # which would move the marks
 
-        def place(beside: tuple[tuple[int, int], str], text: Annotation = text) -> Bbox:
+        def place(beside: _Beside, text: Annotation = text) -> Bbox:
             text.xyann, side = beside
             text.set_horizontalalignment(side)
             text.get_window_extent()  # moves it, and counts the line to its mark
