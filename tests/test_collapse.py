@@ -6,7 +6,13 @@ from hypothesis import given, settings, strategies as st
 from torch.nn.functional import normalize
 
 from detcon.methods.method import Embeddings
-from detcon.pretraining.collapse import collapse_figures, effective_rank, embedding_std
+from detcon.pretraining.collapse import (
+    collapse_figures,
+    describe_collapse,
+    effective_rank,
+    embedding_std,
+)
+from detcon.results.history import History
 
 
 def random_embeddings(seed, b=4, r=3, d=16, v=2, num_ids=4):
@@ -125,3 +131,19 @@ def test_one_view_has_no_pairs_and_absent_masks_no_figures():
 def test_embeddings_that_are_no_numbers_do_not_stop_the_log():
     e = random_embeddings(0)
     assert "embedding_std" not in collapse_figures(Embeddings(e.query * torch.nan, e.target, e.ids))
+
+
+@pytest.mark.parametrize(
+    "spread, accuracy, collapsed",
+    [(0.06, 0.02, True), (0.41, 0.004, False), (0.15, 0.6, False)],
+    ids=["the same for all", "spread, though hardly right", "a teacher's narrow cone"],
+)
+def test_a_collapse_is_said_and_nothing_else(spread, accuracy, collapsed):
+    rows = [
+        {"step": 1, "embedding_std": 0.9, "accuracy": 0.9},
+        {"step": 2, "embedding_std": spread, "accuracy": accuracy},
+    ]
+    told = describe_collapse(History(rows))
+    assert (told is not None) == collapsed
+    assert not collapsed or "spread 0.06" in str(told)
+    assert describe_collapse(History([{"step": 1, "loss": 2.0}])) is None

@@ -24,7 +24,7 @@ from detcon.results.statistics import (
     rank_correlation,
     sooner,
 )
-from detcon.study import StudyError, figures
+from detcon.study import StudyError, figures, report
 from detcon.study.arranged import Source, arrange
 from detcon.study.cell import make_cells
 from detcon.study.plan import costs, in_all, undisturbed_seconds
@@ -511,3 +511,17 @@ def test_names_of_sources_that_lie_together_stand_apart(study, cells):
     boxes = [Text.get_window_extent(text) for text in axes.texts]
     assert [text.get_text() for text in axes.texts] == names
     assert all(box.count_overlaps(boxes) == 1 for box in boxes)  # itself
+
+
+def test_ranks_of_embeddings_are_told_where_they_were_recorded(study, cells):
+    done = {cell.fingerprint: made_up(cell, 20.0) for cell in cells}
+    assert not list(report._ranks(arrange(study, cells, done)))
+    for cell in cells:
+        if cell.points[0]["method"] == "simclr":
+            rank = {"effective_rank": 3.0 + cell.points[0]["seed"]}
+            done[cell.fingerprint] = replace(done[cell.fingerprint], embeddings=rank)
+    (sentence,) = report._ranks(arrange(study, cells, done))
+    steps = study.grid["steps"]
+    seeds = study.grid["seed"]
+    mean = 3.0 + sum(seeds) / len(seeds)
+    assert f"simclr: {', '.join(f'{x} {mean:.1f}' for x in steps)}." in sentence

@@ -46,6 +46,7 @@ def test_two_cells_are_run_once_and_give_the_same_figures_elsewhere(write_study,
     assert list(first) == ["seed0-detcon_s", "seed0-random"]
     record = first["seed0-detcon_s"]
     assert record["command"] == "detcon study tiny.yaml data.scenes=DIR" and record["pairs"] == 32
+    assert record["embeddings"].keys() == {"embedding_std", "effective_rank", "accuracy"}
     assert record["cell"] == {"seed": 0, "method": "detcon_s"} and 0 < record["value"] < 100
     assert record["seconds"]["pretrain"] > 0 == first["seed0-random"]["seconds"]["pretrain"]
     assert str(Path.cwd()) not in json.dumps(first), "no path of this machine"
@@ -134,6 +135,7 @@ def test_a_backbone_may_learn_from_labels(write_study, monkeypatch):
     record = found["seed3-supervised-labels4"]
     assert record["settings"]["supervise"]["seed"] == 3 and record["settings"]["pretrain"] is None
     assert record["pairs"] == 8 and record["seconds"]["pretrain"] > 0 and record["overlap"] is None
+    assert record["embeddings"] is None
     assert len({one["value"] for one in found.values()}) == 3, "each has its own backbone"
     monkeypatch.setattr("detcon.study.running.carry_out", None)
     run_study(study)

@@ -11,10 +11,15 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from detcon.methods.method import Embeddings
+from detcon.results.history import History
 
 MAX_ROWS = 1024
 ROUNDING = 1e-6
 """Differences of unit vectors in float32 below this are rounding."""
+LITTLE = 0.25
+"""Of `embedding_std`: below it embeddings are nearly the same; trained ones have 0.4 to 1."""
+SELDOM = 0.1
+"""Of `accuracy`: what resembles a teacher has little spread and may tell regions apart."""
 
 
 @torch.no_grad()
@@ -48,6 +53,18 @@ def collapse_figures(embeddings: Embeddings, *, max_rows: int = MAX_ROWS) -> dic
         figures |= dict(zip(names, counts[0::2] / counts[1::2], strict=True))
     values = torch.stack(list(figures.values())).tolist()  # the only wait for the device
     return {name: v for name, v in zip(figures, values, strict=True) if math.isfinite(v)}
+
+
+def describe_collapse(history: History) -> str | None:
+    """What to tell the user if the embeddings had collapsed at the last log; None if not."""
+    (_, spreads), (_, shares) = history.curve("embedding_std"), history.curve("accuracy")
+    if not spreads or not shares or spreads[-1] > LITTLE or shares[-1] > SELDOM:
+        return None
+    return (
+        f"the embeddings have collapsed: they are nearly the same for all photos (spread "
+        f"{spreads[-1]:.2f}, where 1 is even), so this backbone may tell less apart than the one "
+        f"it started from; a method with negatives, as method.kind=detcon_b, is kept from that"
+    )
 
 
 def embedding_std(rows: Float[Tensor, "m d"]) -> Float[Tensor, ""]:

@@ -16,7 +16,7 @@ from detcon.models.backbone_file import save_backbone
 from detcon.notes import counted, say
 from detcon.ops.schedules import ema_rate
 from detcon.photos import Photos, PhotosError, open_photos
-from detcon.pretraining.collapse import collapse_figures
+from detcon.pretraining.collapse import collapse_figures, describe_collapse
 from detcon.pretraining.inputs import say_newer, take_inputs
 from detcon.pretraining.notices import advice_if_waiting, notices
 from detcon.pretraining.parts import Parts, open_masks, open_parts
@@ -24,6 +24,7 @@ from detcon.pretraining.recipe import PretrainRecipe
 from detcon.pretraining.start import describe_start, freeze_norms, open_start, open_teacher
 from detcon.pretraining.watch import Watch
 from detcon.results.environment import read_environment
+from detcon.results.history import read_history
 from detcon.results.inputs import Inventory
 from detcon.train.environment import is_first_rank, leave_a_core, ranks
 from detcon.train.loop import fit
@@ -112,6 +113,8 @@ def pretrain(recipe: str | Path | PretrainRecipe | None = None, /, **overrides: 
         )
         if is_first_rank():
             _save(settings, parts.method.encoder, backbone, {"steps": made})
+            if collapse := describe_collapse(read_history(run.folder)):
+                say(collapse)
         run.finish()
     return backbone
 

@@ -40,6 +40,7 @@ class StudyPanel:
         places: All values along x, in the order of the grid.
         lines: By the name of the line and the place along x: the value of each seed.
         seconds: Of a pretraining at these places (`plan.undisturbed_seconds`).
+        ranks: Of the embeddings after it (`effective_rank`), of each seed; where it was recorded.
         sources: Of masks, by name, where their overlap was measured.
     """
 
@@ -49,6 +50,7 @@ class StudyPanel:
     places: Sequence[Any]
     lines: Mapping[str, Mapping[Any, Seeds]]
     seconds: Mapping[str, Mapping[Any, float]]
+    ranks: Mapping[str, Mapping[Any, Seeds]]
     sources: Mapping[str, Source]
 
 
@@ -106,12 +108,16 @@ def _panel(
     along = list(grid[figure.x])
     lines: dict[str, dict[Any, dict[int, float]]] = {}
     seconds: dict[str, dict[Any, float]] = {}
+    ranks: dict[str, dict[Any, dict[int, float]]] = {}
     for place in sorted(
         records, key=lambda key: (order.index(key[0]), along.index(key[1]), key[2])
     ):
         line, x, seed = place
         lines.setdefault(line, {}).setdefault(x, {})[seed] = records[place].value
         seconds.setdefault(line, {})[x] = records[place].seconds["pretrain"]
+        rank = (records[place].embeddings or {}).get("effective_rank")
+        if rank is not None:
+            ranks.setdefault(line, {}).setdefault(x, {})[seed] = rank
     places = [x for x in along if any(x in line for line in lines.values())]
     metric, *others = sorted({f"{record.metric} ({record.unit})" for record in records.values()})
     if others:
@@ -121,7 +127,7 @@ def _panel(
         )
     task = ", ".join(sorted({_judged(record.settings["transfer"]) for record in records.values()}))
     measured = [record for record in records.values() if record.overlap is not None]
-    return StudyPanel(title, metric, task, places, lines, seconds, _sources(measured))
+    return StudyPanel(title, metric, task, places, lines, seconds, ranks, _sources(measured))
 
 
 def _judged(transfer: Mapping[str, Any]) -> str:

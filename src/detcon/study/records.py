@@ -33,6 +33,8 @@ class Record:
         masks: Where the overlap was measured, what else was: the `number` of masks of a photo, and
             the mean `area` of one, as a share of the photo. Results of earlier versions lack it.
         settings: All settings of the cell, with names in place of paths.
+        embeddings: How its pretraining left them: `embedding_std`, `effective_rank` and `accuracy`
+            at the last log (`detcon.pretraining.collapse`). Results of earlier versions lack it.
         inputs: Inventories of the user's folders that it learnt from: `data` of the transfer and
             `images` of the pretraining. Results of earlier versions lack it.
     """
@@ -53,6 +55,7 @@ class Record:
     machine: Mapping[str, Any]
     settings: Mapping[str, Any]
     masks: Mapping[str, float | None] | None = None
+    embeddings: Mapping[str, float] | None = None
     inputs: Mapping[str, Mapping[str, Any]] | None = None
 
 
@@ -116,7 +119,7 @@ def find_records(path: Path, cells: Sequence[Cell]) -> dict[str, Record]:
 
 def _record(place: str, values: Any) -> Record:
     try:
-        later = {name: values.get(name) for name in ("masks", "inputs")}
+        later = {name: values.get(name) for name in ("masks", "embeddings", "inputs")}
         known = {one.name: values[one.name] for one in fields(Record) if one.name not in later}
         return Record(**known, **later)
     except (KeyError, TypeError) as error:

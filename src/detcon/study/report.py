@@ -70,7 +70,7 @@ def _tables(study: StudyRecipe, panels: Sequence[StudyPanel], picture: str) -> l
             parts.append(_sources(study, panel))
         if study.figure.baseline and study.figure.lines:
             parts.append(_differences(study, panel, study.figure.baseline))
-    parts += _seconds(panels)
+    parts += [*_seconds(panels), *_ranks(panels)]
     if study.differs:
         parts.append(f"**What differs from the paper:** {study.differs.strip()}")
     return parts
@@ -125,6 +125,24 @@ def _seconds(panels: Sequence[StudyPanel]) -> Iterator[str]:
         yield (
             f"Seconds of a pretraining, at the speed of the fastest run of its method, network and "
             f"size of views: {'; '.join(told)}."
+        )
+
+
+def _ranks(panels: Sequence[StudyPanel]) -> Iterator[str]:
+    """In how many directions embeddings vary, place after place along x; of all panels."""
+    found: dict[str, dict[Any, dict[float, None]]] = {}
+    for panel in panels:
+        for name, places in panel.ranks.items():
+            for x, seeds in places.items():
+                found.setdefault(name, {}).setdefault(x, {}).update(dict.fromkeys(seeds.values()))
+    if found:
+        told = (
+            f"{name}: {', '.join(f'{x} {fmean(each):.1f}' for x, each in places.items())}"
+            for name, places in found.items()
+        )
+        yield (
+            f"Directions in which the embeddings vary after it (effective rank, mean over seeds; 1 "
+            f"is collapsed; runs of earlier versions didn't record it): {'; '.join(told)}."
         )
 
 

@@ -43,6 +43,7 @@ from detcon.train.stop import Stopped
 
 BACKBONE = "backbone.safetensors"
 MACHINE = ("python", "device", "cpu", "cores", "threads", "system")
+EMBEDDINGS = ("embedding_std", "effective_rank", "accuracy")
 
 OF_THIS_TIME = ("results", "work", "out", "hours", "shard", "plan", "report")
 """Settings that don't change the results."""
@@ -293,6 +294,15 @@ def _quality(study: StudyRecipe, cell: Cell, places: Places) -> Quality | None:
     return places.quality(pretrain.images, pretrain.masks)
 
 
+def _embeddings(study: StudyRecipe, cell: Cell) -> dict[str, float] | None:
+    """The figures of `detcon.pretraining.collapse` at the last log; None without pretraining."""
+    if cell.pretraining is None:
+        return None
+    history = read_history(_folder(study, cell))
+    curves = {name: history.curve(name)[1] for name in EMBEDDINGS}
+    return {name: round(values[-1], 4) for name, values in curves.items() if values} or None
+
+
 def _record(
     study: StudyRecipe, cell: Cell, places: Places, command: str, result: Result, seconds: float
 ) -> Record:
@@ -311,6 +321,7 @@ def _record(
         pairs=cell.pairs,
         overlap=quality and quality.average_best_overlap,
         masks=quality and {"number": quality.masks, "area": quality.area},
+        embeddings=_embeddings(study, cell),
         inputs=recorded_inputs(study, cell, places),
         seconds={"pretrain": round(seconds, 1), "transfer": result.seconds},
         versions=result.versions,
