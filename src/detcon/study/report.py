@@ -136,9 +136,10 @@ def _ranks(panels: Sequence[StudyPanel]) -> Iterator[str]:
             for x, seeds in places.items():
                 found.setdefault(name, {}).setdefault(x, {}).update(dict.fromkeys(seeds.values()))
     if found:
+        along = dict.fromkeys(x for panel in panels for x in panel.places)
         told = (
-            f"{name}: {', '.join(f'{x} {fmean(each):.1f}' for x, each in places.items())}"
-            for name, places in found.items()
+            f"{name}: {', '.join(f'{x} {fmean(of[x]):.1f}' for x in along if x in of)}"
+            for name, of in found.items()
         )
         yield (
             f"Directions in which the embeddings vary after it (effective rank, mean over seeds; 1 "
