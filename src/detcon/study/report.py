@@ -142,8 +142,8 @@ def _ranks(panels: Sequence[StudyPanel]) -> Iterator[str]:
             for name, of in found.items()
         )
         yield (
-            f"Directions in which the embeddings vary after it (effective rank, mean over seeds; 1 "
-            f"is collapsed; runs of earlier versions didn't record it): {'; '.join(told)}."
+            f"Directions in which the embeddings vary after pretraining (effective rank, mean over "
+            f"seeds; 1 is collapsed; runs of earlier versions didn't record it): {'; '.join(told)}."
         )
 
 
