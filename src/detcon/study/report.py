@@ -130,20 +130,24 @@ def _seconds(panels: Sequence[StudyPanel]) -> Iterator[str]:
 
 def _ranks(panels: Sequence[StudyPanel]) -> Iterator[str]:
     """In how many directions embeddings vary, place after place along x; of all panels."""
-    found: dict[str, dict[Any, dict[float, None]]] = {}
+    found: dict[str, dict[Any, list[float]]] = {}
     for panel in panels:
         for name, places in panel.ranks.items():
             for x, seeds in places.items():
-                found.setdefault(name, {}).setdefault(x, {}).update(dict.fromkeys(seeds.values()))
-    if found:
-        along = dict.fromkeys(x for panel in panels for x in panel.places)
-        told = (
-            f"{name}: {', '.join(f'{x} {fmean(of[x]):.1f}' for x in along if x in of)}"
-            for name, of in found.items()
-        )
+                found.setdefault(name, {}).setdefault(x, []).extend(seeds.values())
+    along = dict.fromkeys(x for panel in panels for x in panel.places)
+    told = []
+    for name, of in found.items():
+        each = []
+        for x in along:
+            if x in of:
+                ends = dict.fromkeys(f"{rank:.1f}" for rank in (min(of[x]), max(of[x])))
+                each.append(f"{x} {' to '.join(ends)}")
+        told.append(f"{name}: {', '.join(each)}")
+    if told:
         yield (
-            f"Directions in which the embeddings vary after pretraining (effective rank, mean over "
-            f"seeds; 1 is collapsed; runs of earlier versions didn't record it): {'; '.join(told)}."
+            f"Directions in which the embeddings vary after pretraining (effective rank, lowest to "
+            f"highest run; 1 is collapsed; earlier versions didn't record it): {'; '.join(told)}."
         )
 
 
